@@ -1,0 +1,20 @@
+/* Files, with every failure named. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <base/buf.h>
+#include <poise/error.h>
+#include <stdbool.h>
+
+/* Appends the whole file to out; ELIMIT beyond max bytes, ENOTFOUND if absent, EIO otherwise. */
+poise_code file_read(const char *path, size_t max, struct buf *out, poise_error *err);
+/* Writes a new file beside it, syncs, renames, syncs the directory: the old or the new, never half. */
+poise_code file_replace(const char *path, const void *bytes, size_t length, poise_error *err);
+poise_code file_sync_dir(const char *path, poise_error *err);
+/* Makes a directory and its parents, mode 0750; fine if it is there. */
+poise_code file_make_dirs(const char *path, poise_error *err);
+poise_code file_write_all(int fd, const void *bytes, size_t length, poise_error *err);
+/* Free bytes for us on the file system of path. */
+poise_code file_free_bytes(const char *path, uint64_t *ret_bytes, poise_error *err);
+
+#endif
