@@ -33,7 +33,9 @@ void csv_close(struct csv_reader *reader);
 void csv_seek(struct csv_reader *reader, uint64_t offset, uint64_t line);
 poise_code csv_feed(struct csv_reader *reader, const void *bytes, size_t length); /* ENOMEM */
 /* The next whole record; false: feed more. With `at_end` what is left without a line end is a record too.
- * Blank lines are skipped. A UTF-8 byte order mark at offset 0 is skipped. */
+ * Blank lines are skipped. A UTF-8 byte order mark at offset 0 is skipped. A record with a problem has no
+ * fields and ends with its first line, so that a stray quote costs one line and not the file; of a line that
+ * is too long, raw is the first CSV_RECORD_MAX bytes. On false, *ret_record holds nothing. */
 bool csv_next(struct csv_reader *reader, bool at_end, struct csv_record *ret_record);
 
 struct buf;

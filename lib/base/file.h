@@ -1,4 +1,5 @@
-/* Files, with every failure named. */
+/* Files, with every failure named. Besides what is said: ENOTFOUND for what is not there, EFULL for a full
+ * disk, EIO otherwise. */
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
@@ -8,7 +9,8 @@
 
 /* Appends the whole file to out; ELIMIT beyond max bytes, ENOTFOUND if absent, EIO otherwise. */
 poise_code file_read(const char *path, size_t max, struct buf *out, poise_error *err);
-/* Writes a new file beside it, syncs, renames, syncs the directory: the old or the new, never half. */
+/* Writes a new file beside it (mode 0600), syncs, renames, syncs the directory: the old or the new, never
+ * half. */
 poise_code file_replace(const char *path, const void *bytes, size_t length, poise_error *err);
 poise_code file_sync_dir(const char *path, poise_error *err);
 /* Makes a directory and its parents, mode 0750; fine if it is there. */
