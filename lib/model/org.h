@@ -1,0 +1,18 @@
+/* Org paths: "plant-1/line-3"; "" is the whole organisation. */
+#ifndef MODEL_ORG_H
+#define MODEL_ORG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { ORG_DEPTH_MAX = 16 };
+
+/* At most POISE_ORG_MAX bytes and ORG_DEPTH_MAX segments of printable UTF-8, none empty or edged by blanks. */
+bool org_valid(const char *org, size_t length);
+/* Length of the parent's path; of the root it is not asked. */
+size_t org_parent_length(const char *org, size_t length);
+/* `*`: one or more characters of a segment; `**`: any path, the root too; `p/**`: what lies below p; '': the root. */
+bool org_matches(const char *glob, const char *org);
+bool glob_valid(const char *glob);
+
+#endif

@@ -1,0 +1,131 @@
+/* The definition of a scorecard: read once from YAML, then immutable and shared by all threads.
+ * docs/scorecard.md is its reference; scoring.md sections 2 to 5 and 8 its specification. */
+#ifndef MODEL_SCORECARD_H
+#define MODEL_SCORECARD_H
+
+#include <config/yaml.h>
+#include <model/calendar.h>
+#include <poise/types.h>
+
+enum aggregate {
+    AGGREGATE_SUM,
+    AGGREGATE_COUNT,
+    AGGREGATE_MIN,
+    AGGREGATE_MAX,
+    AGGREGATE_MEAN,
+    AGGREGATE_WEIGHTED_MEAN,
+    AGGREGATE_RATIO,
+    AGGREGATE_FIRST,
+    AGGREGATE_LAST
+};
+
+enum form_kind { FORM_LINEAR, FORM_GOAL_RED, FORM_BAND, FORM_STEP, FORM_BINARY };
+
+struct globs { /* org patterns, scoring.md section 2; count 0: every org */
+    const char **items;
+    size_t count;
+};
+
+struct step {
+    double at, score;
+};
+
+/* One score function; which numbers it uses is its kind's affair (scoring.md section 3). */
+struct form {
+    enum form_kind kind;
+    int64_t from_ms; /* in force from; INT64_MIN: always */
+    struct globs orgs;
+    union {
+        struct {
+            double from, to;
+        } linear;
+        struct {
+            double goal, red;
+        } goal_red;
+        struct {
+            double low_zero, low, high, high_zero;
+        } band;
+        struct {
+            double below;
+            struct step *items;
+            size_t count;
+        } step;
+    };
+};
+
+enum missing_policy { MISSING_RENORMALISE, MISSING_IMPUTE, MISSING_ZERO };
+
+struct measure {
+    const char *input; /* the measurements it reads */
+    const char *uom;   /* unit of measure, or "" */
+    enum aggregate aggregate;
+    enum period_unit period;
+    bool basis_closed;
+    bool subtree; /* roll_up: an org's value covers its subtree */
+    int64_t carry;
+    int64_t min_count;
+    double min_of;  /* NaN: none */
+    double empty;   /* NaN: none */
+    enum missing_policy missing;
+    double impute;
+    int64_t max_ahead_ms;
+    struct globs orgs;
+    struct form *forms;
+    size_t form_count;
+};
+
+enum rollup_kind { ROLLUP_MEAN, ROLLUP_MIN, ROLLUP_MAX, ROLLUP_GEOMETRIC, ROLLUP_PENALISED_MEAN };
+struct rollup {
+    enum rollup_kind kind;
+    double penalty; /* of penalised_mean */
+    double min_coverage;
+};
+
+enum { NODE_NONE = UINT32_MAX, SCORECARD_NODES_MAX = 10000 };
+
+/* A node of the tree; nodes stand depth first, parents first, in the order of the file. */
+struct node {
+    poise_kind kind;
+    const char *id;
+    const char *path; /* ids joined by '/', the scorecard first */
+    const char *name;
+    double weight;
+    uint32_t parent, first_child, next_sibling; /* indices or NODE_NONE */
+    uint32_t child_count;
+    struct rollup rollup;          /* above measures; inherited where the file is silent */
+    const struct measure *measure; /* of a measure, else NULL */
+    struct texts_of_drives {
+        const char **items;
+        size_t count;
+    } drives; /* of an objective: "perspective.objective" */
+};
+
+struct scorecard {
+    const char *id;
+    const char *name;
+    struct zone *zone;
+    int fiscal_year_start;
+    enum period_unit period;
+    double green_from, amber_from; /* status bounds */
+    struct node *nodes;
+    uint32_t node_count;
+    uint64_t hash; /* of the file's bytes and the zone data's version: a changed hash is a new definition */
+    struct arena *arena; /* owns all of the above */
+};
+
+/* Reads and checks a definition. Every problem of the file is added to problems; ECONFIG if there were any. Opens
+ * zones (see zone_open). Options of the specification that this version lacks are problems that say so. */
+poise_code scorecard_read_file(const char *path, struct scorecard **ret_card, struct problems *problems);
+poise_code scorecard_read_bytes(const char *name, const char *bytes, size_t length, struct scorecard **ret_card,
+                                struct problems *problems);
+void scorecard_free(struct scorecard *card);
+
+/* The calendar of a measure of this scorecard. */
+struct calendar scorecard_calendar(const struct scorecard *card, enum period_unit unit);
+/* The first form in force for an org just before a time (scoring.md section 3), or NULL. */
+const struct form *measure_form(const struct measure *measure, const char *org, int64_t before_ms);
+
+/* Warnings about the balance of the definition (section 5): weights of perspectives and leaves; a line each. */
+void scorecard_warnings(const struct scorecard *card, FILE *out);
+
+#endif
