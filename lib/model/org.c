@@ -95,7 +95,7 @@ bool org_matches(const char *glob, const char *org)
     while (at.text || at.glob) {
         bool last = at.glob && !next_segment(at.glob);
         if (is_any_path(at.glob) && last && at.text)
-            return true; /* `p/**`: something lies below */
+            return true; /* something lies below */
         if (is_any_path(at.glob) && !last) {
             at.star_glob = at.glob = next_segment(at.glob);
             at.star_text = at.text;

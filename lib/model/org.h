@@ -11,8 +11,9 @@ enum { ORG_DEPTH_MAX = 16 };
 bool org_valid(const char *org, size_t length);
 /* Length of the parent's path; of the root it is not asked. */
 size_t org_parent_length(const char *org, size_t length);
-/* `*`: one or more characters of a segment; `**`: any path, the root too; `p/**`: what lies below p; '': the root. */
-bool org_matches(const char *glob, const char *org);
+/* Globs (scoring.md section 2), segment by segment: `*` is one or more characters of a segment; `**`, a segment of its
+ * own, is any run of segments, none too, but at the end of a longer glob what lies below; '' is the root. */
 bool glob_valid(const char *glob);
+bool org_matches(const char *glob, const char *org); /* of a valid glob and org */
 
 #endif
