@@ -259,10 +259,12 @@ static bool split_quoted(struct csv_reader *reader, bool at_end, struct extent *
     if (split.more && !split.final && !bounded) {
         return false;
     }
-    if (split.more) {
-        record->problem = bounded ? open_or_too_long : open_quote;
-    } else if (split.problem || length > CSV_RECORD_MAX) {
-        record->problem = split.problem ? split.problem : too_long;
+    if (split.problem) {
+        record->problem = split.problem;
+    } else if (length > CSV_RECORD_MAX || (split.more && bounded)) {
+        record->problem = open_or_too_long;
+    } else if (split.more) {
+        record->problem = open_quote;
     } else {
         const char *newline = memchr(split.at, '\n', (size_t)(split.end - split.at));
         extent->stop = reader->start + length;
