@@ -4,6 +4,7 @@
 #include <base/file.h>
 #include <base/log.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -109,7 +110,7 @@ static int leave_folder(void **state)
     rmdir("a/b/c");
     rmdir("a/b");
     rmdir("a");
-    return chdir("/") == 0 && rmdir(folder) == 0 ? 0 : -1; /* fails if a temporary file is left */
+    return chdir("/") == 0 && rmdir(folder) == 0 ? 0 : -1;
 }
 
 static void test_replace_and_read(void **state)
@@ -172,6 +173,9 @@ static void test_dirs(void **state)
     assert_int_equal(file_make_dirs("/", &err), POISE_OK);
     assert_int_equal(file_replace("a", "x", 1, &err), POISE_EIO); /* a directory is not replaced */
     assert_non_null(strstr(err.text, "cannot rename"));
+    glob_t left;
+    assert_int_equal(glob("*.??????", 0, NULL, &left), GLOB_NOMATCH); /* no temporary file */
+    globfree(&left);
 }
 
 static void test_full_disk(void **state)

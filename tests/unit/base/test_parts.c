@@ -189,7 +189,7 @@ static void test_arena(void **state)
     }
     assert_string_equal(arena_strndup(&arena, "abcdef", 3), "abc");
     assert_string_equal(arena_strndup(&arena, NULL, 0), "");
-    assert_null(arena_zalloc(&arena, SIZE_MAX / 2, 3));
+    assert_null(arena_zalloc(&arena, SIZE_MAX / 16 + 2, 16));
     assert_null(arena_alloc(&arena, SIZE_MAX));
     assert_null(arena_strndup(&arena, "", SIZE_MAX));
     arena_free(&arena);
