@@ -8,10 +8,12 @@
 
 enum { TEXT_MAX = 4096, ID_MAX = 64, SHOWN_MAX = 60 };
 
-/* The key that a problem is about; items of lists have none. */
-static const char *name_of(const struct yaml_node *node)
+struct label label_of(const struct yaml_node *node)
 {
-    return node->key ? node->key->text : "this item";
+    struct label label = {"this item"};
+    if (node->key)
+        snprintf(label.text, sizeof label.text, "'%.64s'", node->key->text);
+    return label;
 }
 
 static int shown(const struct yaml_node *node)
@@ -23,16 +25,17 @@ static int shown(const struct yaml_node *node)
 static bool check_scalar(struct reader *reader, const struct yaml_node *node, bool plain, const char *wanted)
 {
     if (node->kind != YAML_SCALAR) {
-        reader_problem(reader, node, "'%s' must be %s, not a %s", name_of(node), wanted,
+        reader_problem(reader, node, "%s must be %s, not a %s", label_of(node).text, wanted,
                        node->kind == YAML_SEQUENCE ? "list" : "mapping");
         return false;
     }
     if (yaml_is_null(node)) {
-        reader_problem(reader, node, "'%s' has no value: give %s, or leave it out", name_of(node), wanted);
+        reader_problem(reader, node, "%s has no value: give %s, or leave it out", label_of(node).text,
+                       wanted);
         return false;
     }
     if (plain && node->quoted) {
-        reader_problem(reader, node, "'%s' must be %s, not a text: take the quotes away", name_of(node),
+        reader_problem(reader, node, "%s must be %s, not a text: take the quotes away", label_of(node).text,
                        wanted);
         return false;
     }
@@ -41,7 +44,7 @@ static bool check_scalar(struct reader *reader, const struct yaml_node *node, bo
 
 static bool wrong(struct reader *reader, const struct yaml_node *node, const char *wanted)
 {
-    reader_problem(reader, node, "'%s' must be %s, not '%.*s'", name_of(node), wanted, shown(node),
+    reader_problem(reader, node, "%s must be %s, not '%.*s'", label_of(node).text, wanted, shown(node),
                    node->text);
     return false;
 }
@@ -51,7 +54,7 @@ static bool out_of_range(struct reader *reader, const struct yaml_node *node, do
     char low[NUMBER_TEXT_MAX], high[NUMBER_TEXT_MAX];
     format_double(min, low);
     format_double(max, high);
-    reader_problem(reader, node, "'%s' must be from %s to %s, not %.*s", name_of(node), low, high,
+    reader_problem(reader, node, "%s must be from %s to %s, not %.*s", label_of(node).text, low, high,
                    shown(node), node->text);
     return false;
 }
@@ -102,12 +105,12 @@ bool setting_text(struct reader *reader, const struct yaml_node *node, const cha
     if (!check_scalar(reader, node, false, "a text"))
         return false;
     if (node->length > TEXT_MAX) {
-        reader_problem(reader, node, "'%s' must be at most %d bytes long, not %zu", name_of(node), TEXT_MAX,
-                       node->length);
+        reader_problem(reader, node, "%s must be at most %d bytes long, not %zu", label_of(node).text,
+                       TEXT_MAX, node->length);
         return false;
     }
     if (!utf8_printable(node->text, node->length)) {
-        reader_problem(reader, node, "'%s' must be one line without control characters", name_of(node));
+        reader_problem(reader, node, "%s must be one line without control characters", label_of(node).text);
         return false;
     }
     return copy_text(reader, node, ret_text);
@@ -175,7 +178,7 @@ bool setting_duration(struct reader *reader, const struct yaml_node *node, int64
         put_duration(&range, min_ms);
         buf_printf(&range, " to ");
         put_duration(&range, max_ms);
-        reader_problem(reader, node, "'%s' must be from %.*s, not %.*s", name_of(node), (int)range.length,
+        reader_problem(reader, node, "%s must be from %.*s, not %.*s", label_of(node).text, (int)range.length,
                        range.data ? (const char *)range.data : "", shown(node), node->text);
         buf_free(&range);
         return false;
@@ -243,12 +246,13 @@ bool setting_choice(struct reader *reader, const struct yaml_node *node, const c
     if (found >= 0) {
         *ret_index = found;
     } else if (fine && reader->is_later && reader->is_later(node->key ? node->key->text : "", node->text)) {
-        reader_problem(reader, node, "not supported by this version yet: %s '%s'; use %s", name_of(node),
-                       node->text, list);
+        reader_problem(reader, node, "not supported by this version yet: %s '%s'; use %s",
+                       label_of(node).text, node->text, list);
     } else if (fine) {
         const char *near = nearest_word(node->text, choices);
-        reader_problem(reader, node, "'%s' must be %s, not '%.*s'%s%s%s", name_of(node), list, shown(node),
-                       node->text, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        reader_problem(reader, node, "%s must be %s, not '%.*s'%s%s%s", label_of(node).text, list,
+                       shown(node), node->text, near ? "; did you mean '" : "", near ? near : "",
+                       near ? "'?" : "");
     }
     buf_free(&wanted);
     return found >= 0;
@@ -258,7 +262,7 @@ bool setting_texts(struct reader *reader, const struct yaml_node *node, struct t
 {
     bool single = node->kind == YAML_SCALAR;
     if (node->kind == YAML_MAPPING || (single && yaml_is_null(node))) {
-        reader_problem(reader, node, "'%s' must be a list of texts, such as [a, b]", name_of(node));
+        reader_problem(reader, node, "%s must be a list of texts, such as [a, b]", label_of(node).text);
         return false;
     }
     struct texts texts = {.count = single ? 1 : node->count};

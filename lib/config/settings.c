@@ -95,8 +95,8 @@ void settings_read(struct reader *reader, const struct setting *table, size_t co
     for (size_t i = 0; i < count; i++)
         put_default(reader, &table[i], target);
     if (mapping && mapping->kind != YAML_MAPPING) {
-        reader_problem(reader, mapping, "'%s' must be a mapping, lines of 'key: value'",
-                       mapping->key ? mapping->key->text : "this item");
+        reader_problem(reader, mapping, "%s must be a mapping, lines of 'key: value'",
+                       label_of(mapping).text);
         return;
     }
     for (const struct yaml_node *value = mapping ? mapping->first : NULL; value; value = value->next) {
@@ -174,7 +174,7 @@ void settings_document(const struct setting *table, size_t count, FILE *out)
         else if (table[i].fallback)
             fprintf(out, " | `%s`", table[i].fallback[0] != '\0' ? table[i].fallback : "''");
         else
-            fputs(" | none", out);
+            fputs(" |", out);
         fprintf(out, " | %s |\n", table[i].text);
     }
 }

@@ -56,6 +56,11 @@ bool setting_choice(struct reader *reader, const struct yaml_node *node, const c
 bool setting_texts(struct reader *reader, const struct yaml_node *node, struct texts *ret_texts);
 /* The choice nearest to a misspelt word (for "did you mean"), or NULL. */
 const char *nearest_word(const char *word, const char *const *choices);
+/* What a problem calls a value: its key in quotes, or "this item". */
+struct label {
+    char text[72];
+};
+struct label label_of(const struct yaml_node *node);
 /* The rule of SETTING_ID. */
 bool id_valid(const char *id, size_t length);
 

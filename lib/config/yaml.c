@@ -280,19 +280,24 @@ poise_code yaml_read_bytes(const char *name, const char *bytes, size_t length, s
     return problems->count == before ? POISE_OK : POISE_ECONFIG;
 }
 
+poise_code yaml_load(const char *path, struct buf *out, struct problems *problems)
+{
+    poise_error err;
+    poise_code code = file_read(path, TEXT_MAX, out, &err);
+    if (code != POISE_OK && code != POISE_ENOMEM)
+        problems_add(problems, path, 0, 0, "%s", err.text);
+    return code == POISE_ELIMIT ? POISE_ECONFIG : code;
+}
+
 poise_code yaml_read_file(const char *path, struct yaml_tree **ret_tree, struct problems *problems)
 {
     *ret_tree = NULL;
     struct buf text = {0};
-    poise_error err;
-    poise_code code = file_read(path, TEXT_MAX, &text, &err);
+    poise_code code = yaml_load(path, &text, problems);
     if (code == POISE_OK)
-        code =
-            yaml_read_bytes(path, text.data ? (const char *)text.data : "", text.length, ret_tree, problems);
-    else if (code != POISE_ENOMEM)
-        problems_add(problems, path, 0, 0, "%s", err.text);
+        code = yaml_read_bytes(path, (const char *)text.data, text.length, ret_tree, problems);
     buf_free(&text);
-    return code == POISE_ELIMIT ? POISE_ECONFIG : code;
+    return code;
 }
 
 void yaml_tree_free(struct yaml_tree *tree)

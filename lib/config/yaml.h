@@ -43,6 +43,9 @@ struct yaml_tree; /* opaque: owns the nodes */
  * where a problem leaves one to look at, so that all errors show in one run; else *ret_tree is NULL. ECONFIG if
  * there were any; ENOTFOUND, EIO for the file (also put into problems). */
 poise_code yaml_read_file(const char *path, struct yaml_tree **ret_tree, struct problems *problems);
+/* The text of a file, for yaml_read_bytes; failures are put into problems as above. */
+struct buf;
+poise_code yaml_load(const char *path, struct buf *out, struct problems *problems);
 poise_code yaml_read_bytes(const char *name, const char *bytes, size_t length, struct yaml_tree **ret_tree,
                            struct problems *problems);
 void yaml_tree_free(struct yaml_tree *tree); /* (libyaml has a yaml_free of its own) */

@@ -26,11 +26,13 @@ struct globs { /* org patterns, scoring.md section 2; count 0: every org */
     size_t count;
 };
 
+bool globs_match(const struct globs *globs, const char *org);
+
 struct step {
     double at, score;
 };
 
-/* One score function; which numbers it uses is its kind's affair (scoring.md section 3). */
+/* One score function; the forms of a measure stand in the order of search: latest `from`, then last in the file. Which numbers it uses is its kind's affair (scoring.md section 3). */
 struct form {
     enum form_kind kind;
     int64_t from_ms; /* in force from; INT64_MIN: always */
@@ -127,5 +129,7 @@ const struct form *measure_form(const struct measure *measure, const char *org, 
 
 /* Warnings about the balance of the definition (section 5): weights of perspectives and leaves; a line each. */
 void scorecard_warnings(const struct scorecard *card, FILE *out);
+/* The reference of all keys as Markdown tables, for docs/scorecard.md. */
+void scorecard_document(FILE *out);
 
 #endif
