@@ -1,0 +1,33 @@
+/* What the codec files share: checked unpacking into an arena and packing into a buffer. Private to lib/wire.
+ */
+#ifndef WIRE_CODEC_H
+#define WIRE_CODEC_H
+
+#include <wire/wire.h>
+
+struct ProtobufCMessage;
+struct ProtobufCMessageDescriptor;
+
+struct codec_kind {
+    const char *name; /* for error texts */
+    const struct ProtobufCMessageDescriptor *descriptor;
+    size_t text_max; /* bytes of every text in it */
+};
+
+/* The unpacked message in the arena, its texts checked; cast *ret_message to the descriptor's struct. */
+poise_code codec_unpack(const struct codec_kind *kind, const void *body, size_t length, struct arena *arena,
+                        void **ret_message, poise_error *err);
+
+/* arena_zalloc for the count things that a message became; NULL: *ret_code says ELIMIT or ENOMEM. */
+void *codec_alloc(const struct codec_kind *kind, struct arena *arena, size_t count, size_t size,
+                  poise_code *ret_code, poise_error *err);
+
+/* Appends the message, and the message as a field of another. */
+poise_code codec_put(struct buf *out, const struct ProtobufCMessage *message);
+poise_code codec_put_field(struct buf *out, unsigned field, const struct ProtobufCMessage *message);
+
+/* protobuf-c's structs want pointers to non-const also for packing, which only reads. */
+void *codec_borrow(const void *bytes);
+char *codec_text(const char *text); /* NULL becomes "" */
+
+#endif

@@ -1,0 +1,171 @@
+/* BATCH. Columns stay where protobuf-c put them; only series and retractions are copied. */
+#include "codec.h"
+#include <base/error.h>
+#include <poise.pb-c.h>
+
+static const struct codec_kind batch_kind = {"BATCH", &poise__v1__batch__descriptor, WIRE_SYMBOL_BYTES_MAX};
+
+static poise_code check_counts(const Poise__V1__Batch *message, poise_error *err)
+{
+    size_t rows = message->n_series, series = message->n_series_measure;
+    if (message->epoch == 0 || message->seq == 0) {
+        return error_set(err, POISE_EPROTO, "BATCH: epoch and seq must not be 0");
+    }
+    if (rows > WIRE_BATCH_ROWS_MAX || message->n_symbols > WIRE_SYMBOLS_MAX) {
+        return error_set(err, POISE_ELIMIT, "BATCH: %zu rows and %zu symbols; at most %d and %d are allowed",
+                         rows, message->n_symbols, WIRE_BATCH_ROWS_MAX, WIRE_SYMBOLS_MAX);
+    }
+    if (message->n_series_org != series ||
+        (message->n_series_source != 0 && message->n_series_source != series)) {
+        return error_set(err, POISE_EPROTO, "BATCH: the series columns differ in length");
+    }
+    const struct {
+        const char *name;
+        size_t count;
+        bool optional;
+    } columns[] = {{"time_delta_ms", message->n_time_delta_ms, false},
+                   {"value", message->n_value, false},
+                   {"of", message->n_of, true},
+                   {"key", message->n_key, true},
+                   {"row_seq", message->n_row_seq, true},
+                   {"retract", message->n_retract, true}};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        if (columns[i].count != rows && !(columns[i].optional && columns[i].count == 0)) {
+            return error_set(err, POISE_EPROTO, "BATCH: column `%s` has %zu entries for %zu rows",
+                             columns[i].name, columns[i].count, rows);
+        }
+    }
+    return POISE_OK;
+}
+
+/* All of column below limit? */
+static bool all_below(const uint32_t *column, size_t count, size_t limit)
+{
+    uint32_t highest = 0;
+    for (size_t i = 0; i < count; i++) {
+        highest = column[i] > highest ? column[i] : highest;
+    }
+    return count == 0 || highest < limit;
+}
+
+static poise_code check_indices(const Poise__V1__Batch *message, poise_error *err)
+{
+    size_t symbols = message->n_symbols;
+    const struct {
+        const char *name;
+        const uint32_t *column;
+        size_t count, limit;
+    } columns[] = {{"series_measure", message->series_measure, message->n_series_measure, symbols},
+                   {"series_org", message->series_org, message->n_series_org, symbols},
+                   {"series_source", message->series_source, message->n_series_source, symbols},
+                   {"series", message->series, message->n_series, message->n_series_measure},
+                   {"key", message->key, message->n_key, symbols + 1}};
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        if (!all_below(columns[i].column, columns[i].count, columns[i].limit)) {
+            return error_set(err, POISE_EPROTO, "BATCH: column `%s` has an index that is out of range",
+                             columns[i].name);
+        }
+    }
+    return POISE_OK;
+}
+
+/* Deltas to times, in place. */
+static poise_code undo_deltas(const Poise__V1__Batch *message, poise_error *err)
+{
+    int64_t time = message->base_time_ms;
+    for (size_t i = 0; i < message->n_time_delta_ms; i++) {
+        if (__builtin_add_overflow(time, message->time_delta_ms[i], &time)) {
+            return error_set(err, POISE_EPROTO, "BATCH: the time of row %zu does not fit 64 bits", i);
+        }
+        message->time_delta_ms[i] = time;
+    }
+    return POISE_OK;
+}
+
+static poise_code copy_series(const Poise__V1__Batch *message, struct arena *arena,
+                              const struct wire_series **ret_series, poise_error *err)
+{
+    poise_code code;
+    size_t count = message->n_series_measure;
+    struct wire_series *series = codec_alloc(&batch_kind, arena, count, sizeof *series, &code, err);
+    if (!series) {
+        return code;
+    }
+    for (size_t i = 0; i < count; i++) {
+        series[i] = (struct wire_series){.measure = message->series_measure[i],
+                                         .org = message->series_org[i],
+                                         .source = message->n_series_source ? message->series_source[i]
+                                                                            : WIRE_SYMBOL_NONE};
+    }
+    *ret_series = series;
+    return POISE_OK;
+}
+
+/* protobuf-c's booleans are ints. */
+static poise_code copy_retract(const Poise__V1__Batch *message, struct arena *arena, const bool **ret_retract,
+                               poise_error *err)
+{
+    if (message->n_retract == 0) {
+        *ret_retract = NULL;
+        return POISE_OK;
+    }
+    poise_code code;
+    bool *retract = codec_alloc(&batch_kind, arena, message->n_retract, sizeof *retract, &code, err);
+    if (!retract) {
+        return code;
+    }
+    for (size_t i = 0; i < message->n_retract; i++) {
+        retract[i] = message->retract[i] != 0;
+    }
+    *ret_retract = retract;
+    return POISE_OK;
+}
+
+poise_code wire_decode_batch(const void *body, size_t length, struct arena *arena, struct wire_batch *ret,
+                             poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&batch_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Batch *message = unpacked;
+    const struct wire_series *series;
+    const bool *retract;
+    if ((code = check_counts(message, err)) != POISE_OK || (code = check_indices(message, err)) != POISE_OK ||
+        (code = undo_deltas(message, err)) != POISE_OK ||
+        (code = copy_series(message, arena, &series, err)) != POISE_OK ||
+        (code = copy_retract(message, arena, &retract, err)) != POISE_OK) {
+        return code;
+    }
+    *ret = (struct wire_batch){.epoch = message->epoch,
+                               .seq = message->seq,
+                               .symbols = codec_borrow(message->symbols),
+                               .symbol_count = message->n_symbols,
+                               .series = series,
+                               .series_count = message->n_series_measure,
+                               .rows = message->n_series,
+                               .row_series = message->series,
+                               .time_ms = message->time_delta_ms,
+                               .value = message->value,
+                               .of = message->n_of ? message->of : NULL,
+                               .key = message->n_key ? message->key : NULL,
+                               .row_seq = message->n_row_seq ? message->row_seq : NULL,
+                               .retract = retract};
+    return POISE_OK;
+}
+
+poise_measurement wire_batch_row(const struct wire_batch *batch, size_t row)
+{
+    const struct wire_series *series = &batch->series[batch->row_series[row]];
+    return (poise_measurement){
+        .measure = batch->symbols[series->measure],
+        .org = batch->symbols[series->org],
+        .source = series->source == WIRE_SYMBOL_NONE ? "" : batch->symbols[series->source],
+        .key = batch->key && batch->key[row] ? batch->symbols[batch->key[row] - 1] : NULL,
+        .time_ms = batch->time_ms[row],
+        .value = batch->value[row],
+        .of = batch->of ? batch->of[row] : 1,
+        .seq = batch->row_seq ? batch->row_seq[row] : 0,
+        .retract = batch->retract && batch->retract[row]};
+}

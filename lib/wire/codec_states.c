@@ -1,0 +1,215 @@
+/* SNAPSHOT, UPDATE, RESULT: parts of a list of states. States are packed one by one, so that encoding needs
+ * no memory but the buffer. */
+#include "codec.h"
+#include <base/error.h>
+#include <poise.pb-c.h>
+
+static const struct codec_kind snapshot_kind = {"SNAPSHOT", &poise__v1__snapshot__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind update_kind = {"UPDATE", &poise__v1__update__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind result_kind = {"RESULT", &poise__v1__result__descriptor, WIRE_TEXT_MAX};
+
+enum { SNAPSHOT_STATES = 5, UPDATE_STATES = 6, RESULT_STATES = 4 };
+
+/* ---- decoding ---- */
+
+static bool is_valid(const Poise__V1__State *message)
+{
+    return message->node[0] != '\0' && message->kind >= POISE__V1__KIND__SCORECARD &&
+           message->kind <= POISE__V1__KIND__MEASURE && message->status >= POISE__V1__STATUS__NO_DATA &&
+           message->status <= POISE__V1__STATUS__GREEN &&
+           (message->n_period_ms == 0 || message->n_period_ms == 2);
+}
+
+static poise_state state_of(const Poise__V1__State *message)
+{
+    bool period = message->n_period_ms == 2;
+    return (poise_state){.org = message->org,
+                         .node = message->node,
+                         .name = message->name,
+                         .kind = (poise_kind)message->kind,
+                         .weight = message->weight,
+                         .as_of_ms = message->as_of_ms,
+                         .definition = message->definition,
+                         .revision = message->revision,
+                         .numbers = {.value = message->value,
+                                     .attainment = message->attainment,
+                                     .score = message->score,
+                                     .lo = message->lo,
+                                     .hi = message->hi,
+                                     .coverage = message->coverage,
+                                     .filled = message->filled,
+                                     .trend = message->trend,
+                                     .count = message->count,
+                                     .period_start_ms = period ? message->period_ms[0] : INT64_MIN,
+                                     .period_end_ms = period ? message->period_ms[1] : INT64_MIN,
+                                     .flags = message->flags,
+                                     .status = (poise_status)message->status,
+                                     .uncertain = message->uncertain != 0}};
+}
+
+static poise_code take_states(const struct codec_kind *kind, Poise__V1__State *const *messages, size_t count,
+                              struct arena *arena, struct wire_states *ret, poise_error *err)
+{
+    poise_code code;
+    poise_state *states = codec_alloc(kind, arena, count, sizeof *states, &code, err);
+    if (!states) {
+        return code;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!is_valid(messages[i])) {
+            return error_set(err, POISE_EPROTO,
+                             "%s: state %zu has no node or an unknown kind, status or period", kind->name, i);
+        }
+        states[i] = state_of(messages[i]);
+    }
+    ret->states = states;
+    ret->count = count;
+    return POISE_OK;
+}
+
+static poise_code decode_snapshot(const void *body, size_t length, struct arena *arena,
+                                  struct wire_states *ret, poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&snapshot_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Snapshot *message = unpacked;
+    *ret = (struct wire_states){
+        .id = message->id, .lsn = message->lsn, .as_of_ms = message->as_of_ms, .last = message->last != 0};
+    return take_states(&snapshot_kind, message->states, message->n_states, arena, ret, err);
+}
+
+static poise_code decode_update(const void *body, size_t length, struct arena *arena, struct wire_states *ret,
+                                poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&update_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Update *message = unpacked;
+    *ret = (struct wire_states){.id = message->id,
+                                .lsn = message->lsn,
+                                .prev = message->prev,
+                                .as_of_ms = message->as_of_ms,
+                                .last = message->last != 0};
+    return take_states(&update_kind, message->states, message->n_states, arena, ret, err);
+}
+
+static poise_code decode_result(const void *body, size_t length, struct arena *arena, struct wire_states *ret,
+                                poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&result_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Result *message = unpacked;
+    *ret = (struct wire_states){.id = message->id, .lsn = message->lsn, .last = message->last != 0};
+    return take_states(&result_kind, message->states, message->n_states, arena, ret, err);
+}
+
+poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t length, struct arena *arena,
+                              struct wire_states *ret, poise_error *err)
+{
+    struct wire_states states = {0};
+    poise_code code;
+    if (kind == WIRE_SNAPSHOT) {
+        code = decode_snapshot(body, length, arena, &states, err);
+    } else if (kind == WIRE_UPDATE) {
+        code = decode_update(body, length, arena, &states, err);
+    } else {
+        code = decode_result(body, length, arena, &states, err);
+    }
+    if (code == POISE_OK) {
+        *ret = states;
+    }
+    return code;
+}
+
+/* ---- encoding ---- */
+
+/* period_ms: two numbers that the message points to. */
+static void fill_state(Poise__V1__State *message, const poise_state *state, int64_t period_ms[2])
+{
+    const poise_score *numbers = &state->numbers;
+    poise__v1__state__init(message);
+    message->org = codec_text(state->org);
+    message->node = codec_text(state->node);
+    message->name = codec_text(state->name);
+    message->kind = (Poise__V1__Kind)state->kind;
+    message->value = numbers->value;
+    message->attainment = numbers->attainment;
+    message->score = numbers->score;
+    message->lo = numbers->lo;
+    message->hi = numbers->hi;
+    message->coverage = numbers->coverage;
+    message->filled = numbers->filled;
+    message->status = (Poise__V1__Status)numbers->status;
+    message->uncertain = numbers->uncertain;
+    message->count = numbers->count;
+    message->weight = state->weight;
+    message->trend = numbers->trend;
+    message->flags = numbers->flags;
+    if (numbers->period_start_ms != INT64_MIN) {
+        period_ms[0] = numbers->period_start_ms;
+        period_ms[1] = numbers->period_end_ms;
+        message->period_ms = period_ms;
+        message->n_period_ms = 2;
+    }
+    message->as_of_ms = state->as_of_ms;
+    message->definition = state->definition;
+    message->revision = state->revision;
+}
+
+static poise_code encode_head(enum wire_kind kind, const struct wire_states *states, struct buf *out)
+{
+    if (kind == WIRE_SNAPSHOT) {
+        Poise__V1__Snapshot message = POISE__V1__SNAPSHOT__INIT;
+        message.id = states->id;
+        message.lsn = states->lsn;
+        message.as_of_ms = states->as_of_ms;
+        message.last = states->last;
+        return codec_put(out, &message.base);
+    }
+    if (kind == WIRE_UPDATE) {
+        Poise__V1__Update message = POISE__V1__UPDATE__INIT;
+        message.id = states->id;
+        message.lsn = states->lsn;
+        message.prev = states->prev;
+        message.as_of_ms = states->as_of_ms;
+        message.last = states->last;
+        return codec_put(out, &message.base);
+    }
+    Poise__V1__Result message = POISE__V1__RESULT__INIT;
+    message.id = states->id;
+    message.lsn = states->lsn;
+    message.last = states->last;
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *states, struct buf *out)
+{
+    unsigned field = kind == WIRE_SNAPSHOT ? SNAPSHOT_STATES
+                     : kind == WIRE_UPDATE ? UPDATE_STATES
+                                           : RESULT_STATES;
+    poise_code code = encode_head(kind, states, out);
+    for (size_t i = 0; code == POISE_OK && i < states->count; i++) {
+        Poise__V1__State message;
+        int64_t period_ms[2];
+        fill_state(&message, &states->states[i], period_ms);
+        code = codec_put_field(out, field, &message.base);
+    }
+    return code;
+}
+
+size_t wire_state_size(const poise_state *state)
+{
+    enum { TAG_AND_LENGTH = 4 }; /* three bytes of length reach 2 MiB */
+    Poise__V1__State message;
+    int64_t period_ms[2];
+    fill_state(&message, state, period_ms);
+    return TAG_AND_LENGTH + protobuf_c_message_get_packed_size(&message.base);
+}

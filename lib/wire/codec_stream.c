@@ -1,0 +1,225 @@
+/* SUBSCRIBE, CREDIT, UNSUBSCRIBE, SNAPSHOT, UPDATE, QUERY, RESULT, STATS. */
+#include "codec.h"
+#include <base/error.h>
+#include <poise.pb-c.h>
+
+static const struct codec_kind subscribe_kind = {"SUBSCRIBE", &poise__v1__subscribe__descriptor,
+                                                 WIRE_TEXT_MAX};
+static const struct codec_kind credit_kind = {"CREDIT", &poise__v1__credit__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind unsubscribe_kind = {"UNSUBSCRIBE", &poise__v1__unsubscribe__descriptor,
+                                                   WIRE_TEXT_MAX};
+static const struct codec_kind query_kind = {"QUERY", &poise__v1__query__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind stats_request_kind = {"STATS_REQUEST", &poise__v1__stats_request__descriptor,
+                                                     WIRE_TEXT_MAX};
+static const struct codec_kind stats_kind = {"STATS", &poise__v1__stats__descriptor, WIRE_TEXT_MAX};
+
+static poise_code check_id(const struct codec_kind *kind, uint64_t id, poise_error *err)
+{
+    return id ? POISE_OK : error_set(err, POISE_EPROTO, "%s: id must not be 0", kind->name);
+}
+
+/* ---- SUBSCRIBE ---- */
+
+static poise_code take_filter(const Poise__V1__Filter *message, struct wire_filter *ret, poise_error *err)
+{
+    if (!message) {
+        *ret = (struct wire_filter){0};
+        return POISE_OK;
+    }
+    if (message->n_scorecards > WIRE_FILTER_MAX || message->n_orgs > WIRE_FILTER_MAX ||
+        message->n_nodes > WIRE_FILTER_MAX) {
+        return error_set(err, POISE_ELIMIT, "SUBSCRIBE: a list of the filter has more than %d entries",
+                         WIRE_FILTER_MAX);
+    }
+    *ret = (struct wire_filter){.scorecards = codec_borrow(message->scorecards),
+                                .scorecard_count = message->n_scorecards,
+                                .orgs = codec_borrow(message->orgs),
+                                .org_count = message->n_orgs,
+                                .nodes = codec_borrow(message->nodes),
+                                .node_count = message->n_nodes};
+    return POISE_OK;
+}
+
+poise_code wire_decode_subscribe(const void *body, size_t length, struct arena *arena,
+                                 struct wire_subscribe *ret, poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&subscribe_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Subscribe *message = unpacked;
+    struct wire_filter filter;
+    if ((code = check_id(&subscribe_kind, message->id, err)) != POISE_OK ||
+        (code = take_filter(message->filter, &filter, err)) != POISE_OK) {
+        return code;
+    }
+    *ret = (struct wire_subscribe){.id = message->id,
+                                   .filter = filter,
+                                   .least_interval_ms = message->least_interval_ms,
+                                   .credit = message->credit,
+                                   .once = message->once};
+    return POISE_OK;
+}
+
+poise_code wire_encode_subscribe(const struct wire_subscribe *subscribe, struct buf *out)
+{
+    Poise__V1__Filter filter = POISE__V1__FILTER__INIT;
+    filter.scorecards = codec_borrow(subscribe->filter.scorecards);
+    filter.n_scorecards = subscribe->filter.scorecard_count;
+    filter.orgs = codec_borrow(subscribe->filter.orgs);
+    filter.n_orgs = subscribe->filter.org_count;
+    filter.nodes = codec_borrow(subscribe->filter.nodes);
+    filter.n_nodes = subscribe->filter.node_count;
+    Poise__V1__Subscribe message = POISE__V1__SUBSCRIBE__INIT;
+    message.id = subscribe->id;
+    if (filter.n_scorecards + filter.n_orgs + filter.n_nodes > 0) {
+        message.filter = &filter;
+    }
+    message.least_interval_ms = subscribe->least_interval_ms;
+    message.credit = subscribe->credit;
+    message.once = subscribe->once;
+    return codec_put(out, &message.base);
+}
+
+/* ---- CREDIT, UNSUBSCRIBE ---- */
+
+poise_code wire_decode_credit(const void *body, size_t length, struct arena *arena, struct wire_credit *ret,
+                              poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&credit_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Credit *message = unpacked;
+    code = check_id(&credit_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret = (struct wire_credit){.id = message->id, .more = message->more};
+    }
+    return code;
+}
+
+poise_code wire_encode_credit(const struct wire_credit *credit, struct buf *out)
+{
+    Poise__V1__Credit message = POISE__V1__CREDIT__INIT;
+    message.id = credit->id;
+    message.more = credit->more;
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_decode_unsubscribe(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
+                                   poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&unsubscribe_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Unsubscribe *message = unpacked;
+    code = check_id(&unsubscribe_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret_id = message->id;
+    }
+    return code;
+}
+
+poise_code wire_encode_unsubscribe(uint64_t id, struct buf *out)
+{
+    Poise__V1__Unsubscribe message = POISE__V1__UNSUBSCRIBE__INIT;
+    message.id = id;
+    return codec_put(out, &message.base);
+}
+
+/* ---- QUERY ---- */
+
+poise_code wire_decode_query(const void *body, size_t length, struct arena *arena, struct wire_query *ret,
+                             poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&query_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Query *message = unpacked;
+    code = check_id(&query_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret = (struct wire_query){.id = message->id,
+                                   .scorecard = message->scorecard,
+                                   .org = message->org,
+                                   .all_orgs = message->all_orgs,
+                                   .history = message->history,
+                                   .as_of_ms = message->as_of_ms,
+                                   .credit = message->credit};
+    }
+    return code;
+}
+
+poise_code wire_encode_query(const struct wire_query *query, struct buf *out)
+{
+    Poise__V1__Query message = POISE__V1__QUERY__INIT;
+    message.id = query->id;
+    message.scorecard = codec_text(query->scorecard);
+    message.org = codec_text(query->org);
+    message.all_orgs = query->all_orgs;
+    message.as_of_ms = query->as_of_ms;
+    message.history = query->history;
+    message.credit = query->credit;
+    return codec_put(out, &message.base);
+}
+
+/* ---- STATS ---- */
+
+poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
+                                     poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&stats_request_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__StatsRequest *message = unpacked;
+    code = check_id(&stats_request_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret_id = message->id;
+    }
+    return code;
+}
+
+poise_code wire_encode_stats_request(uint64_t id, struct buf *out)
+{
+    Poise__V1__StatsRequest message = POISE__V1__STATS_REQUEST__INIT;
+    message.id = id;
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_decode_stats(const void *body, size_t length, struct arena *arena, struct wire_stats *ret,
+                             poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&stats_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Stats *message = unpacked;
+    if (message->n_name != message->n_value) {
+        return error_set(err, POISE_EPROTO, "STATS: %zu names for %zu values", message->n_name,
+                         message->n_value);
+    }
+    *ret = (struct wire_stats){.id = message->id,
+                               .names = codec_borrow(message->name),
+                               .values = message->value,
+                               .count = message->n_name};
+    return POISE_OK;
+}
+
+poise_code wire_encode_stats(const struct wire_stats *stats, struct buf *out)
+{
+    Poise__V1__Stats message = POISE__V1__STATS__INIT;
+    message.id = stats->id;
+    message.name = codec_borrow(stats->names);
+    message.n_name = stats->count;
+    message.value = codec_borrow(stats->values);
+    message.n_value = stats->count;
+    return codec_put(out, &message.base);
+}

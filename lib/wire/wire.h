@@ -1,0 +1,208 @@
+/* Messages of the wire protocol as plain structs, and their bytes. proto/poise.proto and proto/README.md are
+ * the contract. protobuf-c stays inside; decoding allocates only in an arena with a hard limit and checks
+ * every text, count and number, so that what it gives is safe to use. */
+#ifndef WIRE_WIRE_H
+#define WIRE_WIRE_H
+
+#include <base/arena.h>
+#include <base/buf.h>
+#include <poise/error.h>
+#include <poise/types.h>
+
+enum {
+    WIRE_VERSION = 1,
+    WIRE_MESSAGE_MAX = 262144,     /* bytes of a body, both directions */
+    WIRE_ARENA = 16 * 1024 * 1024, /* a limit for the arena of a decode that no sane message meets */
+    WIRE_BATCH_ROWS_MAX = 16384,   /* so that the refusals of a whole batch fit into one ACK */
+    WIRE_SYMBOLS_MAX = 65536,
+    WIRE_SYMBOL_BYTES_MAX = 255,
+    WIRE_TEXT_MAX = 511,   /* bytes of every other text */
+    WIRE_FILTER_MAX = 256, /* entries of each list of a filter */
+    WIRE_REFUSALS_MAX = 16384,
+    WIRE_STORE_ID = 16
+};
+#define WIRE_ROW_ALL UINT32_MAX /* refusal of a whole batch; not an enum: ISO C wants those within int */
+
+/* First frame of a message: two bytes, version and kind. */
+enum wire_kind {
+    WIRE_HELLO = 1,
+    WIRE_WELCOME = 2,
+    WIRE_BATCH = 3,
+    WIRE_ACK = 4,
+    WIRE_GAP = 5,
+    WIRE_ERROR = 6,
+    WIRE_SUBSCRIBE = 16,
+    WIRE_CREDIT = 17,
+    WIRE_UNSUBSCRIBE = 18,
+    WIRE_SNAPSHOT = 19,
+    WIRE_UPDATE = 20,
+    WIRE_QUERY = 24,
+    WIRE_RESULT = 25,
+    WIRE_STATS_REQUEST = 26,
+    WIRE_STATS = 27
+};
+void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
+/* EVERSION for another version, EPROTO for what is no head. */
+poise_code wire_head_parse(const void *bytes, size_t length, enum wire_kind *ret_kind, poise_error *err);
+
+struct wire_hello {
+    const char *producer;
+    uint64_t epoch, next_seq, last_hash, incarnation;
+    bool has_store;
+    uint8_t store_id[WIRE_STORE_ID];
+    const char *software;
+};
+struct wire_welcome {
+    uint8_t store_id[WIRE_STORE_ID];
+    uint64_t incarnation, epoch, next_seq, last_hash;
+    uint32_t credit, max_batch_bytes, max_batch_rows;
+};
+struct wire_refusal {
+    uint64_t seq;
+    uint32_t row;
+    poise_refusal reason;
+};
+struct wire_ack {
+    uint64_t epoch, seq;
+    uint32_t credit;
+    const struct wire_refusal *refusals;
+    size_t refusal_count;
+};
+struct wire_gap {
+    uint64_t epoch, expected;
+};
+struct wire_error {
+    uint64_t id;
+    poise_code code;
+    const char *text;
+};
+struct wire_filter {
+    const char **scorecards, **orgs, **nodes;
+    size_t scorecard_count, org_count, node_count;
+};
+struct wire_subscribe {
+    uint64_t id;
+    struct wire_filter filter;
+    uint32_t least_interval_ms, credit;
+    bool once;
+};
+struct wire_credit {
+    uint64_t id;
+    uint32_t more;
+};
+struct wire_states { /* SNAPSHOT, UPDATE, RESULT */
+    uint64_t id, lsn;
+    uint64_t prev;    /* UPDATE */
+    int64_t as_of_ms; /* not RESULT: each state has its own */
+    bool last;        /* part of this snapshot, update, result */
+    poise_state *states;
+    size_t count;
+};
+struct wire_query {
+    uint64_t id;
+    const char *scorecard, *org;
+    bool all_orgs, history;
+    int64_t as_of_ms;
+    uint32_t credit;
+};
+struct wire_stats {
+    uint64_t id;
+    const char **names;
+    double *values;
+    size_t count;
+};
+
+/* A decoded batch: columns in the arena. Every index is in range, every text printable UTF-8; rows that hold
+ * something refusable (bad names, numbers, times) are left to the receiver's row checks. */
+#define WIRE_SYMBOL_NONE UINT32_MAX
+struct wire_series {
+    uint32_t measure, org, source; /* symbol indices; source WIRE_SYMBOL_NONE: empty */
+};
+struct wire_batch {
+    uint64_t epoch, seq;
+    const char **symbols;
+    size_t symbol_count;
+    const struct wire_series *series;
+    size_t series_count;
+    size_t rows;
+    const uint32_t *row_series;
+    const int64_t *time_ms; /* deltas undone */
+    const double *value;
+    const double *of;        /* NULL: 1 everywhere */
+    const uint32_t *key;     /* symbol index + 1, 0: none; NULL: no keys */
+    const uint64_t *row_seq; /* 0: none; NULL: no seqs */
+    const bool *retract;     /* NULL: no retractions */
+};
+
+/* Each decode checks the body; EPROTO with a reason, ELIMIT, ENOMEM. What it points to lives in the arena;
+ * that may have grown also on failure, up to its limit. */
+poise_code wire_decode_hello(const void *body, size_t length, struct arena *arena, struct wire_hello *ret,
+                             poise_error *err);
+poise_code wire_decode_welcome(const void *body, size_t length, struct arena *arena, struct wire_welcome *ret,
+                               poise_error *err);
+poise_code wire_decode_batch(const void *body, size_t length, struct arena *arena, struct wire_batch *ret,
+                             poise_error *err);
+/* Only epoch, seq of a batch that may otherwise be malformed; false: not even that. */
+bool wire_peek_batch(const void *body, size_t length, uint64_t *ret_epoch, uint64_t *ret_seq);
+poise_code wire_decode_ack(const void *body, size_t length, struct arena *arena, struct wire_ack *ret,
+                           poise_error *err);
+poise_code wire_decode_gap(const void *body, size_t length, struct arena *arena, struct wire_gap *ret,
+                           poise_error *err);
+poise_code wire_decode_error(const void *body, size_t length, struct arena *arena, struct wire_error *ret,
+                             poise_error *err);
+poise_code wire_decode_subscribe(const void *body, size_t length, struct arena *arena,
+                                 struct wire_subscribe *ret, poise_error *err);
+poise_code wire_decode_credit(const void *body, size_t length, struct arena *arena, struct wire_credit *ret,
+                              poise_error *err);
+poise_code wire_decode_unsubscribe(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
+                                   poise_error *err);
+/* kind: WIRE_SNAPSHOT, WIRE_UPDATE or WIRE_RESULT. */
+poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t length, struct arena *arena,
+                              struct wire_states *ret, poise_error *err);
+poise_code wire_decode_query(const void *body, size_t length, struct arena *arena, struct wire_query *ret,
+                             poise_error *err);
+poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
+                                     poise_error *err);
+poise_code wire_decode_stats(const void *body, size_t length, struct arena *arena, struct wire_stats *ret,
+                             poise_error *err);
+
+/* Each encode appends the body to out; ENOMEM only. Texts must be printable UTF-8 within the limits, else the
+ * peer refuses the message. */
+poise_code wire_encode_hello(const struct wire_hello *message, struct buf *out);
+poise_code wire_encode_welcome(const struct wire_welcome *message, struct buf *out);
+poise_code wire_encode_ack(const struct wire_ack *message, struct buf *out);
+poise_code wire_encode_gap(const struct wire_gap *message, struct buf *out);
+poise_code wire_encode_error(const struct wire_error *message, struct buf *out);
+poise_code wire_encode_subscribe(const struct wire_subscribe *message, struct buf *out);
+poise_code wire_encode_credit(const struct wire_credit *message, struct buf *out);
+poise_code wire_encode_unsubscribe(uint64_t id, struct buf *out);
+poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *message, struct buf *out);
+/* For cutting states into messages: the bytes that a state takes at most, beside those of the message itself.
+ */
+enum { WIRE_STATES_HEAD_MAX = 64 };
+size_t wire_state_size(const poise_state *state);
+poise_code wire_encode_query(const struct wire_query *message, struct buf *out);
+poise_code wire_encode_stats_request(uint64_t id, struct buf *out);
+poise_code wire_encode_stats(const struct wire_stats *message, struct buf *out);
+
+/* The hash of a batch's body that HELLO and WELCOME carry: XXH3-64, seed 0. */
+uint64_t wire_batch_hash(const void *body, size_t length);
+
+/* Builds a batch row by row. epoch and seq are put in by finish, so that a batch that is never sent burns no
+ * sequence. */
+struct wire_builder;                          /* opaque */
+struct wire_builder *wire_builder_open(void); /* NULL: out of memory */
+void wire_builder_close(struct wire_builder *builder);
+/* What a batch may have at most, for the next add; at first, and at most, WIRE_BATCH_ROWS_MAX and
+ * WIRE_MESSAGE_MAX; at least 1 row and 2048 bytes, so that any one measurement fits. */
+void wire_builder_limits(struct wire_builder *builder, size_t max_rows, size_t max_bytes);
+/* The measurement must pass measurement_check. Nothing is added on EFULL (the batch has max rows or bytes;
+ * finish it first) and ENOMEM. */
+poise_code wire_builder_add(struct wire_builder *builder, const poise_measurement *measurement);
+size_t wire_builder_rows(const struct wire_builder *builder);
+/* Appends the batch's body to out and empties the builder; on ENOMEM it stays full. */
+poise_code wire_builder_finish(struct wire_builder *builder, uint64_t epoch, uint64_t seq, struct buf *out);
+/* Row `row` of a decoded batch as a measurement; strings in the batch's arena. */
+poise_measurement wire_batch_row(const struct wire_batch *batch, size_t row);
+
+#endif
