@@ -1,0 +1,64 @@
+/* What is kept of a period's measurements: a count and exact sums, which form a group, and extremes, which do
+ * not (taking an extreme away asks for the period to be read again). Which parts a cell has is its layout's
+ * affair. Pure: no I/O, no clock. */
+#ifndef SCORE_ACCUMULATOR_H
+#define SCORE_ACCUMULATOR_H
+
+#include <base/hash.h>
+#include <model/scorecard.h>
+#include <score/exact.h>
+
+/* One counted measurement. */
+struct sample {
+    int64_t time_ms;
+    double value, of;
+    uint32_t source;  /* id in the layout's sources */
+    uint64_t rank;    /* seq, or the ordinal where there is none */
+    uint64_t ordinal; /* place in the journal: 1, 2, ... */
+};
+
+enum accumulator_part {                   /* every cell counts */
+                        PART_VALUE = 1,   /* exact sum of value */
+                        PART_OF = 2,      /* exact sum of `of` */
+                        PART_PRODUCT = 4, /* exact sum of value * of */
+                        PART_MIN = 8,
+                        PART_MAX = 16,
+                        PART_FIRST = 32,
+                        PART_LAST = 64
+};
+enum { ACCUMULATOR_PARTS = 7 };
+uint32_t aggregate_parts(enum aggregate aggregate, bool min_of);
+
+struct accumulator_layout {
+    uint32_t parts;
+    uint16_t at[ACCUMULATOR_PARTS]; /* offset of each part, in the order of their bits; 0: absent */
+    uint16_t size;                  /* bytes of a cell's accumulator, 8-byte aligned */
+    const struct intern *sources;   /* first and last break ties by the source's text */
+};
+struct accumulator_layout accumulator_layout(uint32_t parts, const struct intern *sources);
+
+struct accumulator; /* layout->size bytes, zeroed = empty */
+/* Empties it and frees what it holds, not itself. */
+void accumulator_clear(const struct accumulator_layout *layout, struct accumulator *cell);
+/* false: out of memory; the accumulator is of no use any more. */
+bool accumulator_add(const struct accumulator_layout *layout, struct accumulator *cell,
+                     const struct sample *sample);
+/* Takes a counted sample away; *ret_reread is set (never cleared) where it was an extreme: accumulator_clear
+ * and add the period's samples again before reading. false as in accumulator_add. */
+bool accumulator_remove(const struct accumulator_layout *layout, struct accumulator *cell,
+                        const struct sample *sample, bool *ret_reread);
+uint64_t accumulator_count(const struct accumulator *cell);
+
+/* The aggregate's value; NaN: no data; *ret_overflow is set (never cleared) where it was not finite. */
+double accumulator_value(const struct accumulator_layout *layout, const struct accumulator *cell,
+                         enum aggregate aggregate, bool *ret_overflow);
+double accumulator_of(const struct accumulator_layout *layout,
+                      const struct accumulator *cell); /* needs PART_OF */
+
+/* For checkpoints: equal contents have equal bytes. Decoding wants an empty accumulator; false: damaged or
+ * out of memory. */
+void accumulator_encode(const struct accumulator_layout *layout, const struct accumulator *cell,
+                        struct buf *out);
+bool accumulator_decode(const struct accumulator_layout *layout, struct accumulator *cell, struct cursor *in);
+
+#endif
