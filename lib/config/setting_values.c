@@ -245,9 +245,9 @@ bool setting_choice(struct reader *reader, const struct yaml_node *node, const c
             found = i;
     if (found >= 0) {
         *ret_index = found;
-    } else if (fine && reader->is_later && reader->is_later(node->key ? node->key->text : "", node->text)) {
-        reader_problem(reader, node, "not supported by this version yet: %s '%s'; use %s",
-                       label_of(node).text, node->text, list);
+    } else if (fine && node->key && reader->is_later && reader->is_later(node->key->text, node->text)) {
+        reader_problem(reader, node, "not supported by this version yet: %s '%s'; use %s", node->key->text,
+                       node->text, list);
     } else if (fine) {
         const char *near = nearest_word(node->text, choices);
         reader_problem(reader, node, "%s must be %s, not '%.*s'%s%s%s", label_of(node).text, list,

@@ -40,15 +40,15 @@ struct yaml_node {
 
 struct yaml_tree; /* opaque: owns the nodes */
 /* Reads a file, or bytes that are called `name`. Problems are added to the list; a tree is returned also
- * where a problem leaves one to look at, so that all errors show in one run; else *ret_tree is NULL. ECONFIG if
- * there were any; ENOTFOUND, EIO for the file (also put into problems). */
+ * where a problem leaves one to look at, so that all errors show in one run; else *ret_tree is NULL. ECONFIG
+ * if there were any; ENOTFOUND, EIO for the file (also put into problems). */
 poise_code yaml_read_file(const char *path, struct yaml_tree **ret_tree, struct problems *problems);
 /* The text of a file, for yaml_read_bytes; failures are put into problems as above. */
 struct buf;
 poise_code yaml_load(const char *path, struct buf *out, struct problems *problems);
 poise_code yaml_read_bytes(const char *name, const char *bytes, size_t length, struct yaml_tree **ret_tree,
                            struct problems *problems);
-void yaml_tree_free(struct yaml_tree *tree); /* (libyaml has a yaml_free of its own) */
+void yaml_tree_free(struct yaml_tree *tree);                     /* (libyaml has a yaml_free of its own) */
 const struct yaml_node *yaml_root(const struct yaml_tree *tree); /* NULL: an empty document */
 const char *yaml_name(const struct yaml_tree *tree);
 
@@ -62,8 +62,8 @@ struct reader {
     const struct yaml_tree *tree;
     struct problems *problems;
     struct arena *arena;
-    /* NULL, or true for a word that the specification knows and this version lacks: an unknown key (`key` NULL), or
-     * an unknown choice of a key. It is refused by name, not as a mistake. */
+    /* NULL, or true for a word that the specification knows and this version lacks: an unknown key (`key`
+     * NULL), or an unknown choice of a key. It is refused by name, not as a mistake. */
     bool (*is_later)(const char *key, const char *word);
 };
 /* Adds a problem at a node (NULL: at the file). */

@@ -1,6 +1,6 @@
-/* Calendar periods in IANA time zones (scoring.md section 2). A zone is a table of offset changes, probed from the
- * system's zone data once; after zone_open everything is pure and thread-safe.
- * Source of zones: IANA tz database, as installed under /usr/share/zoneinfo. */
+/* Calendar periods in IANA time zones (scoring.md section 2). A zone is a table of offset changes, probed
+ * from the system's zone data once; after zone_open everything is pure and thread-safe. Source of zones: IANA
+ * tz database, as installed under /usr/share/zoneinfo. */
 #ifndef MODEL_CALENDAR_H
 #define MODEL_CALENDAR_H
 

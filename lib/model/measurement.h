@@ -12,8 +12,9 @@ static inline bool number_valid(double x)
     double size = x < 0 ? -x : x;
     return x == 0 || (size >= 1e-100 && size <= 1e100);
 }
-/* Names of a measurement, then its numbers and time; POISE_REFUSAL_NONE if it may enter. What needs a definition or a
- * clock (unknown input, ahead of time, levels) is the engine's. NULL org and source are empty, NULL key is none. */
+/* Names of a measurement, then its numbers and time; POISE_REFUSAL_NONE if it may enter. What needs a
+ * definition or a clock (unknown input, ahead of time, levels) is the engine's. NULL org and source are
+ * empty, NULL key is none. */
 poise_refusal measurement_check_names(const char *measure, const char *org, const char *source);
 poise_refusal measurement_check_row(int64_t time_ms, double value, double of, const char *key, uint64_t seq,
                                     bool retract);

@@ -7,12 +7,14 @@
 
 enum { ORG_DEPTH_MAX = 16 };
 
-/* At most POISE_ORG_MAX bytes and ORG_DEPTH_MAX segments of printable UTF-8, none empty or edged by blanks. */
+/* At most POISE_ORG_MAX bytes and ORG_DEPTH_MAX segments of printable UTF-8, none empty or edged by blanks.
+ */
 bool org_valid(const char *org, size_t length);
 /* Length of the parent's path; of the root it is not asked. */
 size_t org_parent_length(const char *org, size_t length);
-/* Globs (scoring.md section 2), segment by segment: `*` is one or more characters of a segment; `**`, a segment of its
- * own, is any run of segments, none too, but at the end of a longer glob what lies below; '' is the root. */
+/* Globs (scoring.md section 2), segment by segment: `*` is one or more characters of a segment; `**`, a
+ * segment of its own, is any run of segments, none too, but at the end of a longer glob what lies below; ''
+ * is the root. */
 bool glob_valid(const char *glob);
 bool org_matches(const char *glob, const char *org); /* of a valid glob and org */
 

@@ -32,7 +32,8 @@ struct step {
     double at, score;
 };
 
-/* One score function; the forms of a measure stand in the order of search: latest `from`, then last in the file. Which numbers it uses is its kind's affair (scoring.md section 3). */
+/* One score function; the forms of a measure stand in the order of search: latest `from`, then last in the
+ * file. Which numbers it uses is its kind's affair (scoring.md section 3). */
 struct form {
     enum form_kind kind;
     int64_t from_ms; /* in force from; INT64_MIN: always */
@@ -66,8 +67,8 @@ struct measure {
     bool subtree; /* roll_up: an org's value covers its subtree */
     int64_t carry;
     int64_t min_count;
-    double min_of;  /* NaN: none */
-    double empty;   /* NaN: none */
+    double min_of; /* NaN: none */
+    double empty;  /* NaN: none */
     enum missing_policy missing;
     double impute;
     int64_t max_ahead_ms;
@@ -115,11 +116,12 @@ struct scorecard {
     struct arena *arena; /* owns all of the above */
 };
 
-/* Reads and checks a definition. Every problem of the file is added to problems; ECONFIG if there were any. Opens
- * zones (see zone_open). Options of the specification that this version lacks are problems that say so. */
+/* Reads and checks a definition. Every problem of the file is added to problems; ECONFIG if there were any.
+ * Opens zones (see zone_open). Options of the specification that this version lacks are problems that say so.
+ */
 poise_code scorecard_read_file(const char *path, struct scorecard **ret_card, struct problems *problems);
-poise_code scorecard_read_bytes(const char *name, const char *bytes, size_t length, struct scorecard **ret_card,
-                                struct problems *problems);
+poise_code scorecard_read_bytes(const char *name, const char *bytes, size_t length,
+                                struct scorecard **ret_card, struct problems *problems);
 void scorecard_free(struct scorecard *card);
 
 /* The calendar of a measure of this scorecard. */
@@ -127,7 +129,8 @@ struct calendar scorecard_calendar(const struct scorecard *card, enum period_uni
 /* The first form in force for an org just before a time (scoring.md section 3), or NULL. */
 const struct form *measure_form(const struct measure *measure, const char *org, int64_t before_ms);
 
-/* Warnings about the balance of the definition (section 5): weights of perspectives and leaves; a line each. */
+/* Warnings about the balance of the definition (section 5): weights of perspectives and leaves; a line each.
+ */
 void scorecard_warnings(const struct scorecard *card, FILE *out);
 /* The reference of all keys as Markdown tables, for docs/scorecard.md. */
 void scorecard_document(FILE *out);
