@@ -41,8 +41,8 @@ static void disarm(char *text)
             *text = '?';
 }
 
-static void add(struct problems *problems, const char *file, int line, int column, const char *format,
-                va_list arguments)
+__attribute__((format(printf, 5, 0))) static void add(struct problems *problems, const char *file, int line,
+                                                      int column, const char *format, va_list arguments)
 {
     problems->count++;
     if (problems->kept == PROBLEMS_KEPT_MAX)

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <base/text.h>
 #include <config/settings.h>
+#include <math.h>
 #include <string.h>
 
 enum { SETTINGS_MAX = 64 };
@@ -11,10 +12,16 @@ static void out_of_length(struct reader *reader, const struct setting *setting, 
                    setting->max, node->length);
 }
 
+/* A bound of a whole number; those of reals may be larger than any. */
+static int64_t whole(double bound)
+{
+    return fabs(bound) < 0x1p63 ? (int64_t)bound : bound < 0 ? INT64_MIN : INT64_MAX;
+}
+
 static bool read_value(struct reader *reader, const struct setting *setting, const struct yaml_node *node,
                        void *field)
 {
-    int64_t min = (int64_t)setting->min, max = (int64_t)setting->max;
+    int64_t min = whole(setting->min), max = whole(setting->max);
     switch (setting->type) {
     case SETTING_TEXT:
         if (node->kind == YAML_SCALAR && !yaml_is_null(node) && setting->max > 0 &&

@@ -18,8 +18,8 @@ static const struct setting linear_table[] = {
     NUMBER(linear, to, "the value that scores 100; below `from` where lower is better"),
 };
 static const struct setting goal_red_table[] = {
-    NUMBER(goal_red, goal, "the value that scores 66.7: green begins"),
-    NUMBER(goal_red, red, "the value that scores 33.3: red begins"),
+    NUMBER(goal_red, goal, "the value that scores 66.7: green from here"),
+    NUMBER(goal_red, red, "the value that scores 33.3: red beyond it"),
 };
 static const struct setting band_table[] = {
     NUMBER(band, low_zero, "scores 0 here and below"),

@@ -14,8 +14,9 @@ struct card_reader {
     struct scorecard *card;
     uint32_t capacity;               /* of card->nodes */
     const struct yaml_node **drives; /* by node: the value of `drives` in the file, or NULL */
-    struct hmap ids;                 /* of struct seen_id */
-    struct arena scratch;            /* for the time of reading */
+    bool unnamed;         /* a perspective or objective has no id: links to it would look wrong too */
+    struct hmap ids;      /* of struct seen_id */
+    struct arena scratch; /* for the time of reading */
 };
 
 /* What each part has. */

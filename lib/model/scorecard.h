@@ -84,7 +84,8 @@ struct rollup {
     double min_coverage;
 };
 
-enum { NODE_NONE = UINT32_MAX, SCORECARD_NODES_MAX = 10000 };
+#define NODE_NONE UINT32_MAX
+enum { SCORECARD_NODES_MAX = 10000 };
 
 /* A node of the tree; nodes stand depth first, parents first, in the order of the file. */
 struct node {

@@ -230,6 +230,7 @@ static void read_drives(struct card_reader *in, const struct yaml_node *value, u
 static uint32_t add_node(struct card_reader *in, poise_kind kind, uint32_t parent, const struct part *part)
 {
     const char *id = part->id ? part->id : "?";
+    in->unnamed |= !part->id && (kind == POISE_PERSPECTIVE || kind == POISE_OBJECTIVE);
     char path[PATH_TEXT_MAX];
     int length =
         snprintf(path, sizeof path, "%s%s%s", parent == NODE_NONE ? "" : in->card->nodes[parent].path,
@@ -353,7 +354,8 @@ static void read_root(struct card_reader *in, const struct yaml_node *root)
         read_rollup(in, fields.rollup, &card->nodes[at].rollup);
     if (fields.children)
         read_children(in, at, fields.children);
-    drives_check(in);
+    if (!in->unnamed)
+        drives_check(in);
 }
 
 static size_t count_nodes(const struct yaml_node *mapping, poise_kind kind)
