@@ -1,0 +1,139 @@
+/* The client library: send measurements through a spool, subscribe to scores, ask about the past.
+ *
+ * Handles are opaque; each belongs to one thread at a time; different handles may be used by different
+ * threads. The library makes no thread of its own (libzmq makes one for I/O per handle): a handle works while
+ * one of its calls runs, and poise_*_step runs it. No call blocks longer than its timeout. Strings given are
+ * copied; strings got live as said. Calls return POISE_OK or a code of error.h, with a text for people in
+ * *err (NULL is allowed). */
+#ifndef POISE_CLIENT_H
+#define POISE_CLIENT_H
+
+#include <poise/error.h>
+#include <poise/types.h>
+#include <stddef.h>
+
+/* ---- sending ---- */
+
+typedef struct poise_sender poise_sender;
+
+typedef struct poise_sender_options {
+    const char *endpoint;    /* the aggregator's ingest endpoint, "tcp://127.0.0.1:5570" */
+    const char *producer;    /* the name of this producer: an id, constant over its life */
+    const char *spool;       /* directory of the spool, made if absent */
+    int64_t spool_max_bytes; /* 0: 1 GiB; poise_send answers POISE_EFULL when it is full */
+    uint32_t batch_rows;     /* rows that close a batch; 0: 1000 */
+    int64_t linger_ms;       /* age at which an open batch is closed by send or step; 0: 50 */
+    bool insecure;           /* allow plain TCP beyond loopback */
+    const char *software;    /* for the aggregator's log; NULL: "libpoise" */
+    /* A measurement that the aggregator refused for good. May be NULL. The measurement's strings live during
+     * the call, in which the sender must not be used. Told again if the process dies before it noted the
+     * acknowledgement. */
+    void (*refused)(void *context, const poise_measurement *measurement, poise_refusal reason);
+    void *context;
+} poise_sender_options;
+
+POISE_API poise_code poise_sender_open(const poise_sender_options *options, poise_sender **ret_sender,
+                                       poise_error *err);
+/* What is spooled stays spooled; what is in the open batch is spooled first. NULL is fine. */
+POISE_API void poise_sender_close(poise_sender *sender);
+
+/* Takes a measurement into the open batch. It is accepted (safe on this disk) when its batch was closed: at
+ * batch_rows, after linger_ms by a later call, or by poise_sender_flush. EREFUSED: it breaks a rule that
+ * needs no aggregator, *ret_reason (may be NULL) says which. EFULL: the spool is full; run poise_sender_step
+ * and try again. */
+POISE_API poise_code poise_send(poise_sender *sender, const poise_measurement *measurement,
+                                poise_refusal *ret_reason, poise_error *err);
+/* Closes the open batch into the spool. */
+POISE_API poise_code poise_sender_flush(poise_sender *sender, poise_error *err);
+/* Moves batches out and acknowledgements in for at most timeout_ms; returns early when something was
+ * acknowledged or nothing is left to do. A missing aggregator is no error: it is tried again. ESTORE, EFORK,
+ * EGAP, EVERSION, EDENIED, EPROTO: this spool and that aggregator do not go together; later calls ask it
+ * again, once a second. EIO, ECORRUPT: the spool. */
+POISE_API poise_code poise_sender_step(poise_sender *sender, int64_t timeout_ms, poise_error *err);
+/* Flushes and steps until everything is acknowledged; ETIMEOUT. */
+POISE_API poise_code poise_sender_drain(poise_sender *sender, int64_t timeout_ms, poise_error *err);
+
+typedef struct poise_sender_stats {
+    uint64_t accepted;     /* measurements that are safe in the spool, since open */
+    uint64_t acknowledged; /* measurements that the aggregator has on its disk, since open */
+    uint64_t refused;      /* of those, refused by it */
+    uint64_t batches_left; /* in the spool, not acknowledged */
+    int64_t spool_bytes;
+    bool connected; /* the aggregator has answered on this connection */
+} poise_sender_stats;
+POISE_API void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_stats);
+
+/* ---- subscribing and asking ---- */
+
+typedef struct poise_client poise_client;
+
+typedef struct poise_client_options {
+    const char *endpoint; /* the aggregator's query endpoint */
+    bool insecure;
+} poise_client_options;
+
+POISE_API poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client,
+                                       poise_error *err);
+POISE_API void poise_client_close(poise_client *client);
+
+/* Lists may be NULL and 0: everything. Orgs are globs as in scorecards, nodes are paths and what lies below
+ * them. */
+typedef struct poise_filter {
+    const char *const *scorecards;
+    size_t scorecard_count;
+    const char *const *orgs;
+    size_t org_count;
+    const char *const *nodes;
+    size_t node_count;
+} poise_filter;
+
+typedef enum poise_event_kind {
+    POISE_EVENT_RESET, /* a snapshot begins: forget what you know; follows a first connect and every loss */
+    POISE_EVENT_STATE, /* a node's latest numbers */
+    POISE_EVENT_READY, /* the states so far are one consistent view as of lsn */
+    POISE_EVENT_LOST   /* the aggregator went silent; it is asked again */
+} poise_event_kind;
+typedef struct poise_event {
+    poise_event_kind kind;
+    const poise_state *state; /* with STATE; lives during the call */
+    uint64_t lsn;
+    int64_t as_of_ms;
+} poise_event;
+/* Return false to end the call that delivers events. */
+typedef bool poise_on_event(void *context, const poise_event *event);
+
+/* One subscription a client (EBUSY), until the client is closed or step answers that it was refused. Survives
+ * restarts of the aggregator: the view starts again with RESET. */
+POISE_API poise_code poise_subscribe(poise_client *client, const poise_filter *filter,
+                                     int64_t least_interval_ms, poise_error *err);
+/* Delivers events for at most timeout_ms (-1: until the callback returns false). Where the callback returns
+ * false the next call goes on with the event after it. EINVAL: no subscription. Any other code with which the
+ * aggregator refused. */
+POISE_API poise_code poise_client_step(poise_client *client, int64_t timeout_ms, poise_on_event *on_event,
+                                       void *context, poise_error *err);
+
+/* The three calls below need a client without a subscription (EBUSY); a timeout below 0 is none. */
+
+/* The live states that pass the filter, one consistent view, then returns; ETIMEOUT. STATE events, then
+ * READY. */
+POISE_API poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t timeout_ms,
+                               poise_on_event *on_event, void *context, poise_error *err);
+
+typedef struct poise_question {
+    const char *scorecard; /* an id */
+    const char *org;       /* "" the root; with all_orgs not looked at */
+    bool all_orgs;
+    bool history; /* as of the end of every period of the scorecard's calendar up to as_of_ms */
+    int64_t as_of_ms;
+} poise_question;
+/* States as of a time, from what is stored now. STATE events, then READY. ENOTFOUND: no such scorecard or
+ * org. */
+POISE_API poise_code poise_ask(poise_client *client, const poise_question *question, int64_t timeout_ms,
+                               poise_on_event *on_event, void *context, poise_error *err);
+
+/* The aggregator's own numbers, one call a number. */
+POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,
+                                     void (*on_number)(void *context, const char *name, double value),
+                                     void *context, poise_error *err);
+
+#endif
