@@ -1,0 +1,327 @@
+#include "socket.h"
+#include <base/error.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+enum { ENDPOINT_MAX = 512, DEFAULT_MESSAGE_MAX = 262144 };
+
+struct net {
+    void *context;
+};
+
+struct net_socket {
+    void *handle;
+    bool router;
+    zmq_msg_t peer, head, body; /* of the message received last */
+    char endpoint[ENDPOINT_MAX];
+};
+
+static poise_code zmq_failed(poise_error *err, const char *what, const char *endpoint)
+{
+    int number = zmq_errno();
+    poise_code code = number == EADDRINUSE                   ? POISE_EBUSY
+                      : number == EINVAL || number == ENODEV ? POISE_EINVAL
+                                                             : POISE_EIO;
+    return error_set(err, code, "cannot %s %s: %s", what, endpoint, zmq_strerror(number));
+}
+
+/* ---- context ---- */
+
+/* libzmq starts its threads with the first socket; they inherit the mask of signals. */
+static bool start_threads(void *context)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
+        return false;
+    }
+    void *first = zmq_socket(context, ZMQ_DEALER);
+    bool fine = first && zmq_close(first) == 0;
+    return pthread_sigmask(SIG_SETMASK, &before, NULL) == 0 && fine;
+}
+
+poise_code net_open(int io_threads, struct net **ret_net, poise_error *err)
+{
+    struct net *net = malloc(sizeof *net);
+    if (!net) {
+        return error_nomem(err, "the network");
+    }
+    net->context = zmq_ctx_new();
+    if (!net->context || zmq_ctx_set(net->context, ZMQ_IO_THREADS, io_threads) != 0 ||
+        zmq_ctx_set(net->context, ZMQ_BLOCKY, 0) != 0 || !start_threads(net->context)) {
+        error_set(err, POISE_EIO, "cannot start %d network threads: %s", io_threads,
+                  zmq_strerror(zmq_errno()));
+        net_close(net);
+        return POISE_EIO;
+    }
+    *ret_net = net;
+    return POISE_OK;
+}
+
+void net_close(struct net *net)
+{
+    if (net) {
+        while (net->context && zmq_ctx_term(net->context) != 0 && zmq_errno() == EINTR) {
+        }
+        free(net);
+    }
+}
+
+/* ---- options ---- */
+
+struct option {
+    int name, value;
+};
+
+static bool set_options(void *handle, const struct option *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (zmq_setsockopt(handle, options[i].name, &options[i].value, sizeof options[i].value) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+#define SET_OPTIONS(handle, options) set_options(handle, options, sizeof(options) / sizeof *(options))
+
+static bool set_limits(const struct net_socket *socket, const struct net_limits *limits)
+{
+    const struct net_limits given = limits ? *limits : (struct net_limits){0};
+    int64_t message = given.max_message > 0 ? given.max_message : DEFAULT_MESSAGE_MAX;
+    const struct option options[] = {
+        {ZMQ_SNDHWM, given.send_hwm > 0 ? given.send_hwm
+                     : socket->router   ? 64
+                                        : 32},
+        {ZMQ_RCVHWM, given.receive_hwm > 0 ? given.receive_hwm : 64},
+    };
+    return zmq_setsockopt(socket->handle, ZMQ_MAXMSGSIZE, &message, sizeof message) == 0 &&
+           SET_OPTIONS(socket->handle, options);
+}
+
+static bool configure(const struct net_socket *socket, bool ipv6, const struct net_limits *limits)
+{
+    static const struct option common[] = {{ZMQ_LINGER, 0},
+                                           {ZMQ_HEARTBEAT_IVL, 5000},
+                                           {ZMQ_HEARTBEAT_TIMEOUT, 15000},
+                                           {ZMQ_HEARTBEAT_TTL, 15000},
+                                           {ZMQ_TCP_KEEPALIVE, 1},
+                                           {ZMQ_HANDSHAKE_IVL, 5000}};
+    /* HANDOVER would let a peer take over another's connection by its routing id. */
+    static const struct option router[] = {
+        {ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_ROUTER_HANDOVER, 0}, {ZMQ_BACKLOG, 256}};
+    /* IMMEDIATE: nothing is queued for a peer that is not there. */
+    static const struct option dealer[] = {{ZMQ_IMMEDIATE, 1},
+                                           {ZMQ_RECONNECT_IVL, 500},
+                                           {ZMQ_RECONNECT_IVL_MAX, 30000},
+                                           {ZMQ_CONNECT_TIMEOUT, 5000}};
+    const struct option addresses[] = {{ZMQ_IPV6, ipv6}};
+    return SET_OPTIONS(socket->handle, common) && SET_OPTIONS(socket->handle, addresses) &&
+           (socket->router ? SET_OPTIONS(socket->handle, router) : SET_OPTIONS(socket->handle, dealer)) &&
+           set_limits(socket, limits);
+}
+
+/* ---- sockets ---- */
+
+static struct net_socket *new_socket(struct net *net, bool router)
+{
+    struct net_socket *socket = calloc(1, sizeof *socket);
+    if (!socket) {
+        return NULL;
+    }
+    zmq_msg_init(&socket->peer);
+    zmq_msg_init(&socket->head);
+    zmq_msg_init(&socket->body);
+    socket->router = router;
+    socket->handle = zmq_socket(net->context, router ? ZMQ_ROUTER : ZMQ_DEALER);
+    return socket;
+}
+
+static poise_code attach(struct net_socket *socket, const char *endpoint, poise_error *err)
+{
+    size_t length = sizeof socket->endpoint;
+    if (socket->router) {
+        return zmq_bind(socket->handle, endpoint) == 0 &&
+                       zmq_getsockopt(socket->handle, ZMQ_LAST_ENDPOINT, socket->endpoint, &length) == 0
+                   ? POISE_OK
+                   : zmq_failed(err, "bind", endpoint);
+    }
+    memcpy(socket->endpoint, endpoint, strlen(endpoint) + 1);
+    return zmq_connect(socket->handle, endpoint) == 0 ? POISE_OK : zmq_failed(err, "connect to", endpoint);
+}
+
+static poise_code open_socket(struct net *net, bool router, const char *endpoint, bool insecure,
+                              const struct net_limits *limits, struct net_socket **ret_socket,
+                              poise_error *err)
+{
+    if (strlen(endpoint) >= ENDPOINT_MAX) {
+        return error_set(err, POISE_EINVAL, "the endpoint has %zu bytes; at most %d are allowed",
+                         strlen(endpoint), ENDPOINT_MAX - 1);
+    }
+    bool ipv6;
+    poise_code code = endpoint_check(endpoint, insecure, &ipv6, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct net_socket *socket = new_socket(net, router);
+    if (!socket) {
+        return error_nomem(err, "a socket");
+    }
+    code = socket->handle && configure(socket, ipv6, limits) ? attach(socket, endpoint, err)
+                                                             : zmq_failed(err, "make a socket for", endpoint);
+    if (code != POISE_OK) {
+        net_socket_close(socket);
+        return code;
+    }
+    *ret_socket = socket;
+    return POISE_OK;
+}
+
+poise_code net_bind(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
+                    struct net_socket **ret_socket, poise_error *err)
+{
+    return open_socket(net, true, endpoint, insecure, limits, ret_socket, err);
+}
+
+poise_code net_connect(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
+                       struct net_socket **ret_socket, poise_error *err)
+{
+    return open_socket(net, false, endpoint, insecure, limits, ret_socket, err);
+}
+
+void net_socket_close(struct net_socket *socket)
+{
+    if (socket) {
+        zmq_msg_close(&socket->peer);
+        zmq_msg_close(&socket->head);
+        zmq_msg_close(&socket->body);
+        if (socket->handle) {
+            zmq_close(socket->handle);
+        }
+        free(socket);
+    }
+}
+
+const char *net_endpoint(const struct net_socket *socket)
+{
+    return socket->endpoint;
+}
+
+void *socket_handle(const struct net_socket *socket)
+{
+    return socket->handle;
+}
+
+/* ---- receiving ---- */
+
+/* A signal must not cut a message between its frames. */
+static bool receive_frame(void *handle, zmq_msg_t *frame)
+{
+    int received;
+    do {
+        received = zmq_msg_recv(frame, handle, ZMQ_DONTWAIT);
+    } while (received < 0 && zmq_errno() == EINTR);
+    return received >= 0;
+}
+
+/* Receives the frames of one message, the first `wanted` of them into frames, and drops the others as they
+ * come. Returns how many there were; 0: no message, or an error in zmq_errno. */
+static size_t receive_frames(void *handle, zmq_msg_t *const *frames, size_t wanted)
+{
+    size_t count = 0;
+    zmq_msg_t surplus;
+    zmq_msg_init(&surplus);
+    for (bool more = true; more; count++) {
+        zmq_msg_t *frame = count < wanted ? frames[count] : &surplus;
+        if (!receive_frame(handle, frame)) {
+            break;
+        }
+        more = zmq_msg_more(frame) != 0;
+    }
+    zmq_msg_close(&surplus);
+    return count;
+}
+
+static poise_code receive_failed(const struct net_socket *socket, poise_error *err)
+{
+    int number = zmq_errno();
+    if (number == EAGAIN) {
+        return error_set(err, POISE_ENOTFOUND, "no message is there");
+    }
+    return error_set(err, number == ETERM ? POISE_ECLOSED : POISE_EIO, "cannot receive from %s: %s",
+                     socket->endpoint, zmq_strerror(number));
+}
+
+/* Routing ids that libzmq made begin with 0. Those that peers choose could be somebody else's. */
+static bool take_peer(zmq_msg_t *frame, struct net_peer *ret_peer)
+{
+    const uint8_t *bytes = zmq_msg_data(frame);
+    size_t length = zmq_msg_size(frame);
+    if (length == 0 || length > NET_PEER_MAX || bytes[0] != 0) {
+        return false;
+    }
+    ret_peer->length = (uint8_t)length;
+    memcpy(ret_peer->bytes, bytes, length);
+    return true;
+}
+
+poise_code net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err)
+{
+    zmq_msg_t *const frames[] = {&socket->peer, &socket->head, &socket->body};
+    size_t wanted = socket->router ? 3 : 2;
+    size_t count = receive_frames(socket->handle, frames + 3 - wanted, wanted);
+    if (count == 0) {
+        return receive_failed(socket, err);
+    }
+    ret_message->peer = (struct net_peer){0};
+    if (socket->router && !take_peer(&socket->peer, &ret_message->peer)) {
+        return error_set(err, POISE_EPROTO, "a peer of %s chose its routing id; it must not",
+                         socket->endpoint);
+    }
+    if (count != wanted) {
+        return error_set(err, POISE_EPROTO,
+                         "a message with %zu frames came to %s; it must have 2: head, body",
+                         socket->router ? count - 1 : count, socket->endpoint);
+    }
+    ret_message->head = zmq_msg_data(&socket->head);
+    ret_message->head_length = zmq_msg_size(&socket->head);
+    ret_message->body = zmq_msg_data(&socket->body);
+    ret_message->body_length = zmq_msg_size(&socket->body);
+    return POISE_OK;
+}
+
+/* ---- sending ---- */
+
+static bool send_frame(void *handle, const void *bytes, size_t length, int flags)
+{
+    int sent;
+    do {
+        sent = zmq_send(handle, bytes, length, ZMQ_DONTWAIT | flags);
+    } while (sent < 0 && zmq_errno() == EINTR);
+    return sent >= 0;
+}
+
+static poise_code send_failed(const struct net_socket *socket, poise_error *err)
+{
+    int number = zmq_errno();
+    switch (number) {
+    case EAGAIN:
+        return error_set(err, POISE_EFULL, "%s: nobody is connected, or the queue is full", socket->endpoint);
+    case EHOSTUNREACH:
+        return error_set(err, POISE_ECLOSED, "%s: that peer is gone", socket->endpoint);
+    default:
+        return error_set(err, POISE_EIO, "cannot send by %s: %s", socket->endpoint, zmq_strerror(number));
+    }
+}
+
+poise_code net_send(struct net_socket *socket, const struct net_peer *peer, const void *head,
+                    size_t head_length, const void *body, size_t body_length, poise_error *err)
+{
+    bool sent = (!socket->router || send_frame(socket->handle, peer->bytes, peer->length, ZMQ_SNDMORE)) &&
+                send_frame(socket->handle, head, head_length, ZMQ_SNDMORE) &&
+                send_frame(socket->handle, body, body_length, 0);
+    return sent ? POISE_OK : send_failed(socket, err);
+}

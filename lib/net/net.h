@@ -1,0 +1,74 @@
+/* ZeroMQ sockets for Poise's two-frame messages [head][body], and waking a thread. zmq.h stays inside.
+ * A socket belongs to one thread. TCP endpoints are refused unless loopback or `insecure` (access control is
+ * to come); ipc and inproc are fine. */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include <base/buf.h>
+#include <poise/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct net;        /* a context, one a process; its threads block all signals */
+struct net_socket; /* opaque */
+
+poise_code net_open(int io_threads, struct net **ret_net, poise_error *err);
+void net_close(struct net *net); /* all sockets must be closed */
+
+struct net_limits {
+    int64_t max_message;       /* bytes of a frame; 0: 262144 */
+    int send_hwm, receive_hwm; /* messages a peer; 0: the link's default */
+};
+/* ROUTER with MANDATORY; "tcp://127.0.0.1:*" picks a free port. EINVAL: no endpoint; EDENIED: TCP beyond
+ * loopback without `insecure`; EBUSY: the address is in use; EIO. limits may be NULL. */
+poise_code net_bind(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
+                    struct net_socket **ret_socket, poise_error *err);
+/* DEALER, connects in the background and again when cut (backoff 500 ms to 30 s). EINVAL, EDENIED, EIO. */
+poise_code net_connect(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
+                       struct net_socket **ret_socket, poise_error *err);
+void net_socket_close(struct net_socket *socket); /* drops what was not sent */
+/* Where it is bound, with the port that was chosen. */
+const char *net_endpoint(const struct net_socket *socket);
+
+/* A peer of a ROUTER, as libzmq names its connection; a new connection is a new peer. */
+enum { NET_PEER_MAX = 32 };
+struct net_peer {
+    uint8_t length; /* 0 on a DEALER */
+    uint8_t bytes[NET_PEER_MAX];
+};
+struct net_message {
+    struct net_peer peer;
+    const void *head; /* borrowed until the next receive on the socket */
+    size_t head_length;
+    const void *body;
+    size_t body_length;
+};
+/* Never blocks. ENOTFOUND: nothing there. EPROTO: a message with other than two frames, or of a peer that
+ * chose its routing id, was thrown away (ret_message->peer is set where known). */
+poise_code net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err);
+/* Never blocks. EFULL: that peer's queue is full (or a DEALER has no connection): keep it and try later;
+ * ECLOSED: the peer is gone. Bytes are copied. peer is ignored on a DEALER. */
+poise_code net_send(struct net_socket *socket, const struct net_peer *peer, const void *head,
+                    size_t head_length, const void *body, size_t body_length, poise_error *err);
+
+/* Wakes a thread that waits in net_wait. */
+struct net_wake; /* opaque; net_wake_up may be called by any thread */
+poise_code net_wake_open(struct net_wake **ret_wake, poise_error *err);
+void net_wake_close(struct net_wake *wake);
+void net_wake_up(struct net_wake *wake);
+void net_wake_clear(struct net_wake *wake); /* the waiting thread, before it looks at its queues */
+
+struct net_wait {
+    struct net_socket *socket; /* or */
+    struct net_wake *wake;     /* or */
+    int fd;                    /* with socket and wake NULL; -1: none */
+    bool want_send;            /* ask for room to send instead of something to receive (fd, DEALER) */
+    bool ready;                /* set by net_wait */
+};
+enum { NET_WAIT_MAX = 16 };
+/* Blocks until one is ready or timeout_ms went by (-1: for ever). EIO; EINVAL: more than NET_WAIT_MAX items.
+ * A signal ends the wait without error. */
+poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, poise_error *err);
+
+#endif

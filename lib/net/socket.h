@@ -1,0 +1,15 @@
+/* Private to lib/net. */
+#ifndef NET_SOCKET_H
+#define NET_SOCKET_H
+
+#include <net/net.h>
+
+/* May this endpoint be bound or connected to? EINVAL: malformed; EDENIED: reachable from elsewhere and not
+ * `insecure`. *ret_ipv6: libzmq needs its IPv6 option for it. */
+poise_code endpoint_check(const char *endpoint, bool insecure, bool *ret_ipv6, poise_error *err);
+
+/* libzmq's handles, for waiting. */
+void *socket_handle(const struct net_socket *socket);
+int wake_descriptor(const struct net_wake *wake);
+
+#endif
