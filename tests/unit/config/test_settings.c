@@ -193,6 +193,8 @@ static void nearest(void **state)
     assert_string_equal(nearest_word("amer", colours), "amber");
     assert_string_equal(nearest_word("rde", colours), "red");
     assert_string_equal(nearest_word("GREEN", colours), "green");
+    static const char *const forms[] = {"farms", "from", NULL}; /* a swap is one mistake */
+    assert_string_equal(nearest_word("form", forms), "from");
     assert_null(nearest_word("x", colours));
     assert_null(nearest_word("", colours));
     assert_null(nearest_word("something", colours));

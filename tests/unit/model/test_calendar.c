@@ -68,6 +68,11 @@ static const struct expectation expectations[] = {
      "2026-10-03T16:00:00Z"},
     {"Australia/Lord_Howe", PERIOD_DAY, 1, "2026-04-04T15:10:00Z", "2026-04-04T13:00:00Z",
      "2026-04-05T13:30:00Z"},
+    /* The clock went back an hour at one minute past midnight. */
+    {"America/St_Johns", PERIOD_HOUR, 1, "2006-10-29T02:30:30Z", "2006-10-29T02:30:00Z",
+     "2006-10-29T02:31:00Z"},
+    {"America/St_Johns", PERIOD_HOUR, 1, "2006-10-29T03:00:00Z", "2006-10-29T02:31:00Z",
+     "2006-10-29T03:30:00Z"},
     /* 30 December 2011 never was. */
     {"Pacific/Apia", PERIOD_DAY, 1, "2011-12-30T09:59:59Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"},
     {"Pacific/Apia", PERIOD_DAY, 1, "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z"},
@@ -172,7 +177,7 @@ static void unknown_zones(void **state)
     (void)state;
     static const char *const names[] = {
         "",          "Europe/Londn", "/usr/share/zoneinfo/UTC", "../zoneinfo/UTC",
-        "tzdata.zi", "Europe",       "Europe/London\n",         "zone.tab"};
+        "tzdata.zi", "Europe",       "Europe/London\n",         "leapseconds"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct zone *zone = NULL;
         poise_error err;
