@@ -271,12 +271,10 @@ bool setting_texts(struct reader *reader, const struct yaml_node *node, struct t
         reader_problem(reader, node, "out of memory: the file says too much");
         return false;
     }
-    if (single)
-        return setting_text(reader, node, &texts.items[0]) && (*ret_texts = texts, true);
     bool fine = true;
-    size_t at = 0;
-    for (const struct yaml_node *item = node->first; item; item = item->next)
-        fine &= setting_text(reader, item, &texts.items[at++]);
+    const struct yaml_node *item = single ? node : node->first;
+    for (size_t i = 0; i < texts.count; i++, item = item->next)
+        fine &= setting_text(reader, item, &texts.items[i]);
     if (fine)
         *ret_texts = texts;
     return fine;

@@ -104,7 +104,6 @@ static const struct setting table[] = {
     {.name = "missing",
      .type = SETTING_NODE,
      AT(missing),
-     .fallback = NULL,
      .unit = "`renormalise`, `zero` or `{impute: score}`",
      .text = "without data: left out (the default), score 0, or this score"},
     {.name = "max_ahead",
