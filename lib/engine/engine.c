@@ -1,0 +1,276 @@
+#include "internal.h"
+#include <base/error.h>
+#include <model/measurement.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool list_push(struct list *list, void *item)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 64;
+        void **items = reallocarray(list->items, capacity, sizeof *items);
+        if (!items) {
+            return false;
+        }
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = item;
+    return true;
+}
+
+void list_free(struct list *list)
+{
+    free(list->items);
+    *list = (struct list){0};
+}
+
+/* ---- life ---- */
+
+static bool copy_options(struct engine *engine, const struct engine_options *options)
+{
+    size_t bytes = options->card_count * sizeof *options->cards;
+    const struct scorecard **cards = arena_alloc(&engine->arena, bytes + 1);
+    engine->options = *options;
+    engine->options.cards = cards;
+    if (cards && bytes > 0) {
+        memcpy(cards, options->cards, bytes);
+    }
+    return cards != NULL;
+}
+
+static poise_code ignore(void *visitor, const poise_state *state)
+{
+    (void)visitor;
+    (void)state;
+    return POISE_OK;
+}
+
+/* The root has a unit of every scorecard; a restored engine is settled where T was. */
+static poise_code start(struct engine *engine, poise_error *err)
+{
+    bool ok = org_add(engine, "", 0) == 0;
+    for (uint32_t plan = 0; plan < engine->plan_count && ok; plan++) {
+        ok = unit_add(engine, plan, 0);
+    }
+    if (ok && engine->as_of_ms == INT64_MIN) {
+        return POISE_OK;
+    }
+    return ok && unit_mark_moved(engine) ? settle(engine, ignore, NULL, err) : error_nomem(err, "the engine");
+}
+
+static poise_code set_up(struct engine *engine, const struct engine_options *options, poise_error *err)
+{
+    arena_init(&engine->arena, 0);
+    engine->as_of_ms = INT64_MIN;
+    engine->latest_ms = INT64_MIN;
+    engine->folded = !options->offline;
+    engine->cells_limit = options->max_cells;
+    if (!copy_options(engine, options)) {
+        return error_nomem(err, "the engine");
+    }
+    poise_code code = definition_compile(engine, err);
+    if (code == POISE_OK && options->ports.walk) {
+        code = restore(engine, err);
+    }
+    return code == POISE_OK ? start(engine, err) : code;
+}
+
+poise_code engine_open(const struct engine_options *options, struct engine **ret_engine, poise_error *err)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        return error_nomem(err, "the engine");
+    }
+    poise_code code = set_up(engine, options, err);
+    if (code != POISE_OK) {
+        engine_close(engine);
+        return code;
+    }
+    *ret_engine = engine;
+    return POISE_OK;
+}
+
+static void free_orgs(struct engine *engine)
+{
+    for (size_t org = 0; org < engine->orgs.count; org++) {
+        for (size_t plan = 0; plan < engine->plan_count; plan++) {
+            unit_free(engine->org_table[org].units[plan]);
+        }
+        free(engine->org_table[org].units);
+        free(engine->org_table[org].seen);
+    }
+    free(engine->org_table);
+    intern_free(&engine->orgs);
+}
+
+static void free_measurements(struct engine *engine)
+{
+    void *entry;
+    for (size_t at = 0; (entry = hmap_next(&engine->cells, &at));) {
+        cell_free(entry);
+    }
+    hmap_free(&engine->cells);
+    keys_free(engine);
+    for (size_t i = 0; i < engine->future.count; i++) {
+        free(engine->future.items[i].value);
+    }
+    heap_free(&engine->future);
+    for (size_t at = 0; (entry = hmap_next(&engine->series, &at));) {
+        free(entry);
+    }
+    hmap_free(&engine->series);
+}
+
+void engine_close(struct engine *engine)
+{
+    if (!engine) {
+        return;
+    }
+    free_measurements(engine);
+    free_orgs(engine);
+    intern_free(&engine->sources);
+    intern_free(&engine->input_names);
+    struct list *lists[] = {&engine->marked, &engine->touched, &engine->reread, &engine->unsaved_cells,
+                            &engine->unsaved_keys};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        list_free(lists[i]);
+    }
+    buf_free(&engine->unsaved_seen);
+    buf_free(&engine->unsaved_gone);
+    arena_free(&engine->arena);
+    free(engine);
+}
+
+/* ---- time ---- */
+
+int64_t engine_as_of_ms(const struct engine *engine)
+{
+    return engine->as_of_ms;
+}
+
+uint64_t engine_ordinal(const struct engine *engine)
+{
+    return engine->ordinal;
+}
+
+static poise_code check_usable(const struct engine *engine, poise_error *err)
+{
+    return engine->broken ? error_set(err, POISE_ECLOSED, "the engine has failed before; it must be closed")
+                          : POISE_OK;
+}
+
+/* What failed half-way must not go on. */
+static poise_code or_break(struct engine *engine, poise_code code)
+{
+    engine->broken |= code != POISE_OK;
+    return code;
+}
+
+poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *err)
+{
+    poise_code code = check_usable(engine, err);
+    if (code != POISE_OK || as_of_ms <= engine->as_of_ms) {
+        return code;
+    }
+    if (as_of_ms < TIME_MIN_MS - 1 || as_of_ms > TIME_MAX_MS + 1) {
+        return error_set(err, POISE_EINVAL, "the time to score at is not between the years 1900 and 2200");
+    }
+    if (engine->as_of_ms == INT64_MIN && as_of_ms < engine->latest_ms) {
+        return error_set(err, POISE_EINVAL,
+                         "rows later than the time to score at were counted already; begin earlier");
+    }
+    engine->as_of_ms = as_of_ms;
+    code = or_break(engine, future_reached(engine, err));
+    if (code == POISE_OK && !unit_mark_moved(engine)) {
+        code = or_break(engine, error_nomem(err, "the marks of a settle"));
+    }
+    return code;
+}
+
+/* ---- rows ---- */
+
+static poise_refusal check_row(const struct engine_series *series, const struct engine_row *row,
+                               int64_t now_ms)
+{
+    char key[POISE_KEY_MAX + 1];
+    if (row->key) {
+        if (row->key_length > POISE_KEY_MAX || memchr(row->key, '\0', row->key_length)) {
+            return POISE_REFUSAL_KEY;
+        }
+        memcpy(key, row->key, row->key_length);
+        key[row->key_length] = '\0';
+    }
+    poise_refusal refusal = measurement_check_row(row->time_ms, row->value, row->of, row->key ? key : NULL,
+                                                  row->seq, row->retract);
+    bool is_ahead =
+        !row->retract && now_ms != INT64_MAX && row->time_ms > now_ms + series->input->max_ahead_ms;
+    return refusal == POISE_REFUSAL_NONE && is_ahead ? POISE_REFUSAL_TIME_AHEAD : refusal;
+}
+
+/* From now on the org is one of those where scorecards that read the input are scored. */
+static poise_code see(struct engine *engine, struct engine_series *series, poise_error *err)
+{
+    bool is_new;
+    if (!units_add_seen(engine, series->input, series->org, &is_new)) {
+        return error_nomem(err, "a scorecard at an org");
+    }
+    series->seen = true;
+    if (is_new) {
+        struct buf *out = &engine->unsaved_seen;
+        size_t length = intern_length(&engine->input_names, series->input->id);
+        buf_put_varint(out, length + sizeof series->org);
+        put_big32(out, series->org);
+        buf_put(out, series->input->name, length);
+    }
+    return engine->unsaved_seen.failed ? error_nomem(err, "a scorecard at an org") : POISE_OK;
+}
+
+static poise_code apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
+                        poise_refusal *ret_refusal, poise_error *err)
+{
+    struct sample sample = {
+        .source = series->source, .rank = row->seq ? row->seq : engine->ordinal, .ordinal = engine->ordinal};
+    if (!row->retract) {
+        sample.time_ms = row->time_ms;
+        sample.value = row->value + 0.0; /* -0 is 0 */
+        sample.of = row->of + 0.0;
+    }
+    poise_code code = row->key ? key_apply(engine, series, row, &sample, ret_refusal, err)
+                               : future_count(engine, series, &sample, NULL, err);
+    bool is_seen = series->seen || row->retract || *ret_refusal != POISE_REFUSAL_NONE;
+    return code == POISE_OK && !is_seen ? see(engine, series, err) : code;
+}
+
+poise_code engine_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
+                        int64_t now_ms, poise_refusal *ret_refusal, poise_error *err)
+{
+    poise_code code = check_usable(engine, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (engine->options.offline && engine->folded) {
+        return error_set(err, POISE_EINVAL, "offline, all rows come before the first settle");
+    }
+    engine->ordinal++;
+    *ret_refusal = check_row(series, row, now_ms);
+    return *ret_refusal == POISE_REFUSAL_NONE ? or_break(engine, apply(engine, series, row, ret_refusal, err))
+                                              : POISE_OK;
+}
+
+void engine_skip(struct engine *engine)
+{
+    engine->ordinal++;
+}
+
+poise_code engine_settle(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err)
+{
+    poise_code code = check_usable(engine, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (engine->as_of_ms == INT64_MIN) {
+        return error_set(err, POISE_EINVAL, "there is no time to settle at; begin first");
+    }
+    return or_break(engine, settle(engine, visit, visitor, err));
+}

@@ -1,0 +1,118 @@
+/* The scoring engine: applies measurements, settles scores. A pure step: time, storage and rereading are
+ * handed in; it has no clock, no thread, no I/O of its own. One thread at a time.
+ *
+ *     begin(T) -> series, apply ... -> settle -> changes          (the live path, a commit at a time)
+ *     apply ... -> begin(T) -> settle -> visit                     (offline: eval, questions about the past)
+ *
+ * A *unit* is a scorecard at an org; it exists once a measurement that the scorecard reads was accepted there
+ * or below (the root always). A *cell* is the accumulator of an input at an org in a period. A measurement
+ * touches the cells of its org and of every org above it, so its cost is depth x fan-out and never history.
+ * State is cells, keys, orgs, sources and measurements of the future: loaded on demand through ports, given
+ * out at checkpoints. Everything else is derived. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <base/buf.h>
+#include <model/scorecard.h>
+#include <score/accumulator.h>
+
+struct engine;        /* opaque */
+struct engine_series; /* an input, org and source; lives as long as the engine */
+
+enum engine_table {
+    ENGINE_HEAD,    /* one entry: T, ordinal, ... */
+    ENGINE_ORGS,    /* id -> path */
+    ENGINE_SOURCES, /* id -> text */
+    ENGINE_UNITS,  /* org id, input: accepted rows of it were there, so units of the cards that read it are */
+    ENGINE_CELLS,  /* feed, org id, period -> accumulator */
+    ENGINE_KEYS,   /* hash of input, source, key -> where the keyed measurement stands */
+    ENGINE_FUTURE, /* accepted, not yet due */
+    ENGINE_TABLES
+};
+
+/* A measurement's row; its series says the rest. */
+struct engine_row {
+    int64_t time_ms;
+    double value, of;
+    const char *key; /* NULL: none */
+    size_t key_length;
+    uint64_t seq; /* 0: none */
+    bool retract;
+};
+
+/* An accepted row, for reading a period again. */
+struct engine_past_row {
+    const char *org;
+    const char *source;
+    uint64_t ordinal; /* its place in the journal, counted over all rows, refused ones too: 1, 2, ... */
+    struct engine_row row;
+};
+typedef poise_code engine_past_visit(void *visitor, const struct engine_past_row *row);
+
+struct engine_ports { /* all NULL: nothing is stored */
+    void *context;
+    /* The checkpointed value of a key, appended to out; ENOTFOUND where there is none. */
+    poise_code (*load)(void *context, enum engine_table table, const void *key, size_t length,
+                       struct buf *out, poise_error *err);
+    /* Every checkpointed entry of a table, in the order of the keys' bytes. */
+    poise_code (*walk)(void *context, enum engine_table table,
+                       poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                       void *visitor, poise_error *err);
+    /* All accepted rows of an input with from <= time < to that came before now, those of the running commit
+     * too, in the order of the journal; the engine sorts out which still stand. */
+    poise_code (*reread)(void *context, const char *input, int64_t from_ms, int64_t to_ms,
+                         engine_past_visit *visit, void *visitor, poise_error *err);
+};
+
+struct engine_options {
+    const struct scorecard *const *cards; /* borrowed, with different ids */
+    size_t card_count;
+    uint64_t hash_seed; /* of the store, so that peers cannot aim at collisions */
+    size_t max_orgs, max_series;
+    size_t max_cells; /* clean cells kept in memory beyond the open periods */
+    bool offline;     /* keyed rows are folded in at the first settle, so that nothing is ever taken away or
+                         reread; before the first begin, every row counts whatever its time */
+    struct engine_ports ports;
+};
+
+/* Loads the checkpointed state where ports.walk is given and settles it silently. EVERSION: it was made with
+ * other definitions and lacks sums that these need (or by another version); build it again from the journal.
+ * After a call that failed with anything but EINVAL the engine may hold half a measurement: it then answers
+ * ECLOSED. */
+poise_code engine_open(const struct engine_options *options, struct engine **ret_engine, poise_error *err);
+void engine_close(struct engine *engine);
+
+/* Moves T to max(T, as_of_ms) and counts what is due by then. Published changes come only from engine_settle.
+ */
+poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *err);
+int64_t engine_as_of_ms(const struct engine *engine); /* INT64_MIN before the first begin */
+uint64_t engine_ordinal(const struct engine *engine); /* rows seen, refused ones too */
+
+/* The series of names that may come from a peer; checks them. A refusal leaves *ret_series NULL. */
+poise_code engine_series(struct engine *engine, const char *measure, const char *org, const char *source,
+                         struct engine_series **ret_series, poise_refusal *ret_refusal, poise_error *err);
+/* Takes one row and its ordinal. now_ms is the wall clock for max_ahead (INT64_MAX: no such limit). */
+poise_code engine_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
+                        int64_t now_ms, poise_refusal *ret_refusal, poise_error *err);
+/* A row that was refused before it came here: takes its ordinal. */
+void engine_skip(struct engine *engine);
+
+/* A node whose numbers differ from the last settle; new nodes too. Strings live as long as the engine. */
+typedef poise_code engine_visit(void *visitor, const poise_state *state);
+poise_code engine_settle(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
+bool engine_dirty(const struct engine *engine);
+
+/* The settled nodes of a scorecard (NULL: of all) at an org (NULL: at all, sorted by path), each org's in the
+ * definition's order. ENOTFOUND: no such scorecard, or no unit at that org. */
+poise_code engine_states(const struct engine *engine, const char *card, const char *org, engine_visit *visit,
+                         void *visitor, poise_error *err);
+
+/* Everything that changed since the last checkpoint, as puts (value NULL: delete), then done: what was given
+ * out counts as stored, and clean cells beyond max_cells are dropped. Not between begin and settle. */
+poise_code engine_checkpoint(struct engine *engine,
+                             poise_code (*put)(void *writer, enum engine_table table, const void *key,
+                                               size_t key_length, const void *value, size_t value_length),
+                             void *writer, poise_error *err);
+void engine_checkpoint_done(struct engine *engine);
+
+#endif

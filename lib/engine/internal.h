@@ -1,0 +1,239 @@
+/* What the files of the engine share.
+ *
+ *     series.c  an input's measurement goes to the cells of its org and of every org above
+ *     definition.c  which cells those are: the feeds that the definitions' leaves read
+ *     cell.c    cells in memory, loaded on demand        key.c     where keyed measurements stand
+ *     future.c  what waits for its time                  reread.c  cells that lost an extreme
+ *     unit.c    scorecards at orgs and their marks       settle.c  from marks to changes
+ *     checkpoint.c, restore.c  state out and in
+ *
+ * A call that fails half-way leaves the engine broken: it then only closes. So no state here rolls back. */
+#ifndef ENGINE_INTERNAL_H
+#define ENGINE_INTERNAL_H
+
+#include <base/arena.h>
+#include <base/heap.h>
+#include <engine/engine.h>
+#include <score/evaluate.h>
+
+struct list {
+    void **items;
+    size_t count, capacity;
+};
+bool list_push(struct list *list, void *item); /* false: out of memory */
+void list_free(struct list *list);             /* not the items */
+
+/* ---- the compiled definitions (definition.c) ---- */
+
+struct input {
+    const char *name;
+    struct feed *feeds; /* linked by next */
+    size_t feed_count;
+    int64_t max_ahead_ms; /* the largest of its leaves */
+    bool *plans;          /* by plan: whether it reads the input */
+    uint32_t id;
+};
+
+enum { RECENT_PERIODS = 4 };
+
+/* A way to sum up an input that all leaves of all scorecards share which want the same periods and orgs. */
+struct feed {
+    struct input *input;
+    struct feed *next;   /* of the same input */
+    struct leaf *leaves; /* linked by next */
+    struct calendar calendar;
+    struct accumulator_layout layout; /* all parts that any of the leaves wants */
+    bool subtree;
+    uint32_t id;
+    uint64_t identity; /* equal in another process means: the same cells */
+    struct period recent[RECENT_PERIODS];
+    size_t oldest_recent;
+    int64_t stored_from_ms,
+        stored_to_ms; /* starts of the first and last checkpointed periods; from > to: none */
+};
+
+struct leaf { /* a measure of a scorecard */
+    struct feed *feed;
+    struct leaf *next; /* of the same feed */
+    uint32_t plan, node, window;
+};
+
+/* What the basis of some leaves of a scorecard names, and until when. */
+struct window {
+    enum period_unit unit;
+    bool basis_closed;
+    int64_t start_ms; /* of the period that is named */
+    int64_t until_ms; /* the first T that may name another */
+};
+
+struct plan { /* a scorecard */
+    const struct scorecard *card;
+    struct leaf *leaves; /* by node; the feed is NULL above measures */
+    struct window *windows;
+    uint32_t window_count;
+};
+
+/* ---- state ---- */
+
+struct org {
+    uint32_t parent; /* INTERN_NONE: the root */
+    uint32_t depth;
+    struct unit **units; /* by plan; NULL: none */
+    uint64_t *seen;      /* bit by input: an accepted row was here */
+};
+
+struct unit { /* a scorecard at an org */
+    uint32_t plan, org;
+    bool fresh;                /* never settled */
+    bool marked;               /* in engine->marked */
+    uint64_t *dirty, *changed; /* bits by node */
+    bool *present;             /* by node, as scores */
+    poise_score *scores;
+};
+
+enum { CELL_TOUCHED = 1, CELL_UNSAVED = 2, CELL_REREAD = 4 };
+
+struct cell { /* the accumulator of a feed at an org in a period */
+    struct feed *feed;
+    int64_t start_ms;
+    uint32_t org;
+    uint32_t flags;
+    uint64_t body[]; /* struct accumulator */
+};
+
+struct engine_series {
+    struct input *input;
+    uint32_t org, source;
+    uint64_t generation;     /* of engine, in which the cells below were looked up */
+    bool seen;               /* its org is known to have seen the input */
+    struct period periods[]; /* by feed of the input; then the cells, by feed, from the org upwards */
+};
+
+struct key { /* where a keyed measurement stands */
+    struct hash128 hash;
+    struct engine_series *series; /* of the row that stands */
+    struct sample sample;         /* likewise; the source is the series' */
+    bool retract;
+    bool unsaved; /* in engine->unsaved_keys */
+};
+
+struct waiting { /* a measurement of the future */
+    struct engine_series *series;
+    struct sample sample;
+    struct hash128 key;
+    bool keyed, saved;
+};
+
+struct engine {
+    struct engine_options options;
+    struct arena arena; /* the compiled definitions */
+    struct plan *plans;
+    size_t plan_count;
+    struct feed **feeds;
+    size_t feed_count;
+    struct intern input_names;
+    struct input *inputs;
+
+    int64_t as_of_ms; /* INT64_MIN: not begun */
+    uint64_t ordinal;
+    bool folded; /* keyed rows are counted; false: offline, before the first settle */
+    bool broken;
+    int64_t latest_ms; /* of what was counted before the first begin (offline) */
+
+    struct intern orgs, sources;
+    struct org *org_table;
+    size_t org_capacity;
+    struct hmap series, cells, keys;
+    uint64_t generation; /* rises when cells leave memory */
+    size_t cells_limit;
+    struct heap future;
+
+    struct list marked;        /* units to settle */
+    struct list touched;       /* cells since the last settle */
+    struct list reread;        /* cells to rebuild */
+    struct list unsaved_cells; /* since the last checkpoint, as those below */
+    struct list unsaved_keys;
+    struct buf unsaved_seen,
+        unsaved_gone; /* keys of ENGINE_UNITS to put, of ENGINE_FUTURE to delete; each a text */
+    size_t saved_orgs, saved_sources;
+};
+
+/* definition.c */
+poise_code definition_compile(struct engine *engine, poise_error *err);
+struct input *definition_input(const struct engine *engine, const char *name,
+                               size_t length); /* NULL: unknown */
+struct period feed_period(struct feed *feed, int64_t time_ms);
+
+/* unit.c */
+uint32_t org_add(struct engine *engine, const char *path, size_t length); /* INTERN_NONE: out of memory */
+size_t org_missing(const struct engine *engine, const char *path); /* how many orgs org_add would add */
+bool unit_add(struct engine *engine, uint32_t plan, uint32_t org); /* fine if it is there */
+/* After an accepted row: the units of the scorecards that read the input. *ret_new: the first of its kind. */
+bool units_add_seen(struct engine *engine, const struct input *input, uint32_t org, bool *ret_new);
+bool unit_mark(struct engine *engine, struct unit *unit, uint32_t node);
+bool unit_mark_moved(struct engine *engine); /* after T has moved */
+void unit_free(struct unit *unit);
+
+/* cell.c */
+enum cell_want { CELL_IF_ANY, CELL_MADE };
+poise_code cell_find(struct engine *engine, struct feed *feed, uint32_t org, int64_t start_ms,
+                     enum cell_want want, struct cell **ret_cell,
+                     poise_error *err); /* NULL only with CELL_IF_ANY */
+struct cell *cell_in_memory(const struct engine *engine, const struct feed *feed, uint32_t org,
+                            int64_t start_ms);
+struct accumulator *cell_body(struct cell *cell);
+bool cell_touch(struct engine *engine, struct cell *cell);
+void cell_free(struct cell *cell);
+void cells_shrink(struct engine *engine);
+
+/* series.c */
+struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source);
+poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
+                        poise_error *err);
+poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
+                          poise_error *err);
+
+/* key.c */
+struct hash128 key_hash(const struct engine *engine, const struct input *input, uint32_t source,
+                        const char *text, size_t length);
+poise_code key_find(struct engine *engine, struct input *input, uint32_t source, struct hash128 hash,
+                    struct key **ret_key, poise_error *err); /* NULL: none */
+poise_code key_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
+                     const struct sample *sample, poise_refusal *ret_refusal, poise_error *err);
+poise_code keys_fold(struct engine *engine, poise_error *err);
+void key_encode(const struct key *key, struct buf *out);
+void keys_free(struct engine *engine); /* from memory: the saved ones come back on demand */
+
+/* future.c */
+/* Counts a sample, now or when T reaches it. hash is NULL for an event. */
+poise_code future_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
+                        const struct hash128 *hash, poise_error *err);
+bool future_is_due(const struct engine *engine, int64_t time_ms);
+poise_code future_reached(struct engine *engine, poise_error *err);
+void future_key(const struct waiting *waiting, struct buf *out);
+void future_encode(const struct engine *engine, const struct waiting *waiting, struct buf *out);
+poise_code future_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err);
+
+/* reread.c */
+poise_code reread_marked(struct engine *engine, poise_error *err);
+
+/* settle.c */
+poise_code settle(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
+
+/* restore.c */
+poise_code restore(struct engine *engine, poise_error *err); /* fine where nothing was stored */
+
+/* Keys of tables: big-endian, so that stores keep them in order. */
+enum { HEAD_KEY = 'h', HEAD_FORMAT = 1, FUTURE_KEY_BYTES = 16 };
+void put_big32(struct buf *out, uint32_t value);
+void put_big64(struct buf *out, uint64_t value);
+uint32_t take_big32(struct cursor *in);
+uint64_t take_big64(struct cursor *in);
+void cell_key(const struct feed *feed, uint32_t org, int64_t start_ms, struct buf *out);
+
+static inline uint64_t bit_of(uint32_t at)
+{
+    return UINT64_C(1) << (at % 64);
+}
+
+#endif

@@ -1,0 +1,193 @@
+#include "internal.h"
+#include <base/error.h>
+#include <model/measurement.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hash128 key_hash(const struct engine *engine, const struct input *input, uint32_t source,
+                        const char *text, size_t length)
+{
+    char bytes[POISE_ID_MAX + POISE_SOURCE_MAX + POISE_KEY_MAX + 2];
+    const char *source_text = intern_text(&engine->sources, source);
+    size_t name_length = strlen(input->name) + 1, source_length = intern_length(&engine->sources, source) + 1;
+    memcpy(bytes, input->name, name_length);
+    memcpy(bytes + name_length, source_text, source_length);
+    memcpy(bytes + name_length + source_length, text, length);
+    return hash128(bytes, name_length + source_length + length, engine->options.hash_seed);
+}
+
+static bool is_key(const void *entry, const void *wanted)
+{
+    const struct hash128 *hash = wanted;
+    const struct key *key = entry;
+    return key->hash.low == hash->low && key->hash.high == hash->high;
+}
+
+/* ---- in and out of the store ---- */
+
+void key_encode(const struct key *key, struct buf *out)
+{
+    buf_put_u8(out, key->retract);
+    buf_put_varint(out, key->sample.rank);
+    buf_put_varint(out, key->sample.ordinal);
+    buf_put_varint(out, key->series->org);
+    if (!key->retract) {
+        buf_put_svarint(out, key->sample.time_ms);
+        buf_put_f64(out, key->sample.value);
+        buf_put_f64(out, key->sample.of);
+    }
+}
+
+static bool decode(struct engine *engine, struct input *input, uint32_t source, struct cursor in,
+                   struct key *key)
+{
+    key->retract = cursor_u8(&in);
+    key->sample = (struct sample){.source = source};
+    key->sample.rank = cursor_varint(&in);
+    key->sample.ordinal = cursor_varint(&in);
+    uint64_t org = cursor_varint(&in);
+    if (!key->retract) {
+        key->sample.time_ms = cursor_svarint(&in);
+        key->sample.value = cursor_f64(&in);
+        key->sample.of = cursor_f64(&in);
+    }
+    if (in.failed || org >= engine->orgs.count || !number_valid(key->sample.value) ||
+        !number_valid(key->sample.of)) {
+        return false;
+    }
+    key->series = series_of(engine, input, (uint32_t)org, source);
+    return key->series != NULL;
+}
+
+static poise_code load(struct engine *engine, struct input *input, uint32_t source, struct key *key,
+                       poise_error *err)
+{
+    const struct engine_ports *ports = &engine->options.ports;
+    struct buf name = {0}, value = {0};
+    put_big64(&name, key->hash.high);
+    put_big64(&name, key->hash.low);
+    poise_code code = name.failed
+                          ? error_nomem(err, "a key")
+                          : ports->load(ports->context, ENGINE_KEYS, name.data, name.length, &value, err);
+    if (code == POISE_OK && !decode(engine, input, source, cursor_of(value.data, value.length), key)) {
+        code = error_set(err, POISE_ECORRUPT, "a stored key of input %s cannot be read", input->name);
+    }
+    buf_free(&name);
+    buf_free(&value);
+    return code;
+}
+
+static bool keep(struct engine *engine, const struct key *key, struct key **ret_key)
+{
+    struct key *kept = malloc(sizeof *kept);
+    if (kept) {
+        *kept = *key;
+        if (hmap_add(&engine->keys, key->hash.low, kept)) {
+            *ret_key = kept;
+            return true;
+        }
+        free(kept);
+    }
+    return false;
+}
+
+poise_code key_find(struct engine *engine, struct input *input, uint32_t source, struct hash128 hash,
+                    struct key **ret_key, poise_error *err)
+{
+    *ret_key = hmap_get(&engine->keys, hash.low, is_key, &hash);
+    if (*ret_key || !engine->options.ports.load) {
+        return POISE_OK;
+    }
+    struct key key = {.hash = hash};
+    poise_code code = load(engine, input, source, &key, err);
+    if (code != POISE_OK) {
+        return code == POISE_ENOTFOUND ? POISE_OK : code;
+    }
+    return keep(engine, &key, ret_key) ? POISE_OK : error_nomem(err, "a key");
+}
+
+void keys_free(struct engine *engine)
+{
+    struct key *key;
+    for (size_t at = 0; (key = hmap_next(&engine->keys, &at));) {
+        free(key);
+    }
+    hmap_free(&engine->keys);
+    engine->unsaved_keys.count = 0;
+}
+
+/* ---- the rule: the higher rank stands ---- */
+
+static bool says_the_same(const struct key *key, const struct engine_series *series,
+                          const struct sample *sample, bool retract)
+{
+    if (key->retract || retract) {
+        return key->retract == retract;
+    }
+    return key->series == series && key->sample.time_ms == sample->time_ms &&
+           key->sample.value == sample->value && key->sample.of == sample->of;
+}
+
+static bool mark_unsaved(struct engine *engine, struct key *key)
+{
+    if (!key->unsaved) {
+        key->unsaved = list_push(&engine->unsaved_keys, key);
+    }
+    return key->unsaved;
+}
+
+/* The row stands from now on. */
+static poise_code stand(struct engine *engine, struct key *key, struct engine_series *series,
+                        const struct sample *sample, bool retract, poise_error *err)
+{
+    key->series = series;
+    key->sample = *sample;
+    key->retract = retract;
+    if (!mark_unsaved(engine, key)) {
+        return error_nomem(err, "a key");
+    }
+    return retract || !engine->folded ? POISE_OK : future_count(engine, series, sample, &key->hash, err);
+}
+
+poise_code key_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
+                     const struct sample *sample, poise_refusal *ret_refusal, poise_error *err)
+{
+    struct hash128 hash = key_hash(engine, series->input, series->source, row->key, row->key_length);
+    struct key *key;
+    poise_code code = key_find(engine, series->input, series->source, hash, &key, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (!key) {
+        struct key fresh = {.hash = hash};
+        return keep(engine, &fresh, &key) ? stand(engine, key, series, sample, row->retract, err)
+                                          : error_nomem(err, "a key");
+    }
+    if (sample->rank < key->sample.rank) {
+        return POISE_OK;
+    }
+    if (sample->rank == key->sample.rank) {
+        *ret_refusal = says_the_same(key, series, sample, row->retract) ? POISE_REFUSAL_NONE
+                                                                        : POISE_REFUSAL_SEQ_CONFLICT;
+        return POISE_OK;
+    }
+    if (engine->folded && !key->retract && future_is_due(engine, key->sample.time_ms)) {
+        code = series_uncount(engine, key->series, &key->sample, err);
+    }
+    return code == POISE_OK ? stand(engine, key, series, sample, row->retract, err) : code;
+}
+
+/* Offline: counts the keyed rows that stand, and forgets the keys. */
+poise_code keys_fold(struct engine *engine, poise_error *err)
+{
+    struct key *key;
+    poise_code code = POISE_OK;
+    for (size_t at = 0; code == POISE_OK && (key = hmap_next(&engine->keys, &at));) {
+        if (!key->retract) {
+            code = future_count(engine, key->series, &key->sample, NULL, err);
+        }
+    }
+    keys_free(engine);
+    engine->folded = true;
+    return code;
+}

@@ -1,0 +1,66 @@
+#include "report.h"
+#include "internal.h"
+#include <base/error.h>
+
+poise_code report_begin(struct engine *engine, const struct report_question *question, poise_error *err)
+{
+    if (question->history) { /* every row waits, so that the steps below count each when it is due */
+        return engine_begin(engine, TIME_MIN_MS - 1, err);
+    }
+    if (question->as_of_ms != INT64_MIN) {
+        return engine_begin(engine, question->as_of_ms, err);
+    }
+    return POISE_OK;
+}
+
+static poise_code ignore_change(void *visitor, const poise_state *state)
+{
+    (void)visitor;
+    (void)state;
+    return POISE_OK;
+}
+
+static poise_code states_as_of(struct engine *engine, const struct report_question *question,
+                               int64_t as_of_ms, engine_visit *visit, void *visitor, poise_error *err)
+{
+    poise_code code = engine_begin(engine, as_of_ms, err);
+    if (code == POISE_OK) {
+        code = engine_settle(engine, ignore_change, NULL, err);
+    }
+    if (code == POISE_OK) {
+        code = engine_states(engine, question->card->id, question->org, visit, visitor, err);
+    }
+    return code;
+}
+
+/* As of the end of every period before as_of_ms. */
+static poise_code states_of_history(struct engine *engine, const struct report_question *question,
+                                    engine_visit *visit, void *visitor, poise_error *err)
+{
+    poise_code code = engine_settle(engine, ignore_change, NULL, err); /* sorts out which keyed rows stand */
+    struct heap_item earliest;
+    if (code != POISE_OK || !heap_peek(&engine->future, &earliest)) {
+        return code;
+    }
+    struct calendar calendar = scorecard_calendar(question->card, question->card->period);
+    struct period period = period_of(&calendar, earliest.key);
+    for (int n = 0; code == POISE_OK && period.end_ms < question->as_of_ms; n++) {
+        if (n == REPORT_PERIODS_MAX) {
+            return error_set(err, POISE_ELIMIT, "the history has more than %d periods; ask for less",
+                             REPORT_PERIODS_MAX);
+        }
+        code = states_as_of(engine, question, period.end_ms, visit, visitor, err);
+        period = period_of(&calendar, period.end_ms);
+    }
+    return code;
+}
+
+poise_code report_states(struct engine *engine, const struct report_question *question, engine_visit *visit,
+                         void *visitor, poise_error *err)
+{
+    poise_code code = question->history ? states_of_history(engine, question, visit, visitor, err) : POISE_OK;
+    if (code == POISE_OK) {
+        code = states_as_of(engine, question, question->as_of_ms, visit, visitor, err);
+    }
+    return code;
+}

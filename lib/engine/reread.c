@@ -1,0 +1,115 @@
+/* Cells that lost an extreme are built again from the rows of their period. */
+#include "internal.h"
+#include <base/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rereading {
+    struct engine *engine;
+    struct feed *feed;
+    int64_t start_ms;
+    poise_error *err;
+};
+
+/* Cells of one feed and period together. */
+static int by_period(const void *a, const void *b)
+{
+    const struct cell *left = *(struct cell *const *)a, *right = *(struct cell *const *)b;
+    if (left->feed != right->feed) {
+        return left->feed->id < right->feed->id ? -1 : 1;
+    }
+    return left->start_ms < right->start_ms ? -1 : left->start_ms > right->start_ms;
+}
+
+/* Whether an accepted row counts now. */
+static poise_code stands(const struct rereading *rereading, const struct engine_past_row *row,
+                         uint32_t source, bool *ret_stands)
+{
+    struct engine *engine = rereading->engine;
+    *ret_stands =
+        !row->row.retract && row->row.time_ms <= engine->as_of_ms && row->ordinal <= engine->ordinal;
+    if (!*ret_stands || !row->row.key) {
+        return POISE_OK;
+    }
+    struct input *input = rereading->feed->input;
+    struct hash128 hash = key_hash(engine, input, source, row->row.key, row->row.key_length);
+    struct key *key;
+    poise_code code = key_find(engine, input, source, hash, &key, rereading->err);
+    *ret_stands = key && !key->retract && key->sample.ordinal == row->ordinal;
+    return code;
+}
+
+static poise_code add_row(void *visitor, const struct engine_past_row *row)
+{
+    const struct rereading *rereading = visitor;
+    struct engine *engine = rereading->engine;
+    uint32_t org = intern_find(&engine->orgs, row->org, strlen(row->org));
+    uint32_t source = intern_find(&engine->sources, row->source, strlen(row->source));
+    if (org == INTERN_NONE || source == INTERN_NONE || row->row.key_length > POISE_KEY_MAX) {
+        return error_set(rereading->err, POISE_ECORRUPT, "row %llu of the journal was never accepted here",
+                         (unsigned long long)row->ordinal);
+    }
+    bool counts;
+    poise_code code = stands(rereading, row, source, &counts);
+    if (code != POISE_OK || !counts) {
+        return code;
+    }
+    const struct sample sample = {.time_ms = row->row.time_ms,
+                                  .value = row->row.value,
+                                  .of = row->row.of,
+                                  .source = source,
+                                  .rank = row->row.seq ? row->row.seq : row->ordinal,
+                                  .ordinal = row->ordinal};
+    while (org != INTERN_NONE) {
+        struct cell *cell = cell_in_memory(engine, rereading->feed, org, rereading->start_ms);
+        if (cell && cell->flags & CELL_REREAD &&
+            !accumulator_add(&cell->feed->layout, cell_body(cell), &sample)) {
+            return error_nomem(rereading->err, "a cell");
+        }
+        org = rereading->feed->subtree ? engine->org_table[org].parent : INTERN_NONE;
+    }
+    return POISE_OK;
+}
+
+/* Cells of one feed and period. */
+static poise_code reread(struct engine *engine, struct cell **cells, size_t count, poise_error *err)
+{
+    const struct engine_ports *ports = &engine->options.ports;
+    struct feed *feed = cells[0]->feed;
+    struct rereading rereading = {.engine = engine, .feed = feed, .start_ms = cells[0]->start_ms, .err = err};
+    if (!ports->reread) {
+        return error_set(err, POISE_EUNSUPPORTED,
+                         "an extreme of input %s was taken away, and nothing can be reread",
+                         feed->input->name);
+    }
+    for (size_t i = 0; i < count; i++) {
+        accumulator_clear(&feed->layout, cell_body(cells[i]));
+    }
+    struct period period = feed_period(feed, rereading.start_ms);
+    poise_code code = ports->reread(ports->context, feed->input->name, period.start_ms, period.end_ms,
+                                    add_row, &rereading, err);
+    for (size_t i = 0; i < count && code == POISE_OK; i++) {
+        cells[i]->flags &= ~(uint32_t)CELL_REREAD;
+    }
+    return code;
+}
+
+poise_code reread_marked(struct engine *engine, poise_error *err)
+{
+    struct list *marked = &engine->reread;
+    struct cell **cells = (struct cell **)marked->items;
+    if (marked->count > 1) {
+        qsort(cells, marked->count, sizeof *cells, by_period);
+    }
+    for (size_t from = 0, to = 1; from < marked->count; from = to++) {
+        while (to < marked->count && by_period(&cells[from], &cells[to]) == 0) {
+            to++;
+        }
+        poise_code code = reread(engine, cells + from, to - from, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    marked->count = 0;
+    return POISE_OK;
+}

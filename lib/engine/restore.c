@@ -1,0 +1,146 @@
+#include "internal.h"
+#include <base/error.h>
+#include <model/org.h>
+#include <string.h>
+
+struct restoring {
+    struct engine *engine;
+    poise_error *err;
+};
+
+static poise_code damaged(poise_error *err, const char *what)
+{
+    return error_set(err, POISE_ECORRUPT, "the stored state's %s cannot be read", what);
+}
+
+static struct feed *find_feed(const struct engine *engine, uint64_t identity)
+{
+    for (size_t i = 0; i < engine->feed_count; i++) {
+        if (engine->feeds[i]->identity == identity) {
+            return engine->feeds[i];
+        }
+    }
+    return NULL;
+}
+
+/* The state serves if it has the cells of every feed that the definitions want. */
+static poise_code restore_head(struct engine *engine, struct cursor in, poise_error *err)
+{
+    if (cursor_u8(&in) != HEAD_FORMAT) {
+        return error_set(err, POISE_EVERSION,
+                         "the stored state is of another format; build it again from the journal");
+    }
+    engine->as_of_ms = cursor_svarint(&in);
+    engine->ordinal = cursor_varint(&in);
+    uint64_t stored = cursor_varint(&in);
+    size_t known = 0;
+    for (uint64_t i = 0; i < stored && !in.failed; i++) {
+        struct feed *feed = find_feed(engine, cursor_u64(&in));
+        int64_t from_ms = cursor_svarint(&in), to_ms = cursor_svarint(&in);
+        if (feed) {
+            feed->stored_from_ms = from_ms;
+            feed->stored_to_ms = to_ms;
+            known++;
+        }
+    }
+    if (in.failed) {
+        return damaged(err, "head");
+    }
+    if (known < engine->feed_count) {
+        return error_set(err, POISE_EVERSION,
+                         "the stored state lacks %zu of the %zu sums that the scorecards need now; "
+                         "build it again from the journal",
+                         engine->feed_count - known, engine->feed_count);
+    }
+    return POISE_OK;
+}
+
+static poise_code load_head(struct engine *engine, poise_error *err)
+{
+    const struct engine_ports *ports = &engine->options.ports;
+    const char key = HEAD_KEY;
+    struct buf value = {0};
+    poise_code code = ports->load(ports->context, ENGINE_HEAD, &key, 1, &value, err);
+    if (code == POISE_OK) {
+        code = restore_head(engine, cursor_of(value.data, value.length), err);
+    }
+    buf_free(&value);
+    return code;
+}
+
+static poise_code restore_org(void *visitor, struct cursor key, struct cursor value)
+{
+    struct restoring *restoring = visitor;
+    struct engine *engine = restoring->engine;
+    char path[POISE_ORG_MAX + 1];
+    size_t length = cursor_left(&value);
+    uint32_t id = take_big32(&key);
+    if (key.failed || id != engine->orgs.count || !org_valid((const char *)value.at, length)) {
+        return damaged(restoring->err, "list of orgs");
+    }
+    memcpy(path, value.at, length);
+    path[length] = '\0';
+    if (org_missing(engine, path) != 1) { /* parents come first */
+        return damaged(restoring->err, "list of orgs");
+    }
+    return org_add(engine, path, length) == id ? POISE_OK : error_nomem(restoring->err, "the orgs");
+}
+
+static poise_code restore_source(void *visitor, struct cursor key, struct cursor value)
+{
+    struct restoring *restoring = visitor;
+    struct intern *sources = &restoring->engine->sources;
+    uint32_t id = take_big32(&key);
+    size_t length = cursor_left(&value);
+    if (key.failed || id != sources->count || length > POISE_SOURCE_MAX ||
+        intern_find(sources, (const char *)value.at, length) != INTERN_NONE) {
+        return damaged(restoring->err, "list of sources");
+    }
+    return intern_add(sources, (const char *)value.at, length) == id
+               ? POISE_OK
+               : error_nomem(restoring->err, "the sources");
+}
+
+static poise_code restore_seen(void *visitor, struct cursor key, struct cursor value)
+{
+    struct restoring *restoring = visitor;
+    struct engine *engine = restoring->engine;
+    (void)value;
+    uint32_t org = take_big32(&key);
+    if (key.failed || org >= engine->orgs.count) {
+        return damaged(restoring->err, "list of units");
+    }
+    struct input *input = definition_input(engine, (const char *)key.at, cursor_left(&key));
+    bool is_new;
+    bool ok = !input || units_add_seen(engine, input, org, &is_new);
+    return ok ? POISE_OK : error_nomem(restoring->err, "a scorecard at an org");
+}
+
+static poise_code restore_waiting(void *visitor, struct cursor key, struct cursor value)
+{
+    struct restoring *restoring = visitor;
+    return future_restore(restoring->engine, key, value, restoring->err);
+}
+
+poise_code restore(struct engine *engine, poise_error *err)
+{
+    static const struct {
+        enum engine_table table;
+        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value);
+    } steps[] = {{ENGINE_ORGS, restore_org},
+                 {ENGINE_SOURCES, restore_source},
+                 {ENGINE_UNITS, restore_seen},
+                 {ENGINE_FUTURE, restore_waiting}};
+    const struct engine_ports *ports = &engine->options.ports;
+    struct restoring restoring = {.engine = engine, .err = err};
+    poise_code code = load_head(engine, err);
+    if (code != POISE_OK) {
+        return code == POISE_ENOTFOUND ? POISE_OK : code;
+    }
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && code == POISE_OK; i++) {
+        code = ports->walk(ports->context, steps[i].table, steps[i].visit, &restoring, err);
+    }
+    engine->saved_orgs = engine->orgs.count;
+    engine->saved_sources = engine->sources.count;
+    return code;
+}
