@@ -162,7 +162,7 @@ poise_code wire_encode_ack(const struct wire_ack *ack, struct buf *out)
         Poise__V1__Refusal refusal = POISE__V1__REFUSAL__INIT;
         refusal.seq = ack->refusals[i].seq;
         refusal.row = ack->refusals[i].row;
-        refusal.reason = ack->refusals[i].reason;
+        refusal.reason = (Poise__V1__Reason)ack->refusals[i].reason;
         code = codec_put_field(out, ACK_REFUSALS, &refusal.base);
     }
     return code;
@@ -203,7 +203,7 @@ poise_code wire_decode_error(const void *body, size_t length, struct arena *aren
         return code;
     }
     const Poise__V1__Error *message = unpacked;
-    if (message->code == POISE_OK) {
+    if (message->code == POISE__V1__CODE__CODE_OK) {
         return error_set(err, POISE_EPROTO, "ERROR: code must not be 0");
     }
     *ret = (struct wire_error){.id = message->id, .code = (poise_code)message->code, .text = message->text};
@@ -214,7 +214,7 @@ poise_code wire_encode_error(const struct wire_error *error, struct buf *out)
 {
     Poise__V1__Error message = POISE__V1__ERROR__INIT;
     message.id = error->id;
-    message.code = error->code;
+    message.code = (Poise__V1__Code)error->code;
     message.text = codec_text(error->text);
     return codec_put(out, &message.base);
 }

@@ -8,7 +8,7 @@ static const struct codec_kind snapshot_kind = {"SNAPSHOT", &poise__v1__snapshot
 static const struct codec_kind update_kind = {"UPDATE", &poise__v1__update__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind result_kind = {"RESULT", &poise__v1__result__descriptor, WIRE_TEXT_MAX};
 
-enum { SNAPSHOT_STATES = 5, UPDATE_STATES = 6, RESULT_STATES = 4 };
+enum { SNAPSHOT_STATES = 5, UPDATE_STATES = 5, RESULT_STATES = 4 };
 
 /* ---- decoding ---- */
 
@@ -94,7 +94,7 @@ static poise_code decode_update(const void *body, size_t length, struct arena *a
                                 .lsn = message->lsn,
                                 .prev = message->prev,
                                 .as_of_ms = message->as_of_ms,
-                                .last = message->last != 0};
+                                .last = true};
     return take_states(&update_kind, message->states, message->n_states, arena, ret, err);
 }
 
@@ -180,7 +180,6 @@ static poise_code encode_head(enum wire_kind kind, const struct wire_states *sta
         message.lsn = states->lsn;
         message.prev = states->prev;
         message.as_of_ms = states->as_of_ms;
-        message.last = states->last;
         return codec_put(out, &message.base);
     }
     Poise__V1__Result message = POISE__V1__RESULT__INIT;

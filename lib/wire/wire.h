@@ -94,7 +94,7 @@ struct wire_states { /* SNAPSHOT, UPDATE, RESULT */
     uint64_t id, lsn;
     uint64_t prev;    /* UPDATE */
     int64_t as_of_ms; /* not RESULT: each state has its own */
-    bool last;        /* part of this snapshot, update, result */
+    bool last;        /* part of the snapshot or result; an UPDATE is always whole */
     poise_state *states;
     size_t count;
 };

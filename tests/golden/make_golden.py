@@ -58,7 +58,7 @@ def messages(pb):
         "credit": (17, pb.Credit(id=5, more=4)),
         "unsubscribe": (18, pb.Unsubscribe(id=5)),
         "snapshot": (19, pb.Snapshot(id=5, lsn=1000, as_of_ms=NOON, last=True, states=states(pb))),
-        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, last=True, states=states(pb)[1:])),
+        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:])),
         "query": (24, pb.Query(
             id=6, scorecard="production", org="plant-1", all_orgs=True, as_of_ms=-86400000, history=True, credit=2)),
         "result": (25, pb.Result(id=6, lsn=1003, last=True, states=states(pb)[:1])),
