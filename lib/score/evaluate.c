@@ -178,11 +178,11 @@ void evaluate_rollup(const struct scorecard *card, uint32_t node, const poise_sc
         bool has_score = !isnan(child->score);
         if (has_score) {
             combine(rollup, &middle, weight, child->score);
+            coverage += weight * child->coverage;
+            filled += weight * child->filled;
         }
         combine(rollup, &low, weight, has_score ? child->lo : 0);
         combine(rollup, &high, weight, has_score ? child->hi : 100);
-        coverage += weight * child->coverage;
-        filled += weight * child->filled;
     }
     poise_score score = {.value = NAN,
                          .attainment = NAN,
