@@ -1,0 +1,137 @@
+#include "options.h"
+#include <base/text.h>
+#include <model/org.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t option_time(struct argp_state *state, const char *option, const char *text)
+{
+    int64_t time_ms = 0;
+    if (!parse_time_ms(text, strlen(text), &time_ms)) {
+        argp_error(state, "--%s '%s' is no time; RFC 3339 is wanted, such as 2026-03-31T23:59:59Z", option,
+                   text);
+    }
+    return time_ms;
+}
+
+int64_t option_duration(struct argp_state *state, const char *option, const char *text)
+{
+    int64_t duration_ms = 0;
+    if (!parse_duration_ms(text, strlen(text), &duration_ms)) {
+        argp_error(state, "--%s '%s' is no duration; 500ms, 30s, 5m or the like is wanted", option, text);
+    }
+    return duration_ms;
+}
+
+const char *option_org(struct argp_state *state, const char *option, const char *text)
+{
+    if (!org_valid(text, strlen(text))) {
+        argp_error(state, "--%s '%s' is no org; a path such as plant-1/line-3 is wanted, or '' for the root",
+                   option, text);
+    }
+    return text;
+}
+
+const char *environment_or(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : otherwise;
+}
+
+static error_t parse_format(int key, char *argument, struct argp_state *state)
+{
+    static const char *const names[] = {
+        [OUTPUT_TABLE] = "table", [OUTPUT_JSON] = "json", [OUTPUT_CSV] = "csv"};
+    enum output_format *format = state->input;
+    if (key != 'f') {
+        return ARGP_ERR_UNKNOWN;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(argument, names[i]) == 0) {
+            *format = (enum output_format)i;
+            return 0;
+        }
+    }
+    argp_error(state, "--format '%s' is not known; table, json or csv is wanted", argument);
+    return 0;
+}
+
+const struct argp format_options = {
+    .options =
+        (const struct argp_option[]){{"format", 'f', "FORMAT", 0, "table (default), json or csv", 0}, {0}},
+    .parser = parse_format,
+};
+
+void live_defaults(struct live_options *options)
+{
+    *options = (struct live_options){.endpoint = environment_or("POISE_QUERY", "tcp://127.0.0.1:5571")};
+}
+
+enum { KEY_INSECURE = 1024 };
+
+static error_t parse_live(int key, char *argument, struct argp_state *state)
+{
+    struct live_options *options = state->input;
+    switch (key) {
+    case 'F':
+        options->endpoint = argument;
+        return 0;
+    case KEY_INSECURE:
+        options->insecure = true;
+        return 0;
+    case 'o':
+        options->org = option_org(state, "org", argument);
+        return 0;
+    case 'a':
+        options->all_orgs = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0) {
+            argp_error(state, "one scorecard at most; '%s' is another", argument);
+        }
+        options->scorecard = argument;
+        return 0;
+    case ARGP_KEY_END:
+        if (options->org && options->all_orgs) {
+            argp_error(state, "--org and --all-orgs exclude each other");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp live_argp = {
+    .options =
+        (const struct argp_option[]){
+            {"from", 'F', "ENDPOINT", 0,
+             "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},
+            {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
+            {"org", 'o', "ORG", 0, "the org to show; default: the root, which is the whole organisation", 0},
+            {"all-orgs", 'a', NULL, 0, "show every org", 0},
+            {0}},
+    .parser = parse_live,
+    .args_doc = "[SCORECARD]",
+};
+
+poise_code live_open(const struct live_options *options, poise_client **ret_client, poise_error *err)
+{
+    const poise_client_options client_options = {.endpoint = options->endpoint,
+                                                 .insecure = options->insecure};
+    return poise_client_open(&client_options, ret_client, err);
+}
+
+const poise_filter *live_filter_of(const struct live_options *options, struct live_filter *ret_filter)
+{
+    *ret_filter =
+        (struct live_filter){.scorecard = options->scorecard, .org = options->org ? options->org : ""};
+    if (options->scorecard) {
+        ret_filter->filter.scorecards = &ret_filter->scorecard;
+        ret_filter->filter.scorecard_count = 1;
+    }
+    if (!options->all_orgs) {
+        ret_filter->filter.orgs = &ret_filter->org;
+        ret_filter->filter.org_count = 1;
+    }
+    return &ret_filter->filter;
+}

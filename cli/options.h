@@ -1,0 +1,38 @@
+/* Options that several verbs share, as argp parsers to put among a verb's children. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "printer.h"
+#include <argp.h>
+#include <poise/client.h>
+#include <stdint.h>
+
+/* --format; input: enum output_format. */
+extern const struct argp format_options;
+
+/* --from, --insecure, --org, --all-orgs and an optional SCORECARD: whom to ask, and what about. Its input is
+ * a live_options, set up by live_defaults. */
+struct live_options {
+    const char *endpoint;
+    bool insecure;
+    const char *scorecard; /* NULL: not said */
+    const char *org;       /* NULL: the root */
+    bool all_orgs;
+};
+extern const struct argp live_argp;
+void live_defaults(struct live_options *options);
+poise_code live_open(const struct live_options *options, poise_client **ret_client, poise_error *err);
+/* The filter that the options ask for; borrows from them. */
+struct live_filter {
+    poise_filter filter;
+    const char *scorecard, *org;
+};
+const poise_filter *live_filter_of(const struct live_options *options, struct live_filter *ret_filter);
+
+/* Values of options; wrong ones end the process with the usage. */
+int64_t option_time(struct argp_state *state, const char *option, const char *text);
+int64_t option_duration(struct argp_state *state, const char *option, const char *text);
+const char *option_org(struct argp_state *state, const char *option, const char *text);
+const char *environment_or(const char *name, const char *otherwise);
+
+#endif

@@ -1,0 +1,20 @@
+/* A state as a JSON object or a CSV line (scoring.md section 9): every verb prints the same. */
+#ifndef CLI_STATE_TEXT_H
+#define CLI_STATE_TEXT_H
+
+#include <base/buf.h>
+#include <poise/types.h>
+
+/* The object without a line end. Missing numbers are null, others read back to the same double. */
+void state_put_json(struct buf *out, const poise_state *state);
+
+/* Columns are the keys of the JSON object. Missing numbers are empty, `period` is start/end (ISO 8601),
+ * `flags` are apart by blanks. Both end their line. */
+void state_put_csv_header(struct buf *out);
+void state_put_csv(struct buf *out, const poise_state *state);
+
+/* Names of the flags, sorted, with `apart` between them. */
+void state_put_flags(struct buf *out, uint32_t flags, const char *before, const char *after,
+                     const char *apart);
+
+#endif
