@@ -1,0 +1,374 @@
+/* Opening: what the directory holds decides where the spool goes on. Files of a new spool are made in an
+ * order in which a crash leaves either no spool or a whole one: segment, acked, meta. */
+#include "inner.h"
+#include <base/error.h>
+#include <base/file.h>
+#include <base/hash.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { VERSION = 1, META_MAX = 4096, ACKED_BYTES = 28, CRC_BYTES = 4, NAME_DIGITS = 20 };
+static const char META_MAGIC[4] = {'P', 'S', 'P', 'L'};
+
+static poise_code path_of(const struct spool *spool, const char *name, char path[PATH_MAX], poise_error *err)
+{
+    int length = snprintf(path, PATH_MAX, "%s/%s", spool->path, name);
+    if (length < 0 || length >= PATH_MAX) {
+        return error_set(err, POISE_EINVAL, "the spool's path %.64s... is too long", spool->path);
+    }
+    return POISE_OK;
+}
+
+/* ---- lock ---- */
+
+static poise_code lock(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    poise_code code = path_of(spool, "lock", path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    spool->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (spool->lock_fd < 0) {
+        return error_errno(err, errno == ENOSPC ? POISE_EFULL : POISE_EIO, "cannot open %s", path);
+    }
+    if (flock(spool->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+        return POISE_OK;
+    }
+    return errno == EWOULDBLOCK ? error_set(err, POISE_EBUSY,
+                                            "the spool %s is in use: end the process that has it (fuser %s "
+                                            "names it), or choose another "
+                                            "directory",
+                                            spool->path, path)
+                                : error_errno(err, POISE_EIO, "cannot lock %s", path);
+}
+
+/* ---- spool.meta: "PSPL" version u32 epoch u64 has_store u32 store_id incarnation u64, crc32c u32 before it
+ * all ---- */
+
+poise_code spool_write_meta(const struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    poise_code code = path_of(spool, "spool.meta", path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct buf meta = {0};
+    buf_put(&meta, META_MAGIC, sizeof META_MAGIC);
+    buf_put_u32(&meta, VERSION);
+    buf_put_u64(&meta, spool->epoch);
+    buf_put_u32(&meta, spool->has_store);
+    buf_put(&meta, spool->store_id, sizeof spool->store_id);
+    buf_put_u64(&meta, spool->incarnation);
+    buf_put_u32(&meta, crc32c(meta.data, meta.length));
+    code = meta.failed ? error_nomem(err, "spool.meta") : file_replace(path, meta.data, meta.length, err);
+    buf_free(&meta);
+    return code;
+}
+
+/* Every version begins with magic and version and ends with the CRC. */
+static bool meta_whole(const struct buf *bytes)
+{
+    if (bytes->length < sizeof META_MAGIC + CRC_BYTES ||
+        memcmp(bytes->data, META_MAGIC, sizeof META_MAGIC) != 0) {
+        return false;
+    }
+    size_t length = bytes->length - CRC_BYTES;
+    struct cursor crc = cursor_of(bytes->data + length, CRC_BYTES);
+    return cursor_u32(&crc) == crc32c(bytes->data, length);
+}
+
+static poise_code parse_meta(struct spool *spool, const char *path, const struct buf *bytes, poise_error *err)
+{
+    if (!meta_whole(bytes)) {
+        return error_set(err, POISE_ECORRUPT, "%s is damaged: its CRC does not match; restore it", path);
+    }
+    struct cursor in = cursor_of(bytes->data + sizeof META_MAGIC, bytes->length - sizeof META_MAGIC);
+    uint32_t version = cursor_u32(&in);
+    if (version != VERSION) {
+        return error_set(err, POISE_EVERSION,
+                         "%s has version %" PRIu32 ", this program knows version %d only", path, version,
+                         VERSION);
+    }
+    spool->epoch = cursor_u64(&in);
+    spool->has_store = cursor_u32(&in) != 0;
+    const uint8_t *id = cursor_bytes(&in, sizeof spool->store_id);
+    spool->incarnation = cursor_u64(&in);
+    if (in.failed) {
+        return error_set(err, POISE_ECORRUPT, "%s is too short; restore it", path);
+    }
+    memcpy(spool->store_id, id, sizeof spool->store_id);
+    return POISE_OK;
+}
+
+static poise_code read_meta(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    struct buf bytes = {0};
+    poise_code code = path_of(spool, "spool.meta", path, err);
+    if (code == POISE_OK) {
+        code = file_read(path, META_MAX, &bytes, err);
+    }
+    if (code == POISE_OK) {
+        code = parse_meta(spool, path, &bytes, err);
+    }
+    buf_free(&bytes);
+    return code;
+}
+
+/* ---- acked: epoch u64 seq u64 hash u64 crc32c u32, written in place ---- */
+
+/* Not synced: an older one after a power cut makes some batches be sent once more, no worse. */
+poise_code spool_write_acked(const struct spool *spool, uint64_t seq, uint64_t hash, poise_error *err)
+{
+    uint8_t bytes[ACKED_BYTES];
+    struct buf acked = {.data = bytes, .capacity = sizeof bytes}; /* filled exactly: never grows */
+    buf_put_u64(&acked, spool->epoch);
+    buf_put_u64(&acked, seq);
+    buf_put_u64(&acked, hash);
+    buf_put_u32(&acked, crc32c(bytes, acked.length));
+    if (pwrite(spool->acked_fd, bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
+        return error_errno(err, POISE_EIO, "cannot write %s/acked", spool->path);
+    }
+    return POISE_OK;
+}
+
+static poise_code open_acked(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    poise_code code = path_of(spool, "acked", path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    spool->acked_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    return spool->acked_fd >= 0 ? POISE_OK : error_errno(err, POISE_EIO, "cannot open %s", path);
+}
+
+/* False when it is missing, torn or of another spool: then all batches count as not acknowledged. */
+static bool read_acked(const struct spool *spool, uint64_t *ret_seq, uint64_t *ret_hash)
+{
+    uint8_t bytes[ACKED_BYTES];
+    if (pread(spool->acked_fd, bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
+        return false;
+    }
+    struct cursor in = cursor_of(bytes, sizeof bytes);
+    uint64_t epoch = cursor_u64(&in), seq = cursor_u64(&in), hash = cursor_u64(&in);
+    if (cursor_u32(&in) != crc32c(bytes, ACKED_BYTES - CRC_BYTES) || epoch != spool->epoch) {
+        return false;
+    }
+    *ret_seq = seq;
+    *ret_hash = hash;
+    return true;
+}
+
+/* ---- segments ---- */
+
+static bool parse_name(const char *name, uint64_t *ret_seq)
+{
+    if (strspn(name, "0123456789") != NAME_DIGITS || strcmp(name + NAME_DIGITS, ".seg") != 0) {
+        return false;
+    }
+    errno = 0;
+    *ret_seq = strtoull(name, NULL, 10);
+    return errno == 0 && *ret_seq > 0;
+}
+
+static int by_seq(const void *a, const void *b)
+{
+    const struct segment *left = a, *right = b;
+    return (left->first_seq > right->first_seq) - (left->first_seq < right->first_seq);
+}
+
+/* Sequences only; nothing is read yet. */
+static poise_code list_segments(struct spool *spool, poise_error *err)
+{
+    DIR *dir = opendir(spool->path);
+    if (!dir) {
+        return error_errno(err, POISE_EIO, "cannot read the directory %s", spool->path);
+    }
+    poise_code code = POISE_OK;
+    struct dirent *entry;
+    errno = 0;
+    while (code == POISE_OK && (entry = readdir(dir))) {
+        struct segment segment = {0};
+        if (parse_name(entry->d_name, &segment.first_seq)) {
+            code = spool_add_segment(spool, &segment, err);
+        }
+        errno = 0;
+    }
+    if (code == POISE_OK && errno != 0) {
+        code = error_errno(err, POISE_EIO, "cannot read the directory %s", spool->path);
+    }
+    closedir(dir);
+    if (spool->count > 0) {
+        qsort(spool->segments, spool->count, sizeof *spool->segments, by_seq);
+    }
+    return code;
+}
+
+static poise_code scan_segments(struct spool *spool, poise_error *err)
+{
+    spool->bytes = 0;
+    for (size_t i = 0; i < spool->count; i++) {
+        char path[PATH_MAX];
+        struct segment *segment = &spool->segments[i];
+        poise_code code = segment_path(spool->path, segment->first_seq, path, sizeof path, err);
+        if (code == POISE_OK) {
+            code = segment_scan(path, spool->epoch, segment->first_seq, i + 1 == spool->count, segment, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+        const struct segment *before = i > 0 ? segment - 1 : NULL;
+        if (before && before->first_seq + before->count != segment->first_seq) {
+            return error_set(err, POISE_ECORRUPT,
+                             "the spool %s lacks batches %" PRIu64 " to %" PRIu64
+                             ": restore the missing segment",
+                             spool->path, before->first_seq + before->count, segment->first_seq - 1);
+        }
+        spool->bytes += segment->size;
+    }
+    return POISE_OK;
+}
+
+/* The machine stopped while the last segment was being made, or a record appended. */
+static poise_code mend_tail(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    struct segment *last = &spool->segments[spool->count - 1];
+    poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
+    if (code == POISE_OK && last->size == 0) {
+        spool->count--;
+        if (unlink(path) != 0) {
+            return error_errno(err, POISE_EIO, "cannot remove %s", path);
+        }
+        if (spool->count > 0) {
+            last = &spool->segments[spool->count - 1];
+            code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
+        }
+    }
+    if (code != POISE_OK || spool->count == 0) {
+        return code;
+    }
+    struct stat file;
+    spool->active_fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
+    if (spool->active_fd < 0 || fstat(spool->active_fd, &file) != 0) {
+        return error_errno(err, POISE_EIO, "cannot open %s", path);
+    }
+    if (file.st_size > last->size &&
+        (ftruncate(spool->active_fd, last->size) != 0 || fdatasync(spool->active_fd) != 0)) {
+        return error_errno(err, POISE_EIO, "cannot cut the torn end of %s", path);
+    }
+    return POISE_OK;
+}
+
+/* ---- opening ---- */
+
+/* Without meta there may be an empty first segment at most: the machine stopped while the spool was being
+ * made. */
+static poise_code make_new(struct spool *spool, uint64_t new_epoch, poise_error *err)
+{
+    char path[PATH_MAX];
+    struct stat file;
+    poise_code code = segment_path(spool->path, 1, path, sizeof path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (spool->count > 1 || (spool->count == 1 && (stat(path, &file) != 0 || file.st_size > SEGMENT_HEAD))) {
+        return error_set(err, POISE_ECORRUPT,
+                         "%s has segments but no spool.meta: restore it, or move all away", spool->path);
+    }
+    if (spool->count == 1 && unlink(path) != 0) {
+        return error_errno(err, POISE_EIO, "cannot remove %s", path);
+    }
+    spool->count = 0;
+    spool->epoch = new_epoch;
+    spool->first_seq = spool->next_seq = 1;
+    code = spool_rotate(spool, err);
+    if (code == POISE_OK) {
+        code = spool_write_acked(spool, 0, 0, err);
+    }
+    return code == POISE_OK ? spool_write_meta(spool, err) : code;
+}
+
+static poise_code lost(const struct spool *spool, uint64_t acked, poise_error *err)
+{
+    return error_set(err, POISE_ECORRUPT,
+                     "the spool %s lacks the segment with batch %" PRIu64
+                     ", which is not acknowledged: restore it",
+                     spool->path, acked + 1);
+}
+
+/* Where the spool goes on, from its segments and what is known to be acknowledged. */
+static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked, uint64_t acked_hash,
+                                poise_error *err)
+{
+    if (spool->count == 0 || (known && spool->segments[0].first_seq > acked + 1)) {
+        return lost(spool, acked, err);
+    }
+    const struct segment *last = &spool->segments[spool->count - 1];
+    spool->next_seq = last->first_seq + last->count;
+    spool->last_hash = last->last_hash;
+    spool->first_seq = known ? acked + 1 : spool->segments[0].first_seq;
+    spool->acked_hash = known ? acked_hash : spool->segments[0].previous_hash;
+    if (spool->first_seq > spool->next_seq) {
+        /* Its end was damaged after it was acknowledged. Those numbers must not be given again. */
+        spool->next_seq = spool->first_seq;
+        spool->last_hash = spool->acked_hash;
+        poise_code code = spool_rotate(spool, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    return spool_drop_acked(spool, err);
+}
+
+static poise_code load_old(struct spool *spool, poise_error *err)
+{
+    uint64_t acked = 0, acked_hash = 0;
+    bool known = read_acked(spool, &acked, &acked_hash);
+    if (known) {
+        spool->first_seq =
+            acked + 1; /* leftovers of a removal that a power cut undid in part need not be whole */
+        poise_code code = spool_drop_acked(spool, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    poise_code code = scan_segments(spool, err);
+    if (code == POISE_OK && spool->count > 0) {
+        code = mend_tail(spool, err);
+    }
+    return code == POISE_OK ? set_sequences(spool, known, acked, acked_hash, err) : code;
+}
+
+poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
+{
+    poise_code code = file_make_dirs(spool->path, err);
+    if (code == POISE_OK) {
+        code = lock(spool, err);
+    }
+    if (code == POISE_OK) {
+        code = list_segments(spool, err);
+    }
+    if (code == POISE_OK) {
+        code = open_acked(spool, err);
+    }
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = read_meta(spool, err);
+    if (code == POISE_ENOTFOUND) {
+        return make_new(spool, new_epoch, err);
+    }
+    return code == POISE_OK ? load_old(spool, err) : code;
+}

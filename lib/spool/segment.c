@@ -1,0 +1,317 @@
+#include "segment.h"
+#include "spool.h"
+#include <base/error.h>
+#include <base/file.h>
+#include <base/hash.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    VERSION = 1,
+    HEAD_CRC_AT = 32,
+    RECORD_CRC_FROM = 8,
+    SEGMENT_MAX = SPOOL_SEGMENT_MAX + SPOOL_BODY_MAX + 64
+};
+static const char MAGIC[4] = {'P', 'S', 'E', 'G'};
+
+poise_code segment_path(const char *dir, uint64_t first_seq, char *ret_path, size_t size, poise_error *err)
+{
+    int length = snprintf(ret_path, size, "%s/%020" PRIu64 ".seg", dir, first_seq);
+    if (length < 0 || (size_t)length >= size) {
+        return error_set(err, POISE_EINVAL, "the spool's path %.64s... is too long", dir);
+    }
+    return POISE_OK;
+}
+
+/* ---- making ---- */
+
+static poise_code write_head(int fd, uint64_t epoch, const struct segment *segment, bool sync,
+                             poise_error *err)
+{
+    struct buf head = {0};
+    buf_put(&head, MAGIC, sizeof MAGIC);
+    buf_put_u32(&head, VERSION);
+    buf_put_u64(&head, epoch);
+    buf_put_u64(&head, segment->first_seq);
+    buf_put_u64(&head, segment->previous_hash);
+    buf_put_u32(&head, crc32c(head.data, head.length));
+    poise_code code =
+        head.failed ? error_nomem(err, "a segment's head") : file_write_all(fd, head.data, head.length, err);
+    buf_free(&head);
+    if (code == POISE_OK && sync && fdatasync(fd) != 0) {
+        code = error_errno(err, POISE_EIO, "cannot sync a new segment");
+    }
+    return code;
+}
+
+poise_code segment_create(const char *dir, uint64_t epoch, const struct segment *segment, bool sync,
+                          int *ret_fd, poise_error *err)
+{
+    char path[PATH_MAX];
+    poise_code code = segment_path(dir, segment->first_seq, path, sizeof path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0) {
+        code = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
+        return error_errno(err, code, "cannot make %s", path);
+    }
+    code = write_head(fd, epoch, segment, sync, err);
+    if (code != POISE_OK) {
+        error_wrap(err, "%s", path);
+    } else if (sync) {
+        code = file_sync_dir(dir, err);
+    }
+    if (code != POISE_OK) {
+        close(fd);
+        unlink(path); /* should that fail too: an empty last segment is fine at open */
+        return code;
+    }
+    *ret_fd = fd;
+    return POISE_OK;
+}
+
+void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *body, size_t length)
+{
+    size_t start = out->length;
+    if (!buf_reserve(out, SEGMENT_RECORD + length)) {
+        return;
+    }
+    buf_put_u64(out, 0); /* length and CRC, below */
+    buf_put_u64(out, seq);
+    buf_put_u64(out, hash);
+    buf_put(out, body, length);
+    struct buf head = {.data = out->data + start, .capacity = RECORD_CRC_FROM};
+    buf_put_u32(&head, (uint32_t)length);
+    buf_put_u32(&head, crc32c(out->data + start + RECORD_CRC_FROM, out->length - start - RECORD_CRC_FROM));
+}
+
+/* ---- checking ---- */
+
+static struct record_head parse_record(const uint8_t *bytes)
+{
+    struct cursor in = cursor_of(bytes, SEGMENT_RECORD);
+    struct record_head head = {.length = cursor_u32(&in), .crc = 0};
+    head.crc = cursor_u32(&in);
+    head.seq = cursor_u64(&in);
+    head.hash = cursor_u64(&in);
+    return head;
+}
+
+/* Whether a whole record starts there. */
+static bool whole(const uint8_t *bytes, size_t length, struct record_head *ret_head)
+{
+    if (length < SEGMENT_RECORD) {
+        return false;
+    }
+    *ret_head = parse_record(bytes);
+    return ret_head->length <= SPOOL_BODY_MAX && ret_head->length <= length - SEGMENT_RECORD &&
+           ret_head->crc ==
+               crc32c(bytes + RECORD_CRC_FROM, SEGMENT_RECORD - RECORD_CRC_FROM + ret_head->length);
+}
+
+/* One record at a time is written and synced, so a record that stopped half way has none behind it. */
+static bool torn(const uint8_t *bytes, size_t length, uint64_t seq)
+{
+    if (length > (size_t)SEGMENT_RECORD + SPOOL_BODY_MAX) {
+        return false;
+    }
+    for (size_t at = SEGMENT_RECORD; at + SEGMENT_RECORD <= length; at++) {
+        struct record_head head = parse_record(bytes + at);
+        if (head.seq > seq && head.seq - seq <= length && whole(bytes + at, length - at, &head)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static poise_code damaged(poise_error *err, const char *path, size_t at, const char *what)
+{
+    return error_set(
+        err, POISE_ECORRUPT,
+        "%s is damaged at byte %zu: %s; batches in it may be lost: restore the file or move it away", path,
+        at, what);
+}
+
+static poise_code scan_head(const char *path, const uint8_t *bytes, uint64_t epoch, struct segment *segment,
+                            poise_error *err)
+{
+    struct cursor in = cursor_of(bytes + sizeof MAGIC, SEGMENT_HEAD - sizeof MAGIC);
+    uint32_t version = cursor_u32(&in);
+    if (version != VERSION) {
+        return error_set(err, POISE_EVERSION,
+                         "%s has version %" PRIu32 ", this program knows version %d only", path, version,
+                         VERSION);
+    }
+    if (cursor_u64(&in) != epoch || cursor_u64(&in) != segment->first_seq) {
+        return damaged(err, path, 0, "it belongs to another spool or has another's name");
+    }
+    segment->previous_hash = cursor_u64(&in);
+    segment->last_hash = segment->previous_hash;
+    segment->size = SEGMENT_HEAD;
+    return POISE_OK;
+}
+
+static bool head_whole(const uint8_t *bytes, size_t length)
+{
+    struct cursor crc = cursor_of(bytes + HEAD_CRC_AT, SEGMENT_HEAD - HEAD_CRC_AT);
+    return length >= SEGMENT_HEAD && memcmp(bytes, MAGIC, sizeof MAGIC) == 0 &&
+           cursor_u32(&crc) == crc32c(bytes, HEAD_CRC_AT);
+}
+
+static poise_code scan(const char *path, const uint8_t *bytes, size_t length, uint64_t epoch, bool last,
+                       struct segment *segment, poise_error *err)
+{
+    if (length < SEGMENT_HEAD || !head_whole(bytes, length)) {
+        return last && length <= SEGMENT_HEAD ? POISE_OK : damaged(err, path, 0, "its head is not whole");
+    }
+    poise_code code = scan_head(path, bytes, epoch, segment, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    for (size_t at = SEGMENT_HEAD; at < length; at = (size_t)segment->size) {
+        struct record_head head;
+        uint64_t seq = segment->first_seq + segment->count;
+        if (!whole(bytes + at, length - at, &head)) {
+            return last && torn(bytes + at, length - at, seq)
+                       ? POISE_OK
+                       : damaged(err, path, at, "the CRC of a record does not match");
+        }
+        if (head.seq != seq) {
+            return damaged(err, path, at, "a record has another's sequence");
+        }
+        segment->count++;
+        segment->last_hash = head.hash;
+        segment->size += SEGMENT_RECORD + (int64_t)head.length;
+    }
+    return POISE_OK;
+}
+
+poise_code segment_scan(const char *path, uint64_t epoch, uint64_t first_seq, bool last,
+                        struct segment *ret_segment, poise_error *err)
+{
+    struct buf bytes = {0};
+    struct segment segment = {.first_seq = first_seq};
+    poise_code code = file_read(path, SEGMENT_MAX, &bytes, err);
+    if (code == POISE_OK) {
+        code = scan(path, bytes.data, bytes.length, epoch, last, &segment, err);
+    }
+    buf_free(&bytes);
+    if (code == POISE_OK) {
+        *ret_segment = segment;
+    }
+    return code;
+}
+
+/* ---- reading ---- */
+
+void place_leave(struct place *place)
+{
+    if (place->fd >= 0) {
+        close(place->fd);
+    }
+    *place = PLACE_NOWHERE;
+}
+
+static poise_code read_at(int fd, int64_t offset, void *bytes, size_t length, poise_error *err)
+{
+    uint8_t *at = bytes;
+    while (length > 0) {
+        ssize_t count = pread(fd, at, length, offset);
+        if (count < 0 && errno != EINTR) {
+            return error_errno(err, POISE_EIO, "cannot read the spool");
+        }
+        if (count == 0) {
+            return error_set(err, POISE_ECORRUPT, "a segment of the spool became shorter while in use");
+        }
+        if (count > 0) {
+            at += count;
+            offset += count;
+            length -= (size_t)count;
+        }
+    }
+    return POISE_OK;
+}
+
+static poise_code place_start(struct place *place, const char *dir, const struct segment *segment,
+                              poise_error *err)
+{
+    char path[PATH_MAX];
+    place_leave(place);
+    poise_code code = segment_path(dir, segment->first_seq, path, sizeof path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return error_errno(err, errno == ENOENT ? POISE_ECORRUPT : POISE_EIO, "cannot open %s", path);
+    }
+    *place = (struct place){
+        .fd = fd, .segment = segment->first_seq, .seq = segment->first_seq, .offset = SEGMENT_HEAD};
+    return POISE_OK;
+}
+
+static poise_code place_head(const struct place *place, const struct segment *segment,
+                             struct record_head *ret_head, poise_error *err)
+{
+    uint8_t bytes[SEGMENT_RECORD];
+    poise_code code = read_at(place->fd, place->offset, bytes, sizeof bytes, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    *ret_head = parse_record(bytes);
+    if (ret_head->seq != place->seq ||
+        place->offset + SEGMENT_RECORD + (int64_t)ret_head->length > segment->size) {
+        return error_set(err, POISE_ECORRUPT,
+                         "batch %" PRIu64 " in segment %" PRIu64 " of the spool is damaged", place->seq,
+                         segment->first_seq);
+    }
+    return POISE_OK;
+}
+
+poise_code place_go(struct place *place, const char *dir, const struct segment *segment, uint64_t seq,
+                    struct record_head *ret_head, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    if (place->fd < 0 || place->segment != segment->first_seq || seq < place->seq) {
+        code = place_start(place, dir, segment, err);
+    }
+    while (code == POISE_OK) {
+        code = place_head(place, segment, ret_head, err);
+        if (code != POISE_OK || place->seq == seq) {
+            break;
+        }
+        place->seq++;
+        place->offset += SEGMENT_RECORD + (int64_t)ret_head->length;
+    }
+    return code;
+}
+
+poise_code place_body(const struct place *place, const struct record_head *head, struct buf *out,
+                      poise_error *err)
+{
+    /* What the CRC covers, then cut to the body. */
+    size_t start = out->length, before = SEGMENT_RECORD - RECORD_CRC_FROM, length = before + head->length;
+    if (!buf_reserve(out, length)) {
+        return error_nomem(err, "a batch of the spool");
+    }
+    uint8_t *at = out->data + start;
+    poise_code code = read_at(place->fd, place->offset + RECORD_CRC_FROM, at, length, err);
+    if (code == POISE_OK && crc32c(at, length) != head->crc) {
+        code = error_set(err, POISE_ECORRUPT,
+                         "batch %" PRIu64 " in segment %" PRIu64
+                         " of the spool is damaged: its CRC does not match",
+                         place->seq, place->segment);
+    }
+    if (code == POISE_OK) {
+        memmove(at, at + before, head->length);
+        out->length = start + head->length;
+    }
+    return code;
+}

@@ -1,0 +1,54 @@
+/* Segment files: DIR/00000000000000000001.seg, named by the sequence of its first record. All integers
+ * little-endian.
+ *
+ *     head    "PSEG"  version u32  epoch u64  first_seq u64  previous_hash u64  crc32c u32 of what stands
+ * before record  length u32 of the body  crc32c u32 of what follows  seq u64  hash u64  body */
+#ifndef SPOOL_SEGMENT_H
+#define SPOOL_SEGMENT_H
+
+#include <base/buf.h>
+#include <poise/error.h>
+
+enum { SEGMENT_HEAD = 36, SEGMENT_RECORD = 24 };
+
+struct segment {
+    uint64_t first_seq;
+    uint64_t previous_hash; /* of the record before the first */
+    uint64_t last_hash;     /* of the last record; previous_hash when there is none */
+    uint64_t count;         /* of records */
+    int64_t size;           /* bytes up to the end of the last whole record; 0: not even the head is whole */
+};
+
+poise_code segment_path(const char *dir, uint64_t first_seq, char *ret_path, size_t size, poise_error *err);
+/* Makes and syncs an empty one. EFULL, EIO: there is none. */
+poise_code segment_create(const char *dir, uint64_t epoch, const struct segment *segment, bool sync,
+                          int *ret_fd, poise_error *err);
+/* Checks every byte. `last`: an end that was being written when the machine stopped is left out, not damage.
+ */
+poise_code segment_scan(const char *path, uint64_t epoch, uint64_t first_seq, bool last,
+                        struct segment *ret_segment, poise_error *err);
+
+struct record_head {
+    uint32_t length, crc;
+    uint64_t seq, hash;
+};
+/* Appends the record to out. */
+void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *body, size_t length);
+
+/* A place in the segments for reading: going forward it moves on, going back it starts again at the segment's
+ * head. */
+struct place {
+    int fd; /* -1: nowhere */
+    uint64_t segment, seq;
+    int64_t offset;
+};
+#define PLACE_NOWHERE ((struct place){.fd = -1})
+void place_leave(struct place *place);
+/* Goes to a record of the segment and reads its head. ECORRUPT. */
+poise_code place_go(struct place *place, const char *dir, const struct segment *segment, uint64_t seq,
+                    struct record_head *ret_head, poise_error *err);
+/* Appends the body of the record where the place is, CRC checked. */
+poise_code place_body(const struct place *place, const struct record_head *head, struct buf *out,
+                      poise_error *err);
+
+#endif

@@ -1,0 +1,335 @@
+#include "inner.h"
+#include <base/error.h>
+#include <base/file.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const int64_t MAX_DEFAULT = INT64_C(1) << 30;
+static const int64_t SEGMENT_DEFAULT = INT64_C(8) << 20;
+
+/* ---- opening and closing ---- */
+
+static void set_sizes(struct spool *spool, const struct spool_options *options)
+{
+    spool->max_bytes = options->max_bytes > 0 ? options->max_bytes : MAX_DEFAULT;
+    spool->segment_bytes = options->segment_bytes > 0 ? options->segment_bytes : SEGMENT_DEFAULT;
+    if (spool->segment_bytes > SPOOL_SEGMENT_MAX) {
+        spool->segment_bytes = SPOOL_SEGMENT_MAX;
+    }
+    if (spool->segment_bytes > spool->max_bytes / 4) {
+        spool->segment_bytes = spool->max_bytes / 4; /* room comes back a segment at a time */
+    }
+}
+
+poise_code spool_open(const struct spool_options *options, struct spool **ret_spool, poise_error *err)
+{
+    if (!options->path || options->path[0] == '\0' || options->max_bytes < 0 || options->segment_bytes < 0) {
+        return error_set(err, POISE_EINVAL, "a spool needs a path, and sizes that are not negative");
+    }
+    struct spool *spool = calloc(1, sizeof *spool);
+    if (!spool) {
+        return error_nomem(err, "a spool");
+    }
+    spool->lock_fd = spool->acked_fd = spool->active_fd = -1;
+    spool->reading = spool->acking = PLACE_NOWHERE;
+    spool->sync = options->sync;
+    set_sizes(spool, options);
+    spool->path = strdup(options->path);
+    poise_code code = spool->path ? spool_load(spool, options->new_epoch, err) : error_nomem(err, "a spool");
+    if (code != POISE_OK) {
+        spool_close(spool);
+        return code;
+    }
+    *ret_spool = spool;
+    return POISE_OK;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+void spool_close(struct spool *spool)
+{
+    if (!spool) {
+        return;
+    }
+    if (spool->acked_fd >= 0 && spool->sync) {
+        fdatasync(spool->acked_fd); /* should it fail: some batches are sent once more */
+    }
+    place_leave(&spool->reading);
+    place_leave(&spool->acking);
+    close_fd(spool->active_fd);
+    close_fd(spool->acked_fd);
+    close_fd(spool->lock_fd);
+    buf_free(&spool->record);
+    free(spool->segments);
+    free(spool->path);
+    free(spool);
+}
+
+/* ---- what it holds ---- */
+
+uint64_t spool_epoch(const struct spool *spool)
+{
+    return spool->epoch;
+}
+
+uint64_t spool_next_seq(const struct spool *spool)
+{
+    return spool->next_seq;
+}
+
+uint64_t spool_first_seq(const struct spool *spool)
+{
+    return spool->first_seq;
+}
+
+int64_t spool_bytes(const struct spool *spool)
+{
+    return spool->bytes;
+}
+
+uint64_t spool_last_hash(const struct spool *spool)
+{
+    return spool->acked_hash;
+}
+
+bool spool_store(const struct spool *spool, uint8_t ret_store_id[16], uint64_t *ret_incarnation)
+{
+    if (spool->has_store) {
+        memcpy(ret_store_id, spool->store_id, sizeof spool->store_id);
+        *ret_incarnation = spool->incarnation;
+    }
+    return spool->has_store;
+}
+
+poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint64_t incarnation,
+                           poise_error *err)
+{
+    struct spool changed = *spool;
+    changed.has_store = true;
+    changed.incarnation = incarnation;
+    memcpy(changed.store_id, store_id, sizeof changed.store_id);
+    poise_code code = spool_write_meta(&changed, err);
+    if (code == POISE_OK) {
+        *spool = changed;
+    }
+    return code;
+}
+
+/* ---- segments ---- */
+
+poise_code spool_add_segment(struct spool *spool, const struct segment *segment, poise_error *err)
+{
+    if (spool->count == spool->capacity) {
+        size_t capacity = spool->capacity ? 2 * spool->capacity : 16;
+        struct segment *segments = realloc(spool->segments, capacity * sizeof *segments);
+        if (!segments) {
+            return error_nomem(err, "the spool's segments");
+        }
+        spool->segments = segments;
+        spool->capacity = capacity;
+    }
+    spool->segments[spool->count++] = *segment;
+    spool->bytes += segment->size;
+    return POISE_OK;
+}
+
+static poise_code drop_oldest(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    const struct segment *oldest = &spool->segments[0];
+    poise_code code = segment_path(spool->path, oldest->first_seq, path, sizeof path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (unlink(path) != 0 && errno != ENOENT) {
+        return error_errno(err, POISE_EIO, "cannot remove %s", path);
+    }
+    if (spool->reading.segment == oldest->first_seq) {
+        place_leave(&spool->reading);
+    }
+    if (spool->acking.segment == oldest->first_seq) {
+        place_leave(&spool->acking);
+    }
+    spool->bytes -= oldest->size;
+    spool->count--;
+    memmove(spool->segments, spool->segments + 1, spool->count * sizeof *spool->segments);
+    return POISE_OK;
+}
+
+poise_code spool_drop_acked(struct spool *spool, poise_error *err)
+{
+    bool synced = !spool->sync;
+    while (spool->count > 1 && spool->segments[1].first_seq <= spool->first_seq) {
+        /* What is acknowledged must be known before it is gone, or its lack would look like a loss. */
+        if (!synced && fdatasync(spool->acked_fd) != 0) {
+            return error_errno(err, POISE_EIO, "cannot sync %s/acked", spool->path);
+        }
+        synced = true;
+        poise_code code = drop_oldest(spool, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    return POISE_OK;
+}
+
+poise_code spool_rotate(struct spool *spool, poise_error *err)
+{
+    struct segment fresh = {.first_seq = spool->next_seq,
+                            .previous_hash = spool->last_hash,
+                            .last_hash = spool->last_hash,
+                            .size = SEGMENT_HEAD};
+    int fd;
+    poise_code code = segment_create(spool->path, spool->epoch, &fresh, spool->sync, &fd, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = spool_add_segment(spool, &fresh, err);
+    if (code != POISE_OK) {
+        close(fd);
+        spool->broken = true; /* its file is in the way of the next try */
+        return code;
+    }
+    close_fd(spool->active_fd);
+    spool->active_fd = fd;
+    return POISE_OK;
+}
+
+/* The segment with the batch, which must be there. */
+static const struct segment *segment_of(const struct spool *spool, uint64_t seq)
+{
+    size_t i = spool->count - 1;
+    while (spool->segments[i].first_seq > seq) {
+        i--;
+    }
+    return &spool->segments[i];
+}
+
+/* ---- appending ---- */
+
+static poise_code make_room(struct spool *spool, int64_t wanted, poise_error *err)
+{
+    const struct segment *active = &spool->segments[spool->count - 1];
+    bool full = spool->bytes + wanted > spool->max_bytes;
+    bool all_acked = spool->first_seq == spool->next_seq;
+    if (active->count > 0 && (active->size + wanted > spool->segment_bytes || (full && all_acked))) {
+        poise_code code = spool_rotate(spool, err);
+        if (code == POISE_OK) {
+            code = spool_drop_acked(spool, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    if (spool->bytes + wanted > spool->max_bytes) {
+        return error_set(err, POISE_EFULL,
+                         "the spool %s is full (%" PRId64 " of %" PRId64
+                         " bytes): it goes on once the aggregator acknowledges; or raise its limit",
+                         spool->path, spool->bytes, spool->max_bytes);
+    }
+    return POISE_OK;
+}
+
+/* Takes back what of a failed append may have reached the file. */
+static void cut_back(struct spool *spool)
+{
+    if (ftruncate(spool->active_fd, spool->segments[spool->count - 1].size) != 0) {
+        spool->broken = true;
+    }
+}
+
+static poise_code write_record(struct spool *spool, poise_error *err)
+{
+    poise_code code = file_write_all(spool->active_fd, spool->record.data, spool->record.length, err);
+    if (code != POISE_OK) {
+        error_wrap(err, "the spool %s", spool->path);
+        cut_back(spool);
+        return code;
+    }
+    if (spool->sync && fdatasync(spool->active_fd) != 0) {
+        code = error_errno(err, POISE_EIO,
+                           "cannot sync the spool %s: end the process, look at the disk, start again",
+                           spool->path);
+        cut_back(spool);
+        spool->broken = true;
+    }
+    return code;
+}
+
+poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash, poise_error *err)
+{
+    if (spool->broken) {
+        return error_set(err, POISE_EIO, "a write to the spool %s failed before: start the process again",
+                         spool->path);
+    }
+    if (length > SPOOL_BODY_MAX) {
+        return error_set(err, POISE_ELIMIT, "a batch of %zu bytes; the spool takes %d at most", length,
+                         SPOOL_BODY_MAX);
+    }
+    buf_reset(&spool->record);
+    segment_put_record(&spool->record, spool->next_seq, hash, body, length);
+    if (spool->record.failed) {
+        return error_nomem(err, "a batch of the spool");
+    }
+    poise_code code = make_room(spool, (int64_t)spool->record.length, err);
+    if (code == POISE_OK) {
+        code = write_record(spool, err);
+    }
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct segment *active = &spool->segments[spool->count - 1];
+    active->size += (int64_t)spool->record.length;
+    active->last_hash = hash;
+    active->count++;
+    spool->bytes += (int64_t)spool->record.length;
+    spool->last_hash = hash;
+    spool->next_seq++;
+    return POISE_OK;
+}
+
+/* ---- reading and acknowledging ---- */
+
+poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err)
+{
+    if (seq < spool->first_seq || seq >= spool->next_seq) {
+        return error_set(err, POISE_ENOTFOUND,
+                         "batch %" PRIu64 " is not in the spool, which has %" PRIu64 " to before %" PRIu64,
+                         seq, spool->first_seq, spool->next_seq);
+    }
+    struct record_head head;
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
+    return code == POISE_OK ? place_body(&spool->reading, &head, out, err) : code;
+}
+
+poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
+{
+    if (seq >= spool->next_seq) {
+        return error_set(err, POISE_EINVAL,
+                         "batch %" PRIu64 " is acknowledged, but the next is only %" PRIu64, seq,
+                         spool->next_seq);
+    }
+    if (seq < spool->first_seq) {
+        return POISE_OK;
+    }
+    struct record_head head;
+    poise_code code = place_go(&spool->acking, spool->path, segment_of(spool, seq), seq, &head, err);
+    if (code == POISE_OK) {
+        code = spool_write_acked(spool, seq, head.hash, err);
+    }
+    if (code != POISE_OK) {
+        return code;
+    }
+    spool->first_seq = seq + 1;
+    spool->acked_hash = head.hash;
+    return spool_drop_acked(spool, err);
+}

@@ -1,0 +1,59 @@
+/* The producer's disk queue: numbered batches that were accepted and are not yet acknowledged. Segment files
+ * of records with CRC32C. A batch is accepted once spool_append returned OK (appended and synced). One
+ * process (lock file), one thread.
+ *
+ * DIR/spool.meta   epoch, store identity      DIR/00000000000000000001.seg   records from that sequence on
+ * DIR/acked        last acknowledged          DIR/lock
+ *
+ * The newest acknowledgements survive the process, not always a power cut: some batches are then sent once
+ * more. */
+#ifndef SPOOL_SPOOL_H
+#define SPOOL_SPOOL_H
+
+#include <base/buf.h>
+#include <poise/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct spool; /* opaque */
+
+enum { SPOOL_BODY_MAX = 1 << 22, SPOOL_SEGMENT_MAX = 1 << 28 };
+
+struct spool_options {
+    const char *path;
+    int64_t max_bytes;     /* EFULL beyond it; 0: 1 GiB */
+    int64_t segment_bytes; /* 0: 8 MiB; at most 256 MiB and a quarter of max_bytes */
+    bool sync;             /* false only for tests */
+    uint64_t new_epoch;    /* random, used when the spool is made */
+};
+
+/* Makes or reopens it; reads and checks all of it. A torn tail (an append that did not finish) is cut; damage
+ * or a lack before the tail is ECORRUPT and says which file. EBUSY: another process; EVERSION; EFULL. */
+poise_code spool_open(const struct spool_options *options, struct spool **ret_spool, poise_error *err);
+void spool_close(struct spool *spool);
+
+uint64_t spool_epoch(const struct spool *spool);
+uint64_t spool_next_seq(const struct spool *spool);  /* of the next append */
+uint64_t spool_first_seq(const struct spool *spool); /* oldest not acknowledged; == next when empty */
+int64_t spool_bytes(
+    const struct spool *spool); /* of the segment files: acknowledged ones go a segment at a time */
+/* Hash of the batch before first_seq as given to spool_append; 0: none. Kept over restarts. */
+uint64_t spool_last_hash(const struct spool *spool);
+
+/* The store this spool belongs to, once known; kept over restarts. */
+bool spool_store(const struct spool *spool, uint8_t ret_store_id[16], uint64_t *ret_incarnation);
+poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint64_t incarnation,
+                           poise_error *err);
+
+/* Appends the batch with sequence spool_next_seq. EFULL (nothing happened), ELIMIT: above SPOOL_BODY_MAX.
+ * EIO: nothing counts as appended; after a failed sync so is every later append: start the process again. */
+poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash,
+                        poise_error *err);
+/* Appends the body of a batch first_seq <= seq < next_seq to out, CRC checked. ENOTFOUND, ECORRUPT. Cheap in
+ * sequence. */
+poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err);
+/* Everything up to seq is acknowledged; whole segments below are removed. EINVAL: beyond what was appended.
+ */
+poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err);
+
+#endif

@@ -1,0 +1,204 @@
+#include "inner.h"
+#include "record.h"
+#include <base/clock.h>
+#include <base/error.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { KEY_BYTES = 8, READ_AGE_MAX_US = 1000000, PAGES_BESIDES = 65536 };
+
+static void put_key(uint64_t lsn, uint8_t bytes[KEY_BYTES])
+{
+    for (int i = 0; i < KEY_BYTES; i++) {
+        bytes[i] = (uint8_t)(lsn >> (8 * (KEY_BYTES - 1 - i)));
+    }
+}
+
+static poise_code get_end(const struct store *store, MDB_cursor *at, MDB_cursor_op which, uint64_t *ret_lsn,
+                          poise_error *err)
+{
+    MDB_val key, value;
+    int rc = mdb_cursor_get(at, &key, &value, which);
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return env_error(store, rc, "find the ends of the journal", err);
+    }
+    uint64_t lsn = 0;
+    if (rc == 0 && key.mv_size != KEY_BYTES) {
+        return error_set(err, POISE_ECORRUPT, "%s is damaged: a key of its journal has %zu bytes",
+                         store->path, key.mv_size);
+    }
+    for (size_t i = 0; rc == 0 && i < KEY_BYTES; i++) {
+        lsn = lsn << 8 | ((const uint8_t *)key.mv_data)[i];
+    }
+    *ret_lsn = lsn;
+    return POISE_OK;
+}
+
+poise_code journal_ends(struct store *store, MDB_txn *txn, uint64_t *ret_first, uint64_t *ret_last,
+                        poise_error *err)
+{
+    MDB_cursor *at;
+    int rc = mdb_cursor_open(txn, store->journal, &at);
+    if (rc != 0) {
+        return env_error(store, rc, "open the journal", err);
+    }
+    poise_code code = get_end(store, at, MDB_FIRST, ret_first, err);
+    if (code == POISE_OK) {
+        code = get_end(store, at, MDB_LAST, ret_last, err);
+    }
+    mdb_cursor_close(at);
+    return code;
+}
+
+/* ---- appending ---- */
+
+static int fill_record(struct store *store, MDB_txn *txn, const void *work)
+{
+    const struct journal_record *record = work;
+    uint8_t bytes[KEY_BYTES];
+    put_key(record->lsn, bytes);
+    MDB_val key = {.mv_size = KEY_BYTES, .mv_data = bytes};
+    MDB_val value = {.mv_size = store->record.length, .mv_data = store->record.data};
+    return mdb_put(txn, store->journal, &key, &value, MDB_APPEND);
+}
+
+poise_code store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                        poise_error *err)
+{
+    struct journal_record numbered = *record;
+    numbered.lsn = store_last_lsn(store) + 1;
+    poise_code code = record_encode(&numbered, &store->record, err);
+    if (code == POISE_OK) {
+        code = env_write(store, store->record.length + PAGES_BESIDES, fill_record, &numbered, err);
+    }
+    if (code == POISE_OK) {
+        atomic_store(&store->last_lsn, numbered.lsn);
+        *ret_lsn = numbered.lsn;
+    }
+    return code;
+}
+
+/* ---- reading ---- */
+
+struct store_reader {
+    struct store *store;
+    MDB_txn *txn; /* NULL: closed for want of a transaction, all that follows fails */
+    int64_t opened_us;
+    uint64_t first, last;
+    struct arena arena; /* of the record being visited */
+};
+
+static poise_code begin(struct store_reader *reader, poise_error *err)
+{
+    MDB_txn *txn;
+    poise_code code = env_read(reader->store, &txn, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = journal_ends(reader->store, txn, &reader->first, &reader->last, err);
+    if (code != POISE_OK) {
+        env_read_end(reader->store, txn);
+        return code;
+    }
+    reader->txn = txn;
+    reader->opened_us = clock_monotonic_us(&clock_system);
+    return POISE_OK;
+}
+
+static void end(struct store_reader *reader)
+{
+    if (reader->txn) {
+        env_read_end(reader->store, reader->txn);
+        reader->txn = NULL;
+    }
+}
+
+poise_code store_reader_open(struct store *store, struct store_reader **ret_reader, poise_error *err)
+{
+    struct store_reader *reader = calloc(1, sizeof *reader);
+    if (!reader) {
+        return error_nomem(err, "a reader of the store");
+    }
+    reader->store = store;
+    arena_init(&reader->arena, 0); /* bounded by the record, which has a CRC */
+    poise_code code = begin(reader, err);
+    if (code != POISE_OK) {
+        store_reader_close(reader);
+        return code;
+    }
+    *ret_reader = reader;
+    return POISE_OK;
+}
+
+void store_reader_close(struct store_reader *reader)
+{
+    if (reader) {
+        end(reader);
+        arena_free(&reader->arena);
+        free(reader);
+    }
+}
+
+uint64_t store_reader_lsn(const struct store_reader *reader)
+{
+    return reader->last;
+}
+
+/* An old transaction keeps pages from being used again; a waiting writer wants all to be closed. */
+static bool due(const struct store_reader *reader)
+{
+    return !reader->txn || gate_wanted(&reader->store->gate) ||
+           clock_monotonic_us(&clock_system) - reader->opened_us > READ_AGE_MAX_US;
+}
+
+static poise_code renew(struct store_reader *reader, poise_error *err)
+{
+    end(reader);
+    return begin(reader, err);
+}
+
+static poise_code read_record(struct store_reader *reader, uint64_t lsn,
+                              bool (*wanted)(void *visitor, const struct journal_record *head), void *visitor,
+                              struct journal_record *ret_record, poise_error *err)
+{
+    uint8_t bytes[KEY_BYTES];
+    put_key(lsn, bytes);
+    MDB_val key = {.mv_size = KEY_BYTES, .mv_data = bytes}, value;
+    int rc = mdb_get(reader->txn, reader->store->journal, &key, &value);
+    if (rc == MDB_NOTFOUND) {
+        return error_set(err, POISE_ECORRUPT, "journal record %" PRIu64 " is missing", lsn);
+    }
+    if (rc != 0) {
+        return env_error(reader->store, rc, "read the journal", err);
+    }
+    if (wanted) {
+        poise_code code = record_head(value.mv_data, value.mv_size, lsn, ret_record, err);
+        if (code != POISE_OK || !wanted(visitor, ret_record)) {
+            return code;
+        }
+    }
+    arena_reset(&reader->arena);
+    return record_decode(value.mv_data, value.mv_size, lsn, &reader->arena, ret_record, err);
+}
+
+poise_code store_read_journal(struct store_reader *reader, uint64_t from, uint64_t until,
+                              bool (*wanted)(void *visitor, const struct journal_record *head),
+                              poise_code (*visit)(void *visitor, const struct journal_record *record),
+                              void *visitor, poise_error *err)
+{
+    for (uint64_t lsn = from > reader->first ? from : reader->first; lsn > 0 && lsn <= until; lsn++) {
+        poise_code code = due(reader) ? renew(reader, err) : POISE_OK;
+        if (code != POISE_OK || lsn > reader->last) {
+            return code;
+        }
+        struct journal_record record;
+        code = read_record(reader, lsn, wanted, visitor, &record, err);
+        if (code == POISE_OK) {
+            code = visit(visitor, &record);
+        }
+        if (code != POISE_OK) {
+            return code == POISE_ECLOSED ? POISE_OK : code;
+        }
+    }
+    return POISE_OK;
+}

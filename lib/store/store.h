@@ -1,0 +1,133 @@
+/* The aggregator's store: one LMDB environment. A commit appends one journal record and syncs; everything
+ * else is derived state, written at checkpoints and rebuilt by replay. The only user of lmdb.h. One thread
+ * writes; any thread reads through a reader of its own. docs/storage.md describes tables and bytes; every
+ * value carries a CRC32C. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <base/buf.h>
+#include <poise/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store; /* opaque */
+
+struct store_options {
+    const char *path;   /* a directory, made if absent */
+    int64_t map_bytes;  /* virtual size at open; doubles by itself when full; 0: 32 GiB */
+    int64_t free_bytes; /* EFULL while the file system has less than this free; 0: 64 MiB */
+    bool read_only;
+    uint8_t new_id[16]; /* random, for a new store */
+    uint64_t new_incarnation;
+};
+
+/* EBUSY: another process has it (or this one already); EVERSION: a format this version does not know;
+ * ECORRUPT; EFULL; ENOTFOUND: read_only, and no store there. read_only shares with others that only read,
+ * never with a writer. Not to be used across fork. */
+poise_code store_open(const struct store_options *options, struct store **ret_store, poise_error *err);
+void store_close(struct store *store);
+void store_id(const struct store *store, uint8_t ret_id[16]);
+uint64_t store_incarnation(const struct store *store);
+
+/* ---- the journal ---- */
+
+struct journal_batch { /* a batch as it came */
+    const char *producer;
+    uint64_t epoch, seq, hash;
+    const uint32_t *refused; /* rows that were refused, rising; WIRE_ROW_ALL alone: all of it */
+    const uint8_t *reasons;  /* why, one a row of refused */
+    size_t refused_count;
+    uint32_t rows;
+    const void *body;
+    size_t body_length;
+};
+struct journal_record {
+    uint64_t lsn;                     /* 1, 2, ...; given by store_append */
+    int64_t as_of_ms;                 /* T of the commit */
+    bool settled;                     /* T was settled and `changes` are its difference */
+    uint64_t first_ordinal;           /* of the record's first row */
+    int64_t min_time_ms, max_time_ms; /* of its rows; min > max: none */
+    bool keyed;                       /* some row has a key */
+    const struct journal_batch *batches;
+    size_t batch_count;
+    const void *changes; /* the published update, as on the wire; may be empty */
+    size_t changes_length;
+};
+
+/* One record, one transaction, synced: when it returns OK the record is on disk. EFULL: no room, nothing
+ * happened, try again later (also when the map cannot grow since a reader stays open for 3 s). EIO: a sync or
+ * write failed: nothing may be acknowledged any more, the process must end and recover at start; every later
+ * write is EIO too. ELIMIT: the record is above 1 GiB. A writer with a reader of its own open must expect
+ * that EFULL. */
+poise_code store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                        poise_error *err);
+uint64_t store_last_lsn(const struct store *store); /* any thread */
+
+/* A reader sees the store as it was when it was opened or renewed; hold one for seconds at most. Belongs to
+ * one thread. */
+struct store_reader; /* opaque */
+poise_code store_reader_open(struct store *store, struct store_reader **ret_reader, poise_error *err);
+void store_reader_close(struct store_reader *reader);
+uint64_t store_reader_lsn(const struct store_reader *reader); /* last record it sees */
+/* Visits the records from <= lsn <= until in order. `wanted` is asked with the head (no batches, no changes:
+ * NULL and 0) whether to read the whole; if not, visit gets the head alone and the record's other pages stay
+ * untouched. NULL: all whole. Other than OK from visit ends it and is passed on, err as visit left it
+ * (ECLOSED: stop, OK). What visit gets lives during the call. ECORRUPT names the record. The reader renews
+ * itself in between when older than 1 s or when the map has to grow, and then sees more, but never beyond
+ * `until`. */
+poise_code store_read_journal(struct store_reader *reader, uint64_t from, uint64_t until,
+                              bool (*wanted)(void *visitor, const struct journal_record *head),
+                              poise_code (*visit)(void *visitor, const struct journal_record *record),
+                              void *visitor, poise_error *err);
+
+/* ---- derived state ---- */
+
+enum store_table { /* names in LMDB as docs/storage.md lists them */
+                   STORE_HEAD,
+                   STORE_ORGS,
+                   STORE_SOURCES,
+                   STORE_UNITS,
+                   STORE_CELLS,
+                   STORE_KEYS,
+                   STORE_FUTURE,
+                   STORE_PRODUCERS,
+                   STORE_DEFINITIONS, /* revision -> text and hash of each scorecard's definition */
+                   STORE_TABLES
+};
+/* What the checkpointed state rests on. */
+struct store_mark {
+    uint64_t state_lsn;  /* records up to it are in the tables */
+    uint64_t definition; /* revision of the definitions that the state was made with; 0: none yet */
+};
+struct store_mark store_mark(const struct store *store);
+
+/* For the writer thread: what the last committed checkpoint put. Appends the value; ENOTFOUND; ECORRUPT. */
+poise_code store_get(struct store *store, enum store_table table, const void *key, size_t length,
+                     struct buf *out, poise_error *err);
+/* All entries in order of key; visit must not append or commit. Other than OK from visit ends it and is
+ * passed on. */
+poise_code store_walk(struct store *store, enum store_table table,
+                      poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                      void *visitor, poise_error *err);
+
+/* A checkpoint: begin, puts and deletes (kept in memory), commit: all or nothing, synced. A failed put makes
+ * commit fail with the same code. commit ends the checkpoint, failed or not; codes as store_append. Keys of 1
+ * to 511 bytes. */
+poise_code store_checkpoint_begin(struct store *store, poise_error *err);
+poise_code store_put(struct store *store, enum store_table table, const void *key, size_t key_length,
+                     const void *value, size_t value_length); /* value NULL: delete, absent is fine */
+poise_code store_clear(struct store *store, enum store_table table);
+poise_code store_checkpoint_commit(struct store *store, const struct store_mark *mark, poise_error *err);
+void store_checkpoint_abort(struct store *store);
+
+struct store_stats {
+    int64_t map_bytes, used_bytes, file_bytes,
+        free_bytes; /* used: pages of the tables; free: of the file system */
+    uint64_t last_lsn, state_lsn;
+    uint64_t entries[STORE_TABLES];
+    uint64_t readers;
+};
+/* Any thread. Costs a short read transaction. */
+poise_code store_stats(struct store *store, struct store_stats *ret_stats, poise_error *err);
+
+#endif

@@ -1,0 +1,162 @@
+/* Disks that are full or fail: this program's own write and sync calls stand before those of the C library.
+ */
+#include "scratch.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct {
+    bool armed;
+    int write_errno, sync_errno, truncate_errno;
+    size_t write_some; /* bytes that still get through before write_errno */
+} fault;
+
+int fdatasync(int fd);
+ssize_t write(int fd, const void *bytes, size_t length);
+int ftruncate(int fd, off_t length);
+
+int fdatasync(int fd)
+{
+    if (fault.sync_errno) {
+        errno = fault.sync_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+ssize_t write(int fd, const void *bytes, size_t length)
+{
+    if (fault.armed && fault.write_some == 0) {
+        errno = fault.write_errno;
+        return -1;
+    }
+    if (fault.armed && length > fault.write_some) {
+        length = fault.write_some;
+        fault.write_some = 0;
+    }
+    return syscall(SYS_write, fd, bytes, length);
+}
+
+int ftruncate(int fd, off_t length)
+{
+    if (fault.truncate_errno) {
+        errno = fault.truncate_errno;
+        return -1;
+    }
+    return (int)syscall(SYS_ftruncate, fd, length);
+}
+
+static void heal(void)
+{
+    memset(&fault, 0, sizeof fault);
+}
+
+static struct spool *open_synced(const char *path)
+{
+    struct spool_options options = scratch_options(path);
+    options.sync = true;
+    struct spool *spool = NULL;
+    assert_int_equal(spool_open(&options, &spool, NULL), POISE_OK);
+    return spool;
+}
+
+static poise_code try_append(struct spool *spool)
+{
+    poise_error err = {0};
+    poise_code code = spool_append(spool, "no", 2, 1, &err);
+    assert_int_equal(err.code, code);
+    return code;
+}
+
+static void test_full_disk_at_any_byte(void **state)
+{
+    struct spool *spool = open_synced(*state);
+    uint64_t seq = 1;
+    for (size_t some = 0; some <= 26; some++) { /* the batch of try_append has 26 bytes */
+        fault.armed = some < 26;
+        fault.write_some = some;
+        fault.write_errno = ENOSPC;
+        if (fault.armed) {
+            int64_t bytes = spool_bytes(spool);
+            assert_int_equal(try_append(spool), POISE_EFULL);
+            assert_int_equal(spool_bytes(spool), bytes);
+        }
+        heal();
+        scratch_append(spool, seq++, 100); /* a segment's end comes along now and then */
+    }
+    spool_close(spool);
+    spool = open_synced(*state);
+    scratch_check(spool, 1, seq, 100);
+    spool_close(spool);
+}
+
+static void test_full_disk_at_a_new_segment(void **state)
+{
+    struct spool *spool = open_synced(*state);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        scratch_append(spool, seq, 300);
+    }
+    fault.armed = true;
+    fault.write_errno = ENOSPC;
+    assert_int_equal(spool_append(spool, (uint8_t[300]){0}, 300, 1, NULL), POISE_EFULL);
+    assert_int_equal(scratch_segments(*state), 1);
+    heal();
+    scratch_append(spool, 3, 300);
+    assert_int_equal(scratch_segments(*state), 2);
+    scratch_check(spool, 1, 4, 300);
+    spool_close(spool);
+}
+
+static void test_failed_sync_ends_it(void **state)
+{
+    struct spool *spool = open_synced(*state);
+    scratch_append(spool, 1, 100);
+    fault.sync_errno = EIO;
+    assert_int_equal(try_append(spool), POISE_EIO);
+    heal();
+    assert_int_equal(try_append(spool), POISE_EIO);
+    scratch_check(spool, 1, 2, 100);
+    spool_close(spool);
+    spool = open_synced(*state);
+    scratch_check(spool, 1, 2, 100);
+    scratch_append(spool, 2, 100);
+    spool_close(spool);
+}
+
+/* Half a record stays in the file: nothing may be put behind it before it is cut at the next start. */
+static void test_half_a_record_that_stays(void **state)
+{
+    struct spool *spool = open_synced(*state);
+    scratch_append(spool, 1, 100);
+    fault.armed = true;
+    fault.write_errno = ENOSPC;
+    fault.write_some = 7;
+    fault.truncate_errno = EIO;
+    assert_int_equal(try_append(spool), POISE_EFULL);
+    heal();
+    assert_int_equal(try_append(spool), POISE_EIO);
+    spool_close(spool);
+    spool = open_synced(*state);
+    scratch_check(spool, 1, 2, 100);
+    spool_close(spool);
+}
+
+static int make_healthy(void **state)
+{
+    heal();
+    return scratch_make(state);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_healthy, scratch_remove)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_full_disk_at_any_byte),
+        TEST(test_full_disk_at_a_new_segment),
+        TEST(test_failed_sync_ends_it),
+        TEST(test_half_a_record_that_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
