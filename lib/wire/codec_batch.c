@@ -130,8 +130,8 @@ poise_code wire_decode_batch(const void *body, size_t length, struct arena *aren
         return code;
     }
     const Poise__V1__Batch *message = unpacked;
-    const struct wire_series *series;
-    const bool *retract;
+    const struct wire_series *series = NULL;
+    const bool *retract = NULL;
     if ((code = check_counts(message, err)) != POISE_OK || (code = check_indices(message, err)) != POISE_OK ||
         (code = undo_deltas(message, err)) != POISE_OK ||
         (code = copy_series(message, arena, &series, err)) != POISE_OK ||

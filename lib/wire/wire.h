@@ -42,7 +42,8 @@ enum wire_kind {
     WIRE_STATS = 27
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
-/* EVERSION for another version, EPROTO for what is no head. */
+/* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
+ * then no name of the enum. */
 poise_code wire_head_parse(const void *bytes, size_t length, enum wire_kind *ret_kind, poise_error *err);
 
 struct wire_hello {

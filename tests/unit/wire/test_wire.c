@@ -24,7 +24,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void head_is_two_bytes_of_known_version_and_kind(void **state)
+static void head_is_two_bytes_of_a_known_version(void **state)
 {
     (void)state;
     enum wire_kind kind;
@@ -35,10 +35,9 @@ static void head_is_two_bytes_of_known_version_and_kind(void **state)
     assert_int_equal(wire_head_parse(head, 1, &kind, NULL), POISE_EPROTO);
     assert_int_equal(wire_head_parse("\1\3\0", 3, &kind, NULL), POISE_EPROTO);
     assert_int_equal(wire_head_parse("\2\3", 2, &kind, NULL), POISE_EVERSION);
-    const uint8_t unknown[] = {0, 7, 15, 21, 23, 28, 255};
-    for (size_t i = 0; i < sizeof unknown; i++) {
-        assert_int_equal(wire_head_parse((uint8_t[]){1, unknown[i]}, 2, &kind, NULL), POISE_EPROTO);
-    }
+    assert_int_equal(wire_head_parse("\1\0", 2, &kind, NULL), POISE_EPROTO);
+    assert_int_equal(wire_head_parse("\1\377", 2, &kind, NULL), POISE_OK); /* of a later minor version */
+    assert_int_equal(kind, 255);
 }
 
 /* ---- batches ---- */
@@ -404,7 +403,7 @@ static void the_hash_is_xxh3(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(head_is_two_bytes_of_known_version_and_kind),
+        TEST(head_is_two_bytes_of_a_known_version),
         TEST(good_batch_passes_whatever_its_numbers),
         TEST(indices_out_of_range_are_refused),
         TEST(columns_of_other_lengths_are_refused),

@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""Prints the scores of an aggregator as they change: subscribe.py ENDPOINT [--once]
+
+ENDPOINT is its query endpoint. With --once, prints the present state and ends. Survives restarts of the aggregator: the
+view then begins again with a snapshot."""
+import datetime
+import itertools
+import math
+import sys
+
+from poise_wire import Link, name_of, pb
+
+CREDIT = 64  # messages that may be on their way
+SILENCE_MS = 2000
+
+
+def number(value):
+    return "-" if math.isnan(value) else f"{value:.15g}"
+
+
+def show(state):
+    time = datetime.datetime.fromtimestamp(state.as_of_ms / 1000, datetime.timezone.utc)
+    print(f"{time:%Y-%m-%dT%H:%M:%SZ} {state.org or '(root)'} {state.node} value={number(state.value)} "
+          f"score={number(state.score)} {pb.Status.Name(state.status).lower()}", flush=True)
+
+
+class Subscription:
+    ids = itertools.count(1)  # a new one each time, so that what is late of the old one cannot be mixed up with it
+
+    def __init__(self, endpoint, once):
+        self.endpoint, self.once = endpoint, once
+        self.link = Link(endpoint)
+        self.subscribe()
+
+    def subscribe(self):
+        self.id, self.lsn, self.complete, self.consumed = next(self.ids), None, False, 0
+        self.link.send(pb.Subscribe(id=self.id, credit=CREDIT, once=self.once))
+
+    def take(self, message):
+        """True: done."""
+        if message.id not in (self.id, 0):
+            return False  # of a subscription before
+        if isinstance(message, pb.Error):
+            if message.code != pb.CODE_ENOTFOUND:
+                sys.exit(f"{name_of(pb.Code, message.code)}: {message.text}")
+            self.subscribe()  # the aggregator was restarted
+            return False
+        if isinstance(message, pb.Update):
+            if not self.complete or message.prev != self.lsn:
+                if message.states or self.complete:
+                    print("something was lost: starting again", file=sys.stderr)
+                    self.link.send(pb.Unsubscribe(id=self.id))
+                    self.subscribe()
+                return False
+            if not message.states and message.lsn == message.prev:
+                return False  # a sign of life, without credit
+        for state in message.states:
+            show(state)
+        self.lsn = message.lsn
+        # A snapshot may also come later, when this subscriber was too slow for updates.
+        self.complete = isinstance(message, pb.Update) or message.last
+        self.give_credit()
+        return self.once and self.complete
+
+    def give_credit(self):
+        self.consumed += 1
+        if self.consumed >= CREDIT // 2:
+            self.link.send(pb.Credit(id=self.id, more=self.consumed))
+            self.consumed = 0
+
+    def run(self):
+        done, silent = False, 0
+        while not done:
+            message = self.link.receive(SILENCE_MS)
+            if message is not None:
+                done, silent = self.take(message), 0
+                continue
+            silent += 1
+            if silent >= 3:  # nobody there: connect again
+                self.link.socket.close()
+                self.link, silent = Link(self.endpoint), 0
+                self.subscribe()
+            else:
+                self.link.send(pb.Credit(id=self.id, more=0))  # does it stand?
+
+
+def main():
+    try:
+        Subscription(sys.argv[1], "--once" in sys.argv[2:]).run()
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
