@@ -1,0 +1,510 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unit/engine/world.h>
+
+#define MARCH INT64_C(1772323200000) /* 2026-03-01 */
+#define DAY   INT64_C(86400000)
+#define APRIL (MARCH + 31 * DAY)
+
+static const char *const yaml = "scorecard: card\n"
+                                "name: Card\n"
+                                "perspectives:\n"
+                                "  - id: p\n"
+                                "    name: P\n"
+                                "    objectives:\n"
+                                "      - id: o\n"
+                                "        name: O\n"
+                                "        measures:\n"
+                                "          - {id: sum, name: Sum, input: a, aggregate: sum, max_ahead: 1h,\n"
+                                "             score: {linear: {from: 0, to: 10}}}\n"
+                                "          - {id: max, name: Max, input: b, aggregate: max,\n"
+                                "             score: {linear: {from: 0, to: 10}}}\n";
+
+struct fixture {
+    struct scorecard *card;
+    const struct scorecard *cards[1];
+    struct engine_options options;
+    struct world world;
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    f = (struct fixture){.card = card_of(yaml)};
+    f.cards[0] = f.card;
+    f.options = (struct engine_options){
+        .cards = f.cards, .card_count = 1, .max_orgs = 4, .max_series = 6, .max_cells = 100};
+    world_open(&f.world, &f.options);
+    world_begin(&f.world, MARCH + DAY);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    world_close(&f->world);
+    scorecard_free(f->card);
+    return 0;
+}
+
+static poise_measurement event(const char *measure, const char *org, double value)
+{
+    return (poise_measurement){.measure = measure, .org = org, .time_ms = MARCH + 1, .value = value, .of = 1};
+}
+
+static poise_measurement keyed(const char *key, uint64_t seq, double value)
+{
+    poise_measurement row = event("a", "", value);
+    row.key = key;
+    row.seq = seq;
+    return row;
+}
+
+static poise_refusal give(struct fixture *f, poise_measurement row)
+{
+    return world_apply(&f->world, &row, MARCH + DAY);
+}
+
+static void accept(struct fixture *f, poise_measurement row)
+{
+    assert_int_equal(give(f, row), POISE_REFUSAL_NONE);
+}
+
+struct wanted {
+    const char *node;
+    double value;
+    bool met;
+};
+
+static poise_code find_value(void *visitor, const poise_state *state)
+{
+    struct wanted *wanted = visitor;
+    if (strcmp(state->node, wanted->node) == 0) {
+        wanted->value = state->numbers.value;
+        wanted->met = true;
+    }
+    return POISE_OK;
+}
+
+static double value_at(struct fixture *f, const char *node, const char *org)
+{
+    struct wanted wanted = {.node = node};
+    world_settle(&f->world);
+    assert_int_equal(engine_states(f->world.engine, "card", org, find_value, &wanted, NULL), POISE_OK);
+    assert_true(wanted.met);
+    return wanted.value;
+}
+
+static double sum(struct fixture *f)
+{
+    return value_at(f, "card/p/o/sum", "");
+}
+
+static double max(struct fixture *f)
+{
+    return value_at(f, "card/p/o/max", "");
+}
+
+static void test_refusals_of_series(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(give(f, event("c", "", 1)), POISE_REFUSAL_UNKNOWN_MEASURE);
+    assert_int_equal(give(f, event("c d", "", 1)), POISE_REFUSAL_MEASURE_NAME);
+    assert_int_equal(give(f, event("a", "x//y", 1)), POISE_REFUSAL_ORG);
+    poise_measurement row = event("a", "", 1);
+    row.source = "\x01";
+    assert_int_equal(give(f, row), POISE_REFUSAL_SOURCE);
+    accept(f, event("a", "x/y", 1)); /* root, x and x/y */
+    assert_int_equal(give(f, event("a", "z/y", 1)), POISE_REFUSAL_TOO_MANY_ORGS);
+    accept(f, event("a", "z", 1));
+    assert_int_equal(give(f, event("a", "w", 1)), POISE_REFUSAL_TOO_MANY_ORGS);
+    static const char *const sources[] = {"1", "2", "3", "4"};
+    for (int i = 0; i < 4; i++) {
+        row.source = sources[i];
+        accept(f, row);
+    }
+    assert_int_equal(give(f, event("b", "", 1)), POISE_REFUSAL_TOO_MANY_SERIES);
+    accept(f, event("a", "z", 1)); /* the known ones go on */
+    assert_int_equal(engine_ordinal(f->world.engine), f->world.row_count);
+    assert_true(sum(f) == 7);
+}
+
+static void test_refusals_of_rows(void **state)
+{
+    struct fixture *f = *state;
+    poise_measurement row = event("a", "", 1);
+    row.time_ms = MARCH + DAY + 3600 * 1000;
+    accept(f, row);
+    row.time_ms++;
+    assert_int_equal(give(f, row), POISE_REFUSAL_TIME_AHEAD);
+    row = event("b", "", 1); /* the default of max_ahead is 5m */
+    row.time_ms = MARCH + DAY + 5 * 60 * 1000 + 1;
+    assert_int_equal(give(f, row), POISE_REFUSAL_TIME_AHEAD);
+    assert_int_equal(give(f, event("a", "", NAN)), POISE_REFUSAL_VALUE);
+    assert_int_equal(give(f, keyed("", 0, 1)), POISE_REFUSAL_KEY);
+    row = event("a", "", 1);
+    row.retract = true;
+    assert_int_equal(give(f, row), POISE_REFUSAL_RETRACT_KEY);
+    assert_true(isnan(sum(f)));
+}
+
+static void test_key_with_embedded_zero(void **state)
+{
+    struct fixture *f = *state;
+    struct engine_series *series;
+    poise_refusal refusal;
+    assert_int_equal(engine_series(f->world.engine, "a", NULL, NULL, &series, &refusal, NULL), POISE_OK);
+    const struct engine_row row = {.time_ms = MARCH, .key = "k\0l", .key_length = 3};
+    assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_OK);
+    assert_int_equal(refusal, POISE_REFUSAL_KEY);
+    char text[POISE_KEY_MAX + 2];
+    memset(text, 'x', sizeof text);
+    const struct engine_row long_row = {.time_ms = MARCH, .key = text, .key_length = POISE_KEY_MAX + 1};
+    assert_int_equal(engine_apply(f->world.engine, series, &long_row, INT64_MAX, &refusal, NULL), POISE_OK);
+    assert_int_equal(refusal, POISE_REFUSAL_KEY);
+}
+
+static void test_higher_rank_stands(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, keyed("k", 5, 2));
+    accept(f, keyed("k", 4, 9)); /* superseded when it comes */
+    assert_true(sum(f) == 2);
+    accept(f, keyed("k", 5, 2)); /* a duplicate */
+    assert_true(sum(f) == 2);
+    assert_int_equal(give(f, keyed("k", 5, 3)), POISE_REFUSAL_SEQ_CONFLICT);
+    poise_measurement elsewhere = keyed("k", 5, 2);
+    elsewhere.org = "x";
+    assert_int_equal(give(f, elsewhere), POISE_REFUSAL_SEQ_CONFLICT);
+    accept(f, keyed("k", 6, 3));
+    assert_true(sum(f) == 3);
+    elsewhere = keyed("k", 7, 4);
+    elsewhere.source = "other";
+    accept(f, elsewhere); /* keys of two sources are two */
+    assert_true(sum(f) == 7);
+    accept(f, keyed("l", 0, 1));
+    accept(f, keyed("l", 0, 2)); /* without seq the later stands */
+    assert_true(sum(f) == 9);
+}
+
+static void test_tombstone_holds(void **state)
+{
+    struct fixture *f = *state;
+    poise_measurement gone = keyed("k", 7, NAN);
+    gone.retract = true;
+    gone.org = "never";
+    gone.time_ms = INT64_MAX;
+    accept(f, gone);
+    accept(f, keyed("k", 6, 4));
+    assert_true(isnan(sum(f)));
+    gone.time_ms = 0;
+    accept(f, gone); /* the same again, whatever its time */
+    assert_int_equal(give(f, keyed("k", 7, 4)), POISE_REFUSAL_SEQ_CONFLICT);
+    assert_int_equal(
+        engine_states(f->world.engine, NULL, "never", find_value, &(struct wanted){.node = ""}, NULL),
+        POISE_ENOTFOUND);
+    accept(f, keyed("k", 8, 4));
+    assert_true(sum(f) == 4);
+}
+
+static void test_superseded_rows_make_orgs(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, keyed("k", 5, 2));
+    poise_measurement late = keyed("k", 4, 9);
+    late.org = "x";
+    accept(f, late);
+    assert_true(isnan(value_at(f, "card/p/o/sum", "x")));
+    assert_true(sum(f) == 2);
+}
+
+static void test_future_waits(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, keyed("k", 1, 2));
+    poise_measurement ahead = keyed("k", 2, 3);
+    ahead.time_ms = MARCH + DAY + 1000;
+    accept(f, ahead); /* takes the old one away at once */
+    accept(f, event("a", "", 5));
+    assert_true(sum(f) == 5);
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    world_begin(&f->world, ahead.time_ms - 1);
+    assert_true(sum(f) == 5);
+    world_begin(&f->world, ahead.time_ms);
+    assert_true(sum(f) == 8);
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    assert_int_equal(f->world.tables[ENGINE_FUTURE].count, 0);
+    assert_true(sum(f) == 8);
+}
+
+static void test_future_that_was_replaced_never_counts(void **state)
+{
+    struct fixture *f = *state;
+    poise_measurement ahead = keyed("k", 1, 3);
+    ahead.time_ms = MARCH + DAY + 1000;
+    accept(f, ahead);
+    accept(f, keyed("k", 2, 1));
+    world_settle(&f->world);
+    world_begin(&f->world, ahead.time_ms);
+    assert_true(sum(f) == 1);
+}
+
+static void test_lost_extreme_is_reread(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("b", "", 4));
+    poise_measurement most = keyed("k", 1, 9);
+    most.measure = "b";
+    accept(f, most);
+    assert_true(max(f) == 9);
+    most.seq = 2;
+    most.retract = true;
+    accept(f, most);
+    accept(f, event("b", "", 6));
+    assert_true(max(f) == 6);
+    assert_int_equal(f->world.rereads, 1);
+    most = (poise_measurement){.measure = "b", .key = "k", .seq = 3, .time_ms = APRIL, .value = 8, .of = 1};
+    assert_int_equal(world_apply(&f->world, &most, INT64_MAX), POISE_REFUSAL_NONE);
+    assert_true(max(f) == 6);
+}
+
+static void test_time_alone_changes_scores(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "", 3));
+    assert_true(sum(f) == 3);
+    world_begin(&f->world, APRIL); /* still shows March */
+    assert_false(engine_dirty(f->world.engine));
+    world_begin(&f->world, APRIL + 1);
+    assert_true(engine_dirty(f->world.engine));
+    assert_true(sum(f) == 3); /* carried */
+    world_begin(&f->world, APRIL + 31 * DAY);
+    assert_true(isnan(sum(f)));
+}
+
+static poise_code count_visit(void *visitor, const poise_state *state)
+{
+    (void)state;
+    ++*(int *)visitor;
+    return POISE_OK;
+}
+
+static int changes(struct fixture *f)
+{
+    int count = 0;
+    assert_int_equal(engine_settle(f->world.engine, count_visit, &count, NULL), POISE_OK);
+    return count;
+}
+
+static void test_changes_are_what_changed(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(changes(f), 5); /* the root is new: card, perspective, objective, two measures */
+    assert_int_equal(changes(f), 0);
+    accept(f, event("a", "", 3));
+    assert_int_equal(changes(f), 4);
+    accept(f, event("a", "", 0));
+    assert_int_equal(changes(f), 1); /* its count */
+    accept(f, event("a", "x", 0));
+    assert_int_equal(changes(f), 1 + 5);
+    accept(f, event("b", "x", 0));
+    accept(f, event("a", "", 0));
+    assert_int_equal(changes(f), 5 + 4);
+}
+
+static poise_code note_org(void *visitor, const poise_state *state)
+{
+    if (state->kind == POISE_SCORECARD) {
+        buf_printf(visitor, "[%s]", state->org);
+    }
+    return POISE_OK;
+}
+
+static void test_states_are_sorted(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "b", 1));
+    accept(f, event("a", "a/c", 1));
+    struct buf orgs = {0};
+    assert_int_equal(engine_states(f->world.engine, NULL, NULL, note_org, &orgs, NULL), POISE_ENOTFOUND);
+    world_settle(&f->world);
+    assert_int_equal(engine_states(f->world.engine, NULL, NULL, note_org, &orgs, NULL), POISE_OK);
+    buf_put_u8(&orgs, 0);
+    assert_string_equal((const char *)orgs.data, "[][a][a/c][b]");
+    buf_free(&orgs);
+    poise_error err;
+    assert_int_equal(engine_states(f->world.engine, "other", NULL, note_org, NULL, &err), POISE_ENOTFOUND);
+    assert_non_null(strstr(err.text, "other"));
+}
+
+static void test_offline_bounds(void **state)
+{
+    struct fixture *f = *state;
+    struct engine_options options = f->options;
+    options.offline = true;
+    struct world world;
+    world_open(&world, &options);
+    const poise_measurement row = event("a", "", 1);
+    assert_int_equal(world_apply(&world, &row, INT64_MAX), POISE_REFUSAL_NONE);
+    assert_int_equal(engine_settle(world.engine, count_visit, &(int){0}, NULL), POISE_EINVAL); /* no T yet */
+    assert_int_equal(engine_begin(world.engine, MARCH, NULL), POISE_EINVAL); /* the row is later */
+    world_begin(&world, MARCH + 1);
+    world_settle(&world);
+    struct engine_series *series;
+    poise_refusal refusal;
+    assert_int_equal(engine_series(world.engine, "a", "", "", &series, &refusal, NULL), POISE_OK);
+    const struct engine_row late = {.time_ms = MARCH, .of = 1};
+    assert_int_equal(engine_apply(world.engine, series, &late, INT64_MAX, &refusal, NULL), POISE_EINVAL);
+    assert_int_equal(engine_begin(world.engine, INT64_MAX, NULL), POISE_EINVAL);
+    world_close(&world);
+}
+
+static poise_code refuse_put(void *writer, enum engine_table table, const void *key, size_t key_length,
+                             const void *value, size_t value_length)
+{
+    (void)key;
+    (void)key_length;
+    (void)value;
+    (void)value_length;
+    return table == *(const enum engine_table *)writer ? POISE_EFULL : POISE_OK;
+}
+
+static void test_failed_checkpoint_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "x", 3));
+    assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, NULL, NULL),
+                     POISE_EINVAL); /* not settled */
+    world_settle(&f->world);
+    static const enum engine_table tables[] = {ENGINE_ORGS, ENGINE_UNITS, ENGINE_CELLS, ENGINE_HEAD};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        enum engine_table full = tables[i];
+        assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, &full, NULL), POISE_EFULL);
+    }
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    assert_true(sum(f) == 3 && value_at(f, "card/p/o/sum", "x") == 3);
+}
+
+static void test_state_of_other_sums_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "", 3));
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    char changed[1000];
+    for (int i = 0; i < 2; i++) { /* another form needs no other sums, another aggregate does */
+        const char *at = strstr(yaml, i ? "aggregate: max" : "to: 10");
+        (void)snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - yaml), yaml,
+                       i ? "aggregate: min" : "to: 20", at + strlen(i ? "aggregate: min" : "to: 20"));
+        struct scorecard *other = card_of(changed);
+        const struct scorecard *const cards[] = {other};
+        struct engine_options options = f->world.options;
+        options.cards = cards;
+        struct engine *engine = NULL;
+        poise_error err = {0};
+        assert_int_equal(engine_open(&options, &engine, &err), i ? POISE_EVERSION : POISE_OK);
+        engine_close(i ? NULL : engine);
+        scorecard_free(other);
+    }
+}
+
+static void test_damaged_state_is_named(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "x/y", 3));
+    accept(f, keyed("k", 0, 1));
+    poise_measurement ahead = keyed("l", 1, 3);
+    ahead.time_ms = MARCH + DAY + 1000;
+    accept(f, ahead);
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    static const enum engine_table tables[] = {ENGINE_HEAD, ENGINE_CELLS, ENGINE_FUTURE};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        const struct table *table = &f->world.tables[tables[i]];
+        struct buf *value = &table->entries[table->count - 1].value;
+        size_t whole = value->length;
+        for (value->length = 0; value->length < whole; value->length++) {
+            struct engine *engine = NULL;
+            poise_error err = {0};
+            poise_code code = engine_open(&f->world.options, &engine, &err);
+            assert_true(code == POISE_ECORRUPT || (code == POISE_EVERSION && value->length == 0));
+            assert_true(err.text[0] != '\0');
+        }
+    }
+    world_reopen(&f->world);
+}
+
+static void test_orgs_out_of_order_are_damage(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "x/y", 3));
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    struct entry *orgs = f->world.tables[ENGINE_ORGS].entries;
+    struct buf kept = orgs[1].value;
+    orgs[1].value = orgs[2].value;
+    struct engine *engine = NULL;
+    assert_int_equal(engine_open(&f->world.options, &engine, NULL), POISE_ECORRUPT);
+    orgs[1].value = kept;
+    world_reopen(&f->world);
+}
+
+static void test_failed_port_breaks_the_engine(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, keyed("k", 1, 3));
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    struct engine_series *series;
+    poise_refusal refusal;
+    assert_int_equal(engine_series(f->world.engine, "a", "", "", &series, &refusal, NULL), POISE_OK);
+    const struct engine_row row = {
+        .time_ms = MARCH + 1, .value = 1, .of = 1, .key = "k", .key_length = 1, .seq = 2};
+    f->world.fail_load = POISE_EIO;
+    assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_EIO);
+    f->world.fail_load = POISE_OK;
+    assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_ECLOSED);
+    assert_int_equal(engine_begin(f->world.engine, APRIL, NULL), POISE_ECLOSED);
+    assert_int_equal(engine_settle(f->world.engine, count_visit, &(int){0}, NULL), POISE_ECLOSED);
+    assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, NULL, NULL), POISE_ECLOSED);
+    world_reopen(&f->world);
+    assert_true(sum(f) == 3);
+}
+
+#define with_fixture(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_fixture(test_refusals_of_series),
+        with_fixture(test_refusals_of_rows),
+        with_fixture(test_key_with_embedded_zero),
+        with_fixture(test_higher_rank_stands),
+        with_fixture(test_tombstone_holds),
+        with_fixture(test_superseded_rows_make_orgs),
+        with_fixture(test_future_waits),
+        with_fixture(test_future_that_was_replaced_never_counts),
+        with_fixture(test_lost_extreme_is_reread),
+        with_fixture(test_time_alone_changes_scores),
+        with_fixture(test_changes_are_what_changed),
+        with_fixture(test_states_are_sorted),
+        with_fixture(test_offline_bounds),
+        with_fixture(test_failed_checkpoint_is_made_again),
+        with_fixture(test_state_of_other_sums_is_refused),
+        with_fixture(test_damaged_state_is_named),
+        with_fixture(test_orgs_out_of_order_are_damage),
+        with_fixture(test_failed_port_breaks_the_engine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
