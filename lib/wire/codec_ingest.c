@@ -65,7 +65,8 @@ poise_code wire_decode_hello(const void *body, size_t length, struct arena *aren
 
 poise_code wire_encode_hello(const struct wire_hello *hello, struct buf *out)
 {
-    Poise__V1__Hello message = POISE__V1__HELLO__INIT;
+    Poise__V1__Hello message;
+    poise__v1__hello__init(&message);
     message.producer = codec_text(hello->producer);
     message.epoch = hello->epoch;
     message.next_seq = hello->next_seq;
@@ -106,7 +107,8 @@ poise_code wire_decode_welcome(const void *body, size_t length, struct arena *ar
 
 poise_code wire_encode_welcome(const struct wire_welcome *welcome, struct buf *out)
 {
-    Poise__V1__Welcome message = POISE__V1__WELCOME__INIT;
+    Poise__V1__Welcome message;
+    poise__v1__welcome__init(&message);
     message.store_id = (ProtobufCBinaryData){WIRE_STORE_ID, codec_borrow(welcome->store_id)};
     message.incarnation = welcome->incarnation;
     message.epoch = welcome->epoch;
@@ -153,13 +155,15 @@ poise_code wire_decode_ack(const void *body, size_t length, struct arena *arena,
 
 poise_code wire_encode_ack(const struct wire_ack *ack, struct buf *out)
 {
-    Poise__V1__Ack message = POISE__V1__ACK__INIT;
+    Poise__V1__Ack message;
+    poise__v1__ack__init(&message);
     message.epoch = ack->epoch;
     message.seq = ack->seq;
     message.credit = ack->credit;
     poise_code code = codec_put(out, &message.base);
     for (size_t i = 0; code == POISE_OK && i < ack->refusal_count; i++) {
-        Poise__V1__Refusal refusal = POISE__V1__REFUSAL__INIT;
+        Poise__V1__Refusal refusal;
+        poise__v1__refusal__init(&refusal);
         refusal.seq = ack->refusals[i].seq;
         refusal.row = ack->refusals[i].row;
         refusal.reason = (Poise__V1__Reason)ack->refusals[i].reason;
@@ -188,7 +192,8 @@ poise_code wire_decode_gap(const void *body, size_t length, struct arena *arena,
 
 poise_code wire_encode_gap(const struct wire_gap *gap, struct buf *out)
 {
-    Poise__V1__Gap message = POISE__V1__GAP__INIT;
+    Poise__V1__Gap message;
+    poise__v1__gap__init(&message);
     message.epoch = gap->epoch;
     message.expected = gap->expected;
     return codec_put(out, &message.base);
@@ -212,7 +217,8 @@ poise_code wire_decode_error(const void *body, size_t length, struct arena *aren
 
 poise_code wire_encode_error(const struct wire_error *error, struct buf *out)
 {
-    Poise__V1__Error message = POISE__V1__ERROR__INIT;
+    Poise__V1__Error message;
+    poise__v1__error__init(&message);
     message.id = error->id;
     message.code = (Poise__V1__Code)error->code;
     message.text = codec_text(error->text);

@@ -167,7 +167,8 @@ static void fill_state(Poise__V1__State *message, const poise_state *state, int6
 static poise_code encode_head(enum wire_kind kind, const struct wire_states *states, struct buf *out)
 {
     if (kind == WIRE_SNAPSHOT) {
-        Poise__V1__Snapshot message = POISE__V1__SNAPSHOT__INIT;
+        Poise__V1__Snapshot message;
+        poise__v1__snapshot__init(&message);
         message.id = states->id;
         message.lsn = states->lsn;
         message.as_of_ms = states->as_of_ms;
@@ -175,14 +176,16 @@ static poise_code encode_head(enum wire_kind kind, const struct wire_states *sta
         return codec_put(out, &message.base);
     }
     if (kind == WIRE_UPDATE) {
-        Poise__V1__Update message = POISE__V1__UPDATE__INIT;
+        Poise__V1__Update message;
+        poise__v1__update__init(&message);
         message.id = states->id;
         message.lsn = states->lsn;
         message.prev = states->prev;
         message.as_of_ms = states->as_of_ms;
         return codec_put(out, &message.base);
     }
-    Poise__V1__Result message = POISE__V1__RESULT__INIT;
+    Poise__V1__Result message;
+    poise__v1__result__init(&message);
     message.id = states->id;
     message.lsn = states->lsn;
     message.last = states->last;

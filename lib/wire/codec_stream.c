@@ -64,14 +64,16 @@ poise_code wire_decode_subscribe(const void *body, size_t length, struct arena *
 
 poise_code wire_encode_subscribe(const struct wire_subscribe *subscribe, struct buf *out)
 {
-    Poise__V1__Filter filter = POISE__V1__FILTER__INIT;
+    Poise__V1__Filter filter;
+    poise__v1__filter__init(&filter);
     filter.scorecards = codec_borrow(subscribe->filter.scorecards);
     filter.n_scorecards = subscribe->filter.scorecard_count;
     filter.orgs = codec_borrow(subscribe->filter.orgs);
     filter.n_orgs = subscribe->filter.org_count;
     filter.nodes = codec_borrow(subscribe->filter.nodes);
     filter.n_nodes = subscribe->filter.node_count;
-    Poise__V1__Subscribe message = POISE__V1__SUBSCRIBE__INIT;
+    Poise__V1__Subscribe message;
+    poise__v1__subscribe__init(&message);
     message.id = subscribe->id;
     if (filter.n_scorecards + filter.n_orgs + filter.n_nodes > 0) {
         message.filter = &filter;
@@ -102,7 +104,8 @@ poise_code wire_decode_credit(const void *body, size_t length, struct arena *are
 
 poise_code wire_encode_credit(const struct wire_credit *credit, struct buf *out)
 {
-    Poise__V1__Credit message = POISE__V1__CREDIT__INIT;
+    Poise__V1__Credit message;
+    poise__v1__credit__init(&message);
     message.id = credit->id;
     message.more = credit->more;
     return codec_put(out, &message.base);
@@ -126,7 +129,8 @@ poise_code wire_decode_unsubscribe(const void *body, size_t length, struct arena
 
 poise_code wire_encode_unsubscribe(uint64_t id, struct buf *out)
 {
-    Poise__V1__Unsubscribe message = POISE__V1__UNSUBSCRIBE__INIT;
+    Poise__V1__Unsubscribe message;
+    poise__v1__unsubscribe__init(&message);
     message.id = id;
     return codec_put(out, &message.base);
 }
@@ -157,7 +161,8 @@ poise_code wire_decode_query(const void *body, size_t length, struct arena *aren
 
 poise_code wire_encode_query(const struct wire_query *query, struct buf *out)
 {
-    Poise__V1__Query message = POISE__V1__QUERY__INIT;
+    Poise__V1__Query message;
+    poise__v1__query__init(&message);
     message.id = query->id;
     message.scorecard = codec_text(query->scorecard);
     message.org = codec_text(query->org);
@@ -188,7 +193,8 @@ poise_code wire_decode_stats_request(const void *body, size_t length, struct are
 
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out)
 {
-    Poise__V1__StatsRequest message = POISE__V1__STATS_REQUEST__INIT;
+    Poise__V1__StatsRequest message;
+    poise__v1__stats_request__init(&message);
     message.id = id;
     return codec_put(out, &message.base);
 }
@@ -215,7 +221,8 @@ poise_code wire_decode_stats(const void *body, size_t length, struct arena *aren
 
 poise_code wire_encode_stats(const struct wire_stats *stats, struct buf *out)
 {
-    Poise__V1__Stats message = POISE__V1__STATS__INIT;
+    Poise__V1__Stats message;
+    poise__v1__stats__init(&message);
     message.id = stats->id;
     message.name = codec_borrow(stats->names);
     message.n_name = stats->count;

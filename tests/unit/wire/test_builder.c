@@ -91,6 +91,9 @@ static void a_finished_builder_starts_afresh(void **state)
     assert_string_equal(batch.symbols[0], "b");
     assert_true(!batch.of && !batch.key && !batch.row_seq);
     assert_int_equal(batch.series[0].source, WIRE_SYMBOL_NONE);
+    poise_measurement retract = {.measure = "b", .key = "k", .retract = true};
+    assert_int_equal(wire_builder_add(f->builder, &retract), POISE_OK);
+    assert_int_equal(finish(f, 3).time_ms[0], 0); /* nothing of the batch before */
 }
 
 static void what_a_retraction_ignores_is_not_sent(void **state)
