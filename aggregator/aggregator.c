@@ -1,0 +1,330 @@
+#include "aggregator.h"
+
+#include "ingest.h"
+#include "stream.h"
+#include "writer.h"
+#include <base/error.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { CHANGES_QUEUE = 1024 };
+
+/* A part in its thread: steps until it is told to stop or fails. */
+struct worker {
+    struct aggregator *aggregator;
+    poise_code (*run)(struct aggregator *aggregator, const _Atomic bool *stop, poise_error *err);
+    struct net_wake *wake;
+    pthread_t thread;
+    bool running;
+    _Atomic bool stop;
+    poise_error error;
+};
+enum worker_name { INGEST, WRITER, STREAM, INQUIRER, WORKERS };
+
+struct aggregator {
+    const struct config *config;
+    const struct log *log;
+    const struct clock *clock;
+    struct stats stats;
+    struct store *store;
+    struct net *net;
+    struct net_socket *ingest_socket, *query_socket;
+    struct net_wake *wakes[WORKERS], *main_wake;
+    struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer;
+    struct ingest *ingest;
+    struct writer *writer;
+    struct stream *stream;
+    struct worker workers[WORKERS];
+    _Atomic bool failed;
+};
+
+/* ---- the four threads ---- */
+
+static poise_code wait_for(struct net_socket *socket, struct net_wake *wake, int64_t timeout_ms,
+                           poise_error *err)
+{
+    struct net_wait items[2] = {{.wake = wake, .fd = -1}, {.socket = socket, .fd = -1}};
+    poise_code code = net_wait(items, socket ? 2 : 1, timeout_ms, err);
+    net_wake_clear(wake);
+    return code;
+}
+
+static poise_code run_ingest(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    while (!code && !*stop) {
+        struct net_socket *socket = ingest_can_receive(a->ingest) ? a->ingest_socket : NULL;
+        code = wait_for(socket, a->wakes[INGEST], -1, err);
+        if (!code)
+            code = ingest_step(a->ingest, err);
+    }
+    return code;
+}
+
+static poise_code run_writer(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    while (!code && !*stop) {
+        int64_t idle_ms = writer_idle_ms(a->writer);
+        if (idle_ms != 0)
+            code = wait_for(NULL, a->wakes[WRITER], idle_ms, err);
+        if (!code)
+            code = writer_step(a->writer, err);
+    }
+    return code ? code : writer_finish(a->writer, err);
+}
+
+static poise_code run_stream(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    while (!code && !*stop) {
+        code = wait_for(a->query_socket, a->wakes[STREAM], stream_idle_ms(a->stream), err);
+        if (!code)
+            code = stream_step(a->stream, err);
+    }
+    return code ? code : stream_step(a->stream, err);
+}
+
+static poise_code run_inquirer(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+{
+    struct inquirer_options options = {.store = a->store,
+                                       .cards = (const struct scorecard *const *)a->config->cards,
+                                       .card_count = a->config->card_count,
+                                       .definition = writer_definition(a->writer),
+                                       .stop = stop};
+    poise_code code = POISE_OK;
+    while (!code && !*stop) {
+        struct inquiry *inquiry;
+        code = wait_for(NULL, a->wakes[INQUIRER], -1, err);
+        while (!code && !*stop && (inquiry = ring_pop(&a->to_inquirer))) {
+            inquiry_answer(&options, inquiry);
+            if (!ring_push(&a->from_inquirer, inquiry))
+                code = error_set(err, POISE_EFULL,
+                                 "the queue of answers is smaller than the number of questions");
+            net_wake_up(a->wakes[STREAM]);
+        }
+    }
+    return code;
+}
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    poise_code code = worker->run(worker->aggregator, &worker->stop, &worker->error);
+    worker->error.code = code;
+    if (code)
+        worker->aggregator->failed = true;
+    net_wake_up(worker->aggregator->main_wake);
+    return NULL;
+}
+
+static void stop_worker(struct aggregator *a, enum worker_name name)
+{
+    struct worker *worker = &a->workers[name];
+    if (!worker->running)
+        return;
+    worker->stop = true;
+    net_wake_up(a->wakes[name]);
+    pthread_join(worker->thread, NULL);
+    worker->running = false;
+}
+
+static poise_code start_workers(struct aggregator *a, poise_error *err)
+{
+    static poise_code (*const runs[WORKERS])(struct aggregator *, const _Atomic bool *, poise_error *) = {
+        [INGEST] = run_ingest, [WRITER] = run_writer, [STREAM] = run_stream, [INQUIRER] = run_inquirer};
+    for (int i = WORKERS - 1; i >= 0; i--) { /* takers before givers */
+        struct worker *worker = &a->workers[i];
+        worker->aggregator = a;
+        worker->run = runs[i];
+        errno = pthread_create(&worker->thread, NULL, work, worker);
+        if (errno)
+            return error_errno(err, POISE_EIO, "starting a thread");
+        worker->running = true;
+    }
+    return POISE_OK;
+}
+
+poise_code aggregator_run(struct aggregator *a, int stop_fd, poise_error *err)
+{
+    poise_code code = start_workers(a, err);
+    struct net_wait items[2] = {{.wake = a->main_wake, .fd = -1}, {.fd = stop_fd}};
+    while (!code && !a->failed && !items[1].ready)
+        code = net_wait(items, 2, -1, err);
+    for (int i = 0; i < WORKERS;
+         i++) /* givers before takers, so that nothing that was taken in is left behind */
+        stop_worker(a, (enum worker_name)i);
+    for (int i = 0; !code && i < WORKERS; i++) {
+        code = a->workers[i].error.code;
+        if (code && err)
+            *err = a->workers[i].error;
+    }
+    return code;
+}
+
+/* ---- opening and closing ---- */
+
+static poise_code open_store(struct aggregator *a, poise_error *err)
+{
+    struct store_options options = {
+        .path = a->config->store, .map_bytes = a->config->map_bytes, .free_bytes = a->config->free_bytes};
+    if (getrandom(options.new_id, sizeof options.new_id, 0) != sizeof options.new_id ||
+        getrandom(&options.new_incarnation, sizeof options.new_incarnation, 0) !=
+            sizeof options.new_incarnation)
+        return error_errno(err, POISE_EIO, "random numbers for a new store");
+    return store_open(&options, &a->store, err);
+}
+
+static poise_code open_queues(struct aggregator *a, poise_error *err)
+{
+    size_t pool = (size_t)a->config->pool;
+    if (!ring_init(&a->to_writer, pool) || !ring_init(&a->to_ingest, pool) ||
+        !ring_init(&a->to_stream, CHANGES_QUEUE) || !ring_init(&a->to_inquirer, INQUIRIES_MAX) ||
+        !ring_init(&a->from_inquirer, INQUIRIES_MAX))
+        return error_nomem(err, "the queues between threads");
+    poise_code code = net_wake_open(&a->main_wake, err);
+    for (int i = 0; !code && i < WORKERS; i++)
+        code = net_wake_open(&a->wakes[i], err);
+    return code;
+}
+
+static poise_code open_writer(struct aggregator *a, poise_error *err)
+{
+    uint8_t id[16];
+    struct writer_options options = {.cards = (const struct scorecard *const *)a->config->cards,
+                                     .card_count = a->config->card_count,
+                                     .store = a->store,
+                                     .from_ingest = &a->to_writer,
+                                     .to_ingest = &a->to_ingest,
+                                     .to_stream = &a->to_stream,
+                                     .wake = a->wakes[WRITER],
+                                     .ingest_wake = a->wakes[INGEST],
+                                     .stream_wake = a->wakes[STREAM],
+                                     .stats = &a->stats,
+                                     .log = a->log,
+                                     .clock = a->clock,
+                                     .event_clock = a->config->clock == 1,
+                                     .settle_ms = a->config->settle_ms,
+                                     .checkpoint_ms = a->config->checkpoint_ms,
+                                     .max_orgs = (size_t)a->config->max_orgs,
+                                     .max_series = (size_t)a->config->max_series,
+                                     .max_cells = (size_t)a->config->max_cells};
+    store_id(a->store, id);
+    memcpy(&options.hash_seed, id, sizeof options.hash_seed);
+    return writer_open(&options, &a->writer, err);
+}
+
+static poise_code open_ingest(struct aggregator *a, poise_error *err)
+{
+    struct ledger ledger = {0};
+    struct ingest_options options = {.socket = a->ingest_socket,
+                                     .to_writer = &a->to_writer,
+                                     .from_writer = &a->to_ingest,
+                                     .writer_wake = a->wakes[WRITER],
+                                     .stats = &a->stats,
+                                     .log = a->log,
+                                     .store = a->store,
+                                     .pool = (size_t)a->config->pool,
+                                     .credit = (uint32_t)a->config->credit,
+                                     .max_producers = (size_t)a->config->max_producers,
+                                     .max_batch_rows = MAX_BATCH_ROWS};
+    poise_code code = writer_ledger(a->writer, &ledger, err);
+    if (!code)
+        code = ingest_open(&options, &ledger, &a->ingest, err);
+    ledger_free(&ledger);
+    return code;
+}
+
+static poise_code open_stream(struct aggregator *a, poise_error *err)
+{
+    struct stream_options options = {.socket = a->query_socket,
+                                     .from_writer = &a->to_stream,
+                                     .to_inquirer = &a->to_inquirer,
+                                     .from_inquirer = &a->from_inquirer,
+                                     .inquirer_wake = a->wakes[INQUIRER],
+                                     .cards = (const struct scorecard *const *)a->config->cards,
+                                     .card_count = a->config->card_count,
+                                     .stats = &a->stats,
+                                     .log = a->log,
+                                     .clock = a->clock,
+                                     .max_subscriptions = (size_t)a->config->max_subscriptions};
+    return stream_open(&options, &a->stream, err);
+}
+
+static poise_code open_sockets(struct aggregator *a, poise_error *err)
+{
+    const struct config *config = a->config;
+    struct net_limits limits = {.max_message = WIRE_MESSAGE_MAX};
+    poise_code code = net_open(1, &a->net, err);
+    if (!code)
+        code = net_bind(a->net, config->ingest, config->insecure, &limits, &a->ingest_socket, err);
+    if (!code)
+        code = net_bind(a->net, config->query, config->insecure, &limits, &a->query_socket, err);
+    return code;
+}
+
+poise_code aggregator_open(const struct config *config, const struct log *log, const struct clock *clock,
+                           struct aggregator **ret_aggregator, poise_error *err)
+{
+    struct aggregator *a = calloc(1, sizeof *a);
+    if (!a)
+        return error_nomem(err, "the aggregator");
+    a->config = config;
+    a->log = log;
+    a->clock = clock;
+    poise_code code = open_store(a, err);
+    if (!code)
+        code = open_queues(a, err);
+    if (!code)
+        code = open_writer(a, err);
+    if (!code)
+        code = open_sockets(a, err); /* nobody is let in before the state is back */
+    if (!code)
+        code = open_ingest(a, err);
+    if (!code)
+        code = open_stream(a, err);
+    if (code) {
+        aggregator_close(a);
+        return code;
+    }
+    *ret_aggregator = a;
+    return POISE_OK;
+}
+
+void aggregator_close(struct aggregator *a)
+{
+    if (!a)
+        return;
+    stream_close(a->stream);
+    ingest_close(a->ingest);
+    net_socket_close(a->query_socket);
+    net_socket_close(a->ingest_socket);
+    net_close(a->net);
+    writer_close(a->writer);
+    for (int i = 0; i < WORKERS; i++)
+        net_wake_close(a->wakes[i]);
+    net_wake_close(a->main_wake);
+    struct changes *changes; /* left by a writer that opened before a stream could */
+    while (a->to_stream.slots && (changes = ring_pop(&a->to_stream)))
+        free(changes);
+    ring_free(&a->to_writer);
+    ring_free(&a->to_ingest);
+    ring_free(&a->to_stream);
+    ring_free(&a->to_inquirer);
+    ring_free(&a->from_inquirer);
+    store_close(a->store);
+    free(a);
+}
+
+const char *aggregator_ingest_endpoint(const struct aggregator *a)
+{
+    return net_endpoint(a->ingest_socket);
+}
+
+const char *aggregator_query_endpoint(const struct aggregator *a)
+{
+    return net_endpoint(a->query_socket);
+}

@@ -1,0 +1,64 @@
+/* The published states: what every subscriber sees, as of the last committed settle. The stream's thread owns
+ * it; the writer feeds it change sets. Changes are remembered in a ring, so that a subscriber who knows a
+ * position gets what changed since, each node once with its latest numbers, however many changes there were.
+ */
+#ifndef AGGREGATOR_BOARD_H
+#define AGGREGATOR_BOARD_H
+
+#include <base/hash.h>
+#include <model/scorecard.h>
+#include <poise/types.h>
+
+enum { BOARD_RING = 1 << 17 }; /* changes a subscriber may lag behind before it gets a new snapshot */
+
+/* What a committed settle changed. Strings of the states outlive the board. */
+struct changes {
+    uint64_t lsn; /* of the record that holds it */
+    int64_t as_of_ms;
+    size_t count;
+    poise_state states[];
+};
+
+struct board_unit { /* a scorecard at an org */
+    const struct scorecard *card;
+    uint32_t card_index;
+    uint32_t index; /* in order of appearance */
+    const char *org;
+    poise_state *states; /* by node of the card */
+    uint64_t *positions; /* of a node's last change; 0: no such node here */
+};
+
+struct board {
+    const struct scorecard *const *cards;
+    size_t card_count;
+    struct hmap *paths; /* a card: node path -> its index */
+    struct hmap units;
+    struct board_unit *
+        *order; /* by scorecard as configured, then org; the last ones unsorted until board_sort */
+    size_t unit_count, unit_capacity, sorted;
+    struct board_change {
+        struct board_unit *unit;
+        uint32_t node;
+    } * ring;      /* position p is at p % BOARD_RING */
+    uint64_t head; /* position of the newest change; 0: none yet */
+    uint64_t lsn;
+    int64_t as_of_ms;
+    uint64_t nodes;
+};
+
+poise_code board_init(struct board *board, const struct scorecard *const *cards, size_t count,
+                      poise_error *err);
+void board_free(struct board *board);
+poise_code board_apply(struct board *board, const struct changes *changes, poise_error *err);
+/* The first unit after `unit` in order (NULL: the first), or NULL. */
+struct board_unit *board_next(struct board *board, const struct board_unit *unit);
+/* Whether all changes after a position are still in the ring. */
+static inline bool board_has(const struct board *board, uint64_t position)
+{
+    return board->head - position <= BOARD_RING;
+}
+/* The state that changed at a position, if that is the node's latest change; else NULL. */
+const poise_state *board_changed(const struct board *board, uint64_t position, struct board_unit **ret_unit,
+                                 uint32_t *ret_node);
+
+#endif

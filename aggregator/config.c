@@ -1,0 +1,131 @@
+#include "config.h"
+
+#include <base/buf.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const clocks[] = {"wall", "event", NULL};
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+
+#define FIELD(name) .offset = offsetof(struct config, name)
+static const struct setting table[] = {
+    {"ingest", SETTING_TEXT, FIELD(ingest), .fallback = "tcp://127.0.0.1:5570",
+     .text = "Where collectors connect: `tcp://ADDRESS:PORT` or `ipc://PATH`. Beyond loopback TCP needs "
+             "`insecure: true`."},
+    {"query", SETTING_TEXT, FIELD(query), .fallback = "tcp://127.0.0.1:5571",
+     .text = "Where subscribers and questions connect."},
+    {"store", SETTING_TEXT, FIELD(store), .required = true,
+     .text = "Directory of the LMDB store, made if absent. On a local disk, one process only."},
+    {"scorecards", SETTING_TEXTS, FIELD(scorecards), .required = true,
+     .text = "Files with scorecard definitions."},
+    {"clock", SETTING_CHOICE, FIELD(clock), .choices = clocks, .fallback = "wall",
+     .text = "`wall`: scores are as of now. `event`: as of the latest measurement's time + 1 ms, for replays "
+             "and tests."},
+    {"settle", SETTING_DURATION, FIELD(settle_ms), .min = 1, .max = 60000, .fallback = "50ms",
+     .text =
+         "Under load the scores are settled and published at most this often; when idle, with every commit."},
+    {"checkpoint", SETTING_DURATION, FIELD(checkpoint_ms), .min = 100, .max = 3600000, .fallback = "5s",
+     .text = "How much work may lie in the journal behind the last checkpoint: what a start has to replay."},
+    {"map", SETTING_SIZE, FIELD(map_bytes), .min = 1 << 20, .max = 1e15, .fallback = "32GiB",
+     .text = "Virtual size of the store's map at start. It grows by itself."},
+    {"free_floor", SETTING_SIZE, FIELD(free_bytes), .min = 0, .max = 1e15, .fallback = "64MiB",
+     .text = "While the disk has less than this free, nothing is taken in; it goes on by itself when there "
+             "is room."},
+    {"insecure", SETTING_BOOL, FIELD(insecure), .fallback = "false",
+     .text = "Allow plain TCP beyond loopback: anybody who reaches the port may send and read."},
+    {"log", SETTING_CHOICE, FIELD(log), .choices = levels, .fallback = "info",
+     .text = "The least level that is logged."},
+    {"credit", SETTING_INT, FIELD(credit), .min = 1, .max = 64, .fallback = "32", .unit = "batches",
+     .text = "Batches that a collector may have on their way."},
+    {"pool", SETTING_INT, FIELD(pool), .min = 1, .max = 65536, .fallback = "256", .unit = "batches",
+     .text = "Batches in memory between ingest and disk, from all collectors together."},
+    {"max_producers", SETTING_INT, FIELD(max_producers), .min = 1, .max = 1e6, .fallback = "1000",
+     .text = "Collectors and spools that are known; more are refused."},
+    {"max_subscriptions", SETTING_INT, FIELD(max_subscriptions), .min = 1, .max = 1e6, .fallback = "1000",
+     .text = "Subscriptions at a time; more are refused."},
+    {"max_orgs", SETTING_INT, FIELD(max_orgs), .min = 1, .max = 1e8, .fallback = "100000",
+     .text = "Orgs that measurements may create; measurements of more are refused."},
+    {"max_series", SETTING_INT, FIELD(max_series), .min = 1, .max = 1e9, .fallback = "2000000",
+     .text = "Series (measure, org, source) that measurements may create; measurements of more are refused."},
+    {"max_cells", SETTING_INT, FIELD(max_cells), .min = 0, .max = 1e9, .fallback = "1000000",
+     .text = "Accumulators of past periods that stay in memory after a checkpoint."},
+};
+#undef FIELD
+enum { SETTINGS = sizeof table / sizeof table[0] };
+
+void config_document(FILE *out)
+{
+    settings_document(table, SETTINGS, out);
+}
+
+/* A path of the file, which is relative to the file's directory. */
+static const char *beside(struct arena *arena, const char *file, const char *path)
+{
+    const char *slash = strrchr(file, '/');
+    struct buf joined = {0};
+    if (path[0] != '/' && slash)
+        buf_put(&joined, file, (size_t)(slash - file) + 1);
+    buf_put(&joined, path, strlen(path));
+    char *copy = joined.failed ? NULL : arena_strndup(arena, (const char *)joined.data, joined.length);
+    buf_free(&joined);
+    return copy;
+}
+
+static void read_cards(struct config *config, const char *path, struct reader *reader,
+                       const struct yaml_node *root)
+{
+    config->cards = calloc(config->scorecards.count + 1, sizeof *config->cards);
+    if (!config->cards)
+        reader_problem(reader, root, "out of memory");
+    for (size_t i = 0; config->cards && i < config->scorecards.count; i++) {
+        const char *file = beside(&config->arena, path, config->scorecards.items[i]);
+        struct scorecard *card = NULL;
+        if (!file)
+            reader_problem(reader, root, "out of memory");
+        else if (scorecard_read_file(file, &card, reader->problems) == POISE_OK)
+            config->cards[config->card_count++] = card;
+        for (size_t other = 0; card && other + 1 < config->card_count; other++)
+            if (strcmp(config->cards[other]->id, card->id) == 0)
+                reader_problem(reader, yaml_get(root, "scorecards"),
+                               "two scorecards have the id '%s'; give each file its own `scorecard:`",
+                               card->id);
+    }
+}
+
+poise_code config_read(const char *path, struct config *ret_config, struct problems *problems)
+{
+    struct config config = {0};
+    struct yaml_tree *tree = NULL;
+    poise_code code = yaml_read_file(path, &tree, problems);
+    if (tree) {
+        arena_init(&config.arena, 0);
+        struct reader reader = {.tree = tree, .problems = problems, .arena = &config.arena};
+        const struct yaml_node *root = yaml_root(tree);
+        if (root) {
+            settings_read(&reader, table, SETTINGS, root, &config);
+            read_cards(&config, path, &reader, root);
+            if (config.store && !(config.store = beside(&config.arena, path, config.store)))
+                reader_problem(&reader, root, "out of memory");
+        } else {
+            reader_problem(&reader, NULL, "the file is empty; it needs at least `store:` and `scorecards:`");
+        }
+        code = problems->count ? POISE_ECONFIG : POISE_OK;
+    }
+    yaml_tree_free(tree);
+    if (code) {
+        config_free(&config);
+        return code;
+    }
+    *ret_config = config;
+    return POISE_OK;
+}
+
+void config_free(struct config *config)
+{
+    for (size_t i = 0; i < config->card_count; i++)
+        scorecard_free(config->cards[i]);
+    free(config->cards);
+    arena_free(&config->arena);
+    *config = (struct config){0};
+}

@@ -1,0 +1,108 @@
+#include "feed.h"
+
+#include "batch.h"
+#include <base/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct feed_summary feed_nothing = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN};
+
+void feed_free(struct feed *feed)
+{
+    free(feed->series);
+    free(feed->known);
+    free(feed->refusal);
+    *feed = (struct feed){0};
+}
+
+static bool reserve(struct feed *feed, size_t count)
+{
+    if (count > feed->capacity) {
+        feed_free(feed);
+        feed->series = calloc(count, sizeof(struct engine_series *));
+        feed->known = calloc(count, 1);
+        feed->refusal = calloc(count, sizeof *feed->refusal);
+        if (!feed->series || !feed->known || !feed->refusal)
+            return false;
+        feed->capacity = count;
+    }
+    if (count)
+        memset(feed->known, 0, count);
+    return true;
+}
+
+/* The engine's series of a batch's series; asked once a batch. */
+static poise_code look_up(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
+                          uint32_t index, poise_error *err)
+{
+    if (feed->known[index])
+        return POISE_OK;
+    const struct wire_series *names = &rows->series[index];
+    const char *source = names->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[names->source];
+    feed->known[index] = 1;
+    feed->series[index] = NULL;
+    feed->refusal[index] = POISE_REFUSAL_NONE;
+    return engine_series(engine, rows->symbols[names->measure], rows->symbols[names->org], source,
+                         &feed->series[index], &feed->refusal[index], err);
+}
+
+static struct engine_row row_of(const struct wire_batch *rows, size_t at)
+{
+    struct engine_row row = {
+        .time_ms = rows->time_ms[at],
+        .value = rows->value[at],
+        .of = rows->of ? rows->of[at] : 1.0,
+        .seq = rows->row_seq ? rows->row_seq[at] : 0,
+        .retract = rows->retract ? rows->retract[at] : false,
+    };
+    if (rows->key && rows->key[at]) {
+        row.key = rows->symbols[rows->key[at] - 1];
+        row.key_length = strlen(row.key);
+    }
+    return row;
+}
+
+static void summarise(struct feed_summary *summary, const struct engine_row *row)
+{
+    summary->accepted++;
+    summary->keyed |= row->key != NULL;
+    if (row->retract)
+        return;
+    if (row->time_ms < summary->min_time_ms)
+        summary->min_time_ms = row->time_ms;
+    if (row->time_ms > summary->max_time_ms)
+        summary->max_time_ms = row->time_ms;
+}
+
+poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
+                      const struct feed_options *options, struct feed_summary *summary, poise_error *err)
+{
+    if (!reserve(feed, rows->series_count))
+        return error_nomem(err, "the series of a batch");
+    size_t refused_at = 0;
+    for (uint32_t at = 0; at < rows->rows; at++) {
+        if (batch_row_refused(options->refused, options->refused_count, &refused_at, at)) {
+            engine_skip(engine);
+            continue;
+        }
+        uint32_t index = rows->row_series[at];
+        poise_code code = look_up(feed, engine, rows, index, err);
+        if (code)
+            return code;
+        poise_refusal refusal = feed->refusal[index];
+        struct engine_row row = row_of(rows, at);
+        if (refusal)
+            engine_skip(engine);
+        else
+            code = engine_apply(engine, feed->series[index], &row, options->now_ms, &refusal, err);
+        if (!code && refusal) {
+            summary->refused++;
+            code = options->on_refusal ? options->on_refusal(options->context, at, refusal) : POISE_OK;
+        } else if (!code) {
+            summarise(summary, &row);
+        }
+        if (code)
+            return code;
+    }
+    return POISE_OK;
+}

@@ -1,0 +1,37 @@
+/* Putting the rows of a decoded batch into an engine: live, at recovery, and for questions about the past
+ * alike. */
+#ifndef AGGREGATOR_FEED_H
+#define AGGREGATOR_FEED_H
+
+#include <engine/engine.h>
+#include <wire/wire.h>
+
+struct feed { /* scratch, kept between batches; zeroed at first */
+    struct engine_series **series;
+    uint8_t *known; /* a series was looked up */
+    poise_refusal *refusal;
+    size_t capacity;
+};
+void feed_free(struct feed *feed);
+
+struct feed_options {
+    /* Rows that were refused before: they only take their ordinal. */
+    const uint32_t *refused;
+    size_t refused_count;
+    int64_t now_ms; /* for max_ahead; INT64_MAX: no limit */
+    /* A row that the engine refuses; may be NULL. */
+    poise_code (*on_refusal)(void *context, uint32_t row, poise_refusal reason);
+    void *context;
+};
+
+struct feed_summary { /* of the rows that were accepted; added to */
+    uint64_t accepted, refused;
+    int64_t min_time_ms, max_time_ms; /* min > max: none */
+    bool keyed;
+};
+extern const struct feed_summary feed_nothing;
+
+poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
+                      const struct feed_options *options, struct feed_summary *summary, poise_error *err);
+
+#endif

@@ -1,0 +1,428 @@
+#include "ingest.h"
+
+#include <base/error.h>
+#include <model/measurement.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEP_MESSAGES = 256 }; /* taken in one step, so that acknowledgements are not kept waiting */
+
+struct producer {               /* an epoch of a producer, since it said HELLO to this process */
+    struct ledger_entry *entry; /* what is on disk */
+    uint64_t received_seq;      /* handed to the writer up to here */
+    uint64_t received_hash;
+    struct net_peer peer; /* the connection that said HELLO last */
+    bool gap_told;        /* until the batch that was asked for comes */
+};
+
+struct ingest {
+    struct ingest_options options;
+    struct ledger ledger;
+    struct hmap producers; /* by entry */
+    struct hmap peers;     /* by connection */
+    struct batch *pool;
+    struct batch **free;
+    size_t free_count;
+    struct arena arena; /* of small messages */
+    struct buf out;
+    uint8_t store_id[WIRE_STORE_ID];
+};
+
+/* ---- who is who ---- */
+
+static uint64_t peer_hash(const struct net_peer *peer)
+{
+    return hash64(peer->bytes, peer->length, 0);
+}
+
+static bool peer_equal(const struct net_peer *a, const struct net_peer *b)
+{
+    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+}
+
+static bool peer_matches(const void *entry, const void *key)
+{
+    return peer_equal(&((const struct producer *)entry)->peer, key);
+}
+
+static bool entry_matches(const void *producer, const void *entry)
+{
+    return ((const struct producer *)producer)->entry == entry;
+}
+
+static uint64_t entry_hash(const struct ledger_entry *entry)
+{
+    return hash_mix((uint64_t)(uintptr_t)entry, 1);
+}
+
+static struct producer *find_producer(const struct ingest *ingest, const char *name, uint64_t epoch)
+{
+    struct ledger_entry *entry = ledger_find(&ingest->ledger, name, epoch);
+    return entry ? hmap_get(&ingest->producers, entry_hash(entry), entry_matches, entry) : NULL;
+}
+
+static poise_code add_producer(struct ingest *ingest, const char *name, uint64_t epoch, struct producer **ret,
+                               poise_error *err)
+{
+    if (ingest->producers.count >= ingest->options.max_producers)
+        return error_set(err, POISE_ELIMIT,
+                         "this aggregator already knows %zu producers and epochs (max_producers)",
+                         ingest->producers.count);
+    struct producer *producer = calloc(1, sizeof *producer);
+    struct ledger_entry *entry = producer ? ledger_add(&ingest->ledger, name, epoch) : NULL;
+    if (!entry || !hmap_add(&ingest->producers, entry_hash(entry), producer)) {
+        free(producer);
+        return error_nomem(err, "a producer");
+    }
+    producer->entry = entry;
+    producer->received_seq = entry->seq;
+    producer->received_hash = entry->hash;
+    stats_set(ingest->options.stats, STAT_producers, ingest->producers.count);
+    *ret = producer;
+    return POISE_OK;
+}
+
+/* A connection speaks for one producer, and a producer through its newest connection. */
+static poise_code attach(struct ingest *ingest, struct producer *producer, const struct net_peer *peer,
+                         poise_error *err)
+{
+    struct producer *before = hmap_remove(&ingest->peers, peer_hash(peer), peer_matches, peer);
+    if (before)
+        before->peer.length = 0;
+    if (producer->peer.length)
+        hmap_remove(&ingest->peers, peer_hash(&producer->peer), peer_matches, &producer->peer);
+    producer->peer = *peer;
+    producer->gap_told = false;
+    if (!hmap_add(&ingest->peers, peer_hash(peer), producer)) {
+        producer->peer.length = 0;
+        return error_nomem(err, "a producer's connection");
+    }
+    return POISE_OK;
+}
+
+/* ---- answers ---- */
+
+static void send_out(struct ingest *ingest, const struct net_peer *peer, enum wire_kind kind)
+{
+    uint8_t head[2];
+    wire_head(kind, head);
+    /* A peer that is gone or takes nothing in learns where it stands from its next HELLO. */
+    (void)net_send(ingest->options.socket, peer, head, sizeof head, ingest->out.data, ingest->out.length,
+                   NULL);
+    buf_reset(&ingest->out);
+}
+
+static void send_error(struct ingest *ingest, const struct net_peer *peer, const poise_error *error)
+{
+    struct wire_error message = {.code = error->code, .text = error->text};
+    stats_add(ingest->options.stats, STAT_protocol_errors, 1);
+    log_event(ingest->options.log, LOG_WARN, "producer_refused", log_text("reason", error->text));
+    if (peer->length && !wire_encode_error(&message, &ingest->out))
+        send_out(ingest, peer, WIRE_ERROR);
+}
+
+static void send_ack(struct ingest *ingest, const struct producer *producer, uint64_t seq,
+                     const struct wire_refusal *refusals, size_t count)
+{
+    struct wire_ack ack = {.epoch = producer->entry->epoch,
+                           .seq = seq,
+                           .credit = ingest->options.credit,
+                           .refusals = refusals,
+                           .refusal_count = count};
+    if (producer->peer.length && !wire_encode_ack(&ack, &ingest->out))
+        send_out(ingest, &producer->peer, WIRE_ACK);
+}
+
+/* Acknowledges what is on disk, telling again what was refused from a sequence on: a message a batch with
+ * refusals, so that each fits and none is acknowledged before its refusals are told. */
+static void send_acks(struct ingest *ingest, const struct producer *producer, uint64_t from)
+{
+    size_t count, next;
+    const struct wire_refusal *refusals = ledger_refusals(producer->entry, from, &count);
+    for (size_t at = 0; at < count; at = next) {
+        for (next = at; next < count && refusals[next].seq == refusals[at].seq; next++)
+            ;
+        send_ack(ingest, producer, refusals[at].seq, refusals + at, next - at);
+    }
+    if (count == 0 || refusals[count - 1].seq < producer->entry->seq)
+        send_ack(ingest, producer, producer->entry->seq, NULL, 0);
+}
+
+static void send_welcome(struct ingest *ingest, const struct producer *producer)
+{
+    struct wire_welcome welcome = {.incarnation = store_incarnation(ingest->options.store),
+                                   .epoch = producer->entry->epoch,
+                                   .next_seq = producer->received_seq + 1,
+                                   .last_hash = producer->received_hash,
+                                   .credit = ingest->options.credit,
+                                   .max_batch_bytes = WIRE_MESSAGE_MAX,
+                                   .max_batch_rows = ingest->options.max_batch_rows};
+    memcpy(welcome.store_id, ingest->store_id, sizeof welcome.store_id);
+    if (!wire_encode_welcome(&welcome, &ingest->out))
+        send_out(ingest, &producer->peer, WIRE_WELCOME);
+}
+
+/* ---- HELLO ---- */
+
+static poise_code check_hello(const struct ingest *ingest, const struct wire_hello *hello, poise_error *err)
+{
+    if (!measure_id_valid(hello->producer, strlen(hello->producer)))
+        return error_set(err, POISE_EPROTO,
+                         "the producer's name '%s' is not an id of 1 to %d of a-z A-Z 0-9 _ . -",
+                         hello->producer, POISE_ID_MAX);
+    if (hello->epoch == 0 || hello->next_seq == 0)
+        return error_set(err, POISE_EPROTO, "HELLO of '%s': epoch and next_seq start at 1", hello->producer);
+    if (hello->has_store && memcmp(hello->store_id, ingest->store_id, WIRE_STORE_ID) != 0)
+        return error_set(err, POISE_ESTORE,
+                         "the spool of '%s' belongs to another store; point it to its own aggregator, or "
+                         "give it a new spool",
+                         hello->producer);
+    return POISE_OK;
+}
+
+static poise_code check_fork(struct ingest *ingest, const struct producer *producer,
+                             const struct wire_hello *hello, poise_error *err)
+{
+    bool same_place = hello->next_seq == producer->received_seq + 1;
+    if (!same_place || !hello->last_hash || !producer->received_hash ||
+        hello->last_hash == producer->received_hash)
+        return POISE_OK;
+    stats_add(ingest->options.stats, STAT_forks, 1);
+    return error_set(err, POISE_EFORK,
+                     "batch %llu of '%s' is another here than in its spool: the spool was restored or "
+                     "copied; give it a new spool",
+                     (unsigned long long)producer->received_seq, hello->producer);
+}
+
+static poise_code on_hello(struct ingest *ingest, const struct net_message *message, poise_error *err)
+{
+    struct wire_hello hello;
+    poise_code code = wire_decode_hello(message->body, message->body_length, &ingest->arena, &hello, err);
+    if (!code)
+        code = check_hello(ingest, &hello, err);
+    if (code)
+        return code;
+    struct producer *producer = find_producer(ingest, hello.producer, hello.epoch);
+    if (!producer)
+        code = add_producer(ingest, hello.producer, hello.epoch, &producer, err);
+    if (!code)
+        code = check_fork(ingest, producer, &hello, err);
+    if (!code)
+        code = attach(ingest, producer, &message->peer, err);
+    if (code)
+        return code;
+    log_event(ingest->options.log, LOG_DEBUG, "hello", log_text("producer", hello.producer),
+              log_int("next", (int64_t)producer->received_seq + 1), log_text("software", hello.software));
+    if (hello.next_seq <=
+        producer->entry->seq) /* acknowledgements were lost, and with them perhaps refusals */
+        send_acks(ingest, producer, hello.next_seq);
+    send_welcome(ingest, producer);
+    return POISE_OK;
+}
+
+/* ---- BATCH ---- */
+
+static void on_duplicate(struct ingest *ingest, struct producer *producer, uint64_t seq, uint64_t hash)
+{
+    if (seq == producer->received_seq && hash != producer->received_hash) {
+        poise_error error;
+        stats_add(ingest->options.stats, STAT_forks, 1);
+        error_set(&error, POISE_EFORK, "batch %llu of '%s' came before with other content",
+                  (unsigned long long)seq, producer->entry->producer);
+        send_error(ingest, &producer->peer, &error);
+        return;
+    }
+    stats_add(ingest->options.stats, STAT_batches_duplicate, 1);
+    if (seq <= producer->entry->seq)
+        send_acks(ingest, producer, seq);
+}
+
+static void on_gap(struct ingest *ingest, struct producer *producer)
+{
+    if (producer->gap_told)
+        return;
+    producer->gap_told = true;
+    stats_add(ingest->options.stats, STAT_gaps, 1);
+    struct wire_gap gap = {.epoch = producer->entry->epoch, .expected = producer->received_seq + 1};
+    if (!wire_encode_gap(&gap, &ingest->out))
+        send_out(ingest, &producer->peer, WIRE_GAP);
+}
+
+static poise_code take_batch(struct ingest *ingest, struct producer *producer,
+                             const struct net_message *message, uint64_t seq, uint64_t hash, poise_error *err)
+{
+    struct batch *batch = ingest->free[ingest->free_count - 1];
+    batch_reset(batch);
+    buf_put(&batch->body, message->body, message->body_length);
+    if (batch->body.failed || batch_decode(batch, ingest->options.max_batch_rows))
+        return error_nomem(err, "a batch");
+    batch->producer = producer->entry->producer;
+    batch->epoch = producer->entry->epoch;
+    batch->seq = seq;
+    batch->hash = hash;
+    if (!ring_push(ingest->options.to_writer, batch))
+        return error_set(err, POISE_EFULL, "the writer's queue is smaller than the pool of batches");
+    ingest->free_count--;
+    producer->received_seq = seq;
+    producer->received_hash = hash;
+    producer->gap_told = false;
+    stats_add(ingest->options.stats, STAT_batches_received, 1);
+    stats_add(ingest->options.stats, STAT_rows_received, batch->rows.rows);
+    if (batch->malformed)
+        stats_add(ingest->options.stats, STAT_batches_malformed, 1);
+    return POISE_OK;
+}
+
+static poise_code on_batch(struct ingest *ingest, const struct net_message *message, poise_error *err)
+{
+    uint64_t epoch, seq;
+    struct producer *producer =
+        hmap_get(&ingest->peers, peer_hash(&message->peer), peer_matches, &message->peer);
+    if (!producer)
+        return error_set(err, POISE_EPROTO, "a batch came before HELLO on its connection");
+    if (!wire_peek_batch(message->body, message->body_length, &epoch, &seq) ||
+        epoch != producer->entry->epoch)
+        return error_set(err, POISE_EPROTO,
+                         "a batch of '%s' has no sequence, or another epoch than its HELLO",
+                         producer->entry->producer);
+    uint64_t hash = wire_batch_hash(message->body, message->body_length);
+    if (seq <= producer->received_seq)
+        on_duplicate(ingest, producer, seq, hash);
+    else if (seq > producer->received_seq + 1)
+        on_gap(ingest, producer);
+    else
+        return take_batch(ingest, producer, message, seq, hash, err);
+    return POISE_OK;
+}
+
+/* ---- the step ---- */
+
+static poise_code on_message(struct ingest *ingest, const struct net_message *message, poise_error *err)
+{
+    enum wire_kind kind;
+    arena_reset(&ingest->arena);
+    poise_code code = wire_head_parse(message->head, message->head_length, &kind, err);
+    if (code)
+        return code;
+    switch ((int)kind) {
+    case WIRE_HELLO:
+        return on_hello(ingest, message, err);
+    case WIRE_BATCH:
+        return on_batch(ingest, message, err);
+    default:
+        return error_set(err, POISE_EPROTO, "a message of kind %d does not belong on the ingest endpoint",
+                         (int)kind);
+    }
+}
+
+static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise_error *err)
+{
+    struct producer *producer = find_producer(ingest, batch->producer, batch->epoch);
+    bool known = producer && ledger_commit(producer->entry, batch->seq, batch->hash, batch->refused,
+                                           batch->reasons, batch->refused_count);
+    ingest->free[ingest->free_count++] = batch;
+    if (!known)
+        return error_nomem(err, "the refusals of a batch");
+    send_acks(ingest, producer, batch->seq);
+    return POISE_OK;
+}
+
+bool ingest_can_receive(const struct ingest *ingest)
+{
+    return ingest->free_count > 0;
+}
+
+static poise_code receive(struct ingest *ingest, bool *ret_more, poise_error *err)
+{
+    struct net_message message = {0};
+    poise_error problem = {0};
+    poise_code code = net_receive(ingest->options.socket, &message, &problem);
+    *ret_more = code != POISE_ENOTFOUND;
+    if (code == POISE_ENOTFOUND)
+        return POISE_OK;
+    if (!code)
+        code = on_message(ingest, &message, &problem);
+    if (code == POISE_ENOMEM || code == POISE_EIO) {
+        if (err)
+            *err = problem;
+        return code;
+    }
+    if (code)
+        send_error(ingest, &message.peer, &problem);
+    return POISE_OK;
+}
+
+poise_code ingest_step(struct ingest *ingest, poise_error *err)
+{
+    struct batch *batch;
+    poise_code code = POISE_OK;
+    while (!code && (batch = ring_pop(ingest->options.from_writer)))
+        code = on_committed(ingest, batch, err);
+    size_t free_before = ingest->free_count;
+    bool more = true;
+    for (int i = 0; !code && more && i < STEP_MESSAGES && ingest_can_receive(ingest); i++)
+        code = receive(ingest, &more, err);
+    if (free_before > ingest->free_count)
+        net_wake_up(ingest->options.writer_wake);
+    if (free_before && !ingest_can_receive(ingest))
+        stats_add(ingest->options.stats, STAT_pool_empty, 1);
+    return code;
+}
+
+/* ---- life ---- */
+
+static poise_code open_producers(struct ingest *ingest, poise_error *err)
+{
+    struct ledger_entry *entry;
+    for (size_t at = 0; (entry = hmap_next(&ingest->ledger.map, &at));) {
+        struct producer *producer = NULL;
+        poise_code code = add_producer(ingest, entry->producer, entry->epoch, &producer, err);
+        if (code)
+            return code;
+    }
+    return POISE_OK;
+}
+
+poise_code ingest_open(const struct ingest_options *options, struct ledger *ledger,
+                       struct ingest **ret_ingest, poise_error *err)
+{
+    struct ingest *ingest = calloc(1, sizeof *ingest);
+    if (!ingest)
+        return error_nomem(err, "ingest");
+    ingest->options = *options;
+    ingest->ledger = *ledger;
+    *ledger = (struct ledger){0};
+    store_id(options->store, ingest->store_id);
+    arena_init(&ingest->arena, WIRE_MESSAGE_MAX * 4);
+    ingest->pool = calloc(options->pool, sizeof *ingest->pool);
+    ingest->free = calloc(options->pool, sizeof *ingest->free);
+    poise_code code =
+        ingest->pool && ingest->free ? open_producers(ingest, err) : error_nomem(err, "the pool of batches");
+    if (code) {
+        ingest_close(ingest);
+        return code;
+    }
+    for (; ingest->free_count < options->pool; ingest->free_count++)
+        ingest->free[ingest->free_count] = &ingest->pool[ingest->free_count];
+    *ret_ingest = ingest;
+    return POISE_OK;
+}
+
+void ingest_close(struct ingest *ingest)
+{
+    if (!ingest)
+        return;
+    struct producer *producer;
+    for (size_t at = 0; (producer = hmap_next(&ingest->producers, &at));)
+        free(producer);
+    for (size_t i = 0; ingest->pool && i < ingest->options.pool; i++)
+        batch_free(&ingest->pool[i]);
+    hmap_free(&ingest->producers);
+    hmap_free(&ingest->peers);
+    ledger_free(&ingest->ledger);
+    arena_free(&ingest->arena);
+    buf_free(&ingest->out);
+    free(ingest->pool);
+    free(ingest->free);
+    free(ingest);
+}

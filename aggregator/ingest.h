@@ -1,0 +1,40 @@
+/* The aggregator's side of the ingest protocol (proto/README.md): HELLO and WELCOME, order of sequences,
+ * duplicates, gaps, forks, credit, acknowledgements. A state machine over one ROUTER socket; one thread.
+ * Whole batches go to the writer through a ring and come back through another once they are on disk. */
+#ifndef AGGREGATOR_INGEST_H
+#define AGGREGATOR_INGEST_H
+
+#include "batch.h"
+#include "ledger.h"
+#include "stats.h"
+#include <base/log.h>
+#include <base/ring.h>
+#include <net/net.h>
+#include <store/store.h>
+
+struct ingest; /* opaque */
+
+struct ingest_options {
+    struct net_socket *socket; /* borrowed, as all here */
+    struct ring *to_writer;    /* of struct batch, room for all of the pool */
+    struct ring *from_writer;
+    struct net_wake *writer_wake;
+    struct stats *stats;
+    const struct log *log;
+    const struct store *store;
+    size_t pool;     /* batches that may be between ingest and writer */
+    uint32_t credit; /* of a producer; at most LEDGER_WINDOW */
+    size_t max_producers;
+    uint32_t max_batch_rows;
+};
+
+/* Takes the ledger over (moves it out of *ledger): what is on disk at start. */
+poise_code ingest_open(const struct ingest_options *options, struct ledger *ledger,
+                       struct ingest **ret_ingest, poise_error *err);
+void ingest_close(struct ingest *ingest);
+/* Acknowledges what the writer gave back, takes what has come; never blocks. */
+poise_code ingest_step(struct ingest *ingest, poise_error *err);
+/* Whether there is a free batch: else there is no use in waiting for the socket. */
+bool ingest_can_receive(const struct ingest *ingest);
+
+#endif

@@ -1,0 +1,172 @@
+#include "inquiry.h"
+
+#include "feed.h"
+#include <base/error.h>
+#include <engine/report.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PART_BYTES = 200000, PART_STATES = 4096 };
+
+void inquiry_free(struct inquiry *inquiry)
+{
+    if (!inquiry)
+        return;
+    buf_free(&inquiry->bodies);
+    free(inquiry->ends);
+    free(inquiry);
+}
+
+/* ---- reading the journal into an engine ---- */
+
+struct reading {
+    const struct inquirer_options *options;
+    struct inquiry *inquiry;
+    struct engine *engine;
+    struct arena arena;
+    struct feed feed;
+    poise_state *part; /* states of the RESULT under construction */
+    size_t part_count, part_bytes;
+    uint64_t lsn;
+};
+
+/* A record matters if it holds rows up to the time asked for; keyed rows matter whenever they are, since the
+ * key of a later one may take an earlier one away. The rows of others only take their ordinals. */
+static bool wanted(void *visitor, const struct journal_record *head)
+{
+    const struct reading *reading = visitor;
+    return head->keyed || head->min_time_ms <= reading->inquiry->as_of_ms;
+}
+
+static poise_code read_batch(struct reading *reading, const struct journal_batch *batch)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    if (batch->rows == 0)
+        return POISE_OK;
+    struct wire_batch rows;
+    arena_reset(&reading->arena);
+    poise_code code =
+        wire_decode_batch(batch->body, batch->body_length, &reading->arena, &rows, &inquiry->error);
+    if (code)
+        return code;
+    struct feed_options options = {
+        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = INT64_MAX};
+    struct feed_summary summary = feed_nothing;
+    return feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
+}
+
+static poise_code read_record(void *visitor, const struct journal_record *record)
+{
+    struct reading *reading = visitor;
+    if (atomic_load_explicit(reading->options->stop, memory_order_relaxed))
+        return error_set(&reading->inquiry->error, POISE_ECLOSED, "the aggregator is stopping");
+    /* Rows of records that were passed over have taken ordinals too: ties of `seq`-less keys need the right
+     * ones. */
+    while (engine_ordinal(reading->engine) + 1 < record->first_ordinal)
+        engine_skip(reading->engine);
+    for (size_t i = 0; i < record->batch_count; i++) {
+        poise_code code = read_batch(reading, &record->batches[i]);
+        if (code)
+            return code == POISE_ECLOSED ? POISE_EPROTO : code;
+    }
+    return POISE_OK;
+}
+
+static poise_code read_journal(struct reading *reading)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    struct store_reader *reader;
+    poise_code code = store_reader_open(reading->options->store, &reader, &inquiry->error);
+    if (code)
+        return code;
+    reading->lsn = store_reader_lsn(reader);
+    code = store_read_journal(reader, 1, reading->lsn, wanted, read_record, reading, &inquiry->error);
+    store_reader_close(reader);
+    return code;
+}
+
+/* ---- writing the answer ---- */
+
+static poise_code end_part(struct reading *reading, bool last)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    if (inquiry->count == inquiry->capacity) {
+        size_t capacity = inquiry->capacity ? inquiry->capacity * 2 : 8;
+        size_t *ends = realloc(inquiry->ends, capacity * sizeof *ends);
+        if (!ends)
+            return error_nomem(&inquiry->error, "an answer");
+        inquiry->ends = ends;
+        inquiry->capacity = capacity;
+    }
+    struct wire_states states = {.id = inquiry->id,
+                                 .lsn = reading->lsn,
+                                 .last = last,
+                                 .states = reading->part,
+                                 .count = reading->part_count};
+    if (wire_encode_states(WIRE_RESULT, &states, &inquiry->bodies))
+        return error_nomem(&inquiry->error, "an answer");
+    inquiry->ends[inquiry->count++] = inquiry->bodies.length;
+    reading->part_count = 0;
+    reading->part_bytes = 0;
+    return POISE_OK;
+}
+
+static poise_code add_state(void *visitor, const poise_state *state)
+{
+    struct reading *reading = visitor;
+    struct inquiry *inquiry = reading->inquiry;
+    if (++inquiry->states > INQUIRY_STATES_MAX)
+        return error_set(&inquiry->error, POISE_ELIMIT,
+                         "the answer has more than %d states; ask for one org, or less history",
+                         INQUIRY_STATES_MAX);
+    size_t size = wire_state_size(state);
+    if (reading->part_count == PART_STATES ||
+        (reading->part_count && reading->part_bytes + size > PART_BYTES)) {
+        poise_code code = end_part(reading, false);
+        if (code)
+            return code;
+    }
+    reading->part[reading->part_count] = *state;
+    reading->part[reading->part_count++].definition = reading->options->definition;
+    reading->part_bytes += size;
+    return POISE_OK;
+}
+
+static poise_code answer(struct reading *reading, const struct scorecard *card)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    struct engine_options options = {
+        .cards = &card, .card_count = 1, .offline = true, .max_orgs = SIZE_MAX, .max_series = SIZE_MAX};
+    poise_code code = engine_open(&options, &reading->engine, &inquiry->error);
+    struct report_question question = {.card = card,
+                                       .org = inquiry->all_orgs ? NULL : inquiry->org,
+                                       .history = inquiry->history,
+                                       .as_of_ms = inquiry->as_of_ms};
+    if (!code)
+        code = report_begin(reading->engine, &question, &inquiry->error);
+    if (!code)
+        code = read_journal(reading);
+    if (!code)
+        code = report_states(reading->engine, &question, add_state, reading, &inquiry->error);
+    return code ? code : end_part(reading, true);
+}
+
+void inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
+{
+    const struct scorecard *card = NULL;
+    for (size_t i = 0; i < options->card_count; i++)
+        if (strcmp(options->cards[i]->id, inquiry->scorecard) == 0)
+            card = options->cards[i];
+    if (!card) {
+        error_set(&inquiry->error, POISE_ENOTFOUND, "there is no scorecard '%s' here", inquiry->scorecard);
+        return;
+    }
+    struct reading reading = {.options = options, .inquiry = inquiry};
+    reading.part = malloc(PART_STATES * sizeof *reading.part);
+    poise_code code = reading.part ? answer(&reading, card) : error_nomem(&inquiry->error, "an answer");
+    inquiry->error.code = code;
+    engine_close(reading.engine);
+    arena_free(&reading.arena);
+    feed_free(&reading.feed);
+    free(reading.part);
+}

@@ -1,0 +1,49 @@
+/* Questions about the past. The stream's thread makes an inquiry, a thread of its own answers it from the
+ * journal (an offline engine over what is stored, so that it gives the bits that `poise eval` gives), and the
+ * stream sends the answer under the asker's credit. */
+#ifndef AGGREGATOR_INQUIRY_H
+#define AGGREGATOR_INQUIRY_H
+
+#include <base/ring.h>
+#include <model/scorecard.h>
+#include <net/net.h>
+#include <stdatomic.h>
+#include <store/store.h>
+#include <wire/wire.h>
+
+enum { INQUIRIES_MAX = 16, INQUIRY_STATES_MAX = 2000000 };
+
+struct inquiry {
+    /* the question; constant once handed over */
+    struct net_peer peer;
+    uint64_t id;
+    char scorecard[POISE_ID_MAX + 1];
+    char org[POISE_ORG_MAX + 1];
+    bool all_orgs, history;
+    int64_t as_of_ms;
+    /* the answer: bodies of RESULT messages one after the other, or an error */
+    poise_error error;
+    struct buf bodies;
+    size_t *ends; /* of each body */
+    size_t count, capacity;
+    size_t states;
+    /* the stream's own */
+    uint64_t credit;
+    bool answered;
+    size_t sent;
+    int64_t progress_us; /* when it last moved; too long ago: dropped */
+};
+
+void inquiry_free(struct inquiry *inquiry);
+
+struct inquirer_options {
+    struct store *store;
+    const struct scorecard *const *cards;
+    size_t card_count;
+    uint64_t definition;      /* revision that the states name */
+    const _Atomic bool *stop; /* ends a running answer */
+};
+/* Answers one inquiry, on any thread; failures are part of the answer. */
+void inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry);
+
+#endif

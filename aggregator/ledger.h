@@ -1,0 +1,46 @@
+/* What is on disk of each producer's epoch: the last sequence, its hash, and the refusals of the last
+ * batches, so that a producer that missed an acknowledgement still learns what was refused. Writer and ingest
+ * each keep one, fed by the same commits; the writer's goes into checkpoints. Not thread-safe. */
+#ifndef AGGREGATOR_LEDGER_H
+#define AGGREGATOR_LEDGER_H
+
+#include <base/buf.h>
+#include <base/hash.h>
+#include <wire/wire.h>
+
+enum {
+    LEDGER_WINDOW = 64, /* batches whose refusals are kept: the most credit a producer can have */
+    LEDGER_REFUSALS_MAX =
+        32768 /* of a producer; beyond it the older half is forgotten, never the last batch */
+};
+
+struct ledger_entry {
+    char *producer;
+    uint64_t epoch;
+    uint64_t seq;                  /* everything up to it is on disk; 0: nothing yet */
+    uint64_t hash;                 /* of that batch */
+    struct wire_refusal *refusals; /* rising by seq */
+    size_t refusal_count, refusal_capacity;
+    bool dirty; /* since the last ledger_clean */
+};
+
+struct ledger {
+    struct hmap map;
+};
+
+void ledger_free(struct ledger *ledger);
+struct ledger_entry *ledger_find(const struct ledger *ledger, const char *producer, uint64_t epoch);
+/* The entry, made if new; NULL: out of memory. Entries stay where they are. */
+struct ledger_entry *ledger_add(struct ledger *ledger, const char *producer, uint64_t epoch);
+/* A batch is on disk; rows and reasons of what was refused. */
+bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, const uint32_t *refused,
+                   const uint8_t *reasons, size_t count);
+/* The kept refusals with seq >= from. */
+const struct wire_refusal *ledger_refusals(const struct ledger_entry *entry, uint64_t from,
+                                           size_t *ret_count);
+
+/* Bytes of an entry for the store (key: producer and epoch), and back. */
+void ledger_encode(const struct ledger_entry *entry, struct buf *key, struct buf *value);
+poise_code ledger_decode(struct ledger *ledger, struct cursor key, struct cursor value);
+
+#endif

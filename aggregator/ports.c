@@ -1,0 +1,123 @@
+/* What the engine asks of the store (engine_ports): checkpointed entries, and the rows of a period again. */
+#include "writer_private.h"
+#include <base/error.h>
+#include <string.h>
+
+enum store_table store_table_of(enum engine_table table)
+{
+    static const enum store_table tables[ENGINE_TABLES] = {
+        [ENGINE_HEAD] = STORE_HEAD,     [ENGINE_ORGS] = STORE_ORGS,   [ENGINE_SOURCES] = STORE_SOURCES,
+        [ENGINE_UNITS] = STORE_UNITS,   [ENGINE_CELLS] = STORE_CELLS, [ENGINE_KEYS] = STORE_KEYS,
+        [ENGINE_FUTURE] = STORE_FUTURE,
+    };
+    return tables[table];
+}
+
+static poise_code load(void *context, enum engine_table table, const void *key, size_t length,
+                       struct buf *out, poise_error *err)
+{
+    struct writer *writer = context;
+    return store_get(writer->options.store, store_table_of(table), key, length, out, err);
+}
+
+static poise_code walk(void *context, enum engine_table table,
+                       poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                       void *visitor, poise_error *err)
+{
+    struct writer *writer = context;
+    return store_walk(writer->options.store, store_table_of(table), visit, visitor, err);
+}
+
+/* ---- rows again ---- */
+
+struct rereading {
+    const char *input;
+    int64_t from_ms, to_ms;
+    engine_past_visit *visit;
+    void *visitor;
+    struct arena *arena;
+};
+
+static poise_code reread_batch(struct rereading *reading, const struct wire_batch *rows,
+                               const uint32_t *refused, size_t refused_count, uint64_t first_ordinal)
+{
+    size_t refused_at = 0;
+    for (uint32_t at = 0; at < rows->rows; at++) {
+        const struct wire_series *series = &rows->series[rows->row_series[at]];
+        bool in_time = rows->time_ms[at] >= reading->from_ms && rows->time_ms[at] < reading->to_ms;
+        if (!in_time || (rows->retract && rows->retract[at]) ||
+            strcmp(rows->symbols[series->measure], reading->input) != 0 ||
+            batch_row_refused(refused, refused_count, &refused_at, at))
+            continue;
+        poise_measurement measurement = wire_batch_row(rows, at);
+        struct engine_past_row row = {
+            .org = measurement.org,
+            .source = measurement.source,
+            .ordinal = first_ordinal + at,
+            .row = {.time_ms = measurement.time_ms,
+                    .value = measurement.value,
+                    .of = measurement.of,
+                    .key = measurement.key,
+                    .key_length = measurement.key ? strlen(measurement.key) : 0,
+                    .seq = measurement.seq},
+        };
+        poise_code code = reading->visit(reading->visitor, &row);
+        if (code)
+            return code;
+    }
+    return POISE_OK;
+}
+
+static bool overlaps(void *visitor, const struct journal_record *head)
+{
+    const struct rereading *reading = visitor;
+    return head->min_time_ms < reading->to_ms && head->max_time_ms >= reading->from_ms;
+}
+
+static poise_code reread_record(void *visitor, const struct journal_record *record)
+{
+    struct rereading *reading = visitor;
+    uint64_t ordinal = record->first_ordinal;
+    for (size_t i = 0; i < record->batch_count; i++) {
+        const struct journal_batch *batch = &record->batches[i];
+        struct wire_batch rows;
+        arena_reset(reading->arena);
+        if (batch->rows == 0)
+            continue;
+        poise_code code = wire_decode_batch(batch->body, batch->body_length, reading->arena, &rows, NULL);
+        if (!code)
+            code = reread_batch(reading, &rows, batch->refused, batch->refused_count, ordinal);
+        if (code)
+            return code;
+        ordinal += batch->rows;
+    }
+    return POISE_OK;
+}
+
+static poise_code reread(void *context, const char *input, int64_t from_ms, int64_t to_ms,
+                         engine_past_visit *visit, void *visitor, poise_error *err)
+{
+    struct writer *writer = context;
+    struct arena arena = {0};
+    struct rereading reading = {input, from_ms, to_ms, visit, visitor, &arena};
+    uint64_t until = writer->replayed_lsn ? writer->replayed_lsn : store_last_lsn(writer->options.store);
+    struct store_reader *reader = NULL;
+    poise_code code = store_reader_open(writer->options.store, &reader, err);
+    if (code)
+        return code;
+    code = store_read_journal(reader, 1, until, overlaps, reread_record, &reading, err);
+    store_reader_close(reader);
+    uint64_t ordinal = writer->record.first_ordinal;
+    for (size_t i = 0; !code && i < writer->batch_count; i++) { /* of the commit at hand */
+        const struct batch *batch = writer->batches[i];
+        code = reread_batch(&reading, &batch->rows, batch->refused, batch->refused_count, ordinal);
+        ordinal += batch->rows.rows;
+    }
+    arena_free(&arena);
+    return code;
+}
+
+struct engine_ports writer_ports(struct writer *writer)
+{
+    return (struct engine_ports){.context = writer, .load = load, .walk = walk, .reread = reread};
+}

@@ -1,0 +1,279 @@
+/* Start and checkpoints: from the store to an engine and back. Start reads the checkpointed state and the
+ * journal behind it, never history; but where the definitions have changed, all cells are made again from the
+ * whole journal. */
+#include "writer_private.h"
+#include <base/error.h>
+#include <string.h>
+
+/* ---- definitions ---- */
+
+static void describe_definitions(const struct writer *writer, struct buf *out)
+{
+    for (size_t i = 0; i < writer->options.card_count; i++) {
+        const struct scorecard *card = writer->options.cards[i];
+        buf_put_text(out, card->id, strlen(card->id));
+        buf_put_u64(out, card->hash);
+    }
+}
+
+static void revision_key(uint64_t revision, uint8_t key[8])
+{
+    for (int i = 0; i < 8; i++)
+        key[i] = (uint8_t)(revision >> (56 - 8 * i));
+}
+
+/* Whether the store's state was made with these definitions. */
+static poise_code same_definitions(struct writer *writer, bool *ret_same, poise_error *err)
+{
+    struct buf now = {0}, then = {0};
+    uint8_t key[8];
+    struct store_mark mark = store_mark(writer->options.store);
+    describe_definitions(writer, &now);
+    revision_key(mark.definition, key);
+    poise_code code = mark.definition == 0
+                          ? POISE_ENOTFOUND
+                          : store_get(writer->options.store, STORE_DEFINITIONS, key, sizeof key, &then, err);
+    if (now.failed || then.failed)
+        code = error_nomem(err, "the definitions");
+    if (code == POISE_OK || code == POISE_ENOTFOUND) {
+        *ret_same =
+            code == POISE_OK && now.length == then.length && memcmp(now.data, then.data, now.length) == 0;
+        code = POISE_OK;
+    }
+    buf_free(&now);
+    buf_free(&then);
+    return code;
+}
+
+/* Throws the derived state away and records the new definitions: from here the journal is replayed from its
+ * start, also if the process dies before it is done. */
+static poise_code new_definitions(struct writer *writer, poise_error *err)
+{
+    static const enum store_table derived[] = {STORE_HEAD,  STORE_ORGS, STORE_SOURCES, STORE_UNITS,
+                                               STORE_CELLS, STORE_KEYS, STORE_FUTURE};
+    struct store *store = writer->options.store;
+    struct store_mark mark = {.state_lsn = 0, .definition = store_mark(store).definition + 1};
+    struct buf text = {0};
+    uint8_t key[8];
+    describe_definitions(writer, &text);
+    revision_key(mark.definition, key);
+    if (text.failed)
+        return error_nomem(err, "the definitions");
+    poise_code code = store_checkpoint_begin(store, err);
+    if (!code) { /* a failed put or clear makes the commit fail */
+        for (size_t i = 0; i < sizeof derived / sizeof derived[0]; i++)
+            (void)store_clear(store, derived[i]);
+        (void)store_put(store, STORE_DEFINITIONS, key, sizeof key, text.data, text.length);
+        code = store_checkpoint_commit(store, &mark, err);
+    }
+    buf_free(&text);
+    return code;
+}
+
+/* ---- replay ---- */
+
+static poise_code ignore_state(void *visitor, const poise_state *state)
+{
+    (void)visitor;
+    (void)state;
+    return POISE_OK;
+}
+
+struct replay {
+    struct writer *writer;
+    poise_error *err;
+    uint64_t records;
+};
+
+static poise_code replay_batch(struct replay *replay, const struct journal_batch *batch)
+{
+    struct writer *writer = replay->writer;
+    struct ledger_entry *entry = ledger_add(&writer->ledger, batch->producer, batch->epoch);
+    if (!entry ||
+        !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons, batch->refused_count))
+        return error_nomem(replay->err, "the ledger of producers");
+    if (batch->rows == 0)
+        return POISE_OK;
+    struct wire_batch rows;
+    arena_reset(&writer->arena);
+    poise_code code = wire_decode_batch(batch->body, batch->body_length, &writer->arena, &rows, replay->err);
+    if (code)
+        return error_wrap(replay->err, "batch %llu of '%s' in the journal", (unsigned long long)batch->seq,
+                          batch->producer);
+    struct feed_options options = {
+        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = INT64_MAX};
+    struct feed_summary summary = feed_nothing;
+    return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
+}
+
+static poise_code replay_record(void *visitor, const struct journal_record *record)
+{
+    struct replay *replay = visitor;
+    struct writer *writer = replay->writer;
+    if (engine_ordinal(writer->engine) + 1 != record->first_ordinal)
+        return error_set(
+            replay->err, POISE_ECORRUPT,
+            "record %llu of the journal starts at row %llu, but row %llu is next; restore a backup",
+            (unsigned long long)record->lsn, (unsigned long long)record->first_ordinal,
+            (unsigned long long)engine_ordinal(writer->engine) + 1);
+    writer->replayed_lsn = record->lsn;
+    poise_code code = POISE_OK;
+    if (record->as_of_ms != INT64_MIN) /* else it was before the first event of an event clock */
+        code = engine_begin(writer->engine, record->as_of_ms, replay->err);
+    for (size_t i = 0; !code && i < record->batch_count; i++)
+        code = replay_batch(replay, &record->batches[i]);
+    if (!code && record->settled && !writer->rebuilding)
+        code = engine_settle(writer->engine, ignore_state, NULL, replay->err);
+    replay->records++;
+    return code;
+}
+
+static poise_code replay_journal(struct writer *writer, uint64_t from, uint64_t *ret_records,
+                                 poise_error *err)
+{
+    struct store_reader *reader = NULL;
+    poise_error inner = {0};
+    struct replay replay = {.writer = writer, .err = &inner};
+    poise_code code = store_reader_open(writer->options.store, &reader, err);
+    if (code)
+        return code;
+    code = store_read_journal(reader, from, store_reader_lsn(reader), NULL, replay_record, &replay, &inner);
+    store_reader_close(reader);
+    if (!code && writer->rebuilding && engine_as_of_ms(writer->engine) != INT64_MIN)
+        code = engine_settle(writer->engine, ignore_state, NULL, &inner);
+    writer->replayed_lsn = 0;
+    *ret_records = replay.records;
+    if (code && err)
+        *err = inner;
+    return code;
+}
+
+/* ---- start ---- */
+
+static poise_code load_producer(void *visitor, struct cursor key, struct cursor value)
+{
+    struct writer *writer = visitor;
+    return ledger_decode(&writer->ledger, key, value);
+}
+
+static poise_code open_engine(struct writer *writer, poise_error *err)
+{
+    struct engine_options options = {.cards = writer->options.cards,
+                                     .card_count = writer->options.card_count,
+                                     .hash_seed = writer->options.hash_seed,
+                                     .max_orgs = writer->options.max_orgs,
+                                     .max_series = writer->options.max_series,
+                                     .max_cells = writer->options.max_cells,
+                                     .ports = writer_ports(writer)};
+    return engine_open(&options, &writer->engine, err);
+}
+
+poise_code recover(struct writer *writer, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    bool same;
+    uint64_t records = 0;
+    int64_t start = clock_monotonic_us(writer->options.clock);
+    poise_code code = same_definitions(writer, &same, err);
+    if (!code && !same)
+        code = new_definitions(writer, err);
+    if (!code)
+        code = store_walk(store, STORE_PRODUCERS, load_producer, writer, err);
+    if (!code)
+        code = open_engine(writer, err);
+    if (code)
+        return code;
+    struct store_mark mark = store_mark(store);
+    writer->definition = mark.definition;
+    writer->rebuilding = mark.state_lsn == 0;
+    writer->checkpoint_lsn = mark.state_lsn;
+    code = replay_journal(writer, mark.state_lsn + 1, &records, err);
+    if (!code && records && writer->rebuilding)
+        code = checkpoint(writer, err);
+    if (!code)
+        log_event(
+            writer->options.log, LOG_INFO, "recovered", log_int("definition", (int64_t)writer->definition),
+            log_int("checkpoint_lsn", (int64_t)mark.state_lsn), log_int("replayed_records", (int64_t)records),
+            log_int("lsn", (int64_t)store_last_lsn(store)),
+            log_int("ms", (clock_monotonic_us(writer->options.clock) - start) / 1000));
+    writer->rebuilding = false;
+    return code;
+}
+
+/* ---- checkpoint ---- */
+
+static poise_code put_entry(void *context, enum engine_table table, const void *key, size_t key_length,
+                            const void *value, size_t value_length)
+{
+    struct writer *writer = context;
+    return store_put(writer->options.store, store_table_of(table), key, key_length, value, value_length);
+}
+
+static poise_code put_producers(struct writer *writer, poise_error *err)
+{
+    struct buf key = {0}, value = {0};
+    struct ledger_entry *entry;
+    poise_code code = POISE_OK;
+    for (size_t at = 0; !code && (entry = hmap_next(&writer->ledger.map, &at));) {
+        if (!entry->dirty)
+            continue;
+        buf_reset(&key);
+        buf_reset(&value);
+        ledger_encode(entry, &key, &value);
+        code = key.failed || value.failed ? error_nomem(err, "a producer's entry")
+                                          : store_put(writer->options.store, STORE_PRODUCERS, key.data,
+                                                      key.length, value.data, value.length);
+    }
+    buf_free(&key);
+    buf_free(&value);
+    return code;
+}
+
+static poise_code write_checkpoint(struct writer *writer, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    struct store_mark mark = {.state_lsn = store_last_lsn(store), .definition = writer->definition};
+    poise_code code = store_checkpoint_begin(store, err);
+    if (code)
+        return code;
+    code = engine_checkpoint(writer->engine, put_entry, writer, err);
+    if (!code)
+        code = put_producers(writer, err);
+    if (code) {
+        store_checkpoint_abort(store);
+        return code;
+    }
+    code = store_checkpoint_commit(store, &mark, err);
+    if (!code)
+        writer->checkpoint_lsn = mark.state_lsn;
+    return code;
+}
+
+static void clean_producers(struct writer *writer)
+{
+    struct ledger_entry *entry;
+    for (size_t at = 0; (entry = hmap_next(&writer->ledger.map, &at));)
+        entry->dirty = false;
+}
+
+poise_code checkpoint(struct writer *writer, poise_error *err)
+{
+    int64_t start = clock_monotonic_us(writer->options.clock);
+    poise_error problem = {0};
+    poise_code code = write_checkpoint(writer, &problem);
+    writer->checkpoint_us = clock_monotonic_us(writer->options.clock);
+    if (code == POISE_EFULL) { /* the journal holds everything; try again when it is due again */
+        log_event(writer->options.log, LOG_ERROR, "no_room_for_checkpoint", log_text("reason", problem.text));
+        return POISE_OK;
+    }
+    if (code) {
+        if (err)
+            *err = problem;
+        return error_wrap(err, "checkpoint failed");
+    }
+    engine_checkpoint_done(writer->engine);
+    clean_producers(writer);
+    stats_time(writer->options.stats, STAT_checkpoints, STAT_checkpoint_max_us, STAT_checkpoint_max_us,
+               writer->checkpoint_us - start);
+    return POISE_OK;
+}

@@ -1,0 +1,71 @@
+/* The aggregator's own numbers, declared once: name, kind, unit, text. docs/operations.md is made from this
+ * list. Any thread may add; readers see each number alone, not all at one instant. */
+#ifndef AGGREGATOR_STATS_H
+#define AGGREGATOR_STATS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define STATS(X)                                                                                             \
+    X(batches_received, "counter", "batches", "Batches that came in order and were taken")                   \
+    X(rows_received, "counter", "rows", "Measurements in those batches")                                     \
+    X(rows_accepted, "counter", "rows", "Measurements that were counted")                                    \
+    X(rows_refused, "counter", "rows", "Measurements that were refused, with the reason sent back")          \
+    X(batches_malformed, "counter", "batches", "Batches that could not be decoded and were refused whole")   \
+    X(batches_duplicate, "counter", "batches", "Batches that were there already and acknowledged again")     \
+    X(gaps, "counter", "events", "Times a producer was told to go back to a missing batch")                  \
+    X(forks, "counter", "events", "Producers whose history contradicts what is stored")                      \
+    X(protocol_errors, "counter", "messages", "Messages thrown away because they broke the protocol")        \
+    X(pool_empty, "counter", "events", "Times ingest stopped reading because all batch slots were in use")   \
+    X(producers, "gauge", "producers", "Producers and epochs that are known")                                \
+    X(commits, "counter", "commits", "Journal records written and synced")                                   \
+    X(commit_us, "counter", "us", "Time spent in those commits")                                             \
+    X(commit_max_us, "gauge", "us", "The longest of them")                                                   \
+    X(commit_retries, "counter", "events", "Commits tried again because there was no room")                  \
+    X(settles, "counter", "settles", "Times the scores were settled")                                        \
+    X(settle_us, "counter", "us", "Time spent settling")                                                     \
+    X(settle_max_us, "gauge", "us", "The longest settle")                                                    \
+    X(changes, "counter", "nodes", "Changes of nodes that were published")                                   \
+    X(checkpoints, "counter", "checkpoints", "State checkpoints written")                                    \
+    X(checkpoint_max_us, "gauge", "us", "The longest of them")                                               \
+    X(lsn, "gauge", "lsn", "Last journal record")                                                            \
+    X(subscriptions, "gauge", "subscriptions", "Subscriptions that are open")                                \
+    X(updates_sent, "counter", "messages", "Updates and snapshot parts sent")                                \
+    X(snapshots, "counter", "snapshots", "Snapshots begun; more than subscriptions means some fell behind")  \
+    X(stream_full, "counter", "events", "Times the writer waited for the stream")                            \
+    X(questions, "counter", "questions", "Questions about the past that were answered")                      \
+    X(questions_refused, "counter", "questions", "Questions refused because too many were waiting")          \
+    X(nodes, "gauge", "nodes", "Nodes that have a live state")
+
+enum stat {
+#define STATS_ENUM(name, kind, unit, text) STAT_##name,
+    STATS(STATS_ENUM)
+#undef STATS_ENUM
+        STAT_COUNT
+};
+
+struct stats {
+    _Atomic uint64_t values[STAT_COUNT];
+};
+
+static inline void stats_add(struct stats *stats, enum stat stat, uint64_t more)
+{
+    atomic_fetch_add_explicit(&stats->values[stat], more, memory_order_relaxed);
+}
+static inline void stats_set(struct stats *stats, enum stat stat, uint64_t value)
+{
+    atomic_store_explicit(&stats->values[stat], value, memory_order_relaxed);
+}
+static inline uint64_t stats_get(const struct stats *stats, enum stat stat)
+{
+    return atomic_load_explicit(&stats->values[stat], memory_order_relaxed);
+}
+/* Counts a duration of one of three: calls, their sum, the longest. One thread a trio. */
+void stats_time(struct stats *stats, enum stat count, enum stat sum, enum stat longest, int64_t us);
+
+const char *stats_name(enum stat stat); /* "poise_rows_received" */
+void stats_document(FILE *out);         /* a Markdown table */
+
+#endif

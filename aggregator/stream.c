@@ -1,0 +1,448 @@
+#include "stream.h"
+
+#include "subscription.h"
+#include <base/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    STEP_MESSAGES = 256,
+    SCRATCH_STATES = 4096,
+    PROBE_US = 30000000,     /* a silent subscriber is sent a keepalive, so that a dead one is noticed */
+    ABANDONED_US = 60000000, /* an answer that nobody takes in is dropped */
+    RETRY_MS = 20            /* a peer's queue was full */
+};
+
+struct stream {
+    struct stream_options options;
+    struct board board;
+    struct subscription **subscriptions;
+    size_t subscription_count;
+    struct inquiry *inquiries[INQUIRIES_MAX];
+    size_t inquiry_count;
+    poise_state *scratch;
+    struct arena arena;
+    struct buf out;
+    bool retry; /* some peer had no room */
+};
+
+/* ---- sending ---- */
+
+static poise_code send_body(struct stream *stream, const struct net_peer *peer, enum wire_kind kind,
+                            const void *body, size_t length)
+{
+    uint8_t head[2];
+    wire_head(kind, head);
+    poise_code code = net_send(stream->options.socket, peer, head, sizeof head, body, length, NULL);
+    stream->retry |= code == POISE_EFULL;
+    return code;
+}
+
+static poise_code send_out(struct stream *stream, const struct net_peer *peer, enum wire_kind kind)
+{
+    poise_code code = send_body(stream, peer, kind, stream->out.data, stream->out.length);
+    buf_reset(&stream->out);
+    return code;
+}
+
+static void send_error(struct stream *stream, const struct net_peer *peer, uint64_t id,
+                       const poise_error *error)
+{
+    struct wire_error message = {.id = id, .code = error->code, .text = error->text};
+    if (peer->length && !wire_encode_error(&message, &stream->out))
+        (void)send_out(stream, peer, WIRE_ERROR);
+}
+
+static bool peer_equal(const struct net_peer *a, const struct net_peer *b)
+{
+    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+}
+
+/* ---- subscriptions ---- */
+
+static struct subscription **find_subscription(struct stream *stream, const struct net_peer *peer,
+                                               uint64_t id)
+{
+    for (size_t i = 0; i < stream->subscription_count; i++)
+        if (stream->subscriptions[i]->id == id && peer_equal(&stream->subscriptions[i]->peer, peer))
+            return &stream->subscriptions[i];
+    return NULL;
+}
+
+static void drop_subscription(struct stream *stream, struct subscription **slot)
+{
+    subscription_close(*slot);
+    *slot = stream->subscriptions[--stream->subscription_count];
+    stats_set(stream->options.stats, STAT_subscriptions, stream->subscription_count);
+}
+
+static poise_code send_keepalive(struct stream *stream, struct subscription *subscription)
+{
+    struct wire_states empty = subscription_keepalive(subscription, &stream->board);
+    subscription->last_us = clock_monotonic_us(stream->options.clock);
+    if (wire_encode_states(WIRE_UPDATE, &empty, &stream->out))
+        return POISE_ENOMEM;
+    return send_out(stream, &subscription->peer, WIRE_UPDATE);
+}
+
+/* Sends a subscriber what it may have; true: it is done with or gone. */
+static bool pump(struct stream *stream, struct subscription *subscription, int64_t now_us)
+{
+    struct subscription_message message;
+    while (subscription->credit > 0) {
+        bool begins = subscription->phase == SUBSCRIPTION_SCAN && !subscription->scan_unit;
+        subscription_next(subscription, &stream->board, now_us, stream->scratch, SCRATCH_STATES, &message);
+        if (message.kind == 0 || wire_encode_states(message.kind, &message.states, &stream->out))
+            break;
+        poise_code code = send_out(stream, &subscription->peer, message.kind);
+        if (code)
+            return code == POISE_ECLOSED;
+        subscription_sent(subscription, &message, now_us);
+        stats_add(stream->options.stats, STAT_updates_sent, 1);
+        if (begins)
+            stats_add(stream->options.stats, STAT_snapshots, 1);
+        if (subscription->once && message.states.last)
+            return true;
+    }
+    if (subscription->phase == SUBSCRIPTION_LIVE && now_us - subscription->last_us >= PROBE_US)
+        return send_keepalive(stream, subscription) == POISE_ECLOSED;
+    return false;
+}
+
+static poise_code on_subscribe(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                               poise_error *err)
+{
+    struct wire_subscribe wanted;
+    poise_code code =
+        wire_decode_subscribe(message->body, message->body_length, &stream->arena, &wanted, err);
+    if (code)
+        return code;
+    *ret_id = wanted.id;
+    if (wanted.id == 0 || find_subscription(stream, &message->peer, wanted.id))
+        return error_set(err, POISE_EPROTO, "subscription id %llu is 0 or in use on this connection",
+                         (unsigned long long)wanted.id);
+    if (stream->subscription_count >= stream->options.max_subscriptions)
+        return error_set(err, POISE_ELIMIT,
+                         "this aggregator has %zu subscriptions already (max_subscriptions)",
+                         stream->subscription_count);
+    struct subscription *subscription = NULL;
+    code = subscription_open(&wanted, &message->peer, &stream->board, &subscription, err);
+    if (code)
+        return code;
+    subscription->last_us = clock_monotonic_us(stream->options.clock);
+    stream->subscriptions[stream->subscription_count++] = subscription;
+    stats_set(stream->options.stats, STAT_subscriptions, stream->subscription_count);
+    return POISE_OK;
+}
+
+static struct inquiry *find_inquiry(struct stream *stream, const struct net_peer *peer, uint64_t id)
+{
+    for (size_t i = 0; i < stream->inquiry_count; i++)
+        if (stream->inquiries[i]->id == id && peer_equal(&stream->inquiries[i]->peer, peer))
+            return stream->inquiries[i];
+    return NULL;
+}
+
+/* Credit for a subscription or an answer. Credit of 0 asks whether a subscription still stands: the answer is
+ * an update without states, or an error. */
+static poise_code on_credit(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                            poise_error *err)
+{
+    struct wire_credit credit;
+    poise_code code = wire_decode_credit(message->body, message->body_length, &stream->arena, &credit, err);
+    if (code)
+        return code;
+    *ret_id = credit.id;
+    struct subscription **slot = find_subscription(stream, &message->peer, credit.id);
+    struct inquiry *inquiry = slot ? NULL : find_inquiry(stream, &message->peer, credit.id);
+    if (!slot && !inquiry)
+        return error_set(err, POISE_ENOTFOUND, "there is no subscription or query %llu on this connection",
+                         (unsigned long long)credit.id);
+    if (inquiry) {
+        inquiry->credit += credit.more;
+        return POISE_OK;
+    }
+    (*slot)->credit += credit.more;
+    if (credit.more == 0 && (*slot)->phase == SUBSCRIPTION_LIVE)
+        (void)send_keepalive(stream, *slot);
+    return POISE_OK;
+}
+
+static poise_code on_unsubscribe(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                                 poise_error *err)
+{
+    poise_code code =
+        wire_decode_unsubscribe(message->body, message->body_length, &stream->arena, ret_id, err);
+    if (code)
+        return code;
+    struct subscription **slot = find_subscription(stream, &message->peer, *ret_id);
+    if (slot)
+        drop_subscription(stream, slot);
+    return POISE_OK;
+}
+
+/* ---- questions ---- */
+
+static poise_code new_inquiry(struct stream *stream, const struct wire_query *query,
+                              const struct net_peer *peer, struct inquiry **ret_inquiry, poise_error *err)
+{
+    if (query->id == 0 || find_inquiry(stream, peer, query->id))
+        return error_set(err, POISE_EPROTO, "query id %llu is 0 or in use on this connection",
+                         (unsigned long long)query->id);
+    if (strlen(query->scorecard) > POISE_ID_MAX || strlen(query->org) > POISE_ORG_MAX)
+        return error_set(err, POISE_EPROTO, "the scorecard or org of a query is too long");
+    if (query->as_of_ms < TIME_MIN_MS || query->as_of_ms > TIME_MAX_MS)
+        return error_set(err, POISE_EPROTO, "as_of of a query is outside 1900-01-01 to 2200-01-01");
+    if (stream->inquiry_count == INQUIRIES_MAX) {
+        stats_add(stream->options.stats, STAT_questions_refused, 1);
+        return error_set(err, POISE_EBUSY, "%d questions are being answered already; ask again in a moment",
+                         INQUIRIES_MAX);
+    }
+    struct inquiry *inquiry = calloc(1, sizeof *inquiry);
+    if (!inquiry)
+        return error_nomem(err, "a question");
+    inquiry->peer = *peer;
+    inquiry->id = query->id;
+    memcpy(inquiry->scorecard, query->scorecard, strlen(query->scorecard) + 1);
+    memcpy(inquiry->org, query->org, strlen(query->org) + 1);
+    inquiry->all_orgs = query->all_orgs;
+    inquiry->history = query->history;
+    inquiry->as_of_ms = query->as_of_ms;
+    inquiry->credit = query->credit;
+    *ret_inquiry = inquiry;
+    return POISE_OK;
+}
+
+static poise_code on_query(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                           poise_error *err)
+{
+    struct wire_query query;
+    struct inquiry *inquiry = NULL;
+    poise_code code = wire_decode_query(message->body, message->body_length, &stream->arena, &query, err);
+    if (code)
+        return code;
+    *ret_id = query.id;
+    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    if (code)
+        return code;
+    if (!ring_push(stream->options.to_inquirer, inquiry)) {
+        inquiry_free(inquiry);
+        return error_set(err, POISE_EFULL, "the inquirer's queue is smaller than the number of questions");
+    }
+    inquiry->progress_us = clock_monotonic_us(stream->options.clock);
+    stream->inquiries[stream->inquiry_count++] = inquiry;
+    net_wake_up(stream->options.inquirer_wake);
+    return POISE_OK;
+}
+
+/* Sends what an answer has credit for; true: it is done with. */
+static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t now_us)
+{
+    if (!inquiry->answered)
+        return false;
+    if (inquiry->error.code) {
+        send_error(stream, &inquiry->peer, inquiry->id, &inquiry->error);
+        return true;
+    }
+    while (inquiry->sent < inquiry->count && inquiry->credit > 0) {
+        size_t start = inquiry->sent ? inquiry->ends[inquiry->sent - 1] : 0;
+        poise_code code = send_body(stream, &inquiry->peer, WIRE_RESULT, inquiry->bodies.data + start,
+                                    inquiry->ends[inquiry->sent] - start);
+        if (code == POISE_ECLOSED)
+            return true;
+        if (code)
+            break;
+        inquiry->sent++;
+        inquiry->credit--;
+        inquiry->progress_us = now_us;
+    }
+    return inquiry->sent == inquiry->count || now_us - inquiry->progress_us > ABANDONED_US;
+}
+
+static void take_answers(struct stream *stream, int64_t now_us)
+{
+    struct inquiry *inquiry;
+    while ((inquiry = ring_pop(stream->options.from_inquirer))) {
+        inquiry->answered = true;
+        inquiry->progress_us = now_us;
+        stats_add(stream->options.stats, STAT_questions, 1);
+    }
+    for (size_t i = 0; i < stream->inquiry_count;) {
+        if (!send_answer(stream, stream->inquiries[i], now_us)) {
+            i++;
+            continue;
+        }
+        inquiry_free(stream->inquiries[i]);
+        stream->inquiries[i] = stream->inquiries[--stream->inquiry_count];
+    }
+}
+
+/* ---- the aggregator's own numbers ---- */
+
+static poise_code on_stats(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                           poise_error *err)
+{
+    const char *names[STAT_COUNT];
+    double values[STAT_COUNT];
+    poise_code code =
+        wire_decode_stats_request(message->body, message->body_length, &stream->arena, ret_id, err);
+    if (code)
+        return code;
+    for (int i = 0; i < STAT_COUNT; i++) {
+        names[i] = stats_name((enum stat)i);
+        values[i] = (double)stats_get(stream->options.stats, (enum stat)i);
+    }
+    struct wire_stats answer = {.id = *ret_id, .names = names, .values = values, .count = STAT_COUNT};
+    if (wire_encode_stats(&answer, &stream->out))
+        return error_nomem(err, "the stats");
+    (void)send_out(stream, &message->peer, WIRE_STATS);
+    return POISE_OK;
+}
+
+/* ---- the step ---- */
+
+static poise_code on_message(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                             poise_error *err)
+{
+    enum wire_kind kind;
+    arena_reset(&stream->arena);
+    poise_code code = wire_head_parse(message->head, message->head_length, &kind, err);
+    if (code)
+        return code;
+    switch ((int)kind) {
+    case WIRE_SUBSCRIBE:
+        return on_subscribe(stream, message, ret_id, err);
+    case WIRE_CREDIT:
+        return on_credit(stream, message, ret_id, err);
+    case WIRE_UNSUBSCRIBE:
+        return on_unsubscribe(stream, message, ret_id, err);
+    case WIRE_QUERY:
+        return on_query(stream, message, ret_id, err);
+    case WIRE_STATS_REQUEST:
+        return on_stats(stream, message, ret_id, err);
+    default:
+        return error_set(err, POISE_EPROTO, "a message of kind %d does not belong on the query endpoint",
+                         (int)kind);
+    }
+}
+
+static poise_code receive(struct stream *stream, bool *ret_more, poise_error *err)
+{
+    struct net_message message = {0};
+    poise_error problem = {0};
+    uint64_t id = 0;
+    poise_code code = net_receive(stream->options.socket, &message, &problem);
+    *ret_more = code != POISE_ENOTFOUND;
+    if (code == POISE_ENOTFOUND)
+        return POISE_OK;
+    if (!code)
+        code = on_message(stream, &message, &id, &problem);
+    if (code == POISE_EIO) {
+        if (err)
+            *err = problem;
+        return code;
+    }
+    if (code == POISE_EPROTO || code == POISE_EVERSION)
+        stats_add(stream->options.stats, STAT_protocol_errors, 1);
+    if (code) {
+        log_event(stream->options.log, LOG_DEBUG, "request_refused", log_text("reason", problem.text));
+        send_error(stream, &message.peer, id, &problem);
+    }
+    return POISE_OK;
+}
+
+static poise_code take_changes(struct stream *stream, poise_error *err)
+{
+    struct changes *changes;
+    poise_code code = POISE_OK;
+    while (!code && (changes = ring_pop(stream->options.from_writer))) {
+        code = board_apply(&stream->board, changes, err);
+        free(changes);
+    }
+    stats_set(stream->options.stats, STAT_nodes, stream->board.nodes);
+    return code;
+}
+
+poise_code stream_step(struct stream *stream, poise_error *err)
+{
+    bool more = true;
+    poise_code code = take_changes(stream, err);
+    for (int i = 0; !code && more && i < STEP_MESSAGES; i++)
+        code = receive(stream, &more, err);
+    if (code)
+        return code;
+    int64_t now_us = clock_monotonic_us(stream->options.clock);
+    stream->retry = false;
+    for (size_t i = 0; i < stream->subscription_count;) {
+        if (pump(stream, stream->subscriptions[i], now_us))
+            drop_subscription(stream, &stream->subscriptions[i]);
+        else
+            i++;
+    }
+    take_answers(stream, now_us);
+    return POISE_OK;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t stream_idle_ms(const struct stream *stream)
+{
+    int64_t now_us = clock_monotonic_us(stream->options.clock), wait_us = INT64_MAX;
+    for (size_t i = 0; i < stream->subscription_count; i++) {
+        const struct subscription *s = stream->subscriptions[i];
+        wait_us = earlier(wait_us, s->last_us + PROBE_US - now_us);
+        if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && s->position < stream->board.head)
+            wait_us = earlier(wait_us, s->next_us - now_us);
+    }
+    if (stream->inquiry_count)
+        wait_us = earlier(wait_us, ABANDONED_US / 4);
+    if (stream->retry)
+        wait_us = earlier(wait_us, RETRY_MS * 1000);
+    if (wait_us == INT64_MAX)
+        return -1;
+    return wait_us <= 0 ? 0 : wait_us / 1000 + 1;
+}
+
+/* ---- life ---- */
+
+poise_code stream_open(const struct stream_options *options, struct stream **ret_stream, poise_error *err)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (!stream)
+        return error_nomem(err, "the stream");
+    stream->options = *options;
+    arena_init(&stream->arena, WIRE_MESSAGE_MAX * 4);
+    stream->scratch = malloc(SCRATCH_STATES * sizeof *stream->scratch);
+    stream->subscriptions = calloc(options->max_subscriptions + 1, sizeof *stream->subscriptions);
+    poise_code code = stream->scratch && stream->subscriptions
+                          ? board_init(&stream->board, options->cards, options->card_count, err)
+                          : error_nomem(err, "the stream");
+    if (code) {
+        stream_close(stream);
+        return code;
+    }
+    *ret_stream = stream;
+    return POISE_OK;
+}
+
+void stream_close(struct stream *stream)
+{
+    if (!stream)
+        return;
+    while (stream->subscription_count)
+        drop_subscription(stream, &stream->subscriptions[0]);
+    for (size_t i = 0; i < stream->inquiry_count; i++)
+        inquiry_free(stream->inquiries[i]);
+    struct changes *changes;
+    while ((changes = ring_pop(stream->options.from_writer)))
+        free(changes);
+    board_free(&stream->board);
+    arena_free(&stream->arena);
+    buf_free(&stream->out);
+    free(stream->scratch);
+    free(stream->subscriptions);
+    free(stream);
+}

@@ -1,0 +1,59 @@
+/* One subscriber's stream: what it wants, how far it is, what may be sent to it. Nothing is queued for it:
+ * the board knows what changed since its position, so a slow subscriber costs no memory and nobody waits for
+ * it.
+ *
+ *   SCAN -----> CATCH_UP -----> LIVE          SCAN: snapshot parts, unit by unit, while the board moves on
+ *    ^  all units sent   reached the head       CATCH_UP: what changed meanwhile; the part that reaches the
+ * head is last
+ *    +---------------------------+              LIVE: updates; back to SCAN when too far behind for one
+ * message   */
+#ifndef AGGREGATOR_SUBSCRIPTION_H
+#define AGGREGATOR_SUBSCRIPTION_H
+
+#include "board.h"
+#include <net/net.h>
+#include <wire/wire.h>
+
+struct subscription {
+    struct net_peer peer;
+    uint64_t id;
+    uint64_t credit;
+    int64_t least_interval_us;
+    bool once;
+    enum { SUBSCRIPTION_SCAN, SUBSCRIPTION_CATCH_UP, SUBSCRIPTION_LIVE } phase;
+    const struct board_unit *scan_unit; /* the last unit that was sent whole; NULL: none */
+    uint32_t scan_node;                 /* nodes of the unit after it that were sent */
+    uint64_t position;                  /* of the board, up to which everything was sent */
+    uint64_t lsn;                       /* of the last message */
+    int64_t next_us, last_us;           /* earliest next update; when something was sent last */
+    struct wire_filter filter;
+    struct arena arena; /* of the filter */
+    uint8_t *unit_pass; /* by unit index: 0 not asked yet, 1 passes, 2 does not */
+    size_t unit_pass_count;
+    uint8_t **node_pass; /* by scorecard, node: 1 passes */
+    size_t card_count;
+};
+
+poise_code subscription_open(const struct wire_subscribe *wanted, const struct net_peer *peer,
+                             const struct board *board, struct subscription **ret_subscription,
+                             poise_error *err);
+void subscription_close(struct subscription *subscription);
+
+/* The next message, or none (*ret_kind 0): states points into scratch, which has room for `room` of them.
+ * What was built counts as sent once subscription_sent is called with it. */
+struct subscription_message {
+    enum wire_kind kind; /* WIRE_SNAPSHOT, WIRE_UPDATE; 0: nothing to send */
+    struct wire_states states;
+    const struct board_unit *scan_unit;
+    uint32_t scan_node;
+    uint64_t position;
+    int phase;
+};
+void subscription_next(struct subscription *subscription, struct board *board, int64_t now_us,
+                       poise_state *scratch, size_t room, struct subscription_message *ret_message);
+void subscription_sent(struct subscription *subscription, const struct subscription_message *message,
+                       int64_t now_us);
+/* An update without states: says that the stream lives. Costs no credit. Only when LIVE. */
+struct wire_states subscription_keepalive(const struct subscription *subscription, const struct board *board);
+
+#endif

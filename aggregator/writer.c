@@ -1,0 +1,366 @@
+#include "writer.h"
+
+#include "writer_private.h"
+#include <base/error.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { RETRY_US = 200000, IDLE_SETTLE_US = 1000000 };
+
+static int64_t now_us(const struct writer *writer)
+{
+    return clock_monotonic_us(writer->options.clock);
+}
+
+/* ---- apply ---- */
+
+struct refusing {
+    struct batch *batch;
+};
+
+static poise_code refuse_row(void *context, uint32_t row, poise_refusal reason)
+{
+    return batch_refuse(((struct refusing *)context)->batch, row, reason);
+}
+
+static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_t now_ms, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    struct refusing refusing = {batch};
+    struct feed_options options = {.now_ms = now_ms, .on_refusal = refuse_row, .context = &refusing};
+    if (batch->malformed)
+        code = batch_refuse(batch, WIRE_ROW_ALL, POISE_REFUSAL_MALFORMED);
+    else
+        code = feed_batch(&writer->feed, writer->engine, &batch->rows, &options, &writer->summary, err);
+    if (code)
+        return err && err->code == code ? code : error_nomem(err, "the refusals of a batch");
+    writer->records[writer->batch_count - 1] = (struct journal_batch){.producer = batch->producer,
+                                                                      .epoch = batch->epoch,
+                                                                      .seq = batch->seq,
+                                                                      .hash = batch->hash,
+                                                                      .refused = batch->refused,
+                                                                      .reasons = batch->reasons,
+                                                                      .refused_count = batch->refused_count,
+                                                                      .rows = (uint32_t)batch->rows.rows,
+                                                                      .body = batch->body.data,
+                                                                      .body_length = batch->body.length};
+    return POISE_OK;
+}
+
+/* Takes what is waiting, up to a commit's worth. */
+static poise_code gather(struct writer *writer, poise_error *err)
+{
+    size_t rows = 0;
+    struct batch *batch;
+    int64_t now_ms = clock_wall_ms(writer->options.clock);
+    writer->batch_count = 0;
+    writer->changed_count = 0;
+    writer->summary = feed_nothing;
+    writer->record = (struct journal_record){.first_ordinal = engine_ordinal(writer->engine) + 1};
+    if (!writer->options.event_clock) {
+        poise_code code = engine_begin(writer->engine, now_ms, err);
+        if (code)
+            return code;
+    }
+    while (rows < COMMIT_ROWS && writer->batch_count < COMMIT_BATCHES &&
+           (batch = ring_pop(writer->options.from_ingest))) {
+        rows += batch->rows.rows;
+        writer->batches[writer->batch_count++] = batch;
+        poise_code code = apply_batch(writer, batch, now_ms, err);
+        if (code)
+            return code;
+    }
+    if (writer->options.event_clock && writer->summary.max_time_ms != INT64_MIN)
+        return engine_begin(writer->engine, writer->summary.max_time_ms + 1, err);
+    return POISE_OK;
+}
+
+/* ---- settle ---- */
+
+static bool checkpoint_due(const struct writer *writer)
+{
+    return store_last_lsn(writer->options.store) > writer->checkpoint_lsn &&
+           now_us(writer) - writer->checkpoint_us >= writer->options.checkpoint_ms * 1000;
+}
+
+static poise_code note_change(void *visitor, const poise_state *state)
+{
+    struct writer *writer = visitor;
+    if (writer->changed_count == writer->changed_capacity) {
+        size_t capacity = writer->changed_capacity ? writer->changed_capacity * 2 : 1024;
+        poise_state *changed = realloc(writer->changed, capacity * sizeof *changed);
+        if (!changed)
+            return POISE_ENOMEM;
+        writer->changed = changed;
+        writer->changed_capacity = capacity;
+    }
+    writer->changed[writer->changed_count] = *state;
+    writer->changed[writer->changed_count++].definition = writer->definition;
+    return POISE_OK;
+}
+
+static poise_code settle(struct writer *writer, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    writer->changed_count = 0;
+    poise_code code = engine_settle(writer->engine, note_change, writer, err);
+    if (code)
+        return code;
+    writer->settled_us = now_us(writer);
+    writer->record.settled = true;
+    stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us,
+               writer->settled_us - start);
+    stats_add(writer->options.stats, STAT_changes, writer->changed_count);
+    buf_reset(&writer->changes);
+    if (writer->changed_count == 0)
+        return POISE_OK;
+    struct wire_states states = {.id = 0,
+                                 .as_of_ms = engine_as_of_ms(writer->engine),
+                                 .states = writer->changed,
+                                 .count = writer->changed_count};
+    return wire_encode_states(WIRE_UPDATE, &states, &writer->changes)
+               ? error_nomem(err, "the changes of a settle")
+               : POISE_OK;
+}
+
+/* ---- commit and publish ---- */
+
+/* The stream takes its queue quickly whatever its subscribers do; the writer waits for it rather than lose a
+ * change. */
+static void push_changes(struct writer *writer, struct changes *changes)
+{
+    while (!ring_push(writer->options.to_stream, changes)) {
+        stats_add(writer->options.stats, STAT_stream_full, 1);
+        net_wake_up(writer->options.stream_wake);
+        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+    }
+    net_wake_up(writer->options.stream_wake);
+}
+
+static poise_code publish(struct writer *writer, uint64_t lsn, poise_error *err)
+{
+    size_t count = writer->changed_count;
+    struct changes *changes = malloc(sizeof *changes + count * sizeof changes->states[0]);
+    if (!changes)
+        return error_nomem(err, "the changes of a settle");
+    changes->lsn = lsn;
+    changes->as_of_ms = engine_as_of_ms(writer->engine);
+    changes->count = count;
+    if (count)
+        memcpy(changes->states, writer->changed, count * sizeof changes->states[0]);
+    push_changes(writer, changes);
+    return POISE_OK;
+}
+
+static poise_code give_back(struct writer *writer, poise_error *err)
+{
+    for (size_t i = 0; i < writer->batch_count; i++) {
+        struct batch *batch = writer->batches[i];
+        struct ledger_entry *entry = ledger_add(&writer->ledger, batch->producer, batch->epoch);
+        if (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
+                                     batch->refused_count))
+            return error_nomem(err, "the ledger of producers");
+        if (!ring_push(writer->options.to_ingest, batch))
+            return error_set(err, POISE_EFULL, "ingest's queue is smaller than the pool of batches");
+    }
+    if (writer->batch_count)
+        net_wake_up(writer->options.ingest_wake);
+    writer->batch_count = 0;
+    return POISE_OK;
+}
+
+static poise_code commit(struct writer *writer, poise_error *err)
+{
+    uint64_t lsn;
+    int64_t start = now_us(writer);
+    poise_error problem = {0};
+    poise_code code = store_append(writer->options.store, &writer->record, &lsn, &problem);
+    if (code == POISE_EFULL) { /* nothing happened; producers run out of credit and wait with us */
+        if (!writer->pending)
+            log_event(writer->options.log, LOG_ERROR, "no_room", log_text("reason", problem.text));
+        stats_add(writer->options.stats, STAT_commit_retries, 1);
+        writer->pending = true;
+        writer->retry_us = start + RETRY_US;
+        return POISE_OK;
+    }
+    if (code) {
+        if (err)
+            *err = problem;
+        return error_wrap(err, "commit failed, ending before anything is acknowledged");
+    }
+    if (writer->pending)
+        log_event(writer->options.log, LOG_INFO, "room_again", log_int("lsn", (int64_t)lsn));
+    writer->pending = false;
+    stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
+               now_us(writer) - start);
+    stats_set(writer->options.stats, STAT_lsn, lsn);
+    stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
+    stats_add(writer->options.stats, STAT_rows_refused, writer->summary.refused);
+    if (writer->record.settled)
+        code = publish(writer, lsn, err);
+    return code ? code : give_back(writer, err);
+}
+
+/* One commit: what is waiting, or what time alone has changed. */
+static poise_code work(struct writer *writer, poise_error *err)
+{
+    poise_code code = gather(writer, err);
+    if (code)
+        return code;
+    bool idle = ring_count(writer->options.from_ingest) == 0;
+    bool due = now_us(writer) - writer->settled_us >= writer->options.settle_ms * 1000;
+    bool timeless =
+        engine_as_of_ms(writer->engine) == INT64_MIN;         /* by the event clock, before the first event */
+    if (!timeless && (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
+        code = settle(writer, err);
+    if (code)
+        return code;
+    if (writer->batch_count == 0 && writer->changed_count == 0)
+        return publish(writer, 0, err); /* no change, but T has moved */
+    writer->record.as_of_ms = engine_as_of_ms(writer->engine);
+    writer->record.min_time_ms = writer->summary.min_time_ms;
+    writer->record.max_time_ms = writer->summary.max_time_ms;
+    writer->record.keyed = writer->summary.keyed;
+    writer->record.batches = writer->records;
+    writer->record.batch_count = writer->batch_count;
+    if (writer->record.settled) {
+        writer->record.changes = writer->changes.data;
+        writer->record.changes_length = writer->changes.length;
+    }
+    return commit(writer, err);
+}
+
+/* ---- the step ---- */
+
+/* Scores that wait for a settle: measurements that were only applied, or, by the wall clock, time that went
+ * by. */
+static int64_t settle_wait_us(const struct writer *writer)
+{
+    if (engine_as_of_ms(writer->engine) == INT64_MIN && writer->options.event_clock)
+        return INT64_MAX;
+    if (engine_dirty(writer->engine))
+        return writer->settled_us + writer->options.settle_ms * 1000 - now_us(writer);
+    if (!writer->options.event_clock)
+        return writer->settled_us + IDLE_SETTLE_US - now_us(writer);
+    return INT64_MAX;
+}
+
+poise_code writer_step(struct writer *writer, poise_error *err)
+{
+    if (writer->pending)
+        return now_us(writer) >= writer->retry_us ? commit(writer, err) : POISE_OK;
+    if (checkpoint_due(writer) && !engine_dirty(writer->engine))
+        return checkpoint(writer, err);
+    if (ring_count(writer->options.from_ingest) > 0 || settle_wait_us(writer) <= 0)
+        return work(writer, err);
+    return POISE_OK;
+}
+
+int64_t writer_idle_ms(struct writer *writer)
+{
+    int64_t wait = settle_wait_us(writer);
+    if (writer->pending)
+        wait = writer->retry_us - now_us(writer);
+    else if (ring_count(writer->options.from_ingest) > 0)
+        return 0;
+    int64_t checkpoint_wait = writer->checkpoint_us + writer->options.checkpoint_ms * 1000 - now_us(writer);
+    if (!writer->pending && store_last_lsn(writer->options.store) > writer->checkpoint_lsn &&
+        checkpoint_wait < wait)
+        wait = checkpoint_wait;
+    if (wait == INT64_MAX)
+        return -1;
+    return wait <= 0 ? 0 : wait / 1000 + 1;
+}
+
+poise_code writer_finish(struct writer *writer, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    if (writer->pending)
+        code = commit(writer, err);
+    while (!code && !writer->pending && ring_count(writer->options.from_ingest) > 0)
+        code = work(writer, err);
+    if (!code && !writer->pending && settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine))
+        code = work(writer, err);
+    if (!code && !writer->pending)
+        code = checkpoint(writer, err);
+    return code;
+}
+
+/* ---- life ---- */
+
+uint64_t writer_definition(const struct writer *writer)
+{
+    return writer->definition;
+}
+
+poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise_error *err)
+{
+    struct ledger copy = {0};
+    struct buf key = {0}, value = {0};
+    struct ledger_entry *entry;
+    poise_code code = POISE_OK;
+    for (size_t at = 0; !code && (entry = hmap_next(&writer->ledger.map, &at));) {
+        buf_reset(&key);
+        buf_reset(&value);
+        ledger_encode(entry, &key, &value);
+        code = key.failed || value.failed ? POISE_ENOMEM
+                                          : ledger_decode(&copy, cursor_of(key.data, key.length),
+                                                          cursor_of(value.data, value.length));
+    }
+    buf_free(&key);
+    buf_free(&value);
+    if (code) {
+        ledger_free(&copy);
+        return error_nomem(err, "the ledger of producers");
+    }
+    *ret_ledger = copy;
+    return POISE_OK;
+}
+
+/* The stream's board starts from all states as they were settled last; what is due since is the first step's
+ * work. */
+static poise_code publish_all(struct writer *writer, poise_error *err)
+{
+    if (engine_as_of_ms(writer->engine) == INT64_MIN)
+        return POISE_OK; /* nothing was ever settled */
+    writer->changed_count = 0;
+    poise_code code = engine_states(writer->engine, NULL, NULL, note_change, writer, err);
+    if (!code)
+        code = publish(writer, store_last_lsn(writer->options.store), err);
+    writer->changed_count = 0;
+    return code;
+}
+
+poise_code writer_open(const struct writer_options *options, struct writer **ret_writer, poise_error *err)
+{
+    struct writer *writer = calloc(1, sizeof *writer);
+    if (!writer)
+        return error_nomem(err, "the writer");
+    writer->options = *options;
+    arena_init(&writer->arena, 0);
+    poise_code code = recover(writer, err);
+    if (!code)
+        code = publish_all(writer, err);
+    if (code) {
+        writer_close(writer);
+        return code;
+    }
+    writer->checkpoint_us = now_us(writer);
+    writer->settled_us = writer->checkpoint_us - IDLE_SETTLE_US;
+    *ret_writer = writer;
+    return POISE_OK;
+}
+
+void writer_close(struct writer *writer)
+{
+    if (!writer)
+        return;
+    engine_close(writer->engine);
+    ledger_free(&writer->ledger);
+    feed_free(&writer->feed);
+    arena_free(&writer->arena);
+    buf_free(&writer->changes);
+    free(writer->changed);
+    free(writer);
+}

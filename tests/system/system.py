@@ -1,0 +1,139 @@
+"""Running Poise's programs in a temporary directory: what the system tests share."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BUILD = pathlib.Path(os.environ["POISE_BUILD"])
+SOURCE = pathlib.Path(os.environ["POISE_SOURCE"])
+SHARED = SOURCE.parent / "shared"
+AGGREGATOR = BUILD / "aggregator" / "poise-aggregator"
+COLLECTOR = BUILD / "collector" / "poise-collector"
+POISE = BUILD / "cli" / "poise"
+HEADER = "time,measure,org,value,of,key,seq,source,retract\n"
+
+
+def run(*command, check=0, **options):
+    """Runs a command to its end; its exit code must be `check` (None: any)."""
+    options.setdefault("timeout", 90)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+    if check is not None and done.returncode != check:
+        raise AssertionError(f"{command} gave {done.returncode}, not {check}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def needs_shared(*parts):
+    """The path of shared test data; where there is none the script ends as skipped."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        print(f"skipped: no test data at {path}")
+        sys.exit(1 if os.environ.get("POISE_REQUIRE_SHARED") else 77)
+    return path
+
+
+class Aggregator:
+    """An aggregator over a store in `folder`; started, stopped and killed at will."""
+
+    def __init__(self, folder, scorecards, clock="event", settings=""):
+        self.folder = pathlib.Path(folder)
+        self.ingest = f"ipc://{self.folder}/ingest"
+        self.query = f"ipc://{self.folder}/query"
+        self.config = self.folder / "aggregator.yaml"
+        self.log = self.folder / "aggregator.log"
+        self.process = None
+        self.config.write_text(
+            f"ingest: {self.ingest}\nquery: {self.query}\nstore: store\nclock: {clock}\nmap: 1GiB\n"
+            f"scorecards: {json.dumps([str(card) for card in scorecards])}\n{settings}\n")
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            start = log.tell()
+            self.process = subprocess.Popen([AGGREGATOR, "--config", self.config], stderr=log, stdout=log)
+        self.wait_log("listening", start)
+        return self
+
+    def wait_log(self, event, start=0, seconds=60):
+        """Waits until the log has an event after `start` bytes; returns that part of the log."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            text = self.log.read_bytes()[start:].decode()
+            if re.search(rf" {event}( |$)", text, re.M):
+                return text
+            if self.process.poll() is not None:
+                raise AssertionError(f"the aggregator ended with {self.process.returncode}:\n{text}")
+            time.sleep(0.01)
+        raise AssertionError(f"no '{event}' in the aggregator's log:\n{text}")
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            code = self.process.wait(60)
+            if code != 0:
+                raise AssertionError(f"the aggregator ended with {code}:\n{self.log.read_text()}")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(60)
+
+    def get(self, *arguments):
+        return json.loads(run(POISE, "get", "--from", self.query, "--format", "json", *arguments).stdout)
+
+
+class Case(unittest.TestCase):
+    """A test with a temporary folder and an aggregator that does not outlive it."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="poise-"))
+        self.aggregator = None
+        self.children = []
+
+    def tearDown(self):
+        if self.aggregator and self.aggregator.process and self.aggregator.process.poll() is None:
+            self.aggregator.kill()
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout, child.stderr):
+                if pipe:
+                    pipe.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def spawn(self, *command, **options):
+        child = subprocess.Popen([str(part) for part in command], text=True, **options)
+        self.children.append(child)
+        return child
+
+    def send(self, rows, spool="spool", check=0):
+        """Sends CSV rows through `poise send` and waits for their acknowledgement."""
+        path = self.write("rows.csv", HEADER + rows)
+        return run(POISE, "send", "--to", self.aggregator.ingest, "--spool", self.folder / spool, "--csv", path,
+                   check=check)
+
+    def evaluate(self, card, rows, *arguments):
+        path = self.write("eval.csv", HEADER + rows)
+        done = run(POISE, "eval", "--scorecard", card, "--measurements", path, "--format", "json", *arguments)
+        return json.loads(done.stdout)
+
+    def same_states(self, live, offline):
+        """Equal to the bit, but for the numbers of definition and revision, which offline has none of."""
+        def strip(states):
+            return [{key: value for key, value in state.items() if key not in ("definition", "revision")}
+                    for state in states]
+        self.assertEqual(strip(live), strip(offline))
+
+
+def main():
+    unittest.main(module="__main__", verbosity=2)
