@@ -121,7 +121,6 @@ static poise_code find_cells(struct engine *engine, struct engine_series *series
     struct period found = feed_period(feed, time_ms);
     size_t count = levels(engine, feed, series->org);
     uint32_t org = series->org;
-    *period = (struct period){0};
     for (size_t i = 0; i < count; i++) {
         poise_code code = cell_find(engine, feed, org, found.start_ms, CELL_MADE, &cells[i], err);
         if (code != POISE_OK) {

@@ -212,6 +212,8 @@ static void test_tombstone_holds(void **state)
         POISE_ENOTFOUND);
     accept(f, keyed("k", 8, 4));
     assert_true(sum(f) == 4);
+    world_checkpoint(&f->world);
+    assert_int_equal(f->world.tables[ENGINE_CELLS].count, 1); /* a tombstone was in no cell */
 }
 
 static void test_superseded_rows_make_orgs(void **state)
@@ -344,6 +346,50 @@ static void test_states_are_sorted(void **state)
     poise_error err;
     assert_int_equal(engine_states(f->world.engine, "other", NULL, note_org, NULL, &err), POISE_ENOTFOUND);
     assert_non_null(strstr(err.text, "other"));
+}
+
+/* Leaves of one input, apart in org or zone. */
+static void test_what_leaves_may_not_share(void **state)
+{
+    (void)state;
+    static const char form[] =
+        "{scorecard: %s, timezone: %s, name: C, perspectives: [{id: p, name: P, "
+        "objectives: [{id: o, name: O, measures: ["
+        "{id: all, name: A, input: a, aggregate: sum, period: day, carry: 0, score: {binary: {}}},"
+        "{id: own, name: O, input: a, aggregate: sum, period: day, carry: 0, roll_up: none, "
+        "score: {binary: {}}}]}]}]}";
+    static const char *const zones[] = {"UTC", "America/New_York"};
+    struct scorecard *cards[2];
+    for (int i = 0; i < 2; i++) {
+        char text[1000];
+        (void)snprintf(text, sizeof text, form, i ? "west" : "east", zones[i]);
+        cards[i] = card_of(text);
+    }
+    const struct engine_options options = {
+        .cards = (const struct scorecard *const *)cards, .card_count = 2, .max_orgs = 10, .max_series = 10};
+    struct world world;
+    world_open(&world, &options);
+    world_begin(&world, MARCH + DAY); /* the end of the day in UTC, seven in the evening in New York */
+    static const poise_measurement rows[] = {
+        {.measure = "a", .org = "x", .time_ms = MARCH + 1, .value = 1, .of = 1}, /* yesterday in New York */
+        {.measure = "a", .org = "", .time_ms = MARCH + DAY / 2, .value = 2, .of = 1},
+    };
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(world_apply(&world, &rows[i], INT64_MAX), POISE_REFUSAL_NONE);
+    }
+    world_settle(&world);
+    static const struct {
+        const char *node;
+        double value;
+    } wanted[] = {{"east/p/o/all", 3}, {"east/p/o/own", 2}, {"west/p/o/all", 2}, {"west/p/o/own", 2}};
+    for (int i = 0; i < 4; i++) {
+        struct wanted found = {.node = wanted[i].node};
+        assert_int_equal(engine_states(world.engine, NULL, "", find_value, &found, NULL), POISE_OK);
+        assert_true(found.met && found.value == wanted[i].value);
+    }
+    world_close(&world);
+    scorecard_free(cards[0]);
+    scorecard_free(cards[1]);
 }
 
 static void test_offline_bounds(void **state)
@@ -499,6 +545,7 @@ int main(void)
         with_fixture(test_time_alone_changes_scores),
         with_fixture(test_changes_are_what_changed),
         with_fixture(test_states_are_sorted),
+        cmocka_unit_test(test_what_leaves_may_not_share),
         with_fixture(test_offline_bounds),
         with_fixture(test_failed_checkpoint_is_made_again),
         with_fixture(test_state_of_other_sums_is_refused),
