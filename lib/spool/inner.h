@@ -26,6 +26,9 @@ struct spool {
     uint64_t next_seq;
     uint64_t last_hash; /* of next_seq - 1 */
 
+    struct mark mark;
+    bool mark_saved; /* known to stand in spool.meta, not only in a record */
+
     struct place reading, acking;
     struct buf record;
 };

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 1, META_MAX = 4096, ACKED_BYTES = 28, CRC_BYTES = 4, NAME_DIGITS = 20 };
+enum { VERSION = 1, META_MAX = 8192, ACKED_BYTES = 28, CRC_BYTES = 4, NAME_DIGITS = 20 };
 static const char META_MAGIC[4] = {'P', 'S', 'P', 'L'};
 
 static poise_code path_of(const struct spool *spool, const char *name, char path[PATH_MAX], poise_error *err)
@@ -52,8 +52,8 @@ static poise_code lock(struct spool *spool, poise_error *err)
                                 : error_errno(err, POISE_EIO, "cannot lock %s", path);
 }
 
-/* ---- spool.meta: "PSPL" version u32 epoch u64 has_store u32 store_id incarnation u64, crc32c u32 before it
- * all ---- */
+/* ---- spool.meta: "PSPL" version u32 epoch u64 has_store u32 store_id incarnation u64
+ * mark_seq u64 mark_length u32 mark, crc32c u32 before it all ---- */
 
 poise_code spool_write_meta(const struct spool *spool, poise_error *err)
 {
@@ -69,6 +69,9 @@ poise_code spool_write_meta(const struct spool *spool, poise_error *err)
     buf_put_u32(&meta, spool->has_store);
     buf_put(&meta, spool->store_id, sizeof spool->store_id);
     buf_put_u64(&meta, spool->incarnation);
+    buf_put_u64(&meta, spool->mark.seq);
+    buf_put_u32(&meta, (uint32_t)spool->mark.bytes.length);
+    buf_put(&meta, spool->mark.bytes.data, spool->mark.bytes.length);
     buf_put_u32(&meta, crc32c(meta.data, meta.length));
     code = meta.failed ? error_nomem(err, "spool.meta") : file_replace(path, meta.data, meta.length, err);
     buf_free(&meta);
@@ -103,11 +106,15 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     spool->has_store = cursor_u32(&in) != 0;
     const uint8_t *id = cursor_bytes(&in, sizeof spool->store_id);
     spool->incarnation = cursor_u64(&in);
+    spool->mark.seq = cursor_u64(&in);
+    uint32_t mark_length = cursor_u32(&in);
+    const uint8_t *mark = cursor_bytes(&in, mark_length);
     if (in.failed) {
         return error_set(err, POISE_ECORRUPT, "%s is too short; restore it", path);
     }
     memcpy(spool->store_id, id, sizeof spool->store_id);
-    return POISE_OK;
+    buf_put(&spool->mark.bytes, mark, mark_length);
+    return spool->mark.bytes.failed ? error_nomem(err, "the spool's mark") : POISE_OK;
 }
 
 static poise_code read_meta(struct spool *spool, poise_error *err)
@@ -223,7 +230,8 @@ static poise_code scan_segments(struct spool *spool, poise_error *err)
         struct segment *segment = &spool->segments[i];
         poise_code code = segment_path(spool->path, segment->first_seq, path, sizeof path, err);
         if (code == POISE_OK) {
-            code = segment_scan(path, spool->epoch, segment->first_seq, i + 1 == spool->count, segment, err);
+            code = segment_scan(path, spool->epoch, segment->first_seq, i + 1 == spool->count, segment,
+                                &spool->mark, err);
         }
         if (code != POISE_OK) {
             return code;

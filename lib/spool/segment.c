@@ -15,7 +15,7 @@ enum {
     VERSION = 1,
     HEAD_CRC_AT = 32,
     RECORD_CRC_FROM = 8,
-    SEGMENT_MAX = SPOOL_SEGMENT_MAX + SPOOL_BODY_MAX + 64
+    SEGMENT_MAX = SPOOL_SEGMENT_MAX + SPOOL_MARK_MAX + SPOOL_BODY_MAX + 64
 };
 static const char MAGIC[4] = {'P', 'S', 'E', 'G'};
 
@@ -77,18 +77,21 @@ poise_code segment_create(const char *dir, uint64_t epoch, const struct segment 
     return POISE_OK;
 }
 
-void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *body, size_t length)
+void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *mark, size_t mark_length,
+                        const void *body, size_t length)
 {
     size_t start = out->length;
-    if (!buf_reserve(out, SEGMENT_RECORD + length)) {
+    if (!buf_reserve(out, SEGMENT_RECORD + mark_length + length)) {
         return;
     }
     buf_put_u64(out, 0); /* length and CRC, below */
     buf_put_u64(out, seq);
     buf_put_u64(out, hash);
+    buf_put_u32(out, (uint32_t)mark_length);
+    buf_put(out, mark, mark_length);
     buf_put(out, body, length);
     struct buf head = {.data = out->data + start, .capacity = RECORD_CRC_FROM};
-    buf_put_u32(&head, (uint32_t)length);
+    buf_put_u32(&head, (uint32_t)(mark_length + length));
     buf_put_u32(&head, crc32c(out->data + start + RECORD_CRC_FROM, out->length - start - RECORD_CRC_FROM));
 }
 
@@ -101,6 +104,7 @@ static struct record_head parse_record(const uint8_t *bytes)
     head.crc = cursor_u32(&in);
     head.seq = cursor_u64(&in);
     head.hash = cursor_u64(&in);
+    head.mark_length = cursor_u32(&in);
     return head;
 }
 
@@ -111,7 +115,9 @@ static bool whole(const uint8_t *bytes, size_t length, struct record_head *ret_h
         return false;
     }
     *ret_head = parse_record(bytes);
-    return ret_head->length <= SPOOL_BODY_MAX && ret_head->length <= length - SEGMENT_RECORD &&
+    return ret_head->length <= SPOOL_MARK_MAX + SPOOL_BODY_MAX &&
+           ret_head->length <= length - SEGMENT_RECORD && ret_head->mark_length <= SPOOL_MARK_MAX &&
+           ret_head->mark_length <= ret_head->length &&
            ret_head->crc ==
                crc32c(bytes + RECORD_CRC_FROM, SEGMENT_RECORD - RECORD_CRC_FROM + ret_head->length);
 }
@@ -119,7 +125,7 @@ static bool whole(const uint8_t *bytes, size_t length, struct record_head *ret_h
 /* One record at a time is written and synced, so a record that stopped half way has none behind it. */
 static bool torn(const uint8_t *bytes, size_t length, uint64_t seq)
 {
-    if (length > (size_t)SEGMENT_RECORD + SPOOL_BODY_MAX) {
+    if (length > (size_t)SEGMENT_RECORD + SPOOL_MARK_MAX + SPOOL_BODY_MAX) {
         return false;
     }
     for (size_t at = SEGMENT_RECORD; at + SEGMENT_RECORD <= length; at++) {
@@ -165,8 +171,20 @@ static bool head_whole(const uint8_t *bytes, size_t length)
            cursor_u32(&crc) == crc32c(bytes, HEAD_CRC_AT);
 }
 
+static poise_code note_mark(struct mark *mark, const struct record_head *head, const uint8_t *bytes,
+                            poise_error *err)
+{
+    if (head->mark_length == 0 || head->seq < mark->seq) {
+        return POISE_OK;
+    }
+    mark->seq = head->seq;
+    buf_reset(&mark->bytes);
+    buf_put(&mark->bytes, bytes, head->mark_length);
+    return mark->bytes.failed ? error_nomem(err, "the spool's mark") : POISE_OK;
+}
+
 static poise_code scan(const char *path, const uint8_t *bytes, size_t length, uint64_t epoch, bool last,
-                       struct segment *segment, poise_error *err)
+                       struct segment *segment, struct mark *mark, poise_error *err)
 {
     if (length < SEGMENT_HEAD || !head_whole(bytes, length)) {
         return last && length <= SEGMENT_HEAD ? POISE_OK : damaged(err, path, 0, "its head is not whole");
@@ -186,6 +204,10 @@ static poise_code scan(const char *path, const uint8_t *bytes, size_t length, ui
         if (head.seq != seq) {
             return damaged(err, path, at, "a record has another's sequence");
         }
+        code = note_mark(mark, &head, bytes + at + SEGMENT_RECORD, err);
+        if (code != POISE_OK) {
+            return code;
+        }
         segment->count++;
         segment->last_hash = head.hash;
         segment->size += SEGMENT_RECORD + (int64_t)head.length;
@@ -194,13 +216,13 @@ static poise_code scan(const char *path, const uint8_t *bytes, size_t length, ui
 }
 
 poise_code segment_scan(const char *path, uint64_t epoch, uint64_t first_seq, bool last,
-                        struct segment *ret_segment, poise_error *err)
+                        struct segment *ret_segment, struct mark *mark, poise_error *err)
 {
     struct buf bytes = {0};
     struct segment segment = {.first_seq = first_seq};
     poise_code code = file_read(path, SEGMENT_MAX, &bytes, err);
     if (code == POISE_OK) {
-        code = scan(path, bytes.data, bytes.length, epoch, last, &segment, err);
+        code = scan(path, bytes.data, bytes.length, epoch, last, &segment, mark, err);
     }
     buf_free(&bytes);
     if (code == POISE_OK) {
@@ -266,7 +288,7 @@ static poise_code place_head(const struct place *place, const struct segment *se
         return code;
     }
     *ret_head = parse_record(bytes);
-    if (ret_head->seq != place->seq ||
+    if (ret_head->seq != place->seq || ret_head->mark_length > ret_head->length ||
         place->offset + SEGMENT_RECORD + (int64_t)ret_head->length > segment->size) {
         return error_set(err, POISE_ECORRUPT,
                          "batch %" PRIu64 " in segment %" PRIu64 " of the spool is damaged", place->seq,
@@ -297,7 +319,8 @@ poise_code place_body(const struct place *place, const struct record_head *head,
                       poise_error *err)
 {
     /* What the CRC covers, then cut to the body. */
-    size_t start = out->length, before = SEGMENT_RECORD - RECORD_CRC_FROM, length = before + head->length;
+    size_t start = out->length, before = SEGMENT_RECORD - RECORD_CRC_FROM + head->mark_length;
+    size_t length = SEGMENT_RECORD - RECORD_CRC_FROM + head->length;
     if (!buf_reserve(out, length)) {
         return error_nomem(err, "a batch of the spool");
     }
@@ -310,8 +333,8 @@ poise_code place_body(const struct place *place, const struct record_head *head,
                          place->seq, place->segment);
     }
     if (code == POISE_OK) {
-        memmove(at, at + before, head->length);
-        out->length = start + head->length;
+        memmove(at, at + before, length - before);
+        out->length = start + length - before;
     }
     return code;
 }

@@ -2,14 +2,15 @@
  * little-endian.
  *
  *     head    "PSEG"  version u32  epoch u64  first_seq u64  previous_hash u64  crc32c u32 of what stands
- * before record  length u32 of the body  crc32c u32 of what follows  seq u64  hash u64  body */
+ * before record  length u32 of mark and body  crc32c u32 of what follows  seq u64  hash u64
+ *            mark_length u32  mark  body */
 #ifndef SPOOL_SEGMENT_H
 #define SPOOL_SEGMENT_H
 
 #include <base/buf.h>
 #include <poise/error.h>
 
-enum { SEGMENT_HEAD = 36, SEGMENT_RECORD = 24 };
+enum { SEGMENT_HEAD = 36, SEGMENT_RECORD = 28 };
 
 struct segment {
     uint64_t first_seq;
@@ -19,21 +20,29 @@ struct segment {
     int64_t size;           /* bytes up to the end of the last whole record; 0: not even the head is whole */
 };
 
+/* The newest mark that is known. */
+struct mark {
+    uint64_t seq; /* of the batch that has it, or that came next when it was set */
+    struct buf bytes;
+};
+
 poise_code segment_path(const char *dir, uint64_t first_seq, char *ret_path, size_t size, poise_error *err);
 /* Makes and syncs an empty one. EFULL, EIO: there is none. */
 poise_code segment_create(const char *dir, uint64_t epoch, const struct segment *segment, bool sync,
                           int *ret_fd, poise_error *err);
 /* Checks every byte. `last`: an end that was being written when the machine stopped is left out, not damage.
- */
+ * *mark becomes what the records say that is newer. */
 poise_code segment_scan(const char *path, uint64_t epoch, uint64_t first_seq, bool last,
-                        struct segment *ret_segment, poise_error *err);
+                        struct segment *ret_segment, struct mark *mark, poise_error *err);
 
 struct record_head {
-    uint32_t length, crc;
+    uint32_t length, crc; /* length of mark and body */
     uint64_t seq, hash;
+    uint32_t mark_length;
 };
 /* Appends the record to out. */
-void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *body, size_t length);
+void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *mark, size_t mark_length,
+                        const void *body, size_t length);
 
 /* A place in the segments for reading: going forward it moves on, going back it starts again at the segment's
  * head. */

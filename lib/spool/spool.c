@@ -69,6 +69,7 @@ void spool_close(struct spool *spool)
     close_fd(spool->acked_fd);
     close_fd(spool->lock_fd);
     buf_free(&spool->record);
+    buf_free(&spool->mark.bytes);
     free(spool->segments);
     free(spool->path);
     free(spool);
@@ -182,6 +183,17 @@ poise_code spool_drop_acked(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
+/* Before a segment is begun: those before it, with their marks, may go. */
+static poise_code save_mark(struct spool *spool, poise_error *err)
+{
+    if (spool->mark_saved || spool->mark.bytes.length == 0) {
+        return POISE_OK;
+    }
+    poise_code code = spool_write_meta(spool, err);
+    spool->mark_saved = code == POISE_OK;
+    return code;
+}
+
 poise_code spool_rotate(struct spool *spool, poise_error *err)
 {
     struct segment fresh = {.first_seq = spool->next_seq,
@@ -189,7 +201,10 @@ poise_code spool_rotate(struct spool *spool, poise_error *err)
                             .last_hash = spool->last_hash,
                             .size = SEGMENT_HEAD};
     int fd;
-    poise_code code = segment_create(spool->path, spool->epoch, &fresh, spool->sync, &fd, err);
+    poise_code code = save_mark(spool, err);
+    if (code == POISE_OK) {
+        code = segment_create(spool->path, spool->epoch, &fresh, spool->sync, &fd, err);
+    }
     if (code != POISE_OK) {
         return code;
     }
@@ -265,22 +280,44 @@ static poise_code write_record(struct spool *spool, poise_error *err)
     return code;
 }
 
-poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash, poise_error *err)
+static poise_code check_lengths(size_t length, size_t mark_length, poise_error *err)
+{
+    if (length > SPOOL_BODY_MAX) {
+        return error_set(err, POISE_ELIMIT, "a batch of %zu bytes; the spool takes %d at most", length,
+                         SPOOL_BODY_MAX);
+    }
+    if (mark_length > SPOOL_MARK_MAX) {
+        return error_set(err, POISE_ELIMIT, "a mark of %zu bytes; the spool takes %d at most", mark_length,
+                         SPOOL_MARK_MAX);
+    }
+    return POISE_OK;
+}
+
+/* There is room: buf_reserve went before. */
+static void set_mark(struct spool *spool, const void *mark, size_t length)
+{
+    spool->mark.seq = spool->next_seq;
+    buf_reset(&spool->mark.bytes);
+    buf_put(&spool->mark.bytes, mark, length);
+}
+
+poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash, const void *mark,
+                        size_t mark_length, poise_error *err)
 {
     if (spool->broken) {
         return error_set(err, POISE_EIO, "a write to the spool %s failed before: start the process again",
                          spool->path);
     }
-    if (length > SPOOL_BODY_MAX) {
-        return error_set(err, POISE_ELIMIT, "a batch of %zu bytes; the spool takes %d at most", length,
-                         SPOOL_BODY_MAX);
+    poise_code code = check_lengths(length, mark_length, err);
+    if (code != POISE_OK) {
+        return code;
     }
     buf_reset(&spool->record);
-    segment_put_record(&spool->record, spool->next_seq, hash, body, length);
-    if (spool->record.failed) {
+    segment_put_record(&spool->record, spool->next_seq, hash, mark, mark_length, body, length);
+    if (spool->record.failed || !buf_reserve(&spool->mark.bytes, mark_length)) {
         return error_nomem(err, "a batch of the spool");
     }
-    poise_code code = make_room(spool, (int64_t)spool->record.length, err);
+    code = make_room(spool, (int64_t)spool->record.length, err);
     if (code == POISE_OK) {
         code = write_record(spool, err);
     }
@@ -293,8 +330,42 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
     active->count++;
     spool->bytes += (int64_t)spool->record.length;
     spool->last_hash = hash;
+    if (mark_length > 0) {
+        set_mark(spool, mark, mark_length);
+        spool->mark_saved = false;
+    }
     spool->next_seq++;
     return POISE_OK;
+}
+
+const void *spool_mark(const struct spool *spool, size_t *ret_length)
+{
+    if (spool->mark.bytes.length == 0) {
+        return NULL;
+    }
+    *ret_length = spool->mark.bytes.length;
+    return spool->mark.bytes.data;
+}
+
+poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, poise_error *err)
+{
+    struct spool changed = *spool;
+    changed.mark = (struct mark){0};
+    poise_code code = check_lengths(0, length, err);
+    if (code == POISE_OK && !buf_reserve(&changed.mark.bytes, length)) {
+        code = error_nomem(err, "the spool's mark");
+    }
+    if (code == POISE_OK) {
+        set_mark(&changed, mark, length);
+        code = spool_write_meta(&changed, err);
+    }
+    struct mark *old = code == POISE_OK ? &spool->mark : &changed.mark;
+    buf_free(&old->bytes);
+    if (code == POISE_OK) {
+        spool->mark = changed.mark;
+        spool->mark_saved = true;
+    }
+    return code;
 }
 
 /* ---- reading and acknowledging ---- */

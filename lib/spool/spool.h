@@ -17,7 +17,7 @@
 
 struct spool; /* opaque */
 
-enum { SPOOL_BODY_MAX = 1 << 22, SPOOL_SEGMENT_MAX = 1 << 28 };
+enum { SPOOL_BODY_MAX = 1 << 22, SPOOL_SEGMENT_MAX = 1 << 28, SPOOL_MARK_MAX = 4096 };
 
 struct spool_options {
     const char *path;
@@ -45,10 +45,16 @@ bool spool_store(const struct spool *spool, uint8_t ret_store_id[16], uint64_t *
 poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint64_t incarnation,
                            poise_error *err);
 
-/* Appends the batch with sequence spool_next_seq. EFULL (nothing happened), ELIMIT: above SPOOL_BODY_MAX.
- * EIO: nothing counts as appended; after a failed sync so is every later append: start the process again. */
-poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash,
-                        poise_error *err);
+/* Appends the batch with sequence spool_next_seq, and sets the mark unless mark_length is 0: both or neither.
+ * EFULL (nothing happened), ELIMIT: above SPOOL_BODY_MAX or SPOOL_MARK_MAX. EIO: nothing counts as appended;
+ * after a failed sync so is every later append: start the process again. */
+poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash, const void *mark,
+                        size_t mark_length, poise_error *err);
+/* The producer's own note of how far it has come: the latest that was set, kept over restarts and removals.
+ * NULL: none. Lives until the next append or set. */
+const void *spool_mark(const struct spool *spool, size_t *ret_length);
+/* Sets it without a batch. ELIMIT, EFULL, EIO. */
+poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, poise_error *err);
 /* Appends the body of a batch first_seq <= seq < next_seq to out, CRC checked. ENOTFOUND, ECORRUPT. Cheap in
  * sequence. */
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err);

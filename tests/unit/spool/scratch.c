@@ -82,7 +82,7 @@ void scratch_append(struct spool *spool, uint64_t seq, size_t length)
     poise_error err = {0};
     uint8_t *body = body_of(seq, length);
     assert_int_equal(spool_next_seq(spool), seq);
-    if (spool_append(spool, body, length, scratch_hash(seq), &err) != POISE_OK) {
+    if (spool_append(spool, body, length, scratch_hash(seq), NULL, 0, &err) != POISE_OK) {
         fail_msg("batch %d: %s", (int)seq, err.text);
     }
     free(body);

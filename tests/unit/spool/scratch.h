@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <spool/spool.h>
 
-enum { EPOCH = 4711, HEAD = 36, RECORD = 24 }; /* bytes of a segment's head and of a record's */
+enum { EPOCH = 4711, HEAD = 36, RECORD = 28 }; /* bytes of a segment's head and of a record's */
 
 /* cmocka setup and teardown: *state is the path of a new directory, then removed with all that is in it. */
 int scratch_make(void **state);

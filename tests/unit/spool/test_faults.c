@@ -64,7 +64,7 @@ static struct spool *open_synced(const char *path)
 static poise_code try_append(struct spool *spool)
 {
     poise_error err = {0};
-    poise_code code = spool_append(spool, "no", 2, 1, &err);
+    poise_code code = spool_append(spool, "no", 2, 1, NULL, 0, &err);
     assert_int_equal(err.code, code);
     return code;
 }
@@ -99,7 +99,7 @@ static void test_full_disk_at_a_new_segment(void **state)
     }
     fault.armed = true;
     fault.write_errno = ENOSPC;
-    assert_int_equal(spool_append(spool, (uint8_t[300]){0}, 300, 1, NULL), POISE_EFULL);
+    assert_int_equal(spool_append(spool, (uint8_t[300]){0}, 300, 1, NULL, 0, NULL), POISE_EFULL);
     assert_int_equal(scratch_segments(*state), 1);
     heal();
     scratch_append(spool, 3, 300);

@@ -73,10 +73,11 @@ static void test_empty_and_large_bodies(void **state)
     struct spool *spool = scratch_open(*state);
     struct buf body = {0};
     static const uint8_t large[5000];
-    assert_int_equal(spool_append(spool, NULL, 0, 1, NULL), POISE_OK);
-    assert_int_equal(spool_append(spool, large, sizeof large, 2, NULL), POISE_OK); /* more than a segment */
-    assert_int_equal(spool_append(spool, "x", 1, 3, NULL), POISE_OK);
-    assert_int_equal(spool_append(spool, large, SPOOL_BODY_MAX + 1, 4, NULL), POISE_ELIMIT);
+    assert_int_equal(spool_append(spool, NULL, 0, 1, NULL, 0, NULL), POISE_OK);
+    assert_int_equal(spool_append(spool, large, sizeof large, 2, NULL, 0, NULL),
+                     POISE_OK); /* more than a segment */
+    assert_int_equal(spool_append(spool, "x", 1, 3, NULL, 0, NULL), POISE_OK);
+    assert_int_equal(spool_append(spool, large, SPOOL_BODY_MAX + 1, 4, NULL, 0, NULL), POISE_ELIMIT);
     spool = reopen(spool, *state);
     assert_int_equal(spool_next_seq(spool), 4);
     assert_int_equal(spool_read(spool, 1, &body, NULL), POISE_OK);
@@ -148,7 +149,7 @@ static void test_full(void **state)
     poise_error err = {0};
     uint64_t seq = 1;
     for (int round = 0; round < 5; round++) {
-        while (spool_append(spool, body, sizeof body, seq, &err) == POISE_OK) {
+        while (spool_append(spool, body, sizeof body, seq, NULL, 0, &err) == POISE_OK) {
             seq++;
         }
         assert_int_equal(err.code, POISE_EFULL);
@@ -159,7 +160,7 @@ static void test_full(void **state)
         spool = reopen(spool, *state);
     }
     scratch_ack(spool, seq - 1);
-    assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL), POISE_OK);
+    assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL, 0, NULL), POISE_OK);
     spool_close(spool);
 }
 
@@ -172,9 +173,9 @@ static void test_full_of_acknowledged(void **state)
     assert_int_equal(spool_open(&options, &spool, NULL), POISE_OK);
     uint8_t body[700] = {0};
     for (uint64_t seq = 1; seq <= 5; seq++) {
-        assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL), POISE_OK);
-        assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL), POISE_EFULL);
-        assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL), POISE_EFULL);
+        assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL, 0, NULL), POISE_OK);
+        assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL, 0, NULL), POISE_EFULL);
+        assert_int_equal(spool_append(spool, body, sizeof body, seq, NULL, 0, NULL), POISE_EFULL);
         scratch_ack(spool, seq);
     }
     assert_true(spool_bytes(spool) <= 1000);
