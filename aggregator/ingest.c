@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP_MESSAGES = 256 }; /* taken in one step, so that acknowledgements are not kept waiting */
+enum {
+    STEP_MESSAGES = 256, /* taken in one step, so that acknowledgements are not kept waiting */
+    LOGGED_ERRORS = 100  /* all of the first, then one in as many */
+};
 
 struct producer {               /* an epoch of a producer, since it said HELLO to this process */
     struct ledger_entry *entry; /* what is on disk */
@@ -115,8 +118,13 @@ static void send_out(struct ingest *ingest, const struct net_peer *peer, enum wi
 static void send_error(struct ingest *ingest, const struct net_peer *peer, const poise_error *error)
 {
     struct wire_error message = {.code = error->code, .text = error->text};
-    stats_add(ingest->options.stats, STAT_protocol_errors, 1);
-    log_event(ingest->options.log, LOG_WARN, "producer_refused", log_text("reason", error->text));
+    struct stats *stats = ingest->options.stats;
+    stats_add(stats, STAT_protocol_errors, 1);
+    uint64_t count = stats_get(stats, STAT_protocol_errors);
+    bool routine = error->code == POISE_ENOTFOUND;            /* every restart meets batches from before it */
+    if (count <= LOGGED_ERRORS || count % LOGGED_ERRORS == 0) /* a peer must not fill the disk with our log */
+        log_event(ingest->options.log, routine ? LOG_DEBUG : LOG_WARN, "producer_refused",
+                  log_text("reason", error->text), log_int("count", (int64_t)count));
     if (peer->length && !wire_encode_error(&message, &ingest->out))
         send_out(ingest, peer, WIRE_ERROR);
 }
@@ -148,12 +156,13 @@ static void send_acks(struct ingest *ingest, const struct producer *producer, ui
         send_ack(ingest, producer, producer->entry->seq, NULL, 0);
 }
 
+/* Says what is on disk, not what is on its way there: the producer forgets what WELCOME counts as known. */
 static void send_welcome(struct ingest *ingest, const struct producer *producer)
 {
     struct wire_welcome welcome = {.incarnation = store_incarnation(ingest->options.store),
                                    .epoch = producer->entry->epoch,
-                                   .next_seq = producer->received_seq + 1,
-                                   .last_hash = producer->received_hash,
+                                   .next_seq = producer->entry->seq + 1,
+                                   .last_hash = producer->entry->hash,
                                    .credit = ingest->options.credit,
                                    .max_batch_bytes = WIRE_MESSAGE_MAX,
                                    .max_batch_rows = ingest->options.max_batch_rows};
@@ -183,15 +192,15 @@ static poise_code check_hello(const struct ingest *ingest, const struct wire_hel
 static poise_code check_fork(struct ingest *ingest, const struct producer *producer,
                              const struct wire_hello *hello, poise_error *err)
 {
-    bool same_place = hello->next_seq == producer->received_seq + 1;
-    if (!same_place || !hello->last_hash || !producer->received_hash ||
-        hello->last_hash == producer->received_hash)
+    const struct ledger_entry *entry = producer->entry;
+    bool same_place = hello->next_seq == entry->seq + 1;
+    if (!same_place || !hello->last_hash || !entry->hash || hello->last_hash == entry->hash)
         return POISE_OK;
     stats_add(ingest->options.stats, STAT_forks, 1);
     return error_set(err, POISE_EFORK,
                      "batch %llu of '%s' is another here than in its spool: the spool was restored or "
                      "copied; give it a new spool",
-                     (unsigned long long)producer->received_seq, hello->producer);
+                     (unsigned long long)entry->seq, hello->producer);
 }
 
 static poise_code on_hello(struct ingest *ingest, const struct net_message *message, poise_error *err)
@@ -212,7 +221,7 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
     if (code)
         return code;
     log_event(ingest->options.log, LOG_DEBUG, "hello", log_text("producer", hello.producer),
-              log_int("next", (int64_t)producer->received_seq + 1), log_text("software", hello.software));
+              log_int("next", (int64_t)producer->entry->seq + 1), log_text("software", hello.software));
     if (hello.next_seq <=
         producer->entry->seq) /* acknowledgements were lost, and with them perhaps refusals */
         send_acks(ingest, producer, hello.next_seq);
@@ -279,7 +288,8 @@ static poise_code on_batch(struct ingest *ingest, const struct net_message *mess
     struct producer *producer =
         hmap_get(&ingest->peers, peer_hash(&message->peer), peer_matches, &message->peer);
     if (!producer)
-        return error_set(err, POISE_EPROTO, "a batch came before HELLO on its connection");
+        return error_set(err, POISE_ENOTFOUND,
+                         "a batch came before HELLO on its connection; say HELLO first");
     if (!wire_peek_batch(message->body, message->body_length, &epoch, &seq) ||
         epoch != producer->entry->epoch)
         return error_set(err, POISE_EPROTO,
