@@ -120,8 +120,8 @@ static unsigned columns_with(const struct wire_builder *builder, const struct ro
            (row->seq ? BIT(ROW_SEQ) : 0u) | (row->retract ? BIT(RETRACT) : 0u);
 }
 
-/* At most so many bytes will the body have with these columns and this row. */
-static size_t size_with(const struct wire_builder *builder, unsigned columns, const struct row *row)
+/* At most so many bytes has the body with these columns. */
+static size_t size_now(const struct wire_builder *builder, unsigned columns)
 {
     size_t size = HEAD_MAX + builder->symbol_bytes.length;
     for (size_t i = 0; i < COLUMN_END; i++) {
@@ -129,6 +129,13 @@ static size_t size_with(const struct wire_builder *builder, unsigned columns, co
             size += COLUMN_HEAD_MAX + builder->columns[i].length;
         }
     }
+    return size;
+}
+
+/* And at most so many more with this row. */
+static size_t size_of_row(const struct row *row)
+{
+    size_t size = 0;
     for (size_t i = 0; i < TEXTS; i++) {
         size += SYMBOL_HEAD_MAX + row->lengths[i];
     }
@@ -195,7 +202,7 @@ poise_code wire_builder_add(struct wire_builder *builder, const poise_measuremen
     struct row row = row_of(builder, measurement);
     unsigned columns = columns_with(builder, &row);
     if (builder->rows >= builder->max_rows ||
-        (builder->rows > 0 && size_with(builder, columns, &row) > builder->max_bytes)) {
+        (builder->rows > 0 && size_now(builder, columns) + size_of_row(&row) > builder->max_bytes)) {
         return POISE_EFULL;
     }
     uint32_t symbols[3], series, key = 0;
@@ -216,6 +223,17 @@ poise_code wire_builder_add(struct wire_builder *builder, const poise_measuremen
     put_row(builder, &row, series, row.texts[KEY_TEXT] ? key + 1 : 0);
     builder->used = columns;
     return POISE_OK;
+}
+
+bool wire_builder_fits(const struct wire_builder *builder, const poise_measurement *measurements,
+                       size_t count)
+{
+    size_t size = size_now(builder, BIT(COLUMN_END) - 1);
+    for (size_t i = 0; i < count && size <= builder->max_bytes; i++) {
+        struct row row = row_of(builder, &measurements[i]);
+        size += size_of_row(&row);
+    }
+    return builder->rows + count <= builder->max_rows && size <= builder->max_bytes;
 }
 
 /* ---- finishing ---- */

@@ -183,15 +183,48 @@ static void one_measurement_fits_whatever_the_limit(void **state)
     assert_true(f->body.length <= 2048);
 }
 
+/* What is said to fit does; what is not is near the limit, and nothing was taken. */
+static void groups_fit_as_foretold(void **state)
+{
+    struct fixture *f = *state;
+    enum { GROUP = 5 };
+    for (uint64_t round = 1; round <= 200; round++) {
+        char texts[GROUP][4][256];
+        poise_measurement group[GROUP];
+        size_t max = 8192 + next_random(f) % 30000, max_rows = 10 + next_random(f) % 60, groups = 0;
+        wire_builder_limits(f->builder, max_rows, max);
+        for (;; groups++) {
+            for (size_t i = 0; i < GROUP; i++) {
+                group[i] = random_measurement(f, texts[i]);
+            }
+            if (!wire_builder_fits(f->builder, group, GROUP)) {
+                break;
+            }
+            for (size_t i = 0; i < GROUP; i++) {
+                assert_int_equal(wire_builder_add(f->builder, &group[i]), POISE_OK);
+            }
+        }
+        assert_true(wire_builder_fits(f->builder, NULL, 0));
+        assert_int_equal(finish(f, round).rows, groups * GROUP);
+        assert_true(f->body.length + 8192 > max || groups * GROUP + GROUP > max_rows);
+        assert_true(wire_builder_fits(f->builder, group, GROUP));
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(closing_nothing_is_fine),   TEST(an_empty_batch_is_a_batch),
-        TEST(repeated_names_are_sent_once),          TEST(a_finished_builder_starts_afresh),
-        TEST(what_a_retraction_ignores_is_not_sent), TEST(max_rows_is_kept),
-        TEST(max_bytes_is_kept_and_well_used),       TEST(one_measurement_fits_whatever_the_limit),
+        cmocka_unit_test(closing_nothing_is_fine),
+        TEST(an_empty_batch_is_a_batch),
+        TEST(repeated_names_are_sent_once),
+        TEST(a_finished_builder_starts_afresh),
+        TEST(what_a_retraction_ignores_is_not_sent),
+        TEST(max_rows_is_kept),
+        TEST(max_bytes_is_kept_and_well_used),
+        TEST(one_measurement_fits_whatever_the_limit),
+        TEST(groups_fit_as_foretold),
     };
     return cmocka_run_group_tests_name("wire_builder", tests, NULL, NULL);
 }
