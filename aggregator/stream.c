@@ -9,7 +9,7 @@ enum {
     STEP_MESSAGES = 256,
     SCRATCH_STATES = 4096,
     PROBE_US = 30000000,     /* a silent subscriber is sent a keepalive, so that a dead one is noticed */
-    ABANDONED_US = 60000000, /* an answer that nobody takes in is dropped */
+    ABANDONED_US = 60000000, /* an answer or a snapshot that nobody takes in is dropped */
     RETRY_MS = 20            /* a peer's queue was full */
 };
 
@@ -85,12 +85,17 @@ static poise_code send_keepalive(struct stream *stream, struct subscription *sub
     return send_out(stream, &subscription->peer, WIRE_UPDATE);
 }
 
+/* How long a subscriber may be sent nothing. */
+static int64_t silence_us(const struct subscription *subscription)
+{
+    return subscription->phase == SUBSCRIPTION_LIVE ? PROBE_US : ABANDONED_US;
+}
+
 /* Sends a subscriber what it may have; true: it is done with or gone. */
 static bool pump(struct stream *stream, struct subscription *subscription, int64_t now_us)
 {
     struct subscription_message message;
     while (subscription->credit > 0) {
-        bool begins = subscription->phase == SUBSCRIPTION_SCAN && !subscription->scan_unit;
         subscription_next(subscription, &stream->board, now_us, stream->scratch, SCRATCH_STATES, &message);
         if (message.kind == 0 || wire_encode_states(message.kind, &message.states, &stream->out))
             break;
@@ -99,14 +104,14 @@ static bool pump(struct stream *stream, struct subscription *subscription, int64
             return code == POISE_ECLOSED;
         subscription_sent(subscription, &message, now_us);
         stats_add(stream->options.stats, STAT_updates_sent, 1);
-        if (begins)
+        if (message.begins)
             stats_add(stream->options.stats, STAT_snapshots, 1);
         if (subscription->once && message.states.last)
             return true;
     }
-    if (subscription->phase == SUBSCRIPTION_LIVE && now_us - subscription->last_us >= PROBE_US)
-        return send_keepalive(stream, subscription) == POISE_ECLOSED;
-    return false;
+    if (now_us - subscription->last_us < silence_us(subscription))
+        return false;
+    return subscription->phase != SUBSCRIPTION_LIVE || send_keepalive(stream, subscription) == POISE_ECLOSED;
 }
 
 static poise_code on_subscribe(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
@@ -393,7 +398,7 @@ int64_t stream_idle_ms(const struct stream *stream)
     int64_t now_us = clock_monotonic_us(stream->options.clock), wait_us = INT64_MAX;
     for (size_t i = 0; i < stream->subscription_count; i++) {
         const struct subscription *s = stream->subscriptions[i];
-        wait_us = earlier(wait_us, s->last_us + PROBE_US - now_us);
+        wait_us = earlier(wait_us, s->last_us + silence_us(s) - now_us);
         if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && s->position < stream->board.head)
             wait_us = earlier(wait_us, s->next_us - now_us);
     }

@@ -210,6 +210,7 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
         }
     }
     enum wire_kind kind = m.phase == SUBSCRIPTION_LIVE ? WIRE_UPDATE : WIRE_SNAPSHOT;
+    m.begins = m.phase == SUBSCRIPTION_SCAN && !m.scan_unit && m.scan_node == 0;
     if (m.phase == SUBSCRIPTION_SCAN && fill_scan(s, board, &filling, &m))
         m.phase = SUBSCRIPTION_CATCH_UP;
     if (m.phase == SUBSCRIPTION_CATCH_UP && fill_changes(s, board, &filling, &m)) {

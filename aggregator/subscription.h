@@ -48,6 +48,7 @@ struct subscription_message {
     uint32_t scan_node;
     uint64_t position;
     int phase;
+    bool begins; /* the first part of a snapshot */
 };
 void subscription_next(struct subscription *subscription, struct board *board, int64_t now_us,
                        poise_state *scratch, size_t room, struct subscription_message *ret_message);
