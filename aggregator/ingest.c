@@ -67,10 +67,6 @@ static struct producer *find_producer(const struct ingest *ingest, const char *n
 static poise_code add_producer(struct ingest *ingest, const char *name, uint64_t epoch, struct producer **ret,
                                poise_error *err)
 {
-    if (ingest->producers.count >= ingest->options.max_producers)
-        return error_set(err, POISE_ELIMIT,
-                         "this aggregator already knows %zu producers and epochs (max_producers)",
-                         ingest->producers.count);
     struct producer *producer = calloc(1, sizeof *producer);
     struct ledger_entry *entry = producer ? ledger_add(&ingest->ledger, name, epoch) : NULL;
     if (!entry || !hmap_add(&ingest->producers, entry_hash(entry), producer)) {
@@ -212,6 +208,10 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
     if (code)
         return code;
     struct producer *producer = find_producer(ingest, hello.producer, hello.epoch);
+    if (!producer && ingest->producers.count >= ingest->options.max_producers)
+        return error_set(err, POISE_ELIMIT,
+                         "this aggregator already knows %zu producers and epochs (max_producers)",
+                         ingest->producers.count);
     if (!producer)
         code = add_producer(ingest, hello.producer, hello.epoch, &producer, err);
     if (!code)
