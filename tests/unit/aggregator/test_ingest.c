@@ -1,0 +1,599 @@
+/* Ingest over real sockets; the writer is played by the test. */
+#include "loop.h"
+#include <aggregator/ingest.h>
+
+enum { POOL = 8, CREDIT = 4, MAX_ROWS = 50, EPOCH = 3, INCARNATION = 77 };
+
+struct fixture {
+    struct loop loop;
+    struct store *store;
+    struct ring to_writer, from_writer;
+    struct net_wake *wake;
+    struct stats stats;
+    struct log log;
+    struct ingest *ingest;
+    struct batch *taken[POOL]; /* by the writer, not yet on disk */
+    size_t taken_count;
+};
+
+static void step(void *machine)
+{
+    poise_error err = {0};
+    if (ingest_step(((struct fixture *)machine)->ingest, &err) != POISE_OK)
+        fail_msg("%s", err.text);
+}
+
+static bool can_receive(void *machine)
+{
+    return ingest_can_receive(((struct fixture *)machine)->ingest);
+}
+
+static poise_code open_ingest(struct fixture *f, struct ledger *ledger, size_t max_producers)
+{
+    struct ingest_options options = {.socket = f->loop.router,
+                                     .to_writer = &f->to_writer,
+                                     .from_writer = &f->from_writer,
+                                     .writer_wake = f->wake,
+                                     .stats = &f->stats,
+                                     .log = &f->log,
+                                     .store = f->store,
+                                     .pool = POOL,
+                                     .credit = CREDIT,
+                                     .max_producers = max_producers,
+                                     .max_batch_rows = MAX_ROWS};
+    return ingest_open(&options, ledger, &f->ingest, NULL);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    if (!f || !loop_open(&f->loop))
+        return -1;
+    char path[96];
+    snprintf(path, sizeof path, "%s/store", f->loop.directory);
+    struct store_options options = {.path = path,
+                                    .map_bytes = 1 << 20,
+                                    .free_bytes = 1,
+                                    .new_id = "sixteen bytes id",
+                                    .new_incarnation = INCARNATION};
+    struct ledger ledger = {0};
+    f->loop.machine = f;
+    f->loop.step = step;
+    f->loop.can_receive = can_receive;
+    *state = f;
+    return store_open(&options, &f->store, NULL) == POISE_OK && ring_init(&f->to_writer, POOL) &&
+                   ring_init(&f->from_writer, POOL) && net_wake_open(&f->wake, NULL) == POISE_OK &&
+                   open_ingest(f, &ledger, 4) == POISE_OK
+               ? 0
+               : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    ingest_close(f->ingest);
+    store_close(f->store);
+    ring_free(&f->to_writer);
+    ring_free(&f->from_writer);
+    net_wake_close(f->wake);
+    loop_close(&f->loop);
+    free(f);
+    return 0;
+}
+
+/* ---- the producer's side ---- */
+
+static void send_hello(struct fixture *f, struct net_socket *peer, const char *name, uint64_t next_seq,
+                       uint64_t last_hash)
+{
+    struct wire_hello hello = {
+        .producer = name, .epoch = EPOCH, .next_seq = next_seq, .last_hash = last_hash, .software = "test"};
+    assert_int_equal(wire_encode_hello(&hello, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_HELLO);
+}
+
+static void expect_welcome(struct fixture *f, struct net_socket *peer, uint64_t next_seq, uint64_t last_hash)
+{
+    struct net_message message;
+    struct wire_welcome welcome;
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_WELCOME);
+    assert_int_equal(wire_decode_welcome(message.body, message.body_length, &f->loop.arena, &welcome, NULL),
+                     POISE_OK);
+    assert_memory_equal(welcome.store_id, "sixteen bytes id", 16);
+    assert_int_equal(welcome.incarnation, INCARNATION);
+    assert_int_equal(welcome.epoch, EPOCH);
+    assert_int_equal(welcome.credit, CREDIT);
+    assert_int_equal(welcome.max_batch_rows, MAX_ROWS);
+    assert_int_equal(welcome.max_batch_bytes, WIRE_MESSAGE_MAX);
+    assert_int_equal(welcome.next_seq, next_seq);
+    assert_int_equal(welcome.last_hash, last_hash);
+}
+
+static struct net_socket *greeted(struct fixture *f, const char *name)
+{
+    struct net_socket *peer = loop_peer(&f->loop);
+    send_hello(f, peer, name, 1, 0);
+    expect_welcome(f, peer, 1, 0);
+    return peer;
+}
+
+/* A batch of `rows` rows whose content depends on value; its hash. */
+static uint64_t put_batch(struct fixture *f, uint64_t seq, double value, int rows)
+{
+    struct wire_builder *builder = wire_builder_open();
+    assert_non_null(builder);
+    for (int i = 0; i < rows; i++) {
+        poise_measurement row = {.measure = "m", .time_ms = i, .value = value, .of = 1};
+        assert_int_equal(wire_builder_add(builder, &row), POISE_OK);
+    }
+    assert_int_equal(wire_builder_finish(builder, EPOCH, seq, &f->loop.out), POISE_OK);
+    wire_builder_close(builder);
+    return wire_batch_hash(f->loop.out.data, f->loop.out.length);
+}
+
+static uint64_t send_batch(struct fixture *f, struct net_socket *peer, uint64_t seq, double value)
+{
+    uint64_t hash = put_batch(f, seq, value, 3);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+    return hash;
+}
+
+/* The next message is an ACK up to seq with so many refusals, all of batch seq; the first is of `row`. */
+static void expect_ack(struct fixture *f, struct net_socket *peer, uint64_t seq, size_t refusals,
+                       uint32_t row)
+{
+    struct net_message message;
+    struct wire_ack ack;
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_ACK);
+    assert_int_equal(wire_decode_ack(message.body, message.body_length, &f->loop.arena, &ack, NULL),
+                     POISE_OK);
+    assert_int_equal(ack.epoch, EPOCH);
+    assert_int_equal(ack.seq, seq);
+    assert_int_equal(ack.credit, CREDIT);
+    assert_int_equal(ack.refusal_count, refusals);
+    for (size_t i = 0; i < refusals; i++) {
+        assert_int_equal(ack.refusals[i].seq, seq);
+        assert_int_equal(ack.refusals[i].row, row + i);
+    }
+}
+
+static void expect_gap(struct fixture *f, struct net_socket *peer, uint64_t expected)
+{
+    struct net_message message;
+    struct wire_gap gap;
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_GAP);
+    assert_int_equal(wire_decode_gap(message.body, message.body_length, &f->loop.arena, &gap, NULL),
+                     POISE_OK);
+    assert_int_equal(gap.epoch, EPOCH);
+    assert_int_equal(gap.expected, expected);
+}
+
+/* ---- the writer's side ---- */
+
+/* Steps ingest until the writer has been given so many batches that are not yet on disk. */
+static void take(struct fixture *f, size_t count)
+{
+    while (f->taken_count < count) {
+        struct batch *batch = ring_pop(&f->to_writer);
+        if (batch) {
+            f->taken[f->taken_count++] = batch;
+            continue;
+        }
+        struct net_wait item = {.socket = f->loop.router, .fd = -1};
+        assert_int_equal(net_wait(&item, 1, PATIENCE_MS, NULL), POISE_OK);
+        assert_true(item.ready);
+        step(f);
+    }
+    assert_null(ring_pop(&f->to_writer));
+}
+
+/* The first batch is on disk, its first rows refused. */
+static void commit(struct fixture *f, uint32_t refused)
+{
+    assert_true(f->taken_count > 0);
+    struct batch *batch = f->taken[0];
+    memmove(f->taken, f->taken + 1, --f->taken_count * sizeof(struct batch *));
+    for (uint32_t row = 0; row < refused; row++)
+        assert_int_equal(batch_refuse(batch, row, POISE_REFUSAL_VALUE), POISE_OK);
+    if (batch->malformed)
+        assert_int_equal(batch_refuse(batch, WIRE_ROW_ALL, POISE_REFUSAL_MALFORMED), POISE_OK);
+    assert_true(ring_push(&f->from_writer, batch));
+    step(f);
+}
+
+static uint64_t counted(const struct fixture *f, enum stat stat)
+{
+    return stats_get(&f->stats, stat);
+}
+
+/* ---- the normal way ---- */
+
+static void batches_in_order_are_acknowledged_once_on_disk(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    uint64_t hashes[3];
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        hashes[seq - 1] = send_batch(f, peer, seq, (double)seq);
+    take(f, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(f->taken[i]->producer, "p");
+        assert_int_equal(f->taken[i]->epoch, EPOCH);
+        assert_int_equal(f->taken[i]->seq, i + 1);
+        assert_int_equal(f->taken[i]->hash, hashes[i]);
+        assert_int_equal(f->taken[i]->rows.rows, 3);
+        assert_true(f->taken[i]->rows.value[0] == (double)i + 1);
+        assert_int_equal(wire_batch_hash(f->taken[i]->body.data, f->taken[i]->body.length), hashes[i]);
+    }
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    commit(f, 2);
+    expect_ack(f, peer, 2, 2, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 3, 0, 0);
+    assert_int_equal(counted(f, STAT_batches_received), 3);
+    assert_int_equal(counted(f, STAT_rows_received), 9);
+    assert_int_equal(counted(f, STAT_producers), 1);
+}
+
+static void producers_do_not_get_in_each_others_way(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *one = greeted(f, "one"), *two = greeted(f, "two");
+    send_batch(f, one, 1, 1);
+    take(f, 1);
+    send_batch(f, two, 1, 2);
+    take(f, 2);
+    commit(f, 0);
+    expect_ack(f, one, 1, 0, 0);
+    commit(f, 1);
+    expect_ack(f, two, 1, 1, 0);
+}
+
+/* ---- out of order ---- */
+
+static void duplicates_are_acknowledged_again(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    send_batch(f, peer, 1, 1); /* not on disk yet: nothing to say */
+    send_batch(f, peer, 2, 2);
+    take(f, 2);
+    commit(f, 1);
+    expect_ack(f, peer, 1, 1, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 2, 0, 0);
+    send_batch(f, peer, 1, 1); /* the acknowledgements were lost, with them the refusal */
+    expect_ack(f, peer, 1, 1, 0);
+    expect_ack(f, peer, 2, 0, 0);
+    send_batch(f, peer, 2, 2);
+    expect_ack(f, peer, 2, 0, 0);
+    assert_int_equal(counted(f, STAT_batches_duplicate), 3);
+    assert_int_equal(counted(f, STAT_batches_received), 2);
+    take(f, 0);
+}
+
+static void a_gap_is_told_once(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    for (uint64_t seq = 2; seq <= 4; seq++)
+        send_batch(f, peer, seq, 1);
+    expect_gap(f, peer, 1);
+    send_batch(f, peer, 1, 1); /* going back */
+    send_batch(f, peer, 2, 1);
+    take(f, 2);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0); /* and not a second gap */
+    commit(f, 0);
+    expect_ack(f, peer, 2, 0, 0);
+    send_batch(f, peer, 9, 1); /* a new gap */
+    expect_gap(f, peer, 3);
+    assert_int_equal(counted(f, STAT_gaps), 2);
+}
+
+static void other_content_under_a_sequence_is_a_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    send_batch(f, peer, 1, 2);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    take(f, 1);
+    assert_true(f->taken[0]->rows.value[0] == 1);
+    assert_int_equal(counted(f, STAT_forks), 1);
+}
+
+/* ---- connections ---- */
+
+static void a_batch_before_hello_is_asked_for_its_hello(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    send_batch(f, peer, 1, 1); /* as after a restart of the aggregator, which the producer did not see */
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+    send_hello(f, peer, "p", 1, 0);
+    expect_welcome(f, peer, 1, 0);
+    send_batch(f, peer, 1, 1);
+    take(f, 1);
+}
+
+static void a_welcome_promises_only_what_is_on_disk(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    uint64_t first = send_batch(f, peer, 1, 1);
+    send_batch(f, peer, 2, 2);
+    take(f, 2);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    send_hello(f, peer, "p", 2, first);
+    expect_welcome(f, peer, 2, first); /* batch 2 is with the writer; a crash would lose it */
+    send_batch(f, peer, 2, 2);
+    send_batch(f, peer, 3, 3);
+    take(f, 2);
+    commit(f, 3);
+    expect_ack(f, peer, 2, 3, 0); /* so its refusals are told */
+    commit(f, 0);
+    expect_ack(f, peer, 3, 0, 0);
+    assert_int_equal(counted(f, STAT_batches_duplicate), 1);
+}
+
+static void a_new_connection_takes_over(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *old = greeted(f, "p");
+    uint64_t first = send_batch(f, old, 1, 1);
+    take(f, 1);
+    struct net_socket *fresh = loop_peer(&f->loop);
+    send_hello(f, fresh, "p", 1, 0);
+    expect_welcome(f, fresh, 1, 0);
+    commit(f, 0);
+    expect_ack(f, fresh, 1, 0, 0);
+    send_batch(f, old, 2, 2);
+    loop_expect_error(&f->loop, old, POISE_ENOTFOUND);
+    send_batch(f, fresh, 2, 2);
+    take(f, 1);
+    loop_hang_up(&f->loop, fresh); /* gone before its acknowledgement */
+    commit(f, 0);
+    struct net_socket *last = loop_peer(&f->loop);
+    send_hello(f, last, "p", 2, first);
+    expect_ack(f, last, 2, 0, 0);
+    expect_welcome(f, last, 3, put_batch(f, 2, 2, 3));
+}
+
+static void one_connection_speaks_for_one_producer(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "one");
+    send_batch(f, peer, 1, 1);
+    take(f, 1);
+    send_hello(f, peer, "two", 1, 0);
+    expect_welcome(f, peer, 1, 0);
+    commit(f, 0); /* of "one", which nobody speaks for now */
+    send_batch(f, peer, 1, 2);
+    take(f, 1);
+    assert_string_equal(f->taken[0]->producer, "two");
+    commit(f, 1);
+    expect_ack(f, peer, 1, 1, 0);
+}
+
+static void lost_refusals_are_told_again_before_the_welcome(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    uint64_t hash = 0;
+    for (uint64_t seq = 1; seq <= 4; seq++)
+        hash = send_batch(f, peer, seq, (double)seq);
+    take(f, 4);
+    for (int i = 0; i < 4; i++)
+        commit(f, i % 2 ? 2 : 0);
+    loop_hang_up(&f->loop, peer);
+    peer = loop_peer(&f->loop);
+    send_hello(f, peer, "p", 2, 0);
+    expect_ack(f, peer, 2, 2, 0);
+    expect_ack(f, peer, 4, 2, 0);
+    expect_welcome(f, peer, 5, hash);
+    send_hello(f, peer, "p", 5, hash);
+    expect_welcome(f, peer, 5, hash);
+}
+
+static void a_spool_with_another_history_is_a_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    uint64_t hash = send_batch(f, peer, 1, 1);
+    take(f, 1);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    send_hello(f, peer, "p", 2, hash + 1);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    assert_int_equal(counted(f, STAT_forks), 1);
+    send_hello(f, peer, "p", 2, 0); /* unknown is no contradiction */
+    expect_welcome(f, peer, 2, hash);
+    send_hello(f, peer, "p", 9, hash + 1); /* the store was restored: it asks for what it lacks */
+    expect_welcome(f, peer, 2, hash);
+}
+
+static void a_hello_must_make_sense(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    send_hello(f, peer, "not an id", 1, 0);
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    send_hello(f, peer, "", 1, 0);
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    send_hello(f, peer, "p", 0, 0);
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    struct wire_hello hello = {
+        .producer = "p", .epoch = EPOCH, .next_seq = 1, .has_store = true, .store_id = "another store 16"};
+    assert_int_equal(wire_encode_hello(&hello, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_HELLO);
+    loop_expect_error(&f->loop, peer, POISE_ESTORE);
+    hello = (struct wire_hello){.producer = "p", .next_seq = 1};
+    assert_int_equal(wire_encode_hello(&hello, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_HELLO);
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    assert_int_equal(counted(f, STAT_producers), 0);
+}
+
+static void producers_are_limited(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    for (int i = 0; i < 4; i++)
+        greeted(f, names[i]);
+    struct net_socket *peer = loop_peer(&f->loop);
+    send_hello(f, peer, "e", 1, 0);
+    loop_expect_error(&f->loop, peer, POISE_ELIMIT);
+    send_hello(f, peer, "a", 1, 0);
+    expect_welcome(f, peer, 1, 0);
+}
+
+/* ---- restart ---- */
+
+static void a_restart_goes_on_where_the_disk_is(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger = {0};
+    static const char *const names[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++) {
+        struct ledger_entry *entry = ledger_add(&ledger, names[i], EPOCH);
+        uint32_t row = 4;
+        uint8_t reason = POISE_REFUSAL_ORG;
+        assert_non_null(entry);
+        assert_true(ledger_commit(entry, 7, 1234, &row, &reason, 1));
+    }
+    ingest_close(f->ingest);
+    f->ingest = NULL;
+    /* max_producers was lowered: those that are known stay, and only new ones are refused */
+    assert_int_equal(open_ingest(f, &ledger, 2), POISE_OK);
+    assert_int_equal(counted(f, STAT_producers), 3);
+    struct net_socket *peer = loop_peer(&f->loop);
+    send_hello(f, peer, "b", 7, 0);
+    expect_ack(f, peer, 7, 1, 4);
+    expect_welcome(f, peer, 8, 1234);
+    send_hello(f, peer, "d", 1, 0);
+    loop_expect_error(&f->loop, peer, POISE_ELIMIT);
+}
+
+/* ---- limits and nonsense ---- */
+
+static void without_a_free_batch_nothing_is_received(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    for (uint64_t seq = 1; seq <= POOL + 2; seq++)
+        send_batch(f, peer, seq, 1);
+    take(f, POOL);
+    assert_false(ingest_can_receive(f->ingest));
+    step(f);
+    assert_null(ring_pop(&f->to_writer));
+    assert_true(counted(f, STAT_pool_empty) > 0);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    take(f, POOL);
+    for (uint64_t seq = 2; seq <= POOL; seq++) {
+        commit(f, 0);
+        expect_ack(f, peer, seq, 0, 0);
+    }
+    take(f, 2);
+    assert_int_equal(f->taken[1]->seq, POOL + 2);
+}
+
+/* Epoch and sequence, then a row of a series that is not there. */
+static void put_malformed(struct fixture *f, uint64_t seq)
+{
+    buf_put_u8(&f->loop.out, 1 << 3 | 1);
+    buf_put_u64(&f->loop.out, EPOCH);
+    buf_put_u8(&f->loop.out, 2 << 3);
+    buf_put_varint(&f->loop.out, seq);
+    buf_put(&f->loop.out, "\102\001\005", 3);
+}
+
+static void a_malformed_batch_is_refused_whole_and_passed(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    put_malformed(f, 1);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+    put_batch(f, 2, 1, MAX_ROWS + 1);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+    put_batch(f, 3, 1, MAX_ROWS);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+    take(f, 3);
+    assert_true(f->taken[0]->malformed && f->taken[1]->malformed && !f->taken[2]->malformed);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 1, WIRE_ROW_ALL);
+    commit(f, 0);
+    expect_ack(f, peer, 2, 1, WIRE_ROW_ALL);
+    commit(f, 0);
+    expect_ack(f, peer, 3, 0, 0);
+    assert_int_equal(counted(f, STAT_batches_malformed), 2);
+}
+
+static void a_batch_must_be_of_the_greeted_epoch(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    struct wire_builder *builder = wire_builder_open();
+    poise_measurement row = {.measure = "m", .of = 1};
+    assert_int_equal(wire_builder_add(builder, &row), POISE_OK);
+    assert_int_equal(wire_builder_finish(builder, EPOCH + 1, 1, &f->loop.out), POISE_OK);
+    wire_builder_close(builder);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    loop_send(&f->loop, peer, WIRE_BATCH); /* empty */
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+}
+
+static void nonsense_is_answered_and_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    struct rng rng = {7};
+    for (int i = 0; i < 500; i++) {
+        uint8_t head[3] = {rng_between(&rng, 0, 3) ? WIRE_VERSION : (uint8_t)rng_next(&rng),
+                           rng_between(&rng, 0, 1) ? (uint8_t)rng_between(&rng, 1, 3)
+                                                   : (uint8_t)rng_next(&rng)};
+        uint8_t body[64];
+        for (size_t at = 0; at < sizeof body; at++)
+            body[at] = (uint8_t)rng_next(&rng);
+        struct net_message message;
+        loop_send_raw(peer, head, rng_between(&rng, 0, 7) ? 2 : (size_t)rng_between(&rng, 0, 3), body,
+                      (size_t)rng_between(&rng, 0, sizeof body));
+        assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_ERROR);
+    }
+    assert_int_equal(counted(f, STAT_protocol_errors), 500);
+    assert_int_equal(counted(f, STAT_producers), 0);
+    send_hello(f, peer, "p", 1, 0);
+    expect_welcome(f, peer, 1, 0);
+    take(f, 0);
+}
+
+int main(void)
+{
+#define INGEST_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        INGEST_TEST(batches_in_order_are_acknowledged_once_on_disk),
+        INGEST_TEST(producers_do_not_get_in_each_others_way),
+        INGEST_TEST(duplicates_are_acknowledged_again),
+        INGEST_TEST(a_gap_is_told_once),
+        INGEST_TEST(other_content_under_a_sequence_is_a_fork),
+        INGEST_TEST(a_batch_before_hello_is_asked_for_its_hello),
+        INGEST_TEST(a_welcome_promises_only_what_is_on_disk),
+        INGEST_TEST(a_new_connection_takes_over),
+        INGEST_TEST(one_connection_speaks_for_one_producer),
+        INGEST_TEST(lost_refusals_are_told_again_before_the_welcome),
+        INGEST_TEST(a_spool_with_another_history_is_a_fork),
+        INGEST_TEST(a_hello_must_make_sense),
+        INGEST_TEST(producers_are_limited),
+        INGEST_TEST(a_restart_goes_on_where_the_disk_is),
+        INGEST_TEST(without_a_free_batch_nothing_is_received),
+        INGEST_TEST(a_malformed_batch_is_refused_whole_and_passed),
+        INGEST_TEST(a_batch_must_be_of_the_greeted_epoch),
+        INGEST_TEST(nonsense_is_answered_and_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,176 @@
+#include "aggregator_test.h"
+#include <aggregator/ledger.h>
+#include <stdio.h>
+
+enum { EPOCH = 9, LATE = POISE_REFUSAL_TIME_AHEAD, ODD = POISE_REFUSAL_VALUE };
+
+static struct ledger_entry *entry_of(struct ledger *ledger, const char *producer, uint64_t epoch)
+{
+    struct ledger_entry *entry = ledger_add(ledger, producer, epoch);
+    assert_non_null(entry);
+    return entry;
+}
+
+/* A batch whose rows 0, 1, ... were refused. */
+static void commit(struct ledger_entry *entry, uint64_t seq, uint32_t refused)
+{
+    uint32_t *rows = calloc(refused + 1, sizeof *rows);
+    uint8_t *reasons = calloc(refused + 1, 1);
+    assert_true(rows && reasons);
+    for (uint32_t i = 0; i < refused; i++) {
+        rows[i] = i;
+        reasons[i] = i % 2 ? ODD : LATE;
+    }
+    assert_true(ledger_commit(entry, seq, seq * 100, rows, reasons, refused));
+    free(rows);
+    free(reasons);
+}
+
+static void entries_are_by_producer_and_epoch(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    char name[32];
+    struct ledger_entry *first = entry_of(&ledger, "p", 1);
+    for (uint64_t i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "p%d", (int)(i / 2));
+        struct ledger_entry *entry = entry_of(&ledger, name, 1 + i % 2);
+        assert_int_equal(entry->seq, 0);
+        entry->seq = i + 1;
+    }
+    for (uint64_t i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "p%d", (int)(i / 2));
+        assert_int_equal(ledger_find(&ledger, name, 1 + i % 2)->seq, i + 1);
+    }
+    assert_null(ledger_find(&ledger, "p", 2));
+    assert_ptr_equal(ledger_find(&ledger, "p", 1), first);
+    assert_ptr_equal(ledger_add(&ledger, "p", 1), first);
+    ledger_free(&ledger);
+}
+
+static void refusals_are_kept_for_the_window(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    size_t count = 7;
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    assert_null(ledger_refusals(entry, 0, &count));
+    assert_int_equal(count, 0);
+    for (uint64_t seq = 1; seq <= 200; seq++)
+        commit(entry, seq, 3);
+    assert_int_equal(entry->seq, 200);
+    assert_int_equal(entry->hash, 20000);
+    const struct wire_refusal *refusals = ledger_refusals(entry, 0, &count);
+    assert_int_equal(count, 3 * LEDGER_WINDOW);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(refusals[i].seq, 200 - LEDGER_WINDOW + 1 + i / 3);
+        assert_int_equal(refusals[i].row, i % 3);
+        assert_int_equal(refusals[i].reason, i % 3 == 1 ? ODD : LATE);
+    }
+    refusals = ledger_refusals(entry, 199, &count);
+    assert_int_equal(count, 6);
+    assert_int_equal(refusals[0].seq, 199);
+    assert_null(ledger_refusals(entry, 201, &count));
+    for (uint64_t seq = 201; seq < 201 + LEDGER_WINDOW; seq++)
+        commit(entry, seq, 0);
+    assert_null(ledger_refusals(entry, 0, &count));
+    ledger_free(&ledger);
+}
+
+static void refusals_are_bounded_but_never_the_last_batch(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    size_t count;
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        commit(entry, seq, WIRE_BATCH_ROWS_MAX);
+        assert_true(entry->refusal_count <= LEDGER_REFUSALS_MAX);
+        const struct wire_refusal *refusals = ledger_refusals(entry, seq, &count);
+        assert_int_equal(count, WIRE_BATCH_ROWS_MAX);
+        assert_int_equal(refusals[0].row, 0);
+    }
+    ledger_free(&ledger);
+}
+
+static void encode(const struct ledger_entry *entry, struct buf *key, struct buf *value)
+{
+    buf_reset(key);
+    buf_reset(value);
+    ledger_encode(entry, key, value);
+    assert_false(key->failed || value->failed);
+}
+
+static void bytes_bring_an_entry_back(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0}, copy = {0};
+    struct buf key = {0}, value = {0};
+    size_t count, copied;
+    struct ledger_entry *entry = entry_of(&ledger, "shop-7", UINT64_MAX);
+    commit(entry, UINT64_C(1) << 40, 5);
+    uint32_t all = WIRE_ROW_ALL;
+    uint8_t reason = POISE_REFUSAL_MALFORMED;
+    assert_true(ledger_commit(entry, (UINT64_C(1) << 40) + 1, 77, &all, &reason, 1));
+    encode(entry, &key, &value);
+    assert_int_equal(
+        ledger_decode(&copy, cursor_of(key.data, key.length), cursor_of(value.data, value.length)), POISE_OK);
+    const struct ledger_entry *twin = ledger_find(&copy, "shop-7", UINT64_MAX);
+    assert_int_equal(twin->seq, (UINT64_C(1) << 40) + 1);
+    assert_int_equal(twin->hash, 77);
+    const struct wire_refusal *refusals = ledger_refusals(entry, 0, &count);
+    const struct wire_refusal *its = ledger_refusals(twin, 0, &copied);
+    assert_int_equal(count, 6);
+    assert_int_equal(copied, 6);
+    for (size_t i = 0; i < count; i++)
+        assert_true(refusals[i].seq == its[i].seq && refusals[i].row == its[i].row &&
+                    refusals[i].reason == its[i].reason);
+    assert_int_equal(its[5].row, WIRE_ROW_ALL);
+    ledger_free(&ledger);
+    ledger_free(&copy);
+    buf_free(&key);
+    buf_free(&value);
+}
+
+static void cut_bytes_are_corrupt(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    struct buf key = {0}, value = {0};
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    commit(entry, 300, 5);
+    encode(entry, &key, &value);
+    for (size_t length = 0; length < value.length; length++) {
+        struct ledger copy = {0};
+        assert_int_equal(ledger_decode(&copy, cursor_of(key.data, key.length), cursor_of(value.data, length)),
+                         POISE_ECORRUPT);
+        ledger_free(&copy);
+    }
+    for (size_t length = 0; length < key.length; length++) {
+        struct ledger copy = {0};
+        poise_code code =
+            ledger_decode(&copy, cursor_of(key.data, length), cursor_of(value.data, value.length));
+        assert_int_equal(code, POISE_ECORRUPT);
+        ledger_free(&copy);
+    }
+    char longer[8 + POISE_ID_MAX + 1];
+    memset(longer, 'x', sizeof longer);
+    assert_int_equal(
+        ledger_decode(&ledger, cursor_of(longer, sizeof longer), cursor_of(value.data, value.length)),
+        POISE_ECORRUPT);
+    ledger_free(&ledger);
+    buf_free(&key);
+    buf_free(&value);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(entries_are_by_producer_and_epoch),
+        cmocka_unit_test(refusals_are_kept_for_the_window),
+        cmocka_unit_test(refusals_are_bounded_but_never_the_last_batch),
+        cmocka_unit_test(bytes_bring_an_entry_back),
+        cmocka_unit_test(cut_bytes_are_corrupt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,358 @@
+/* The query endpoint over real sockets; writer, inquirer and clock are played by the test. */
+#include "loop.h"
+#include <aggregator/stream.h>
+
+enum { SECOND_US = 1000000 };
+
+struct fixture {
+    struct loop loop;
+    struct scorecard *card;
+    const struct scorecard *cards[1];
+    struct ring from_writer, to_inquirer, from_inquirer;
+    struct net_wake *wake;
+    struct stats stats;
+    struct log log;
+    struct clock clock;
+    int64_t now_us;
+    struct stream *stream;
+    struct wire_states states; /* the latest that came */
+};
+
+static int64_t now_of(void *context)
+{
+    return ((struct fixture *)context)->now_us;
+}
+
+static void step(void *machine)
+{
+    poise_error err = {0};
+    if (stream_step(((struct fixture *)machine)->stream, &err) != POISE_OK)
+        fail_msg("%s", err.text);
+}
+
+static bool can_receive(void *machine)
+{
+    (void)machine;
+    return true;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    if (!f || !loop_open(&f->loop))
+        return -1;
+    f->loop.machine = f;
+    f->loop.step = step;
+    f->loop.can_receive = can_receive;
+    f->cards[0] = f->card = card_make("c", 6);
+    f->clock = (struct clock){.monotonic_us = now_of, .wall_ms = now_of, .context = f};
+    struct stream_options options = {.socket = f->loop.router,
+                                     .from_writer = &f->from_writer,
+                                     .to_inquirer = &f->to_inquirer,
+                                     .from_inquirer = &f->from_inquirer,
+                                     .cards = f->cards,
+                                     .card_count = 1,
+                                     .stats = &f->stats,
+                                     .log = &f->log,
+                                     .clock = &f->clock,
+                                     .max_subscriptions = 3};
+    *state = f;
+    if (!ring_init(&f->from_writer, 64) || !ring_init(&f->to_inquirer, INQUIRIES_MAX) ||
+        !ring_init(&f->from_inquirer, INQUIRIES_MAX) || net_wake_open(&f->wake, NULL) != POISE_OK)
+        return -1;
+    options.inquirer_wake = f->wake;
+    return stream_open(&options, &f->stream, NULL) == POISE_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    stream_close(f->stream);
+    scorecard_free(f->card);
+    ring_free(&f->from_writer);
+    ring_free(&f->to_inquirer);
+    ring_free(&f->from_inquirer);
+    net_wake_close(f->wake);
+    loop_close(&f->loop);
+    free(f);
+    return 0;
+}
+
+/* ---- both sides ---- */
+
+/* The writer publishes a change of one node, or all of them (node -1). */
+static void publish(struct fixture *f, uint64_t lsn, int node, double value)
+{
+    struct changes *changes = changes_make(lsn, (int64_t)lsn, f->card->node_count);
+    for (uint32_t i = 0; i < f->card->node_count; i++)
+        if (node < 0 || (uint32_t)node == i)
+            changes->states[changes->count++] = state_make(f->card, i, "", value);
+    assert_true(ring_push(&f->from_writer, changes));
+}
+
+static void subscribe(struct fixture *f, struct net_socket *peer, uint64_t id, uint32_t credit, bool once)
+{
+    struct wire_subscribe wanted = {.id = id, .credit = credit, .once = once};
+    assert_int_equal(wire_encode_subscribe(&wanted, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_SUBSCRIBE);
+}
+
+static void give_credit(struct fixture *f, struct net_socket *peer, uint64_t id, uint32_t more)
+{
+    struct wire_credit credit = {.id = id, .more = more};
+    assert_int_equal(wire_encode_credit(&credit, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_CREDIT);
+}
+
+static void expect_states(struct fixture *f, struct net_socket *peer, enum wire_kind kind, uint64_t id,
+                          uint64_t lsn, size_t count)
+{
+    struct net_message message;
+    assert_int_equal(loop_receive(&f->loop, peer, &message), kind);
+    assert_int_equal(
+        wire_decode_states(kind, message.body, message.body_length, &f->loop.arena, &f->states, NULL),
+        POISE_OK);
+    assert_int_equal(f->states.id, id);
+    assert_int_equal(f->states.lsn, lsn);
+    assert_int_equal(f->states.count, count);
+}
+
+static uint64_t counted(const struct fixture *f, enum stat stat)
+{
+    return stats_get(&f->stats, stat);
+}
+
+/* ---- tests ---- */
+
+static void a_subscriber_gets_a_snapshot_then_updates(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    publish(f, 4, -1, 1);
+    subscribe(f, peer, 9, 3, false);
+    expect_states(f, peer, WIRE_SNAPSHOT, 9, 4, f->card->node_count);
+    assert_true(f->states.last);
+    publish(f, 5, 3, 2);
+    publish(f, 6, 3, 3);
+    expect_states(f, peer, WIRE_UPDATE, 9, 6, 1);
+    assert_int_equal(f->states.prev, 4);
+    assert_true(f->states.states[0].numbers.value == 3);
+    publish(f, 7, 2, 4);
+    expect_states(f, peer, WIRE_UPDATE, 9, 7, 1);
+    publish(f, 8, 2, 5); /* the credit is used up */
+    step(f);
+    give_credit(f, peer, 9, 0); /* is it still there? */
+    expect_states(f, peer, WIRE_UPDATE, 9, 7, 0);
+    assert_int_equal(f->states.prev, 7);
+    give_credit(f, peer, 9, 1);
+    expect_states(f, peer, WIRE_UPDATE, 9, 8, 1);
+    assert_int_equal(f->states.prev, 7);
+    assert_int_equal(counted(f, STAT_snapshots), 1);
+    assert_int_equal(counted(f, STAT_updates_sent), 4);
+}
+
+static void once_is_a_snapshot_only(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    publish(f, 4, -1, 1);
+    subscribe(f, peer, 9, 3, true);
+    expect_states(f, peer, WIRE_SNAPSHOT, 9, 4, f->card->node_count);
+    assert_int_equal(counted(f, STAT_subscriptions), 0);
+    give_credit(f, peer, 9, 1);
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+}
+
+static void subscriptions_have_their_own_ids_and_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *one = loop_peer(&f->loop), *two = loop_peer(&f->loop);
+    subscribe(f, one, 0, 3, false);
+    loop_expect_error(&f->loop, one, POISE_EPROTO);
+    for (uint64_t id = 1; id <= 2; id++) {
+        subscribe(f, one, id, 3, false);
+        expect_states(f, one, WIRE_SNAPSHOT, id, 0, 0);
+    }
+    subscribe(f, one, 2, 3, false);
+    loop_expect_error(&f->loop, one, POISE_EPROTO);
+    subscribe(f, two, 2, 3, false); /* another connection, other ids */
+    expect_states(f, two, WIRE_SNAPSHOT, 2, 0, 0);
+    subscribe(f, two, 3, 3, false);
+    loop_expect_error(&f->loop, two, POISE_ELIMIT);
+    assert_int_equal(wire_encode_unsubscribe(1, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, one, WIRE_UNSUBSCRIBE);
+    give_credit(f, one, 1, 1);
+    loop_expect_error(&f->loop, one, POISE_ENOTFOUND);
+    assert_int_equal(counted(f, STAT_subscriptions), 2);
+    subscribe(f, two, 3, 3, false);
+    expect_states(f, two, WIRE_SNAPSHOT, 3, 0, 0);
+}
+
+static void a_silent_stream_shows_life_and_finds_the_dead(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    assert_int_equal(stream_idle_ms(f->stream), -1);
+    publish(f, 4, -1, 1);
+    subscribe(f, peer, 9, 1, false);
+    expect_states(f, peer, WIRE_SNAPSHOT, 9, 4, f->card->node_count);
+    assert_int_equal(stream_idle_ms(f->stream), 30001);
+    f->now_us += 30 * SECOND_US;
+    assert_int_equal(stream_idle_ms(f->stream), 0);
+    step(f);
+    expect_states(f, peer, WIRE_UPDATE, 9, 4, 0);
+    loop_hang_up(&f->loop, peer);
+    for (int turns = 0; counted(f, STAT_subscriptions) > 0; turns++) {
+        assert_true(turns < 100000); /* libzmq needs a moment to see it */
+        f->now_us += 30 * SECOND_US;
+        step(f);
+    }
+    assert_int_equal(stream_idle_ms(f->stream), -1);
+}
+
+static void a_snapshot_that_nobody_takes_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop), *other = loop_peer(&f->loop);
+    subscribe(f, peer, 9, 0, false);
+    give_credit(f, peer, 8, 0);
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND); /* now the subscription is there */
+    f->now_us += 59 * SECOND_US;
+    step(f);
+    assert_int_equal(stream_idle_ms(f->stream), 1001); /* it sleeps until then */
+    assert_int_equal(counted(f, STAT_subscriptions), 1);
+    f->now_us += SECOND_US;
+    step(f);
+    assert_int_equal(counted(f, STAT_subscriptions), 0);
+    subscribe(f, other, 1, 1, false);
+    expect_states(f, other, WIRE_SNAPSHOT, 1, 0, 0);
+}
+
+static void snapshots_are_counted_when_they_begin(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    publish(f, 1, -1, 1);
+    subscribe(f, peer, 9, 1, false);
+    expect_states(f, peer, WIRE_SNAPSHOT, 9, 1, f->card->node_count);
+    for (uint64_t lsn = 2; lsn < 2 + BOARD_RING / f->card->node_count + 1; lsn++) {
+        publish(f, lsn, -1, (double)lsn);
+        step(f);
+    }
+    give_credit(f, peer, 9, 1);
+    expect_states(f, peer, WIRE_SNAPSHOT, 9, 2 + BOARD_RING / f->card->node_count, f->card->node_count);
+    assert_int_equal(counted(f, STAT_snapshots), 2);
+}
+
+/* ---- questions ---- */
+
+static void ask(struct fixture *f, struct net_socket *peer, uint64_t id, uint32_t credit)
+{
+    struct wire_query query = {.id = id, .scorecard = "c", .org = "a", .as_of_ms = 5, .credit = credit};
+    assert_int_equal(wire_encode_query(&query, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_QUERY);
+}
+
+static struct inquiry *take_question(struct fixture *f)
+{
+    struct inquiry *inquiry;
+    while (!(inquiry = ring_pop(&f->to_inquirer))) {
+        struct net_wait item = {.socket = f->loop.router, .fd = -1};
+        assert_int_equal(net_wait(&item, 1, PATIENCE_MS, NULL), POISE_OK);
+        assert_true(item.ready);
+        step(f);
+    }
+    return inquiry;
+}
+
+/* An answer of so many parts, each a RESULT without states. */
+static void answer(struct fixture *f, struct inquiry *inquiry, size_t parts)
+{
+    inquiry->ends = calloc(parts, sizeof *inquiry->ends);
+    assert_non_null(inquiry->ends);
+    for (inquiry->count = 0; inquiry->count < parts; inquiry->count++) {
+        struct wire_states part = {
+            .id = inquiry->id, .lsn = inquiry->count + 1, .last = inquiry->count + 1 == parts};
+        assert_int_equal(wire_encode_states(WIRE_RESULT, &part, &inquiry->bodies), POISE_OK);
+        inquiry->ends[inquiry->count] = inquiry->bodies.length;
+    }
+    assert_true(ring_push(&f->from_inquirer, inquiry));
+}
+
+static void a_question_goes_to_the_inquirer_and_back(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    ask(f, peer, 5, 2);
+    struct inquiry *inquiry = take_question(f);
+    assert_string_equal(inquiry->scorecard, "c");
+    assert_string_equal(inquiry->org, "a");
+    assert_int_equal(inquiry->as_of_ms, 5);
+    ask(f, peer, 5, 2);
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    answer(f, inquiry, 3);
+    expect_states(f, peer, WIRE_RESULT, 5, 1, 0);
+    expect_states(f, peer, WIRE_RESULT, 5, 2, 0);
+    assert_false(f->states.last);
+    give_credit(f, peer, 5, 1);
+    expect_states(f, peer, WIRE_RESULT, 5, 3, 0);
+    assert_true(f->states.last);
+    give_credit(f, peer, 5, 1);
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+}
+
+static void too_many_questions_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    for (uint64_t id = 1; id <= INQUIRIES_MAX; id++)
+        ask(f, peer, id, 0);
+    ask(f, peer, 99, 0);
+    loop_expect_error(&f->loop, peer, POISE_EBUSY);
+    assert_int_equal(counted(f, STAT_questions_refused), 1);
+    for (int i = 0; i < INQUIRIES_MAX; i++)
+        answer(f, take_question(f), 1);
+    step(f);
+    ask(f, peer, 99, 0);
+    loop_expect_error(&f->loop, peer, POISE_EBUSY); /* nobody takes the answers */
+    f->now_us += 61 * SECOND_US;
+    step(f);
+    ask(f, peer, 99, 1);
+    answer(f, take_question(f), 1);
+    expect_states(f, peer, WIRE_RESULT, 99, 1, 0);
+}
+
+static void the_numbers_are_told(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    struct net_message message;
+    struct wire_stats stats;
+    stats_set(&f->stats, STAT_rows_accepted, 12345);
+    assert_int_equal(wire_encode_stats_request(3, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_STATS_REQUEST);
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_STATS);
+    assert_int_equal(wire_decode_stats(message.body, message.body_length, &f->loop.arena, &stats, NULL),
+                     POISE_OK);
+    assert_int_equal(stats.id, 3);
+    assert_int_equal(stats.count, STAT_COUNT);
+    assert_string_equal(stats.names[STAT_rows_accepted], "poise_rows_accepted");
+    assert_true(stats.values[STAT_rows_accepted] == 12345);
+}
+
+int main(void)
+{
+#define STREAM_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        STREAM_TEST(a_subscriber_gets_a_snapshot_then_updates),
+        STREAM_TEST(once_is_a_snapshot_only),
+        STREAM_TEST(subscriptions_have_their_own_ids_and_a_limit),
+        STREAM_TEST(a_silent_stream_shows_life_and_finds_the_dead),
+        STREAM_TEST(a_snapshot_that_nobody_takes_is_dropped),
+        STREAM_TEST(snapshots_are_counted_when_they_begin),
+        STREAM_TEST(a_question_goes_to_the_inquirer_and_back),
+        STREAM_TEST(too_many_questions_are_refused),
+        STREAM_TEST(the_numbers_are_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,450 @@
+/* Clients of a board: what a client that applies the parts sees must be what the board has, whenever it is
+ * told that its view is whole, however changes, credit, time and lost room interleave. */
+#include "aggregator_test.h"
+#include <aggregator/subscription.h>
+#include <stdio.h>
+
+enum { ORGS = 64, ORG_BYTES = 16, NODES_MAX = 40, SCRATCH = 4096 };
+
+struct world {
+    struct scorecard *owned[2];
+    const struct scorecard *cards[2];
+    char orgs[ORGS][ORG_BYTES]; /* the same strings for board and clients: told apart by address */
+    struct board board;
+    struct rng rng;
+    uint64_t version; /* the latest number */
+    int64_t now_us;
+    poise_state scratch[SCRATCH];
+    struct buf bytes;
+};
+
+/* ---- the board's side ---- */
+
+static int open_world(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    if (!w)
+        return -1;
+    w->owned[0] = card_make("first", 30);
+    w->owned[1] = card_make("second", 12);
+    for (int i = 0; i < 2; i++)
+        w->cards[i] = w->owned[i];
+    for (int i = 1; i < ORGS; i++) /* [0] is the root */
+        snprintf(w->orgs[i], ORG_BYTES, i % 4 ? "p%d/l%d" : "p%d", i / 4, i % 4);
+    w->rng.state = 42;
+    w->now_us = 1000000;
+    *state = w;
+    return board_init(&w->board, w->cards, 2, NULL) == POISE_OK ? 0 : -1;
+}
+
+static int close_world(void **state)
+{
+    struct world *w = *state;
+    board_free(&w->board);
+    for (int i = 0; i < 2; i++)
+        scorecard_free(w->owned[i]);
+    buf_free(&w->bytes);
+    free(w);
+    return 0;
+}
+
+static void note(struct world *w, struct changes *changes, int card, int org, uint32_t node)
+{
+    changes->states[changes->count++] = state_make(w->cards[card], node, w->orgs[org], (double)++w->version);
+}
+
+static void publish(struct world *w, struct changes *changes)
+{
+    changes->lsn = w->board.lsn + 1;
+    changes->as_of_ms = (int64_t)changes->lsn * 10;
+    assert_int_equal(board_apply(&w->board, changes, NULL), POISE_OK);
+    free(changes);
+}
+
+static void change(struct world *w, int card, int org, uint32_t node)
+{
+    struct changes *changes = changes_make(0, 0, 1);
+    note(w, changes, card, org, node);
+    publish(w, changes);
+}
+
+static void change_any(struct world *w, size_t count, int orgs)
+{
+    struct changes *changes = changes_make(0, 0, count);
+    for (size_t i = 0; i < count; i++) {
+        int card = (int)rng_between(&w->rng, 0, 1);
+        note(w, changes, card, (int)rng_between(&w->rng, 0, orgs - 1),
+             (uint32_t)rng_between(&w->rng, 0, w->cards[card]->node_count - 1));
+    }
+    publish(w, changes);
+}
+
+static void change_all(struct world *w)
+{
+    struct changes *changes = changes_make(0, 0, (size_t)2 * ORGS * NODES_MAX);
+    for (int card = 0; card < 2; card++)
+        for (int org = 0; org < ORGS; org++)
+            for (uint32_t node = 0; node < w->cards[card]->node_count; node++)
+                note(w, changes, card, org, node);
+    publish(w, changes);
+}
+
+static void overrun_the_ring(struct world *w)
+{
+    for (uint64_t until = w->board.head + BOARD_RING + 1; w->board.head < until;)
+        change_any(w, 1024, ORGS);
+}
+
+/* ---- a client ---- */
+
+typedef bool wanted_fn(const char *card, const char *org, const char *node);
+
+struct client {
+    struct subscription *subscription;
+    wanted_fn *wanted;
+    double values[2][ORGS][NODES_MAX];
+    bool whole;
+    uint64_t lsn;
+    int64_t heard_us;
+    size_t snapshots, updates;
+};
+
+static bool everything(const char *card, const char *org, const char *node)
+{
+    (void)card;
+    (void)org;
+    (void)node;
+    return true;
+}
+
+static struct client *open_client(struct world *w, struct wire_filter filter, wanted_fn *wanted,
+                                  uint32_t interval_ms)
+{
+    struct client *client = calloc(1, sizeof *client);
+    struct wire_subscribe subscribe = {.id = 7, .filter = filter, .least_interval_ms = interval_ms};
+    struct net_peer peer = {.length = 1};
+    assert_non_null(client);
+    client->wanted = wanted;
+    assert_int_equal(subscription_open(&subscribe, &peer, &w->board, &client->subscription, NULL), POISE_OK);
+    return client;
+}
+
+static void close_client(struct client *client)
+{
+    subscription_close(client->subscription);
+    free(client);
+}
+
+static double *slot_of(const struct world *w, struct client *client, const poise_state *state)
+{
+    int card = strncmp(state->node, "first", 5) == 0 ? 0 : 1;
+    size_t org = (size_t)(state->org - w->orgs[0]) / ORG_BYTES;
+    uint32_t node = 0;
+    while (w->cards[card]->nodes[node].path != state->node)
+        assert_true(++node < w->cards[card]->node_count);
+    return &client->values[card][org][node];
+}
+
+/* As it would travel. */
+static void check_bytes(struct world *w, const struct subscription_message *message)
+{
+    buf_reset(&w->bytes);
+    assert_int_equal(wire_encode_states(message->kind, &message->states, &w->bytes), POISE_OK);
+    assert_true(w->bytes.length <= WIRE_MESSAGE_MAX);
+}
+
+static void check_view(struct world *w, struct client *client)
+{
+    for (int card = 0; card < 2; card++)
+        for (int org = 0; org < ORGS; org++)
+            for (uint32_t node = 0; node < w->cards[card]->node_count; node++) {
+                double seen = client->values[card][org][node], there = 0;
+                for (size_t i = 0; i < w->board.unit_count; i++)
+                    if (w->board.order[i]->card_index == (uint32_t)card &&
+                        w->board.order[i]->org == w->orgs[org])
+                        there = w->board.order[i]->states[node].numbers.value;
+                if (!client->wanted(w->cards[card]->id, w->orgs[org], w->cards[card]->nodes[node].path))
+                    there = 0;
+                if (seen != there)
+                    fail_msg("%s at '%s': seen %g, is %g", w->cards[card]->nodes[node].path, w->orgs[org],
+                             seen, there);
+            }
+}
+
+static void take(struct world *w, struct client *client, const struct subscription_message *message)
+{
+    const struct wire_states *states = &message->states;
+    assert_int_equal(states->id, 7);
+    if (message->kind == WIRE_UPDATE) {
+        assert_true(client->whole);
+        assert_int_equal(states->prev, client->lsn);
+        assert_true(states->count > 0 && states->lsn > client->lsn);
+        client->updates++;
+    } else {
+        assert_int_equal(message->kind, WIRE_SNAPSHOT);
+        client->snapshots += states->last;
+        if (client->whole) /* it begins again, and so does the view */
+            memset(client->values, 0, sizeof client->values);
+        client->whole = states->last;
+    }
+    for (size_t i = 0; i < states->count; i++) {
+        double *slot = slot_of(w, client, &states->states[i]);
+        assert_true(states->states[i].numbers.value >= *slot);
+        assert_int_equal(states->states[i].as_of_ms, states->as_of_ms);
+        *slot = states->states[i].numbers.value;
+    }
+    client->lsn = states->lsn;
+    client->heard_us = w->now_us;
+}
+
+/* The next message, with room for so many states; `lost`: it could not be sent. False: there is none. */
+static bool pump(struct world *w, struct client *client, size_t room, bool lost)
+{
+    struct subscription_message message = {0};
+    subscription_next(client->subscription, &w->board, w->now_us, w->scratch, room, &message);
+    if (message.kind == 0)
+        return false;
+    if (client->whole)
+        assert_true(w->now_us - client->heard_us >= client->subscription->least_interval_us);
+    assert_true(message.states.count <= room);
+    if (lost)
+        return true;
+    if (room > 64)
+        check_bytes(w, &message);
+    take(w, client, &message);
+    client->subscription->credit = 1;
+    subscription_sent(client->subscription, &message, w->now_us);
+    assert_int_equal(client->subscription->credit, 0);
+    if (client->whole)
+        check_view(w, client);
+    return true;
+}
+
+static void pump_all(struct world *w, struct client *client)
+{
+    int messages = 0;
+    while (pump(w, client, SCRATCH, false))
+        assert_true(++messages < 10000);
+    assert_true(client->whole);
+}
+
+/* ---- tests ---- */
+
+static void an_empty_board_gives_an_empty_snapshot(void **state)
+{
+    struct world *w = *state;
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    assert_true(pump(w, client, SCRATCH, false));
+    assert_true(client->whole);
+    assert_int_equal(client->snapshots, 1);
+    assert_false(pump(w, client, SCRATCH, false));
+    change(w, 0, 1, 3);
+    assert_true(pump(w, client, SCRATCH, false));
+    assert_int_equal(client->updates, 1);
+    close_client(client);
+}
+
+static void a_snapshot_comes_in_parts(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    int parts = 0;
+    while (pump(w, client, SCRATCH, false))
+        parts++;
+    assert_true(parts > 1); /* about 1,900 states of 120 bytes and more */
+    assert_int_equal(client->snapshots, 1);
+    close_client(client);
+    client = open_client(w, (struct wire_filter){0}, everything, 0);
+    for (parts = 0; pump(w, client, 7, false); parts++) /* units are cut anywhere */
+        if (parts == 100)
+            change(w, 0, 0, 1);
+    assert_int_equal(client->snapshots, 1);
+    assert_int_equal(parts, (int)(w->board.nodes + 1 + 6) / 7);
+    close_client(client);
+}
+
+static void changes_are_merged(void **state)
+{
+    struct world *w = *state;
+    change(w, 0, 1, 3);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    pump_all(w, client);
+    for (int i = 0; i < 1000; i++)
+        change(w, 0, 1, 3);
+    struct subscription_message message = {0};
+    subscription_next(client->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
+    assert_int_equal(message.kind, WIRE_UPDATE);
+    assert_int_equal(message.states.count, 1);
+    pump_all(w, client);
+    assert_int_equal(client->updates, 1);
+    close_client(client);
+}
+
+static void the_interval_is_kept(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 100);
+    pump_all(w, client); /* parts of a snapshot do not wait for it */
+    change(w, 0, 1, 3);
+    w->now_us += 99999;
+    assert_false(pump(w, client, SCRATCH, false));
+    w->now_us += 1;
+    assert_true(pump(w, client, SCRATCH, false));
+    assert_int_equal(client->updates, 1);
+    overrun_the_ring(w);
+    assert_false(pump(w, client, SCRATCH, false)); /* nor does falling behind break it */
+    w->now_us += 100000;
+    pump_all(w, client);
+    assert_int_equal(client->snapshots, 2);
+    close_client(client);
+}
+
+static void who_is_too_far_behind_gets_a_snapshot(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    assert_true(pump(w, client, 10, false)); /* a part, then the ring goes round under it */
+    overrun_the_ring(w);
+    pump_all(w, client);
+    assert_int_equal(client->snapshots, 1);
+    overrun_the_ring(w);
+    pump_all(w, client);
+    assert_int_equal(client->snapshots, 2);
+    change_all(w); /* more than one message can hold */
+    pump_all(w, client);
+    assert_int_equal(client->snapshots, 3);
+    assert_int_equal(client->updates, 0);
+    close_client(client);
+}
+
+static bool first_p1(const char *card, const char *org, const char *node)
+{
+    (void)node;
+    return strcmp(card, "first") == 0 && strncmp(org, "p1/", 3) == 0;
+}
+
+static bool objective_o(const char *card, const char *org, const char *node)
+{
+    (void)card;
+    (void)org;
+    const char *rest = strstr(node, "/p/o");
+    return rest && (rest[4] == '\0' || rest[4] == '/');
+}
+
+static bool root_and_plants(const char *card, const char *org, const char *node)
+{
+    (void)card;
+    (void)node;
+    return !strchr(org, '/');
+}
+
+static bool nothing(const char *card, const char *org, const char *node)
+{
+    (void)card;
+    (void)org;
+    (void)node;
+    return false;
+}
+
+static struct {
+    const char *card[1], *orgs[2], *nodes[2];
+} texts = {{"first"}, {"", "*"}, {"first/p/o", "second/p/o"}};
+static const char *p1[] = {"p1/**"}, *nobody[] = {"nobody"};
+
+static struct client *filtering_client(struct world *w, int which, uint32_t interval_ms)
+{
+    struct wire_filter filters[] = {
+        {0},
+        {.scorecards = texts.card, .scorecard_count = 1, .orgs = p1, .org_count = 1},
+        {.nodes = texts.nodes, .node_count = 2},
+        {.orgs = texts.orgs, .org_count = 2},
+        {.orgs = nobody, .org_count = 1}};
+    static wanted_fn *const wanted[] = {everything, first_p1, objective_o, root_and_plants, nothing};
+    return open_client(w, filters[which], wanted[which], interval_ms);
+}
+
+static void filters_let_through_what_they_name(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    for (int which = 0; which < 5; which++) {
+        struct client *client = filtering_client(w, which, 0);
+        pump_all(w, client);
+        change_all(w);
+        pump_all(w, client);
+        assert_int_equal(client->updates + client->snapshots, which == 4 ? 1 : 2);
+        close_client(client);
+    }
+}
+
+static void a_sign_of_life_says_where_the_stream_is(void **state)
+{
+    struct world *w = *state;
+    change(w, 0, 1, 3);
+    struct client *client = filtering_client(w, 4, 0);
+    pump_all(w, client);
+    change(w, 0, 1, 3); /* not for this client: its lsn stays */
+    assert_false(pump(w, client, SCRATCH, false));
+    struct wire_states sign = subscription_keepalive(client->subscription, &w->board);
+    assert_int_equal(sign.id, 7);
+    assert_int_equal(sign.lsn, 1);
+    assert_int_equal(sign.prev, 1);
+    assert_int_equal(sign.count, 0);
+    assert_int_equal(sign.as_of_ms, 20);
+    close_client(client);
+}
+
+static void one_random_step(struct world *w, struct client **clients, int count, int step)
+{
+    struct client *client = clients[rng_between(&w->rng, 0, count - 1)];
+    int64_t dice = rng_between(&w->rng, 0, 999);
+    int orgs = 1 + step * (ORGS - 1) / 4000; /* new orgs appear for a while */
+    if (dice < 2)
+        overrun_the_ring(w);
+    else if (dice < 10)
+        change_any(w, 3000, orgs < ORGS ? orgs : ORGS);
+    else if (dice < 300)
+        change_any(w, (size_t)rng_between(&w->rng, 0, 20), orgs < ORGS ? orgs : ORGS);
+    else if (dice < 400)
+        w->now_us += rng_between(&w->rng, 1, 20000);
+    else
+        pump(w, client, rng_between(&w->rng, 0, 1) ? SCRATCH : (size_t)rng_between(&w->rng, 1, 64),
+             rng_between(&w->rng, 0, 7) == 0);
+}
+
+static void whole_views_are_the_board_in_any_order(void **state)
+{
+    struct world *w = *state;
+    enum { CLIENTS = 10 };
+    struct client *clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = filtering_client(w, i % 5, i < 5 ? 0 : (uint32_t)i);
+    for (int step = 0; step < 8000; step++)
+        one_random_step(w, clients, CLIENTS, step);
+    w->now_us += 1000000;
+    for (int i = 0; i < CLIENTS; i++) {
+        pump_all(w, clients[i]);
+        assert_true(clients[i]->snapshots > (i % 5 == 4 ? 0 : 1));
+        assert_true(clients[i]->updates > (i % 5 == 4 ? 0 : 5) || i % 5 == 4);
+        close_client(clients[i]);
+    }
+}
+
+int main(void)
+{
+#define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(an_empty_board_gives_an_empty_snapshot),
+        WORLD_TEST(a_snapshot_comes_in_parts),
+        WORLD_TEST(changes_are_merged),
+        WORLD_TEST(the_interval_is_kept),
+        WORLD_TEST(who_is_too_far_behind_gets_a_snapshot),
+        WORLD_TEST(filters_let_through_what_they_name),
+        WORLD_TEST(a_sign_of_life_says_where_the_stream_is),
+        WORLD_TEST(whole_views_are_the_board_in_any_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
