@@ -56,16 +56,15 @@ static struct cell *add_cell(struct engine *engine, struct feed *feed, uint32_t 
 /* Fills a new cell from the store; one that is not there stays empty, so that it is asked for once. */
 static poise_code load(struct engine *engine, struct cell *cell, poise_error *err)
 {
-    const struct engine_ports *ports = &engine->options.ports;
     struct buf key = {0}, value = {0};
     cell_key(cell->feed, cell->org, cell->start_ms, &key);
-    poise_code code = key.failed
-                          ? error_nomem(err, "a cell")
-                          : ports->load(ports->context, ENGINE_CELLS, key.data, key.length, &value, err);
-    struct cursor in = cursor_of(value.data, value.length);
-    if (code == POISE_OK && !accumulator_decode(&cell->feed->layout, cell_body(cell), &in)) {
-        code = error_set(err, POISE_ECORRUPT, "a stored cell of input %s cannot be read",
-                         cell->feed->input->name);
+    poise_code code = load_entry(engine, ENGINE_CELLS, &key, &value, err);
+    if (code == POISE_OK) {
+        struct cursor in = cursor_of(value.data, value.length);
+        code = accumulator_decode(&cell->feed->layout, cell_body(cell), &in);
+        if (code != POISE_OK) {
+            error_set(err, code, "a stored cell of input %s cannot be read", cell->feed->input->name);
+        }
     }
     buf_free(&key);
     buf_free(&value);

@@ -101,7 +101,9 @@ void future_encode(const struct engine *engine, const struct waiting *waiting, s
     }
 }
 
-static bool decode(struct engine *engine, struct cursor key, struct cursor value, struct waiting *waiting)
+/* The series stays NULL where no definition reads the input any more. */
+static poise_code decode(struct engine *engine, struct cursor key, struct cursor value,
+                         struct waiting *waiting)
 {
     struct sample *sample = &waiting->sample;
     sample->time_ms = (int64_t)ordered(take_big64(&key));
@@ -121,23 +123,22 @@ static bool decode(struct engine *engine, struct cursor key, struct cursor value
     }
     if (key.failed || value.failed || org >= engine->orgs.count || source >= engine->sources.count ||
         !number_valid(sample->value) || !number_valid(sample->of)) {
-        return false;
+        return POISE_ECORRUPT;
     }
-    if (input) { /* else no definition reads it any more */
-        waiting->series = series_of(engine, input, (uint32_t)org, (uint32_t)source);
-    }
-    return true;
+    waiting->series = input ? series_of(engine, input, (uint32_t)org, (uint32_t)source) : NULL;
+    return input && !waiting->series ? POISE_ENOMEM : POISE_OK;
 }
 
 poise_code future_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err)
 {
     struct waiting decoded = {.saved = true};
-    if (!decode(engine, key, value, &decoded)) {
-        return error_set(err, POISE_ECORRUPT, "a stored measurement of the future cannot be read");
+    poise_code code = decode(engine, key, value, &decoded);
+    if (code != POISE_OK) {
+        return error_set(err, code, "a stored measurement of the future cannot be read");
     }
     if (!decoded.series) {
         future_key(&decoded, &engine->unsaved_gone);
-        return POISE_OK;
+        return engine->unsaved_gone.failed ? error_nomem(err, "a measurement of the future") : POISE_OK;
     }
     struct waiting *waiting = malloc(sizeof *waiting);
     if (waiting) {

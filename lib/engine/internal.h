@@ -229,6 +229,9 @@ void put_big32(struct buf *out, uint32_t value);
 void put_big64(struct buf *out, uint64_t value);
 uint32_t take_big32(struct cursor *in);
 uint64_t take_big64(struct cursor *in);
+/* Asks the store for an entry; ENOTFOUND where there is none. */
+poise_code load_entry(struct engine *engine, enum engine_table table, const struct buf *key,
+                      struct buf *ret_value, poise_error *err);
 void cell_key(const struct feed *feed, uint32_t org, int64_t start_ms, struct buf *out);
 
 static inline uint64_t bit_of(uint32_t at)

@@ -38,8 +38,8 @@ void key_encode(const struct key *key, struct buf *out)
     }
 }
 
-static bool decode(struct engine *engine, struct input *input, uint32_t source, struct cursor in,
-                   struct key *key)
+static poise_code decode(struct engine *engine, struct input *input, uint32_t source, struct cursor in,
+                         struct key *key)
 {
     key->retract = cursor_u8(&in);
     key->sample = (struct sample){.source = source};
@@ -53,24 +53,24 @@ static bool decode(struct engine *engine, struct input *input, uint32_t source, 
     }
     if (in.failed || org >= engine->orgs.count || !number_valid(key->sample.value) ||
         !number_valid(key->sample.of)) {
-        return false;
+        return POISE_ECORRUPT;
     }
     key->series = series_of(engine, input, (uint32_t)org, source);
-    return key->series != NULL;
+    return key->series ? POISE_OK : POISE_ENOMEM;
 }
 
 static poise_code load(struct engine *engine, struct input *input, uint32_t source, struct key *key,
                        poise_error *err)
 {
-    const struct engine_ports *ports = &engine->options.ports;
     struct buf name = {0}, value = {0};
     put_big64(&name, key->hash.high);
     put_big64(&name, key->hash.low);
-    poise_code code = name.failed
-                          ? error_nomem(err, "a key")
-                          : ports->load(ports->context, ENGINE_KEYS, name.data, name.length, &value, err);
-    if (code == POISE_OK && !decode(engine, input, source, cursor_of(value.data, value.length), key)) {
-        code = error_set(err, POISE_ECORRUPT, "a stored key of input %s cannot be read", input->name);
+    poise_code code = load_entry(engine, ENGINE_KEYS, &name, &value, err);
+    if (code == POISE_OK) {
+        code = decode(engine, input, source, cursor_of(value.data, value.length), key);
+        if (code != POISE_OK) {
+            error_set(err, code, "a stored key of input %s cannot be read", input->name);
+        }
     }
     buf_free(&name);
     buf_free(&value);

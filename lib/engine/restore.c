@@ -8,6 +8,17 @@ struct restoring {
     poise_error *err;
 };
 
+poise_code load_entry(struct engine *engine, enum engine_table table, const struct buf *key,
+                      struct buf *ret_value, poise_error *err)
+{
+    const struct engine_ports *ports = &engine->options.ports;
+    poise_code code = POISE_OK;
+    if (!key->failed) {
+        code = ports->load(ports->context, table, key->data, key->length, ret_value, err);
+    }
+    return key->failed || ret_value->failed ? error_nomem(err, "an entry of the store") : code;
+}
+
 static poise_code damaged(poise_error *err, const char *what)
 {
     return error_set(err, POISE_ECORRUPT, "the stored state's %s cannot be read", what);
@@ -57,13 +68,13 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
 
 static poise_code load_head(struct engine *engine, poise_error *err)
 {
-    const struct engine_ports *ports = &engine->options.ports;
-    const char key = HEAD_KEY;
-    struct buf value = {0};
-    poise_code code = ports->load(ports->context, ENGINE_HEAD, &key, 1, &value, err);
+    struct buf key = {0}, value = {0};
+    buf_put_u8(&key, HEAD_KEY);
+    poise_code code = load_entry(engine, ENGINE_HEAD, &key, &value, err);
     if (code == POISE_OK) {
         code = restore_head(engine, cursor_of(value.data, value.length), err);
     }
+    buf_free(&key);
     buf_free(&value);
     return code;
 }

@@ -235,32 +235,36 @@ void accumulator_encode(const struct accumulator_layout *layout, const struct ac
     }
 }
 
-static bool decode_part(const struct accumulator_layout *layout, struct accumulator *cell, enum part part,
-                        struct cursor *in)
+static poise_code decode_part(const struct accumulator_layout *layout, struct accumulator *cell,
+                              enum part part, struct cursor *in)
 {
     void *to = part_of(layout, cell, part);
     if (!to) {
-        return true;
+        return POISE_OK;
     }
     if (part <= PRODUCT) {
         return exact_decode(to, in);
     }
-    if (part <= MAX) {
-        double extreme = cursor_f64(in);
-        *(double *)to = extreme;
-        return !in->failed && number_valid(extreme);
+    if (part >= FIRST) {
+        return decode_sample(layout, to, in) ? POISE_OK : POISE_ECORRUPT;
     }
-    return decode_sample(layout, to, in);
+    double extreme = cursor_f64(in);
+    *(double *)to = extreme;
+    return in->failed || !number_valid(extreme) ? POISE_ECORRUPT : POISE_OK;
 }
 
-bool accumulator_decode(const struct accumulator_layout *layout, struct accumulator *cell, struct cursor *in)
+poise_code accumulator_decode(const struct accumulator_layout *layout, struct accumulator *cell,
+                              struct cursor *in)
 {
-    cell->count = cursor_varint(in);
-    for (int part = 0; part < ACCUMULATOR_PARTS && cell->count > 0; part++) {
-        if (!decode_part(layout, cell, (enum part)part, in)) {
-            accumulator_clear(layout, cell);
-            return false;
-        }
+    uint64_t count = cursor_varint(in);
+    poise_code code = in->failed ? POISE_ECORRUPT : POISE_OK;
+    for (int part = 0; part < ACCUMULATOR_PARTS && count > 0 && code == POISE_OK; part++) {
+        code = decode_part(layout, cell, (enum part)part, in);
     }
-    return !in->failed;
+    if (code == POISE_OK) {
+        cell->count = count;
+    } else {
+        accumulator_clear(layout, cell);
+    }
+    return code;
 }

@@ -55,10 +55,11 @@ double accumulator_value(const struct accumulator_layout *layout, const struct a
 double accumulator_of(const struct accumulator_layout *layout,
                       const struct accumulator *cell); /* needs PART_OF */
 
-/* For checkpoints: equal contents have equal bytes. Decoding wants an empty accumulator; false: damaged or
- * out of memory. */
+/* For checkpoints: equal contents have equal bytes. Decoding wants an empty accumulator, and leaves it empty
+ * where it fails: ECORRUPT, ENOMEM. */
 void accumulator_encode(const struct accumulator_layout *layout, const struct accumulator *cell,
                         struct buf *out);
-bool accumulator_decode(const struct accumulator_layout *layout, struct accumulator *cell, struct cursor *in);
+poise_code accumulator_decode(const struct accumulator_layout *layout, struct accumulator *cell,
+                              struct cursor *in);
 
 #endif

@@ -296,15 +296,15 @@ static int window_start(const uint64_t wide[WIDE_LIMBS])
     return highest - start < WINDOW_BITS - 1 ? start : -1;
 }
 
-bool exact_decode(struct exact *sum, struct cursor *in)
+poise_code exact_decode(struct exact *sum, struct cursor *in)
 {
+    static const uint64_t zero[WIDE_LIMBS];
     uint64_t wide[WIDE_LIMBS];
     if (!read_wide(in, wide)) {
-        return false;
+        return POISE_ECORRUPT;
     }
-    static const uint64_t zero[WIDE_LIMBS];
     if (memcmp(wide, zero, WIDE_BYTES) == 0) {
-        return true;
+        return POISE_OK;
     }
     int start = window_start(wide);
     if (start >= 0) {
@@ -313,12 +313,13 @@ bool exact_decode(struct exact *sum, struct cursor *in)
         }
         sum->exponent = (int16_t)(start + WIDE_EXPONENT);
         sum->form = FORM_WINDOW;
-        return true;
+        return POISE_OK;
     }
     uint64_t *kept = malloc(WIDE_BYTES);
-    if (kept) {
-        memcpy(kept, wide, WIDE_BYTES);
-        *sum = (struct exact){.wide = kept, .form = FORM_WIDE};
+    if (!kept) {
+        return POISE_ENOMEM;
     }
-    return kept != NULL;
+    memcpy(kept, wide, WIDE_BYTES);
+    *sum = (struct exact){.wide = kept, .form = FORM_WIDE};
+    return POISE_OK;
 }

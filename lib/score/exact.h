@@ -7,6 +7,7 @@
 #ifndef SCORE_EXACT_H
 #define SCORE_EXACT_H
 
+#include <poise/error.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,7 +32,7 @@ double exact_round(const struct exact *sum);                   /* never -0 */
 struct buf;
 struct cursor;
 void exact_encode(const struct exact *sum, struct buf *out);
-bool exact_decode(struct exact *sum,
-                  struct cursor *in); /* false: damaged or out of memory; sum must be zeroed */
+/* ECORRUPT, ENOMEM; sum must be zeroed. */
+poise_code exact_decode(struct exact *sum, struct cursor *in);
 
 #endif

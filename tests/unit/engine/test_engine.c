@@ -6,111 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unit/engine/world.h>
-
-#define MARCH INT64_C(1772323200000) /* 2026-03-01 */
-#define DAY   INT64_C(86400000)
-#define APRIL (MARCH + 31 * DAY)
-
-static const char *const yaml = "scorecard: card\n"
-                                "name: Card\n"
-                                "perspectives:\n"
-                                "  - id: p\n"
-                                "    name: P\n"
-                                "    objectives:\n"
-                                "      - id: o\n"
-                                "        name: O\n"
-                                "        measures:\n"
-                                "          - {id: sum, name: Sum, input: a, aggregate: sum, max_ahead: 1h,\n"
-                                "             score: {linear: {from: 0, to: 10}}}\n"
-                                "          - {id: max, name: Max, input: b, aggregate: max,\n"
-                                "             score: {linear: {from: 0, to: 10}}}\n";
-
-struct fixture {
-    struct scorecard *card;
-    const struct scorecard *cards[1];
-    struct engine_options options;
-    struct world world;
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    f = (struct fixture){.card = card_of(yaml)};
-    f.cards[0] = f.card;
-    f.options = (struct engine_options){
-        .cards = f.cards, .card_count = 1, .max_orgs = 4, .max_series = 6, .max_cells = 100};
-    world_open(&f.world, &f.options);
-    world_begin(&f.world, MARCH + DAY);
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    world_close(&f->world);
-    scorecard_free(f->card);
-    return 0;
-}
-
-static poise_measurement event(const char *measure, const char *org, double value)
-{
-    return (poise_measurement){.measure = measure, .org = org, .time_ms = MARCH + 1, .value = value, .of = 1};
-}
-
-static poise_measurement keyed(const char *key, uint64_t seq, double value)
-{
-    poise_measurement row = event("a", "", value);
-    row.key = key;
-    row.seq = seq;
-    return row;
-}
-
-static poise_refusal give(struct fixture *f, poise_measurement row)
-{
-    return world_apply(&f->world, &row, MARCH + DAY);
-}
-
-static void accept(struct fixture *f, poise_measurement row)
-{
-    assert_int_equal(give(f, row), POISE_REFUSAL_NONE);
-}
-
-struct wanted {
-    const char *node;
-    double value;
-    bool met;
-};
-
-static poise_code find_value(void *visitor, const poise_state *state)
-{
-    struct wanted *wanted = visitor;
-    if (strcmp(state->node, wanted->node) == 0) {
-        wanted->value = state->numbers.value;
-        wanted->met = true;
-    }
-    return POISE_OK;
-}
-
-static double value_at(struct fixture *f, const char *node, const char *org)
-{
-    struct wanted wanted = {.node = node};
-    world_settle(&f->world);
-    assert_int_equal(engine_states(f->world.engine, "card", org, find_value, &wanted, NULL), POISE_OK);
-    assert_true(wanted.met);
-    return wanted.value;
-}
-
-static double sum(struct fixture *f)
-{
-    return value_at(f, "card/p/o/sum", "");
-}
-
-static double max(struct fixture *f)
-{
-    return value_at(f, "card/p/o/max", "");
-}
+#include <unit/engine/small_world.h>
 
 static void test_refusals_of_series(void **state)
 {
@@ -293,13 +189,6 @@ static void test_time_alone_changes_scores(void **state)
     assert_true(isnan(sum(f)));
 }
 
-static poise_code count_visit(void *visitor, const poise_state *state)
-{
-    (void)state;
-    ++*(int *)visitor;
-    return POISE_OK;
-}
-
 static int changes(struct fixture *f)
 {
     int count = 0;
@@ -414,121 +303,7 @@ static void test_offline_bounds(void **state)
     world_close(&world);
 }
 
-static poise_code refuse_put(void *writer, enum engine_table table, const void *key, size_t key_length,
-                             const void *value, size_t value_length)
-{
-    (void)key;
-    (void)key_length;
-    (void)value;
-    (void)value_length;
-    return table == *(const enum engine_table *)writer ? POISE_EFULL : POISE_OK;
-}
-
-static void test_failed_checkpoint_is_made_again(void **state)
-{
-    struct fixture *f = *state;
-    accept(f, event("a", "x", 3));
-    assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, NULL, NULL),
-                     POISE_EINVAL); /* not settled */
-    world_settle(&f->world);
-    static const enum engine_table tables[] = {ENGINE_ORGS, ENGINE_UNITS, ENGINE_CELLS, ENGINE_HEAD};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        enum engine_table full = tables[i];
-        assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, &full, NULL), POISE_EFULL);
-    }
-    world_checkpoint(&f->world);
-    world_reopen(&f->world);
-    assert_true(sum(f) == 3 && value_at(f, "card/p/o/sum", "x") == 3);
-}
-
-static void test_state_of_other_sums_is_refused(void **state)
-{
-    struct fixture *f = *state;
-    accept(f, event("a", "", 3));
-    world_settle(&f->world);
-    world_checkpoint(&f->world);
-    char changed[1000];
-    for (int i = 0; i < 2; i++) { /* another form needs no other sums, another aggregate does */
-        const char *at = strstr(yaml, i ? "aggregate: max" : "to: 10");
-        (void)snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - yaml), yaml,
-                       i ? "aggregate: min" : "to: 20", at + strlen(i ? "aggregate: min" : "to: 20"));
-        struct scorecard *other = card_of(changed);
-        const struct scorecard *const cards[] = {other};
-        struct engine_options options = f->world.options;
-        options.cards = cards;
-        struct engine *engine = NULL;
-        poise_error err = {0};
-        assert_int_equal(engine_open(&options, &engine, &err), i ? POISE_EVERSION : POISE_OK);
-        engine_close(i ? NULL : engine);
-        scorecard_free(other);
-    }
-}
-
-static void test_damaged_state_is_named(void **state)
-{
-    struct fixture *f = *state;
-    accept(f, event("a", "x/y", 3));
-    accept(f, keyed("k", 0, 1));
-    poise_measurement ahead = keyed("l", 1, 3);
-    ahead.time_ms = MARCH + DAY + 1000;
-    accept(f, ahead);
-    world_settle(&f->world);
-    world_checkpoint(&f->world);
-    static const enum engine_table tables[] = {ENGINE_HEAD, ENGINE_CELLS, ENGINE_FUTURE};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        const struct table *table = &f->world.tables[tables[i]];
-        struct buf *value = &table->entries[table->count - 1].value;
-        size_t whole = value->length;
-        for (value->length = 0; value->length < whole; value->length++) {
-            struct engine *engine = NULL;
-            poise_error err = {0};
-            poise_code code = engine_open(&f->world.options, &engine, &err);
-            assert_true(code == POISE_ECORRUPT || (code == POISE_EVERSION && value->length == 0));
-            assert_true(err.text[0] != '\0');
-        }
-    }
-    world_reopen(&f->world);
-}
-
-static void test_orgs_out_of_order_are_damage(void **state)
-{
-    struct fixture *f = *state;
-    accept(f, event("a", "x/y", 3));
-    world_settle(&f->world);
-    world_checkpoint(&f->world);
-    struct entry *orgs = f->world.tables[ENGINE_ORGS].entries;
-    struct buf kept = orgs[1].value;
-    orgs[1].value = orgs[2].value;
-    struct engine *engine = NULL;
-    assert_int_equal(engine_open(&f->world.options, &engine, NULL), POISE_ECORRUPT);
-    orgs[1].value = kept;
-    world_reopen(&f->world);
-}
-
-static void test_failed_port_breaks_the_engine(void **state)
-{
-    struct fixture *f = *state;
-    accept(f, keyed("k", 1, 3));
-    world_settle(&f->world);
-    world_checkpoint(&f->world);
-    world_reopen(&f->world);
-    struct engine_series *series;
-    poise_refusal refusal;
-    assert_int_equal(engine_series(f->world.engine, "a", "", "", &series, &refusal, NULL), POISE_OK);
-    const struct engine_row row = {
-        .time_ms = MARCH + 1, .value = 1, .of = 1, .key = "k", .key_length = 1, .seq = 2};
-    f->world.fail_load = POISE_EIO;
-    assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_EIO);
-    f->world.fail_load = POISE_OK;
-    assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_ECLOSED);
-    assert_int_equal(engine_begin(f->world.engine, APRIL, NULL), POISE_ECLOSED);
-    assert_int_equal(engine_settle(f->world.engine, count_visit, &(int){0}, NULL), POISE_ECLOSED);
-    assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, NULL, NULL), POISE_ECLOSED);
-    world_reopen(&f->world);
-    assert_true(sum(f) == 3);
-}
-
-#define with_fixture(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define with_fixture(test) cmocka_unit_test_setup_teardown(test, small_setup, small_teardown)
 
 int main(void)
 {
@@ -547,11 +322,6 @@ int main(void)
         with_fixture(test_states_are_sorted),
         cmocka_unit_test(test_what_leaves_may_not_share),
         with_fixture(test_offline_bounds),
-        with_fixture(test_failed_checkpoint_is_made_again),
-        with_fixture(test_state_of_other_sums_is_refused),
-        with_fixture(test_damaged_state_is_named),
-        with_fixture(test_orgs_out_of_order_are_damage),
-        with_fixture(test_failed_port_breaks_the_engine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,7 +130,7 @@ static void test_overflow_is_no_data(void **state)
     buf_put(&bytes, huge, sizeof huge);
     exact_encode(&tiny, &bytes);
     struct cursor in = cursor_of(bytes.data, bytes.length);
-    assert_true(accumulator_decode(&f->layout, f->cell, &in));
+    assert_int_equal(accumulator_decode(&f->layout, f->cell, &in), POISE_OK);
     assert_true(value(f, AGGREGATE_SUM) == 0x1p733);
     bool overflow = false;
     assert_true(isnan(accumulator_value(&f->layout, f->cell, AGGREGATE_RATIO, &overflow)));
@@ -224,13 +224,13 @@ static void test_bytes_read_back(void **state)
         }
         struct buf bytes = bytes_of(f, f->cell);
         struct cursor in = cursor_of(bytes.data, bytes.length);
-        assert_true(accumulator_decode(&f->layout, copy, &in));
+        assert_int_equal(accumulator_decode(&f->layout, copy, &in), POISE_OK);
         assert_int_equal(cursor_left(&in), 0);
         assert_same(f, f->cell, copy);
         accumulator_clear(&f->layout, copy);
         for (size_t length = 0; length < bytes.length; length++) {
             in = cursor_of(bytes.data, length);
-            assert_false(accumulator_decode(&f->layout, copy, &in));
+            assert_int_equal(accumulator_decode(&f->layout, copy, &in), POISE_ECORRUPT);
         }
         buf_free(&bytes);
         free(copy);
@@ -248,7 +248,7 @@ static void test_unknown_source_is_damage(void **state)
     struct accumulator_layout layout = accumulator_layout(ALL_PARTS, &one);
     struct accumulator *copy = new_cell(&layout);
     struct cursor in = cursor_of(bytes.data, bytes.length);
-    assert_false(accumulator_decode(&layout, copy, &in));
+    assert_int_equal(accumulator_decode(&layout, copy, &in), POISE_ECORRUPT);
     free(copy);
     intern_free(&one);
     buf_free(&bytes);

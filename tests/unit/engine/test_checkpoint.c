@@ -1,0 +1,135 @@
+/* What the store gives back: all of it, or an error that says what is wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <unit/engine/small_world.h>
+
+static poise_code refuse_put(void *writer, enum engine_table table, const void *key, size_t key_length,
+                             const void *value, size_t value_length)
+{
+    (void)key;
+    (void)key_length;
+    (void)value;
+    (void)value_length;
+    return table == *(const enum engine_table *)writer ? POISE_EFULL : POISE_OK;
+}
+
+static void test_failed_checkpoint_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "x", 3));
+    assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, NULL, NULL),
+                     POISE_EINVAL); /* not settled */
+    world_settle(&f->world);
+    static const enum engine_table tables[] = {ENGINE_ORGS, ENGINE_UNITS, ENGINE_CELLS, ENGINE_HEAD};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        enum engine_table full = tables[i];
+        assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, &full, NULL), POISE_EFULL);
+    }
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    assert_true(sum(f) == 3 && value_at(f, "card/p/o/sum", "x") == 3);
+}
+
+static void test_state_of_other_sums_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "", 3));
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    char changed[1000];
+    for (int i = 0; i < 2; i++) { /* another form needs no other sums, another aggregate does */
+        const char *at = strstr(small_yaml, i ? "aggregate: max" : "to: 10");
+        (void)snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - small_yaml), small_yaml,
+                       i ? "aggregate: min" : "to: 20", at + strlen(i ? "aggregate: min" : "to: 20"));
+        struct scorecard *other = card_of(changed);
+        const struct scorecard *const cards[] = {other};
+        struct engine_options options = f->world.options;
+        options.cards = cards;
+        struct engine *engine = NULL;
+        poise_error err = {0};
+        assert_int_equal(engine_open(&options, &engine, &err), i ? POISE_EVERSION : POISE_OK);
+        engine_close(i ? NULL : engine);
+        scorecard_free(other);
+    }
+}
+
+static void test_damaged_state_is_named(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "x/y", 3));
+    accept(f, keyed("k", 0, 1));
+    poise_measurement ahead = keyed("l", 1, 3);
+    ahead.time_ms = MARCH + DAY + 1000;
+    accept(f, ahead);
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    static const enum engine_table tables[] = {ENGINE_HEAD, ENGINE_CELLS, ENGINE_FUTURE};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        const struct table *table = &f->world.tables[tables[i]];
+        struct buf *value = &table->entries[table->count - 1].value;
+        size_t whole = value->length;
+        for (value->length = 0; value->length < whole; value->length++) {
+            struct engine *engine = NULL;
+            poise_error err = {0};
+            poise_code code = engine_open(&f->world.options, &engine, &err);
+            assert_true(code == POISE_ECORRUPT || (code == POISE_EVERSION && value->length == 0));
+            assert_true(err.text[0] != '\0');
+        }
+    }
+    world_reopen(&f->world);
+}
+
+static void test_orgs_out_of_order_are_damage(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, event("a", "x/y", 3));
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    struct entry *orgs = f->world.tables[ENGINE_ORGS].entries;
+    struct buf kept = orgs[1].value;
+    orgs[1].value = orgs[2].value;
+    struct engine *engine = NULL;
+    assert_int_equal(engine_open(&f->world.options, &engine, NULL), POISE_ECORRUPT);
+    orgs[1].value = kept;
+    world_reopen(&f->world);
+}
+
+static void test_failed_port_breaks_the_engine(void **state)
+{
+    struct fixture *f = *state;
+    accept(f, keyed("k", 1, 3));
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    struct engine_series *series;
+    poise_refusal refusal;
+    assert_int_equal(engine_series(f->world.engine, "a", "", "", &series, &refusal, NULL), POISE_OK);
+    const struct engine_row row = {
+        .time_ms = MARCH + 1, .value = 1, .of = 1, .key = "k", .key_length = 1, .seq = 2};
+    f->world.fail_load = POISE_EIO;
+    assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_EIO);
+    f->world.fail_load = POISE_OK;
+    assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_ECLOSED);
+    assert_int_equal(engine_begin(f->world.engine, APRIL, NULL), POISE_ECLOSED);
+    assert_int_equal(engine_settle(f->world.engine, count_visit, &(int){0}, NULL), POISE_ECLOSED);
+    assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, NULL, NULL), POISE_ECLOSED);
+    world_reopen(&f->world);
+    assert_true(sum(f) == 3);
+}
+
+#define with_fixture(test) cmocka_unit_test_setup_teardown(test, small_setup, small_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_fixture(test_failed_checkpoint_is_made_again), with_fixture(test_state_of_other_sums_is_refused),
+        with_fixture(test_damaged_state_is_named),          with_fixture(test_orgs_out_of_order_are_damage),
+        with_fixture(test_failed_port_breaks_the_engine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
