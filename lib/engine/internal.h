@@ -5,7 +5,7 @@
  *     cell.c    cells in memory, loaded on demand        key.c     where keyed measurements stand
  *     future.c  what waits for its time                  reread.c  cells that lost an extreme
  *     unit.c    scorecards at orgs and their marks       settle.c  from marks to changes
- *     checkpoint.c, restore.c  state out and in
+ *     checkpoint.c, restore.c  state out and in          report.c  answers about the past
  *
  * A call that fails half-way leaves the engine broken: it then only closes. So no state here rolls back. */
 #ifndef ENGINE_INTERNAL_H
