@@ -145,10 +145,11 @@ static poise_code ask_now(poise_client *client, const struct get_options *option
     poise_code code = poise_get(client, live_filter_of(&options->live, &filter), options->timeout_ms,
                                 print_event, listener, err);
     if (code == POISE_OK && listener->code == POISE_OK && listener->states == 0) {
-        return error_set(err, POISE_ENOTFOUND, "the aggregator has no scorecard%s%s at %s%s",
-                         options->live.scorecard ? " " : "",
-                         options->live.scorecard ? options->live.scorecard : "",
-                         options->live.org ? "org " : "any org", options->live.org ? options->live.org : "");
+        const struct live_options *live = &options->live;
+        return error_set(err, POISE_ENOTFOUND, "the aggregator has nothing for %s%s%s%s",
+                         live->scorecard ? "scorecard " : "any scorecard",
+                         live->scorecard ? live->scorecard : "", live->org ? " at org " : "",
+                         live->org ? live->org : "");
     }
     return code;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WRITE_AT = 65536 };
+enum { WRITE_BEYOND = 65536 };
 
 struct printer {
     enum output_format format;
@@ -40,12 +40,13 @@ void printer_close(struct printer *printer)
     }
 }
 
-static poise_code write_text(struct printer *printer, size_t at_least)
+/* Writes what waits if it is more than that. */
+static poise_code write_text(struct printer *printer, size_t threshold)
 {
     if (printer->text.failed) {
         return POISE_ENOMEM;
     }
-    if (printer->text.length >= at_least) {
+    if (printer->text.length > threshold) {
         fwrite(printer->text.data, 1, printer->text.length, printer->out);
         buf_reset(&printer->text);
     }
@@ -127,7 +128,7 @@ poise_code printer_state(void *visitor, const poise_state *state)
         state_put_csv(&printer->text, state);
         break;
     }
-    return write_text(printer, WRITE_AT);
+    return write_text(printer, WRITE_BEYOND);
 }
 
 poise_code printer_end(struct printer *printer)

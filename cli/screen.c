@@ -26,7 +26,7 @@ void screen_begin(FILE *out)
 
 void screen_end(FILE *out)
 {
-    fputs("\n" SHOW_CURSOR, out);
+    fputs("\r" END_OF_LINE SHOW_CURSOR, out);
     fflush(out);
 }
 
@@ -48,7 +48,7 @@ static size_t height_of(FILE *out)
 void screen_paint(FILE *out, const struct buf *text, const char *status)
 {
     size_t room = height_of(out) - 1, lines = 0, hidden = 0;
-    const char *at = (const char *)text->data, *end = at + text->length;
+    const char *at = text->length > 0 ? (const char *)text->data : "", *end = at + text->length;
     fputs(HOME, out);
     for (const char *newline; at < end && (newline = memchr(at, '\n', (size_t)(end - at)));
          at = newline + 1) {

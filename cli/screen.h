@@ -6,7 +6,7 @@
 
 /* Whether out is a terminal that can be painted. */
 bool screen_possible(FILE *out);
-/* Clears it and hides the cursor; screen_end shows it again below what was painted. */
+/* Clears it and hides the cursor; screen_end shows it again, in place of the line for people. */
 void screen_begin(FILE *out);
 void screen_end(FILE *out);
 /* What a line may take: the terminal's style, one column less. */

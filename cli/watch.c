@@ -149,6 +149,9 @@ static poise_code write_lines(struct watch *watch)
     if (watch->text.failed) {
         return POISE_ENOMEM;
     }
+    if (watch->text.length == 0) {
+        return POISE_OK;
+    }
     fwrite(watch->text.data, 1, watch->text.length, stdout);
     buf_reset(&watch->text);
     return fflush(stdout) == 0 ? POISE_OK : POISE_EIO;
@@ -242,7 +245,8 @@ static poise_code paint(struct watch *watch)
     } else if (!watch->ready) {
         snprintf(status, sizeof status, "waiting for %s; Ctrl-C ends", endpoint);
     } else {
-        snprintf(status, sizeof status, "live, %" PRId64 " changes; Ctrl-C ends", watch->changes);
+        snprintf(status, sizeof status, "live, %" PRId64 " change%s; Ctrl-C ends", watch->changes,
+                 watch->changes == 1 ? "" : "s");
     }
     poise_code code = watch->ready ? put_tables(watch) : POISE_OK;
     if (code == POISE_OK) {
