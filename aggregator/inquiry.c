@@ -30,14 +30,6 @@ struct reading {
     uint64_t lsn;
 };
 
-/* A record matters if it holds rows up to the time asked for; keyed rows matter whenever they are, since the
- * key of a later one may take an earlier one away. The rows of others only take their ordinals. */
-static bool wanted(void *visitor, const struct journal_record *head)
-{
-    const struct reading *reading = visitor;
-    return head->keyed || head->min_time_ms <= reading->inquiry->as_of_ms;
-}
-
 static poise_code read_batch(struct reading *reading, const struct journal_batch *batch)
 {
     struct inquiry *inquiry = reading->inquiry;
@@ -60,10 +52,6 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     struct reading *reading = visitor;
     if (atomic_load_explicit(reading->options->stop, memory_order_relaxed))
         return error_set(&reading->inquiry->error, POISE_ECLOSED, "the aggregator is stopping");
-    /* Rows of records that were passed over have taken ordinals too: ties of `seq`-less keys need the right
-     * ones. */
-    while (engine_ordinal(reading->engine) + 1 < record->first_ordinal)
-        engine_skip(reading->engine);
     for (size_t i = 0; i < record->batch_count; i++) {
         poise_code code = read_batch(reading, &record->batches[i]);
         if (code)
@@ -80,7 +68,9 @@ static poise_code read_journal(struct reading *reading)
     if (code)
         return code;
     reading->lsn = store_reader_lsn(reader);
-    code = store_read_journal(reader, 1, reading->lsn, wanted, read_record, reading, &inquiry->error);
+    /* All of it: a key of a later row may take an earlier one away, and every accepted row, whatever its
+     * time, makes its org one that is asked about. */
+    code = store_read_journal(reader, 1, reading->lsn, NULL, read_record, reading, &inquiry->error);
     store_reader_close(reader);
     return code;
 }

@@ -85,6 +85,20 @@ struct replay {
     uint64_t records;
 };
 
+/* A row that was accepted once and is not now: fine where the definitions have changed, but never for a
+ * lowered limit. */
+static poise_code note_refusal(void *context, uint32_t row, poise_refusal reason)
+{
+    struct replay *replay = context;
+    (void)row;
+    if (reason != POISE_REFUSAL_TOO_MANY_ORGS && reason != POISE_REFUSAL_TOO_MANY_SERIES)
+        return POISE_OK;
+    return error_set(
+        replay->err, POISE_ELIMIT,
+        "the journal holds more than the configuration allows (%s); raise max_orgs or max_series again",
+        poise_refusal_name(reason));
+}
+
 static poise_code replay_batch(struct replay *replay, const struct journal_batch *batch)
 {
     struct writer *writer = replay->writer;
@@ -100,8 +114,11 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     if (code)
         return error_wrap(replay->err, "batch %llu of '%s' in the journal", (unsigned long long)batch->seq,
                           batch->producer);
-    struct feed_options options = {
-        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = INT64_MAX};
+    struct feed_options options = {.refused = batch->refused,
+                                   .refused_count = batch->refused_count,
+                                   .now_ms = INT64_MAX,
+                                   .on_refusal = note_refusal,
+                                   .context = replay};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
 }
@@ -171,7 +188,7 @@ static poise_code open_engine(struct writer *writer, poise_error *err)
 poise_code recover(struct writer *writer, poise_error *err)
 {
     struct store *store = writer->options.store;
-    bool same;
+    bool same = false;
     uint64_t records = 0;
     int64_t start = clock_monotonic_us(writer->options.clock);
     poise_code code = same_definitions(writer, &same, err);
@@ -181,6 +198,11 @@ poise_code recover(struct writer *writer, poise_error *err)
         code = store_walk(store, STORE_PRODUCERS, load_producer, writer, err);
     if (!code)
         code = open_engine(writer, err);
+    if (code == POISE_EVERSION && same) { /* the state lacks what this version wants of it: make it again */
+        code = new_definitions(writer, err);
+        if (!code)
+            code = open_engine(writer, err);
+    }
     if (code)
         return code;
     struct store_mark mark = store_mark(store);
@@ -188,7 +210,7 @@ poise_code recover(struct writer *writer, poise_error *err)
     writer->rebuilding = mark.state_lsn == 0;
     writer->checkpoint_lsn = mark.state_lsn;
     code = replay_journal(writer, mark.state_lsn + 1, &records, err);
-    if (!code && records && writer->rebuilding)
+    if (!code && records && writer->rebuilding && !engine_dirty(writer->engine))
         code = checkpoint(writer, err);
     if (!code)
         log_event(

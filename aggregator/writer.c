@@ -282,7 +282,7 @@ poise_code writer_finish(struct writer *writer, poise_error *err)
         code = work(writer, err);
     if (!code && !writer->pending && settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine))
         code = work(writer, err);
-    if (!code && !writer->pending)
+    if (!code && !writer->pending && !engine_dirty(writer->engine))
         code = checkpoint(writer, err);
     return code;
 }

@@ -89,7 +89,7 @@ class MainPath(Case):
         self.start()
         sent = "".join(rows(500, seed=11))
         self.send(sent)
-        for as_of in ["2026-03-28T00:00:00Z", "2026-03-29T11:30:00.001Z", "2026-04-02T00:00:00Z"]:
+        for as_of in ["2026-03-27T00:00:00Z", "2026-03-28T00:00:00Z", "2026-03-29T11:30:00.001Z", "2026-04-02T00:00:00Z"]:
             for card in ("plant", "second"):
                 live = self.aggregator.get(card, "--as-of", as_of, "--all-orgs")
                 offline = self.evaluate(self.folder / f"{card}.yaml", sent, "--as-of", as_of, "--all-orgs")
@@ -169,6 +169,27 @@ class MainPath(Case):
             time.sleep(0.05)
         self.assertGreaterEqual(time.time() * 1000, ahead_ms)
         self.assertEqual(count(), 2)
+
+    def test_start_and_stop_without_a_measurement(self):
+        self.start()
+        self.send("2026-03-28T10:00:00Z,nothing,,5,,,,,\n", check=1)
+        self.assertIn("nothing", run(POISE, "get", "--from", self.aggregator.query, check=1).stderr)
+        self.aggregator.stop()
+        self.aggregator.start()
+        self.send("2026-03-28T10:00:00Z,cycle,,5,,,,,\n")
+        self.aggregator.stop()
+
+    def test_lowered_limit_loses_nothing(self):
+        self.start()
+        self.send("".join(f"2026-03-28T10:00:00Z,cycle,org-{at},5,,,,,\n" for at in range(20)))
+        self.aggregator.kill()
+        text = self.aggregator.config.read_text()
+        self.aggregator.config.write_text(text + "max_orgs: 5\n")
+        done = run(system.AGGREGATOR, "--config", self.aggregator.config, check=1)
+        self.assertIn("max_orgs", done.stderr)
+        self.aggregator.config.write_text(text)
+        self.aggregator.start()
+        self.assertEqual(len(self.aggregator.get("second", "--all-orgs")), 21 * 4)
 
     def test_bad_configuration_is_named(self):
         config = self.write("bad.yaml", "store: s\nscorecards: [plant.yaml]\nclok: wall\nsettle: 5 parsecs\n")
