@@ -181,8 +181,9 @@ static void batches_of_growing_tables_follow_each_other(void **state)
     double expected = 0;
     for (int batch = 0; batch < 20; batch++) {
         for (int i = 0; i <= batch; i++) { /* other series, other indices each time */
-            add(f, i % 2 ? "m1" : "m0", i % 3 ? "a" : "b", i, batch);
-            expected += i % 2 ? 0 : batch;
+            int name = i + batch;
+            add(f, name % 2 ? "m1" : "m0", name % 3 ? "a" : "b", i, batch);
+            expected += name % 2 ? 0 : batch;
         }
         feed(f, NULL, 0);
         assert_int_equal(f->refused_count, 0);

@@ -294,6 +294,8 @@ static void a_question_goes_to_the_inquirer_and_back(void **state)
     expect_states(f, peer, WIRE_RESULT, 5, 1, 0);
     expect_states(f, peer, WIRE_RESULT, 5, 2, 0);
     assert_false(f->states.last);
+    give_credit(f, peer, 77, 1);
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND); /* and not the last part, which has no credit yet */
     give_credit(f, peer, 5, 1);
     expect_states(f, peer, WIRE_RESULT, 5, 3, 0);
     assert_true(f->states.last);
