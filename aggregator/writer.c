@@ -78,10 +78,22 @@ static poise_code gather(struct writer *writer, poise_error *err)
 
 /* ---- settle ---- */
 
+/* By the event clock, before the first event: nothing is settled, and there is no state to write down. */
+static bool is_timeless(const struct writer *writer)
+{
+    return engine_as_of_ms(writer->engine) == INT64_MIN;
+}
+
+static int64_t checkpoint_wait_us(const struct writer *writer)
+{
+    if (is_timeless(writer) || store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
+        return INT64_MAX;
+    return writer->checkpoint_us + writer->options.checkpoint_ms * 1000 - now_us(writer);
+}
+
 static bool checkpoint_due(const struct writer *writer)
 {
-    return store_last_lsn(writer->options.store) > writer->checkpoint_lsn &&
-           now_us(writer) - writer->checkpoint_us >= writer->options.checkpoint_ms * 1000;
+    return checkpoint_wait_us(writer) <= 0;
 }
 
 static poise_code note_change(void *visitor, const poise_state *state)
@@ -210,9 +222,8 @@ static poise_code work(struct writer *writer, poise_error *err)
         return code;
     bool idle = ring_count(writer->options.from_ingest) == 0;
     bool due = now_us(writer) - writer->settled_us >= writer->options.settle_ms * 1000;
-    bool timeless =
-        engine_as_of_ms(writer->engine) == INT64_MIN;         /* by the event clock, before the first event */
-    if (!timeless && (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
+    if (!is_timeless(writer) &&
+        (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
         code = settle(writer, err);
     if (code)
         return code;
@@ -237,7 +248,7 @@ static poise_code work(struct writer *writer, poise_error *err)
  * by. */
 static int64_t settle_wait_us(const struct writer *writer)
 {
-    if (engine_as_of_ms(writer->engine) == INT64_MIN && writer->options.event_clock)
+    if (is_timeless(writer) && writer->options.event_clock)
         return INT64_MAX;
     if (engine_dirty(writer->engine))
         return writer->settled_us + writer->options.settle_ms * 1000 - now_us(writer);
@@ -264,9 +275,8 @@ int64_t writer_idle_ms(struct writer *writer)
         wait = writer->retry_us - now_us(writer);
     else if (ring_count(writer->options.from_ingest) > 0)
         return 0;
-    int64_t checkpoint_wait = writer->checkpoint_us + writer->options.checkpoint_ms * 1000 - now_us(writer);
-    if (!writer->pending && store_last_lsn(writer->options.store) > writer->checkpoint_lsn &&
-        checkpoint_wait < wait)
+    int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
+    if (checkpoint_wait < wait)
         wait = checkpoint_wait;
     if (wait == INT64_MAX)
         return -1;
@@ -322,7 +332,7 @@ poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise
  * work. */
 static poise_code publish_all(struct writer *writer, poise_error *err)
 {
-    if (engine_as_of_ms(writer->engine) == INT64_MIN)
+    if (is_timeless(writer))
         return POISE_OK; /* nothing was ever settled */
     writer->changed_count = 0;
     poise_code code = engine_states(writer->engine, NULL, NULL, note_change, writer, err);
