@@ -43,6 +43,17 @@ POISE_API void poise_sender_close(poise_sender *sender);
  * and try again. */
 POISE_API poise_code poise_send(poise_sender *sender, const poise_measurement *measurement,
                                 poise_refusal *ret_reason, poise_error *err);
+/* As poise_send for measurements that belong together, such as those of one row: one batch holds all of them,
+ * or none is taken. `mark` is the caller's note of how far it has come (at most POISE_MARK_MAX bytes; length
+ * 0: none). It is safe in the same instant as they are, so a caller that crashed finds in it what need not be
+ * sent again. Without measurements it goes with the open batch, or is made safe by the next flush. ELIMIT:
+ * they do not fit into one batch. */
+enum { POISE_MARK_MAX = 4096 };
+POISE_API poise_code poise_send_together(poise_sender *sender, const poise_measurement *measurements,
+                                         size_t count, const void *mark, size_t mark_length,
+                                         poise_error *err);
+/* The latest mark that is safe, of this run or an earlier one; NULL: none. Lives until the next call. */
+POISE_API const void *poise_sender_mark(const poise_sender *sender, size_t *ret_length);
 /* Closes the open batch into the spool. */
 POISE_API poise_code poise_sender_flush(poise_sender *sender, poise_error *err);
 /* Moves batches out and acknowledgements in for at most timeout_ms; returns early when something was
@@ -89,7 +100,7 @@ typedef struct poise_filter {
 
 typedef enum poise_event_kind {
     POISE_EVENT_RESET, /* a snapshot begins: forget what you know; follows a first connect and every loss */
-    POISE_EVENT_STATE, /* a node's latest numbers */
+    POISE_EVENT_STATE, /* a node's latest numbers; of two for one node the later counts */
     POISE_EVENT_READY, /* the states so far are one consistent view as of lsn */
     POISE_EVENT_LOST   /* the aggregator went silent; it is asked again */
 } poise_event_kind;
@@ -112,10 +123,10 @@ POISE_API poise_code poise_subscribe(poise_client *client, const poise_filter *f
 POISE_API poise_code poise_client_step(poise_client *client, int64_t timeout_ms, poise_on_event *on_event,
                                        void *context, poise_error *err);
 
-/* The three calls below need a client without a subscription (EBUSY); a timeout below 0 is none. */
+/* The three calls below need a client without a subscription (EBUSY; also when the aggregator has too many
+ * questions: ask again). A timeout below 0 is none. An answer is complete, and consistent, with its READY. */
 
-/* The live states that pass the filter, one consistent view, then returns; ETIMEOUT. STATE events, then
- * READY. */
+/* The live states that pass the filter; ETIMEOUT. STATE events, then READY. */
 POISE_API poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t timeout_ms,
                                poise_on_event *on_event, void *context, poise_error *err);
 

@@ -1,0 +1,426 @@
+#include <base/clock.h>
+#include <base/error.h>
+#include <collector/collector.h>
+#include <collector/complaints.h>
+#include <collector/letters.h>
+#include <collector/replay.h>
+#include <collector/source.h>
+#include <errno.h>
+#include <poise/client.h>
+#include <poll.h>
+#include <string.h>
+
+enum {
+    ROUND_ROWS = 1000, /* of a source before the next has its turn */
+    STEP_MS = 20,      /* waiting for acknowledgements, unless rows wait */
+    IDLE_MS = 100,     /* between two looks at files that grow */
+    PROGRESS_US = 200000,
+    ARENA_MAX = 1 << 20 /* of one row */
+};
+
+struct collector {
+    const struct collector_options *options;
+    poise_sender *sender;
+    struct letters *letters;
+    struct replay replay;
+    struct source *sources[CONFIG_SOURCES_MAX]; /* NULL: at its end */
+    size_t source_count, open_count;
+    struct positions positions; /* behind the last row that is dealt with */
+    struct buf mark;
+    bool unmarked; /* positions went on without a measurement to carry them */
+    struct arena scratch;
+    struct complaints complaints;
+    struct collector_summary summary;
+    poise_error failure; /* of a callback; code POISE_OK: none */
+    int64_t progress_us;
+};
+
+static bool is_stopped(struct collector *collector)
+{
+    struct pollfd stop = {.fd = collector->options->stop_fd, .events = POLLIN};
+    collector->summary.stopped = collector->summary.stopped || (stop.fd >= 0 && poll(&stop, 1, 0) > 0);
+    return collector->summary.stopped;
+}
+
+/* ---- what was refused ---- */
+
+static poise_code put_letter(struct collector *collector, const struct letter *letter, poise_error *err)
+{
+    collector->summary.letters++;
+    return letters_put(collector->letters, clock_wall_ms(collector->options->clock), letter, err);
+}
+
+static poise_code refuse_record(struct collector *collector, const struct source_record *record,
+                                enum row_fault fault, const char *reason, poise_error *err)
+{
+    struct letter letter = {.reason = reason,
+                            .measurement = record->measurement,
+                            .file = record->file,
+                            .header = record->header,
+                            .row = record->raw,
+                            .row_length = record->raw_length,
+                            .cut = record->cut,
+                            .line = record->line,
+                            .offset = record->offset,
+                            .inode = record->inode};
+    collector->summary.rows_refused++;
+    complain(&collector->complaints, collector->options->log, record, fault, reason);
+    if (record->foreign) {
+        collector->summary.letters++;
+        return letters_put_line(collector->letters, record->raw, record->raw_length, err);
+    }
+    return put_letter(collector, &letter, err);
+}
+
+/* The aggregator refused it. Safe against a power cut at the end of the step that brought it. */
+static void on_refused(void *context, const poise_measurement *measurement, poise_refusal refusal)
+{
+    struct collector *collector = context;
+    char reason[POISE_ERROR_TEXT_MAX];
+    snprintf(reason, sizeof reason, "%s: %s", poise_refusal_name(refusal), poise_refusal_text(refusal));
+    struct letter letter = {.reason = reason, .measurement = measurement};
+    complain_measurement(&collector->complaints, collector->options->log, measurement, reason);
+    poise_error *failure = &collector->failure;
+    if (failure->code == POISE_OK) {
+        put_letter(collector, &letter, failure);
+    }
+}
+
+/* ---- sending ---- */
+
+static poise_code step(struct collector *collector, int64_t timeout_ms, poise_error *err)
+{
+    poise_code code = poise_sender_step(collector->sender, timeout_ms, err);
+    if (code == POISE_OK && collector->failure.code != POISE_OK) {
+        return error_set(err, collector->failure.code, "%s", collector->failure.text);
+    }
+    return code == POISE_OK ? letters_sync(collector->letters, err) : code;
+}
+
+static poise_code make_mark(struct collector *collector, poise_error *err)
+{
+    buf_reset(&collector->mark);
+    positions_encode(&collector->positions, &collector->mark);
+    return collector->mark.failed ? error_nomem(err, "positions") : letters_sync(collector->letters, err);
+}
+
+/* All measurements of a row, and the position behind it, into one batch. ECLOSED: stopped before there was
+ * room. */
+static poise_code send_row(struct collector *collector, const struct mapped *mapped,
+                           const struct position *position, poise_error *err)
+{
+    struct positions before = collector->positions;
+    if (position) {
+        positions_set(&collector->positions, position);
+    }
+    poise_code code = make_mark(collector, err);
+    while (code == POISE_OK) {
+        code = poise_send_together(collector->sender, mapped->items, mapped->count, collector->mark.data,
+                                   collector->mark.length, err);
+        if (code != POISE_EFULL) {
+            break;
+        }
+        code = is_stopped(collector) ? POISE_ECLOSED : step(collector, IDLE_MS, err);
+    }
+    if (code != POISE_OK) {
+        collector->positions = before;
+        return code;
+    }
+    collector->summary.sent += mapped->count;
+    collector->unmarked = false;
+    return POISE_OK;
+}
+
+/* A row that sends nothing is dealt with: its position goes along with what is sent next. */
+static void pass_row(struct collector *collector, const struct position *position)
+{
+    if (position) {
+        positions_set(&collector->positions, position);
+        collector->unmarked = true;
+    }
+}
+
+/* Closes the open batch, and notes positions that no batch carried. EFULL: later. */
+static poise_code flush(struct collector *collector, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    if (collector->unmarked) {
+        code = make_mark(collector, err);
+    }
+    if (code == POISE_OK && collector->unmarked) {
+        code = poise_send_together(collector->sender, NULL, 0, collector->mark.data, collector->mark.length,
+                                   err);
+    }
+    if (code == POISE_OK) {
+        collector->unmarked = false;
+        code = poise_sender_flush(collector->sender, err);
+    }
+    return code;
+}
+
+/* ---- reading ---- */
+
+static poise_code take_record(struct collector *collector, const struct source_record *record,
+                              const struct position *position, poise_error *err)
+{
+    struct mapped mapped;
+    enum row_fault fault;
+    poise_error reason;
+    poise_code code = source_map(record, &collector->scratch, &mapped, &fault, &reason);
+    if (code == POISE_EREFUSED) {
+        pass_row(collector, position);
+        code = refuse_record(collector, record, fault, reason.text, err);
+    } else if (code != POISE_OK) {
+        return error_set(err, code, "%s", reason.text);
+    } else if (mapped.count == 0) {
+        pass_row(collector, position);
+        collector->summary.rows_skipped++;
+    } else {
+        code = send_row(collector, &mapped, position, err);
+    }
+    if (code == POISE_OK) {
+        collector->summary.rows++;
+    }
+    return code;
+}
+
+/* Some rows of a source; *ret_any: there were some. */
+static poise_code read_some(struct collector *collector, size_t index, bool *ret_any, poise_error *err)
+{
+    struct source *source = collector->sources[index];
+    for (size_t i = 0; i < ROUND_ROWS; i++) {
+        struct source_record record;
+        struct position position;
+        poise_code code = source->ops->next(source, &record, err);
+        if (code == POISE_ENOTFOUND) {
+            return POISE_OK;
+        }
+        if (code == POISE_ECLOSED) {
+            source_close(source);
+            collector->sources[index] = NULL;
+            collector->open_count--;
+            return POISE_OK;
+        }
+        if (code == POISE_OK) {
+            *ret_any = true;
+            bool known = source->ops->position(source, &position);
+            code = take_record(collector, &record, known ? &position : NULL, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    return POISE_OK;
+}
+
+/* ---- the loop ---- */
+
+static void show_progress(struct collector *collector, bool last)
+{
+    FILE *out = collector->options->progress;
+    int64_t now_us = clock_monotonic_us(collector->options->clock);
+    if (!out || (!last && now_us - collector->progress_us < PROGRESS_US)) {
+        return;
+    }
+    poise_sender_stats stats;
+    poise_sender_get_stats(collector->sender, &stats);
+    collector->progress_us = now_us;
+    fprintf(out, "\r%llu rows, %llu measurements sent, %llu acknowledged%s\033[K%s",
+            (unsigned long long)collector->summary.rows, (unsigned long long)collector->summary.sent,
+            (unsigned long long)stats.acknowledged, stats.connected ? "" : ", waiting for the aggregator",
+            last ? "\n" : "");
+    fflush(out);
+}
+
+/* Until a source that can say so has more, or it is time to look. */
+static void wait_for_more(const struct collector *collector)
+{
+    struct pollfd fds[CONFIG_SOURCES_MAX + 1];
+    nfds_t count = 0;
+    fds[count++] = (struct pollfd){.fd = collector->options->stop_fd, .events = POLLIN};
+    for (size_t i = 0; i < collector->source_count; i++) {
+        const struct source *source = collector->sources[i];
+        if (source) {
+            fds[count++] = (struct pollfd){.fd = source->ops->wait_fd(source), .events = POLLIN};
+        }
+    }
+    poll(fds, count, IDLE_MS); /* should it fail: it is a pause that is left out */
+}
+
+/* Nothing to read: see to what is on its way. */
+static poise_code idle(struct collector *collector, poise_error *err)
+{
+    complaints_sum_up(&collector->complaints, collector->options->log, false);
+    poise_code code = collector->unmarked ? flush(collector, err) : POISE_OK;
+    if (code == POISE_OK || code == POISE_EFULL) {
+        code = step(collector, STEP_MS, err);
+    }
+    poise_sender_stats stats;
+    poise_sender_get_stats(collector->sender, &stats);
+    if (code == POISE_OK && stats.batches_left == 0) {
+        wait_for_more(collector);
+    }
+    return code;
+}
+
+static poise_code read_all(struct collector *collector, poise_error *err)
+{
+    while (collector->open_count > 0 && !is_stopped(collector)) {
+        bool any = false;
+        for (size_t i = 0; i < collector->source_count; i++) {
+            poise_code code = collector->sources[i] ? read_some(collector, i, &any, err) : POISE_OK;
+            if (code != POISE_OK) {
+                return code == POISE_ECLOSED ? POISE_OK : code; /* stopped while the spool was full */
+            }
+        }
+        poise_code code = any || collector->open_count == 0 ? step(collector, 0, err) : idle(collector, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+        show_progress(collector, false);
+    }
+    return POISE_OK;
+}
+
+/* Into the spool with the rest, and, unless stopped, to the aggregator. */
+static poise_code finish(struct collector *collector, poise_error *err)
+{
+    const struct collector_options *options = collector->options;
+    int64_t started_us = clock_monotonic_us(options->clock);
+    poise_sender_stats stats;
+    for (;;) {
+        poise_code code = flush(collector, err);
+        poise_sender_get_stats(collector->sender, &stats);
+        if (is_stopped(collector) && code == POISE_EFULL) {
+            log_event(options->log, LOG_WARN,
+                      "the spool is full: the last rows of files are read again by the next run");
+            return POISE_OK;
+        }
+        if (is_stopped(collector) || (code == POISE_OK && stats.batches_left == 0)) {
+            return code;
+        }
+        if (code != POISE_OK && code != POISE_EFULL) {
+            return code;
+        }
+        if (options->timeout_ms > 0 &&
+            clock_monotonic_us(options->clock) - started_us > options->timeout_ms * 1000) {
+            return error_set(
+                err, POISE_ETIMEOUT, "%llu batches are not acknowledged by %s; they wait in the spool %s",
+                (unsigned long long)stats.batches_left, options->config->aggregator, options->config->spool);
+        }
+        code = step(collector, IDLE_MS, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+        show_progress(collector, false);
+    }
+}
+
+/* ---- start and end ---- */
+
+static poise_code open_sender(struct collector *collector, poise_error *err)
+{
+    const struct collector_config *config = collector->options->config;
+    const poise_sender_options options = {.endpoint = config->aggregator,
+                                          .producer = config->producer,
+                                          .spool = config->spool,
+                                          .spool_max_bytes = config->spool_max,
+                                          .batch_rows = (uint32_t)config->batch_rows,
+                                          .linger_ms = config->linger_ms,
+                                          .insecure = config->insecure,
+                                          .software = "poise-collector",
+                                          .refused = on_refused,
+                                          .context = collector};
+    size_t length;
+    poise_code code = poise_sender_open(&options, &collector->sender, err);
+    const void *mark = code == POISE_OK ? poise_sender_mark(collector->sender, &length) : NULL;
+    return mark ? positions_decode(mark, length, &collector->positions, err) : code;
+}
+
+static poise_code add_source(struct collector *collector, poise_code code, struct source *source)
+{
+    if (code == POISE_OK) {
+        collector->sources[collector->source_count++] = source;
+        collector->open_count++;
+    }
+    return code;
+}
+
+static poise_code open_sources(struct collector *collector, poise_error *err)
+{
+    const struct collector_options *options = collector->options;
+    static const struct positions none;
+    struct source_options how = {.once = options->once,
+                                 .known = options->from_start ? &none : &collector->positions,
+                                 .log = options->log};
+    struct source *source = NULL;
+    poise_code code = POISE_OK;
+    if (options->replay) {
+        code = replay_begin(&collector->replay, options->config->dead_letters, options->log, err);
+        if (code != POISE_OK || !collector->replay.active) {
+            return code;
+        }
+        code = source_letters_open(collector->replay.path, options->config, &how, &source, err);
+        return add_source(collector, code, source);
+    }
+    for (size_t i = 0; i < options->config->source_count && code == POISE_OK; i++) {
+        code = source_csv_open(&options->config->sources[i], &how, &source, err);
+        code = add_source(collector, code, source);
+    }
+    return code;
+}
+
+static poise_code run(struct collector *collector, poise_error *err)
+{
+    poise_code code = letters_open(collector->options->config->dead_letters, &collector->letters, err);
+    if (code == POISE_OK) {
+        code = open_sender(collector, err);
+    }
+    if (code == POISE_OK) {
+        code = open_sources(collector, err);
+    }
+    if (code == POISE_OK) {
+        code = read_all(collector, err);
+    }
+    if (code == POISE_OK) {
+        code = finish(collector, err);
+        show_progress(collector, true);
+    }
+    /* Every letter was taken and is safe, in the spool or as a new letter. */
+    if (code == POISE_OK && collector->replay.active && collector->open_count == 0) {
+        code = replay_end(&collector->replay, err);
+    }
+    return code;
+}
+
+static void close_all(struct collector *collector)
+{
+    for (size_t i = 0; i < collector->source_count; i++) {
+        source_close(collector->sources[i]);
+    }
+    poise_sender_close(collector->sender);
+    letters_close(collector->letters);
+    buf_free(&collector->mark);
+    arena_free(&collector->scratch);
+}
+
+poise_code collector_run(const struct collector_options *options, struct collector_summary *ret_summary,
+                         poise_error *err)
+{
+    struct collector collector = {.options = options};
+    int64_t started_us = clock_monotonic_us(options->clock);
+    arena_init(&collector.scratch, ARENA_MAX);
+    poise_code code = run(&collector, err);
+    complaints_sum_up(&collector.complaints, options->log, true);
+    if (collector.sender) {
+        poise_sender_stats stats;
+        poise_sender_get_stats(collector.sender, &stats);
+        collector.summary.acknowledged = stats.acknowledged;
+        collector.summary.refused = stats.refused;
+        collector.summary.batches_left = stats.batches_left;
+    }
+    collector.summary.seconds = (double)(clock_monotonic_us(options->clock) - started_us) / 1e6;
+    close_all(&collector);
+    *ret_summary = collector.summary;
+    return code;
+}

@@ -1,0 +1,6 @@
+#include <collector/command.h>
+
+int main(int argc, char **argv)
+{
+    return command_run(argc, argv);
+}

@@ -1,0 +1,15 @@
+/* An aggregator that a thread of the test plays: takes each batch once, writes its rows down, refuses what it
+ * is told to. */
+#ifndef COLLECTOR_TEST_PLAYED_H
+#define COLLECTOR_TEST_PLAYED_H
+
+struct played; /* opaque */
+
+/* Listens at an ipc endpoint. */
+struct played *played_start(const char *endpoint);
+/* Refuses measurements of this input from now on; NULL: none. */
+void played_refuse(struct played *played, const char *measure);
+/* Ends it, and frees it. Rows that were taken, "measure org key value\n" each, to be freed by the caller. */
+char *played_stop(struct played *played);
+
+#endif
