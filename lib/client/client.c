@@ -1,0 +1,280 @@
+#include <base/error.h>
+#include <client/subscription.h>
+#include <stdlib.h>
+#include <string.h>
+
+poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client, poise_error *err)
+{
+    if (!options->endpoint) {
+        return error_set(err, POISE_EINVAL, "a client needs an endpoint");
+    }
+    poise_client *client = calloc(1, sizeof *client);
+    if (!client) {
+        return error_nomem(err, "a client");
+    }
+    poise_code code = link_open(&client->link, options->endpoint, options->insecure, 0, err);
+    if (code != POISE_OK) {
+        poise_client_close(client);
+        return code;
+    }
+    *ret_client = client;
+    return POISE_OK;
+}
+
+void poise_client_close(poise_client *client)
+{
+    if (client) {
+        subscription_free(&client->subscription);
+        link_close(&client->link);
+        free(client);
+    }
+}
+
+/* ---- one question, one answer ---- */
+
+struct question {
+    struct poise_client *client;
+    uint64_t id;
+    int64_t deadline;
+};
+
+static poise_code timed_out(const struct question *question, poise_error *err)
+{
+    return error_set(err, POISE_ETIMEOUT, "no answer from %s in time; is an aggregator running there?",
+                     question->client->link.endpoint);
+}
+
+/* A subscription's messages would have to be kept while the answer is awaited: with which bound? */
+static poise_code begin(struct poise_client *client, int64_t timeout_ms, struct question *ret_question,
+                        poise_error *err)
+{
+    if (client->subscription.phase != SUBSCRIPTION_OFF) {
+        return error_set(err, POISE_EBUSY, "this client has a subscription; ask through another client");
+    }
+    *ret_question =
+        (struct question){.client = client, .id = ++client->last_id, .deadline = link_deadline(timeout_ms)};
+    return POISE_OK;
+}
+
+/* Sends a body that the caller encoded and frees, once there is a connection. */
+static poise_code send_question(const struct question *question, enum wire_kind kind, poise_code encoded,
+                                const struct buf *body, poise_error *err)
+{
+    struct link *link = &question->client->link;
+    poise_code code = encoded == POISE_OK && !body->failed ? POISE_OK : error_nomem(err, "a question");
+    while (code == POISE_OK) {
+        code = link_send_body(link, kind, body->data, body->length, err);
+        if (code != POISE_EFULL) {
+            return code;
+        }
+        int64_t left = question->deadline - link_now();
+        code = left > 0 ? link_wait(link, true, left, err) : timed_out(question, err);
+    }
+    return code;
+}
+
+/* An ERROR for the question or the connection is the answer. */
+static poise_code check_error(const struct question *question, const struct link_message *message,
+                              poise_error *err)
+{
+    struct link *link = &question->client->link;
+    struct wire_error error;
+    poise_code code = wire_decode_error(message->body, message->length, &link->arena, &error, err);
+    if (code == POISE_OK && (error.id == question->id || error.id == 0)) {
+        return error_set(err, error.code, "%s: %s", link->endpoint, error.text);
+    }
+    return code;
+}
+
+/* The next message, waiting for it until the deadline. */
+static poise_code next_message(const struct question *question, struct link_message *ret_message,
+                               poise_error *err)
+{
+    struct link *link = &question->client->link;
+    for (;;) {
+        int64_t left = question->deadline - link_now();
+        if (left <= 0) {
+            return timed_out(question, err);
+        }
+        poise_code code = link_receive(link, ret_message, err);
+        if (code == POISE_ENOTFOUND) {
+            code = link_wait(link, false, left, err);
+        } else if (code == POISE_OK) {
+            return POISE_OK;
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+}
+
+/* The next message of the kind, whatever question it belongs to. */
+static poise_code next_answer(const struct question *question, enum wire_kind kind,
+                              struct link_message *ret_message, poise_error *err)
+{
+    for (;;) {
+        poise_code code = next_message(question, ret_message, err);
+        if (code == POISE_OK && ret_message->kind == WIRE_ERROR) {
+            code = check_error(question, ret_message, err);
+        }
+        if (code != POISE_OK || ret_message->kind == kind) {
+            return code;
+        }
+    }
+}
+
+static poise_code return_credit(const struct question *question, uint32_t *consumed, poise_error *err)
+{
+    if (++*consumed < CLIENT_CREDIT / 2) {
+        return POISE_OK;
+    }
+    struct link *link = &question->client->link;
+    struct wire_credit credit = {.id = question->id, .more = *consumed};
+    poise_code code = link_send(link, WIRE_CREDIT, wire_encode_credit(&credit, &link->body), err);
+    *consumed = code == POISE_OK ? 0 : *consumed;
+    return code == POISE_EFULL ? POISE_OK : code;
+}
+
+/* The next part of the answer. */
+static poise_code next_part(const struct question *question, enum wire_kind kind,
+                            struct wire_states *ret_part, poise_error *err)
+{
+    struct arena *arena = &question->client->link.arena;
+    struct wire_states part;
+    do {
+        struct link_message message;
+        poise_code code = next_answer(question, kind, &message, err);
+        if (code == POISE_OK) {
+            code = wire_decode_states(kind, message.body, message.length, arena, &part, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    } while (part.id != question->id);
+    *ret_part = part;
+    return POISE_OK;
+}
+
+/* The parts of an answer until the last; *complete becomes true with that. */
+static poise_code take_parts(const struct question *question, enum wire_kind kind, int64_t as_of_ms,
+                             poise_on_event *on_event, void *context, bool *complete, poise_error *err)
+{
+    uint32_t consumed = 0;
+    for (;;) {
+        struct wire_states part;
+        poise_code code = next_part(question, kind, &part, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+        *complete = part.last;
+        struct delivery delivery = {.states = part, .ready = part.last};
+        if (kind == WIRE_RESULT) {
+            delivery.states.as_of_ms = as_of_ms;
+        }
+        if (!deliver(&delivery, on_event, context) || part.last) {
+            return POISE_OK;
+        }
+        code = return_credit(question, &consumed, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+}
+
+static poise_code take_answer(const struct question *question, enum wire_kind kind, int64_t as_of_ms,
+                              poise_on_event *on_event, void *context, poise_error *err)
+{
+    bool complete = false;
+    poise_code code = take_parts(question, kind, as_of_ms, on_event, context, &complete, err);
+    if (!complete) { /* what is still to come is not wanted; if this cannot be said, credit ends it */
+        struct link *link = &question->client->link;
+        link_send(link, WIRE_UNSUBSCRIBE, wire_encode_unsubscribe(question->id, &link->body), NULL);
+    }
+    return code;
+}
+
+poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t timeout_ms,
+                     poise_on_event *on_event, void *context, poise_error *err)
+{
+    struct question question = {0};
+    poise_code code = begin(client, timeout_ms, &question, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct wire_subscribe subscribe = {.id = question.id, .credit = CLIENT_CREDIT, .once = true};
+    struct arena memory = {0};
+    struct buf body = {0};
+    code = filter_copy(&memory, filter, &subscribe.filter, err);
+    if (code == POISE_OK) {
+        code = send_question(&question, WIRE_SUBSCRIBE, wire_encode_subscribe(&subscribe, &body), &body, err);
+    }
+    buf_free(&body);
+    arena_free(&memory);
+    return code == POISE_OK ? take_answer(&question, WIRE_SNAPSHOT, 0, on_event, context, err) : code;
+}
+
+poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t timeout_ms,
+                     poise_on_event *on_event, void *context, poise_error *err)
+{
+    struct question question = {0};
+    poise_code code = begin(client, timeout_ms, &question, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct wire_query query = {.id = question.id,
+                               .scorecard = asked->scorecard ? asked->scorecard : "",
+                               .org = asked->org ? asked->org : "",
+                               .all_orgs = asked->all_orgs,
+                               .history = asked->history,
+                               .as_of_ms = asked->as_of_ms,
+                               .credit = CLIENT_CREDIT};
+    if (strlen(query.scorecard) > POISE_ID_MAX || strlen(query.org) > POISE_ORG_MAX) {
+        return error_set(err, POISE_ENOTFOUND, "no scorecard or org has so long a name");
+    }
+    struct buf body = {0};
+    code = send_question(&question, WIRE_QUERY, wire_encode_query(&query, &body), &body, err);
+    buf_free(&body);
+    return code == POISE_OK ? take_answer(&question, WIRE_RESULT, asked->as_of_ms, on_event, context, err)
+                            : code;
+}
+
+static poise_code take_stats(const struct question *question, struct wire_stats *ret_stats, poise_error *err)
+{
+    struct link *link = &question->client->link;
+    struct wire_stats stats;
+    do {
+        struct link_message message;
+        poise_code code = next_answer(question, WIRE_STATS, &message, err);
+        if (code == POISE_OK) {
+            code = wire_decode_stats(message.body, message.length, &link->arena, &stats, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    } while (stats.id != question->id);
+    *ret_stats = stats;
+    return POISE_OK;
+}
+
+poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,
+                           void (*on_number)(void *context, const char *name, double value), void *context,
+                           poise_error *err)
+{
+    struct question question = {0};
+    poise_code code = begin(client, timeout_ms, &question, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct buf body = {0};
+    code = send_question(&question, WIRE_STATS_REQUEST, wire_encode_stats_request(question.id, &body), &body,
+                         err);
+    buf_free(&body);
+    struct wire_stats stats = {0};
+    if (code == POISE_OK) {
+        code = take_stats(&question, &stats, err);
+    }
+    for (size_t i = 0; code == POISE_OK && i < stats.count; i++) {
+        on_number(context, stats.names[i], stats.values[i]);
+    }
+    return code;
+}

@@ -1,0 +1,208 @@
+#include <base/error.h>
+#include <client/outbox.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { HEAD = 4 };
+
+static poise_code random_epoch(uint64_t *ret_epoch, poise_error *err)
+{
+    uint64_t epoch;
+    if (getrandom(&epoch, sizeof epoch, 0) != (ssize_t)sizeof epoch) {
+        return error_errno(err, POISE_EIO, "cannot get a random number for a spool's epoch");
+    }
+    *ret_epoch = epoch;
+    return POISE_OK;
+}
+
+poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, poise_error *err)
+{
+    arena_init(&outbox->rows, WIRE_ARENA);
+    outbox->path = strdup(path);
+    if (!outbox->path) {
+        return error_nomem(err, "a path");
+    }
+    struct spool_options options = {.path = outbox->path, .max_bytes = max_bytes, .sync = true};
+    poise_code code = random_epoch(&options.new_epoch, err);
+    return code == POISE_OK ? spool_open(&options, &outbox->spool, err) : code;
+}
+
+void outbox_close(struct outbox *outbox)
+{
+    spool_close(outbox->spool);
+    buf_free(&outbox->record);
+    arena_free(&outbox->rows);
+    free(outbox->path);
+    *outbox = (struct outbox){0};
+}
+
+void outbox_begin(struct buf *record, uint32_t rows)
+{
+    buf_put_u32(record, rows);
+}
+
+static uint32_t record_rows(const struct buf *record)
+{
+    struct cursor cursor = cursor_of(record->data, record->length);
+    return cursor_u32(&cursor);
+}
+
+poise_code outbox_append(struct outbox *outbox, const struct buf *record, const struct buf *mark,
+                         poise_error *err)
+{
+    uint64_t hash = wire_batch_hash(record->data + HEAD, record->length - HEAD);
+    poise_code code =
+        spool_append(outbox->spool, record->data, record->length, hash, mark->data, mark->length, err);
+    if (code == POISE_OK) {
+        outbox->accepted += record_rows(record);
+    }
+    return code;
+}
+
+/* Reads a batch into outbox->record; never shorter than its head. */
+static poise_code read_record(struct outbox *outbox, uint64_t seq, poise_error *err)
+{
+    buf_reset(&outbox->record);
+    poise_code code = spool_read(outbox->spool, seq, &outbox->record, err);
+    if (code == POISE_OK && outbox->record.failed) {
+        return error_nomem(err, "a batch");
+    }
+    if (code == POISE_OK && outbox->record.length < HEAD) {
+        return error_set(err, POISE_ECORRUPT,
+                         "batch %llu in the spool %s has no head: the spool is of another program",
+                         (unsigned long long)seq, outbox->path);
+    }
+    return code;
+}
+
+static const uint8_t *record_body(const struct outbox *outbox)
+{
+    return outbox->record.data + HEAD;
+}
+
+static size_t record_length(const struct outbox *outbox)
+{
+    return outbox->record.length - HEAD;
+}
+
+poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_body, size_t *ret_length,
+                       poise_error *err)
+{
+    poise_code code = read_record(outbox, seq, err);
+    if (code == POISE_OK) {
+        outbox->sent[seq % OUTBOX_WINDOW] =
+            (struct outbox_sent){.seq = seq, .rows = record_rows(&outbox->record)};
+        *ret_body = record_body(outbox);
+        *ret_length = record_length(outbox);
+    }
+    return code;
+}
+
+static poise_code rows_of(struct outbox *outbox, uint64_t seq, uint32_t *ret_rows, poise_error *err)
+{
+    const struct outbox_sent *sent = &outbox->sent[seq % OUTBOX_WINDOW];
+    if (sent->seq == seq) {
+        *ret_rows = sent->rows;
+        return POISE_OK;
+    }
+    poise_code code = read_record(outbox, seq, err);
+    if (code == POISE_OK) {
+        *ret_rows = record_rows(&outbox->record);
+    }
+    return code;
+}
+
+poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret_hash, poise_error *err)
+{
+    if (seq == spool_first_seq(outbox->spool)) {
+        *ret_hash = spool_last_hash(outbox->spool);
+        return POISE_OK;
+    }
+    poise_code code = read_record(outbox, seq - 1, err);
+    if (code == POISE_OK) {
+        *ret_hash = wire_batch_hash(record_body(outbox), record_length(outbox));
+    }
+    return code;
+}
+
+/* Reads and decodes a batch that was refused, or rows of it. One that cannot be decoded is left without rows:
+ * nothing can be told of them, but to hold up all that follows would be worse. */
+static poise_code load_refused(struct outbox *outbox, uint64_t seq, struct wire_batch *ret_batch,
+                               poise_error *err)
+{
+    poise_code code = read_record(outbox, seq, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct wire_batch batch;
+    arena_reset(&outbox->rows);
+    code = wire_decode_batch(record_body(outbox), record_length(outbox), &outbox->rows, &batch, NULL);
+    if (code == POISE_ENOMEM) {
+        return error_nomem(err, "a refused batch");
+    }
+    *ret_batch = code == POISE_OK ? batch : (struct wire_batch){0};
+    return POISE_OK;
+}
+
+/* *left rows of the batch may still be told of, whatever the aggregator says. */
+static void tell_refused(struct outbox *outbox, const struct wire_batch *batch,
+                         const struct wire_refusal *refusal, uint32_t *left)
+{
+    uint32_t rows = record_rows(&outbox->record);
+    uint32_t from = refusal->row == WIRE_ROW_ALL ? 0 : refusal->row;
+    uint32_t to = refusal->row == WIRE_ROW_ALL ? rows : refusal->row + 1;
+    if (to > rows || to - from > *left) {
+        return;
+    }
+    *left -= to - from;
+    outbox->refused_count += to - from;
+    for (uint32_t row = from; outbox->refused && row < to && row < batch->rows; row++) {
+        poise_measurement measurement = wire_batch_row(batch, row);
+        outbox->refused(outbox->context, &measurement, refusal->reason);
+    }
+}
+
+/* Before the acknowledgement: a crash between the two tells twice rather than never. */
+poise_code outbox_tell_refusals(struct outbox *outbox, const struct wire_ack *ack, poise_error *err)
+{
+    struct wire_batch batch = {0};
+    uint64_t loaded = 0; /* no batch has this seq */
+    uint32_t left = 0;
+    for (size_t i = 0; i < ack->refusal_count; i++) {
+        const struct wire_refusal *refusal = &ack->refusals[i];
+        if (refusal->seq < spool_first_seq(outbox->spool) || refusal->seq < loaded ||
+            refusal->seq > ack->seq) {
+            continue;
+        }
+        if (refusal->seq != loaded) {
+            poise_code code = load_refused(outbox, refusal->seq, &batch, err);
+            if (code != POISE_OK) {
+                return code;
+            }
+            loaded = refusal->seq;
+            left = record_rows(&outbox->record);
+        }
+        tell_refused(outbox, &batch, refusal, &left);
+    }
+    return POISE_OK;
+}
+
+poise_code outbox_acknowledge(struct outbox *outbox, uint64_t seq, poise_error *err)
+{
+    uint64_t total = 0;
+    for (uint64_t at = spool_first_seq(outbox->spool); at <= seq; at++) {
+        uint32_t rows;
+        poise_code code = rows_of(outbox, at, &rows, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+        total += rows;
+    }
+    poise_code code = spool_ack(outbox->spool, seq, err);
+    if (code == POISE_OK) {
+        outbox->acknowledged += total;
+    }
+    return code;
+}

@@ -1,0 +1,46 @@
+/* The spool as sender and uplink see it: batches with their number of rows, what became of them, and whom to
+ * tell. */
+#ifndef CLIENT_OUTBOX_H
+#define CLIENT_OUTBOX_H
+
+#include <base/arena.h>
+#include <spool/spool.h>
+#include <wire/wire.h>
+
+enum { OUTBOX_WINDOW = 256 }; /* batches on their way at most, whatever credit is given */
+
+typedef void outbox_refused(void *context, const poise_measurement *measurement, poise_refusal reason);
+
+struct outbox {
+    struct spool *spool;
+    char *path;
+    outbox_refused *refused; /* may be NULL */
+    void *context;
+    struct outbox_sent {
+        uint64_t seq;
+        uint32_t rows;
+    } sent[OUTBOX_WINDOW]; /* by seq modulo the window, so that an ACK need not read them again */
+    struct buf record;     /* one batch as it is spooled: a uint32 with its number of rows, then its body */
+    struct arena rows;     /* and decoded */
+    uint64_t accepted, acknowledged, refused_count; /* measurements, since open */
+};
+
+poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, poise_error *err);
+void outbox_close(struct outbox *outbox); /* a zeroed outbox is fine */
+
+/* A batch to spool: outbox_begin puts the head into an empty record, the caller appends the body. */
+void outbox_begin(struct buf *record, uint32_t rows);
+poise_code outbox_append(struct outbox *outbox, const struct buf *record, const struct buf *mark,
+                         poise_error *err);
+
+/* The body of a batch on its way; lives until the next call. */
+poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_body, size_t *ret_length,
+                       poise_error *err);
+/* Hash of the batch before seq, first <= seq <= next; 0 where unknown. */
+poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret_hash, poise_error *err);
+/* Calls `refused` for the rows of batches first <= seq <= ack->seq; refusals are in order of seq. */
+poise_code outbox_tell_refusals(struct outbox *outbox, const struct wire_ack *ack, poise_error *err);
+/* Everything up to seq < next is on the aggregator's disk. */
+poise_code outbox_acknowledge(struct outbox *outbox, uint64_t seq, poise_error *err);
+
+#endif

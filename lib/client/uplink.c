@@ -1,0 +1,338 @@
+#include <base/error.h>
+#include <client/uplink.h>
+#include <string.h>
+
+enum {
+    SECOND_US = 1000000,
+    WELCOME_US = SECOND_US,      /* no WELCOME for so long: HELLO again */
+    SILENCE_US = 10 * SECOND_US, /* batches wait and nothing came for so long: HELLO again */
+    LOOK_US = SECOND_US / 5,     /* a cut, which lasts for the 500 ms of a reconnect, cannot be missed */
+    EARLY_MAX = 16 << 20,        /* bytes of ACKs that wait for their WELCOME */
+    /* Above what credit can ever fill, counting libzmq's slack, so that "cannot send" means "not connected".
+     */
+    SEND_HWM = 4 * OUTBOX_WINDOW
+};
+
+poise_code uplink_open(struct uplink *uplink, const char *endpoint, bool insecure, poise_error *err)
+{
+    uplink->phase = UPLINK_CUT;
+    return link_open(&uplink->link, endpoint, insecure, SEND_HWM, err);
+}
+
+void uplink_close(struct uplink *uplink)
+{
+    link_close(&uplink->link);
+    buf_free(&uplink->early);
+}
+
+/* ---- what the aggregator says ---- */
+
+/* Nothing is sent until a WELCOME answers the HELLO that follows in a while. */
+static void greet_later(struct uplink *uplink)
+{
+    uplink->phase = UPLINK_GREETED;
+    uplink->hello_us = link_now();
+}
+
+static poise_code check_store(struct uplink *uplink, const struct wire_welcome *welcome, poise_error *err)
+{
+    uint8_t known[WIRE_STORE_ID];
+    uint64_t incarnation;
+    bool any = spool_store(uplink->outbox->spool, known, &incarnation);
+    const uint8_t *its = welcome->store_id;
+    if (any && memcmp(known, its, sizeof known) != 0) {
+        return error_set(
+            err, POISE_ESTORE,
+            "%s keeps store %02x%02x%02x%02x, but the spool %s belongs to store %02x%02x%02x%02x: give the "
+            "endpoint of that store, or send to this one from another spool",
+            uplink->link.endpoint, its[0], its[1], its[2], its[3], uplink->outbox->path, known[0], known[1],
+            known[2], known[3]);
+    }
+    if (any && incarnation == welcome->incarnation) {
+        return POISE_OK;
+    }
+    return spool_set_store(uplink->outbox->spool, its, welcome->incarnation, err);
+}
+
+static poise_code fork_error(const struct uplink *uplink, uint64_t seq, poise_error *err)
+{
+    return error_set(
+        err, POISE_EFORK,
+        "%s has another batch %llu of producer %s than the spool %s: the spool was copied or is an old copy; "
+        "stop whoever else sends from it, move this directory away and start with an empty one",
+        uplink->link.endpoint, (unsigned long long)seq, uplink->producer, uplink->outbox->path);
+}
+
+/* Acknowledged batches are not in the spool any more: what the store lost of them cannot be sent again. */
+static poise_code gap_error(const struct uplink *uplink, uint64_t expected, poise_error *err)
+{
+    return error_set(err, POISE_EGAP,
+                     "%s expects batch %llu of producer %s, but the spool %s starts at %llu: the store was "
+                     "restored from an "
+                     "older backup; send what is missing again from its source through an empty spool",
+                     uplink->link.endpoint, (unsigned long long)expected, uplink->producer,
+                     uplink->outbox->path, (unsigned long long)spool_first_seq(uplink->outbox->spool));
+}
+
+/* Is next_seq a continuation of what this spool holds? */
+static poise_code check_history(struct uplink *uplink, const struct wire_welcome *welcome, poise_error *err)
+{
+    if (welcome->next_seq > spool_next_seq(uplink->outbox->spool)) {
+        return fork_error(uplink, welcome->next_seq - 1, err);
+    }
+    if (welcome->next_seq < spool_first_seq(uplink->outbox->spool)) {
+        return gap_error(uplink, welcome->next_seq, err);
+    }
+    uint64_t ours;
+    poise_code code = outbox_hash_before(uplink->outbox, welcome->next_seq, &ours, err);
+    if (code == POISE_OK && ours != 0 && welcome->last_hash != 0 && ours != welcome->last_hash) {
+        return fork_error(uplink, welcome->next_seq - 1, err);
+    }
+    return code;
+}
+
+static poise_code take_ack(struct uplink *uplink, const void *body, size_t length, poise_error *err)
+{
+    struct wire_ack ack;
+    poise_code code = wire_decode_ack(body, length, &uplink->link.arena, &ack, err);
+    if (code != POISE_OK || ack.epoch != spool_epoch(uplink->outbox->spool)) {
+        return code;
+    }
+    if (ack.seq >= spool_next_seq(uplink->outbox->spool)) {
+        return error_set(err, POISE_EPROTO, "%s acknowledged batch %llu, which was never made",
+                         uplink->link.endpoint, (unsigned long long)ack.seq);
+    }
+    uplink->credit = ack.credit;
+    if (ack.seq < spool_first_seq(uplink->outbox->spool)) {
+        return POISE_OK; /* again: its refusals were told */
+    }
+    code = outbox_tell_refusals(uplink->outbox, &ack, err);
+    if (code == POISE_OK) {
+        code = outbox_acknowledge(uplink->outbox, ack.seq, err);
+    }
+    if (code == POISE_OK && uplink->next <= ack.seq) {
+        uplink->next = ack.seq + 1;
+    }
+    return code;
+}
+
+/* Before WELCOME it is not known whether they are about our batches or about those of a fork; they wait for
+ * that, since they have refusals. What is too much is let go: the rows are counted as acknowledged, their
+ * refusals are not told. */
+static poise_code on_ack(struct uplink *uplink, const struct link_message *message, poise_error *err)
+{
+    if (uplink->phase == UPLINK_OPEN) {
+        return take_ack(uplink, message->body, message->length, err);
+    }
+    if (uplink->early.length + message->length <= EARLY_MAX) {
+        buf_put_text(&uplink->early, message->body, message->length);
+    }
+    return uplink->early.failed ? error_nomem(err, "an ACK") : POISE_OK;
+}
+
+static poise_code take_early_acks(struct uplink *uplink, poise_error *err)
+{
+    struct cursor cursor = cursor_of(uplink->early.data, uplink->early.length);
+    poise_code code = POISE_OK;
+    while (code == POISE_OK && cursor_left(&cursor) > 0) {
+        size_t length;
+        const char *body = cursor_text(&cursor, &length);
+        arena_reset(&uplink->link.arena);
+        code = take_ack(uplink, body, length, err);
+    }
+    return code;
+}
+
+static poise_code on_welcome(struct uplink *uplink, const struct link_message *message, poise_error *err)
+{
+    struct wire_welcome welcome;
+    poise_code code = wire_decode_welcome(message->body, message->length, &uplink->link.arena, &welcome, err);
+    if (code != POISE_OK || welcome.epoch != spool_epoch(uplink->outbox->spool)) {
+        return code;
+    }
+    code = check_store(uplink, &welcome, err);
+    if (code == POISE_OK) {
+        code = check_history(uplink, &welcome, err);
+    }
+    if (code == POISE_OK) {
+        code = take_early_acks(uplink, err);
+    }
+    if (code == POISE_OK && welcome.next_seq > spool_first_seq(uplink->outbox->spool)) {
+        code = outbox_acknowledge(uplink->outbox, welcome.next_seq - 1, err);
+    }
+    if (code != POISE_OK) {
+        return code;
+    }
+    uplink->phase = UPLINK_OPEN;
+    uint64_t first = spool_first_seq(uplink->outbox->spool);
+    uplink->next = welcome.next_seq > first ? welcome.next_seq : first;
+    uplink->credit = welcome.credit;
+    uplink->max_rows = welcome.max_batch_rows;
+    uplink->max_bytes = welcome.max_batch_bytes;
+    return POISE_OK;
+}
+
+static poise_code on_gap(struct uplink *uplink, const struct link_message *message, poise_error *err)
+{
+    struct wire_gap gap;
+    poise_code code = wire_decode_gap(message->body, message->length, &uplink->link.arena, &gap, err);
+    if (code != POISE_OK || gap.epoch != spool_epoch(uplink->outbox->spool) || uplink->phase != UPLINK_OPEN) {
+        return code;
+    }
+    if (gap.expected < spool_first_seq(uplink->outbox->spool)) {
+        return gap_error(uplink, gap.expected, err);
+    }
+    if (gap.expected > spool_next_seq(uplink->outbox->spool)) {
+        return fork_error(uplink, gap.expected - 1, err);
+    }
+    uplink->next = gap.expected;
+    return POISE_OK;
+}
+
+/* What says that the two do not go together goes to the caller. Anything else is over after another HELLO: at
+ * once where the aggregator does not know us, since it was restarted behind our back; else (it has no room) a
+ * little later. */
+static poise_code on_error(struct uplink *uplink, const struct link_message *message, poise_error *err)
+{
+    struct wire_error error;
+    poise_code code = wire_decode_error(message->body, message->length, &uplink->link.arena, &error, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    switch (error.code) {
+    case POISE_EVERSION:
+    case POISE_EDENIED:
+    case POISE_ESTORE:
+    case POISE_EFORK:
+    case POISE_EGAP:
+    case POISE_EPROTO:
+    case POISE_ELIMIT:
+        return error_set(err, error.code, "%s: %s", uplink->link.endpoint, error.text);
+    case POISE_ENOTFOUND:
+        uplink->phase = uplink->phase == UPLINK_OPEN ? UPLINK_CUT : uplink->phase;
+        return POISE_OK;
+    default:
+        greet_later(uplink);
+        return POISE_OK;
+    }
+}
+
+static poise_code on_message(struct uplink *uplink, const struct link_message *message, poise_error *err)
+{
+    uplink->heard_us = link_now();
+    switch (message->kind) {
+    case WIRE_WELCOME:
+        return on_welcome(uplink, message, err);
+    case WIRE_ACK:
+        return on_ack(uplink, message, err);
+    case WIRE_GAP:
+        return on_gap(uplink, message, err);
+    case WIRE_ERROR:
+        return on_error(uplink, message, err);
+    default:
+        return POISE_OK; /* of a later version */
+    }
+}
+
+poise_code uplink_receive(struct uplink *uplink, bool *ret_acknowledged, poise_error *err)
+{
+    uint64_t first = spool_first_seq(uplink->outbox->spool);
+    /* Bounded, so that a peer that never stops talking cannot hold the caller beyond its timeout. */
+    for (int i = 0; i < OUTBOX_WINDOW; i++) {
+        struct link_message message;
+        poise_code code = link_receive(&uplink->link, &message, err);
+        if (code == POISE_ENOTFOUND) {
+            break;
+        }
+        if (code == POISE_OK) {
+            code = on_message(uplink, &message, err);
+        }
+        if (code != POISE_OK) {
+            greet_later(uplink);
+            return code;
+        }
+    }
+    *ret_acknowledged = spool_first_seq(uplink->outbox->spool) != first;
+    return POISE_OK;
+}
+
+/* ---- what goes to the aggregator ---- */
+
+static poise_code send_hello(struct uplink *uplink, poise_error *err)
+{
+    struct wire_hello hello = {.producer = uplink->producer,
+                               .epoch = spool_epoch(uplink->outbox->spool),
+                               .next_seq = spool_first_seq(uplink->outbox->spool),
+                               .last_hash = spool_last_hash(uplink->outbox->spool),
+                               .software = uplink->software};
+    hello.has_store = spool_store(uplink->outbox->spool, hello.store_id, &hello.incarnation);
+    struct buf *body = &uplink->link.body;
+    poise_code code = link_send(&uplink->link, WIRE_HELLO, wire_encode_hello(&hello, body), err);
+    if (code == POISE_OK) {
+        buf_reset(&uplink->early);
+        uplink->phase = UPLINK_GREETED;
+        uplink->hello_us = link_now();
+    }
+    return code;
+}
+
+static bool hello_is_due(const struct uplink *uplink)
+{
+    int64_t now = link_now();
+    switch (uplink->phase) {
+    case UPLINK_CUT:
+        return true;
+    case UPLINK_GREETED:
+        return now - uplink->hello_us >= WELCOME_US;
+    default:
+        return spool_first_seq(uplink->outbox->spool) < spool_next_seq(uplink->outbox->spool) &&
+               now - uplink->heard_us >= SILENCE_US;
+    }
+}
+
+static poise_code send_batch(struct uplink *uplink, poise_error *err)
+{
+    const void *body;
+    size_t length;
+    poise_code code = outbox_take(uplink->outbox, uplink->next, &body, &length, err);
+    if (code == POISE_OK) {
+        code = link_send_body(&uplink->link, WIRE_BATCH, body, length, err);
+    }
+    if (code == POISE_OK) {
+        uplink->next++;
+    }
+    return code;
+}
+
+static bool batch_may_go(const struct uplink *uplink)
+{
+    uint64_t window = uplink->credit < OUTBOX_WINDOW ? uplink->credit : OUTBOX_WINDOW;
+    return uplink->phase == UPLINK_OPEN && uplink->next < spool_next_seq(uplink->outbox->spool) &&
+           uplink->next - spool_first_seq(uplink->outbox->spool) < window;
+}
+
+poise_code uplink_send(struct uplink *uplink, poise_error *err)
+{
+    bool connected;
+    poise_code code = link_can_send(&uplink->link, &connected, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (!connected) {
+        uplink->phase = UPLINK_CUT;
+        return POISE_OK;
+    }
+    if (hello_is_due(uplink)) {
+        code = send_hello(uplink, err);
+    }
+    while (code == POISE_OK && batch_may_go(uplink)) {
+        code = send_batch(uplink, err);
+    }
+    return code == POISE_EFULL ? POISE_OK : code;
+}
+
+poise_code uplink_wait(struct uplink *uplink, int64_t timeout_us, poise_error *err)
+{
+    return link_wait(&uplink->link, uplink->phase == UPLINK_CUT, timeout_us < LOOK_US ? timeout_us : LOOK_US,
+                     err);
+}

@@ -1,0 +1,42 @@
+/* The producer's side of the ingest protocol (proto/README.md), between the outbox and the aggregator:
+ *
+ *         the socket can send: HELLO             WELCOME
+ *   CUT -----------------------------> GREETED ----------> OPEN: batches under credit, ACK, GAP
+ *    ^                                 ^    |                |
+ *    |                                 |    +-- 1 s: HELLO --+-- 10 s of silence while batches wait: HELLO
+ *    |                                 +---------------------+-- something went wrong: HELLO in 1 s
+ *    +--- the socket cannot send; ERROR ENOTFOUND: unknown --+
+ */
+#ifndef CLIENT_UPLINK_H
+#define CLIENT_UPLINK_H
+
+#include <client/link.h>
+#include <client/outbox.h>
+
+enum uplink_phase { UPLINK_CUT, UPLINK_GREETED, UPLINK_OPEN };
+
+struct uplink {
+    struct link link;
+    struct outbox *outbox; /* the owner's */
+    const char *producer;
+    const char *software;
+    enum uplink_phase phase;
+    int64_t hello_us; /* of the last HELLO */
+    int64_t heard_us; /* of the last message */
+    uint64_t next;    /* batch to send next, set by WELCOME */
+    uint32_t credit;
+    uint32_t max_rows, max_bytes; /* of a batch, as the aggregator says; 0: not known */
+    struct buf early;             /* ACKs that came before the WELCOME */
+};
+
+/* outbox, producer and software are set by the owner and outlive the uplink. */
+poise_code uplink_open(struct uplink *uplink, const char *endpoint, bool insecure, poise_error *err);
+void uplink_close(struct uplink *uplink); /* a zeroed uplink is fine */
+/* Takes in what came; *ret_acknowledged says whether batches were acknowledged. */
+poise_code uplink_receive(struct uplink *uplink, bool *ret_acknowledged, poise_error *err);
+/* Sends what may go now. */
+poise_code uplink_send(struct uplink *uplink, poise_error *err);
+/* Until there may be something to receive or send; at most timeout_us. */
+poise_code uplink_wait(struct uplink *uplink, int64_t timeout_us, poise_error *err);
+
+#endif

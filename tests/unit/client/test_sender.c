@@ -1,0 +1,684 @@
+/* poise_sender against an aggregator that the test plays. */
+#include "fake.h"
+
+#include <poise/client.h>
+#include <stdio.h>
+#include <string.h>
+
+struct bench {
+    struct fake fake;
+    char spool[128];
+    poise_sender_options options;
+    poise_sender *sender;
+    uint64_t epoch;   /* of the last HELLO, */
+    int64_t hello_ms; /* and when it came */
+    char told[256];   /* what the refused callback heard */
+};
+
+static const uint8_t STORE[WIRE_STORE_ID] = "this is a store";
+static const uint8_t OTHER_STORE[WIRE_STORE_ID] = "this is another";
+
+static void on_refused(void *context, const poise_measurement *measurement, poise_refusal reason)
+{
+    struct bench *b = context;
+    size_t used = strlen(b->told);
+    snprintf(b->told + used, sizeof b->told - used, "%s %g %s;", measurement->measure, measurement->value,
+             poise_refusal_name(reason));
+}
+
+static void open_sender(struct bench *b)
+{
+    poise_error err = {0};
+    if (poise_sender_open(&b->options, &b->sender, &err) != POISE_OK) {
+        fail_msg("open: %s", err.text);
+    }
+}
+
+static int setup(void **state)
+{
+    static struct bench bench;
+    bench = (struct bench){0};
+    fake_open(&bench.fake);
+    fake_up(&bench.fake);
+    fake_path(&bench.fake, "spool", bench.spool);
+    bench.options = (poise_sender_options){.endpoint = bench.fake.endpoint,
+                                           .producer = "press-7",
+                                           .spool = bench.spool,
+                                           .refused = on_refused,
+                                           .context = &bench};
+    open_sender(&bench);
+    *state = &bench;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    poise_sender_close(b->sender);
+    fake_close(&b->fake);
+    return 0;
+}
+
+static void send_value(struct bench *b, double value)
+{
+    poise_measurement measurement = {
+        .measure = "scrap", .org = "plant-1", .time_ms = 1700000000000, .value = value, .of = 1};
+    poise_error err = {0};
+    if (poise_send(b->sender, &measurement, NULL, &err) != POISE_OK) {
+        fail_msg("send: %s", err.text);
+    }
+}
+
+/* A batch of `rows` values counting up from `from`. */
+static void send_batch(struct bench *b, int from, int rows)
+{
+    for (int i = 0; i < rows; i++) {
+        send_value(b, from + i);
+    }
+    assert_int_equal(poise_sender_flush(b->sender, NULL), POISE_OK);
+}
+
+/* On a machine that stands still for a second the sender asks again, and rightly so. */
+static bool is_repeated_hello(const struct bench *b, enum wire_kind wanted)
+{
+    return b->fake.kind == WIRE_HELLO && wanted != WIRE_HELLO && now_ms() - b->hello_ms > 900;
+}
+
+/* Steps the sender until the fake hears something, which must be of the kind. */
+static void expect(struct bench *b, enum wire_kind kind)
+{
+    int64_t end = now_ms() + PATIENCE_MS;
+    while (!fake_receive(&b->fake) || is_repeated_hello(b, kind)) {
+        poise_error err = {0};
+        if (poise_sender_step(b->sender, 5, &err) != POISE_OK) {
+            fail_msg("step: %s", err.text);
+        }
+        assert_true(now_ms() < end);
+    }
+    assert_int_equal(b->fake.kind, kind);
+}
+
+static struct wire_hello expect_hello(struct bench *b)
+{
+    struct wire_hello hello;
+    expect(b, WIRE_HELLO);
+    assert_int_equal(wire_decode_hello(b->fake.bytes, b->fake.length, &b->fake.arena, &hello, NULL),
+                     POISE_OK);
+    b->epoch = hello.epoch;
+    b->hello_ms = now_ms();
+    return hello;
+}
+
+static struct wire_batch expect_batch(struct bench *b, uint64_t seq)
+{
+    struct wire_batch batch;
+    expect(b, WIRE_BATCH);
+    assert_int_equal(wire_decode_batch(b->fake.bytes, b->fake.length, &b->fake.arena, &batch, NULL),
+                     POISE_OK);
+    assert_int_equal(batch.seq, seq);
+    assert_true(batch.epoch == b->epoch);
+    return batch;
+}
+
+/* Nothing more comes, though the sender had its chance. */
+static void expect_nothing(struct bench *b)
+{
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(poise_sender_step(b->sender, 5, NULL), POISE_OK);
+        assert_false(fake_receive(&b->fake));
+    }
+}
+
+static void welcome_as(struct bench *b, const uint8_t *store, uint64_t next_seq, uint64_t last_hash,
+                       uint32_t credit)
+{
+    struct wire_welcome welcome = {.incarnation = 9,
+                                   .epoch = b->epoch,
+                                   .next_seq = next_seq,
+                                   .last_hash = last_hash,
+                                   .credit = credit,
+                                   .max_batch_bytes = WIRE_MESSAGE_MAX,
+                                   .max_batch_rows = 1000};
+    memcpy(welcome.store_id, store, sizeof welcome.store_id);
+    fake_send(&b->fake, WIRE_WELCOME, wire_encode_welcome(&welcome, &b->fake.body));
+}
+
+static void welcome(struct bench *b, uint64_t next_seq, uint64_t last_hash, uint32_t credit)
+{
+    welcome_as(b, STORE, next_seq, last_hash, credit);
+}
+
+static void ack(struct bench *b, uint64_t seq, uint32_t credit, const struct wire_refusal *refusals,
+                size_t count)
+{
+    struct wire_ack message = {
+        .epoch = b->epoch, .seq = seq, .credit = credit, .refusals = refusals, .refusal_count = count};
+    fake_send(&b->fake, WIRE_ACK, wire_encode_ack(&message, &b->fake.body));
+}
+
+static void gap(struct bench *b, uint64_t expected)
+{
+    struct wire_gap message = {.epoch = b->epoch, .expected = expected};
+    fake_send(&b->fake, WIRE_GAP, wire_encode_gap(&message, &b->fake.body));
+}
+
+static void expect_drained(struct bench *b)
+{
+    poise_error err = {0};
+    if (poise_sender_drain(b->sender, PATIENCE_MS, &err) != POISE_OK) {
+        fail_msg("drain: %s", err.text);
+    }
+}
+
+/* Steps until one fails, with what. */
+static poise_error expect_failure(struct bench *b)
+{
+    poise_error err = {0};
+    int64_t end = now_ms() + PATIENCE_MS;
+    while (poise_sender_step(b->sender, 20, &err) == POISE_OK) {
+        assert_true(now_ms() < end);
+    }
+    return err;
+}
+
+static poise_sender_stats stats(const struct bench *b)
+{
+    poise_sender_stats stats;
+    poise_sender_get_stats(b->sender, &stats);
+    return stats;
+}
+
+static void reopen(struct bench *b)
+{
+    poise_sender_close(b->sender);
+    b->sender = NULL;
+    open_sender(b);
+}
+
+/* ---- the good path ---- */
+
+static void test_batches_are_sent_and_acknowledged(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 3);
+    struct wire_hello hello = expect_hello(b);
+    assert_string_equal(hello.producer, "press-7");
+    assert_string_equal(hello.software, "libpoise");
+    assert_int_equal(hello.next_seq, 1);
+    assert_true(hello.epoch != 0);
+    assert_false(hello.has_store);
+    welcome(b, 1, 0, 8);
+    struct wire_batch batch = expect_batch(b, 1);
+    assert_int_equal(batch.rows, 3);
+    assert_true(batch.value[0] == 1 && batch.value[2] == 3);
+    assert_int_equal(stats(b).acknowledged, 0);
+    ack(b, 1, 8, NULL, 0);
+    expect_drained(b);
+    assert_int_equal(stats(b).accepted, 3);
+    assert_int_equal(stats(b).acknowledged, 3);
+    assert_int_equal(stats(b).batches_left, 0);
+    assert_true(stats(b).connected);
+}
+
+static void test_the_aggregator_may_come_late(void **state)
+{
+    struct bench *b = *state;
+    fake_down(&b->fake);
+    send_batch(b, 1, 1);
+    poise_error err = {0};
+    assert_int_equal(poise_sender_step(b->sender, 300, &err), POISE_OK);
+    assert_int_equal(poise_sender_drain(b->sender, 50, &err), POISE_ETIMEOUT);
+    assert_non_null(strstr(err.text, "does not answer"));
+    assert_false(stats(b).connected);
+    fake_up(&b->fake);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    ack(b, 1, 8, NULL, 0);
+    expect_drained(b);
+}
+
+static void test_a_lingering_batch_goes_by_itself(void **state)
+{
+    struct bench *b = *state;
+    send_value(b, 1);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    assert_int_equal(expect_batch(b, 1).rows, 1);
+}
+
+static void test_a_later_send_closes_a_lingering_batch(void **state)
+{
+    struct bench *b = *state;
+    b->options.linger_ms = 1;
+    reopen(b);
+    int64_t begun = now_ms();
+    send_value(b, 1);
+    while (now_ms() <= begun + 2) {
+    }
+    send_value(b, 2);
+    assert_int_equal(stats(b).accepted, 1);
+}
+
+static void test_full_batches_are_closed(void **state)
+{
+    struct bench *b = *state;
+    b->options.batch_rows = 4;
+    b->options.linger_ms = 1000000;
+    reopen(b);
+    for (int i = 0; i < 10; i++) {
+        send_value(b, i);
+    }
+    assert_int_equal(stats(b).accepted, 8);
+    assert_int_equal(stats(b).batches_left, 2);
+    poise_sender_close(b->sender); /* spools the open batch */
+    open_sender(b);
+    assert_int_equal(stats(b).batches_left, 3);
+}
+
+static void test_the_aggregators_limits_are_kept(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    struct wire_welcome small = {.epoch = b->epoch, .next_seq = 1, .credit = 8, .max_batch_rows = 2};
+    fake_send(&b->fake, WIRE_WELCOME, wire_encode_welcome(&small, &b->fake.body));
+    expect_batch(b, 1);
+    send_batch(b, 1, 5);
+    assert_int_equal(expect_batch(b, 2).rows, 2);
+    assert_int_equal(expect_batch(b, 3).rows, 2);
+    assert_int_equal(expect_batch(b, 4).rows, 1);
+}
+
+static void test_credit_is_respected(void **state)
+{
+    struct bench *b = *state;
+    for (int i = 1; i <= 5; i++) {
+        send_batch(b, i, 1);
+    }
+    expect_hello(b);
+    welcome(b, 1, 0, 2);
+    expect_batch(b, 1);
+    expect_batch(b, 2);
+    expect_nothing(b);
+    ack(b, 1, 2, NULL, 0);
+    expect_batch(b, 3);
+    expect_nothing(b);
+    ack(b, 3, 0, NULL, 0);
+    expect_nothing(b);
+    ack(b, 3, 9, NULL, 0);
+    expect_batch(b, 4);
+    expect_batch(b, 5);
+    ack(b, 5, 9, NULL, 0);
+    expect_drained(b);
+}
+
+/* ---- losing and repeating ---- */
+
+static void test_a_restarted_sender_resends(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 2);
+    uint64_t epoch = expect_hello(b).epoch;
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    uint64_t hash = wire_batch_hash(b->fake.bytes, b->fake.length);
+
+    reopen(b);
+    struct wire_hello hello = expect_hello(b);
+    assert_true(hello.epoch == epoch);
+    assert_int_equal(hello.next_seq, 1);
+    assert_true(hello.has_store);
+    assert_memory_equal(hello.store_id, STORE, sizeof STORE);
+    assert_int_equal(hello.incarnation, 9);
+    welcome(b, 1, 0, 8);
+    assert_int_equal(expect_batch(b, 1).rows, 2);
+    assert_true(wire_batch_hash(b->fake.bytes, b->fake.length) == hash);
+
+    /* The acknowledgement is lost, too, but the batch was not. */
+    reopen(b);
+    expect_hello(b);
+    welcome(b, 2, hash, 8);
+    expect_drained(b);
+    assert_int_equal(stats(b).acknowledged, 2);
+    assert_int_equal(stats(b).accepted, 0);
+    send_batch(b, 1, 1);
+    expect_batch(b, 2);
+    ack(b, 2, 8, NULL, 0);
+    expect_drained(b);
+
+    reopen(b);
+    send_batch(b, 7, 1);
+    assert_true(expect_hello(b).last_hash != 0);
+}
+
+static void test_an_aggregator_that_forgot_us_is_greeted_again(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    fake_error(&b->fake, 0, POISE_ENOTFOUND);
+    assert_int_equal(expect_hello(b).next_seq, 1);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+}
+
+static void test_a_restarted_aggregator_is_greeted_again(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    fake_down(&b->fake);
+    int64_t end = now_ms() + PATIENCE_MS;
+    while (stats(b).connected) { /* the cut is seen */
+        assert_int_equal(poise_sender_step(b->sender, 20, NULL), POISE_OK);
+        assert_true(now_ms() < end);
+    }
+    fake_up(&b->fake);
+    assert_int_equal(expect_hello(b).next_seq, 1);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    ack(b, 1, 8, NULL, 0);
+    expect_drained(b);
+}
+
+static void test_silence_after_hello_is_asked_again(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    int64_t asked = now_ms();
+    expect_hello(b);
+    assert_in_range(now_ms() - asked, 900, PATIENCE_MS);
+}
+
+static void test_no_room_is_tried_later(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    fake_error(&b->fake, 0, POISE_EFULL);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+}
+
+static void test_a_gap_is_filled(void **state)
+{
+    struct bench *b = *state;
+    for (int i = 1; i <= 4; i++) {
+        send_batch(b, i, 1);
+    }
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        expect_batch(b, seq);
+    }
+    for (int lost = 0; lost < 2; lost++) {
+        gap(b, 2);
+        for (uint64_t seq = 2; seq <= 4; seq++) {
+            expect_batch(b, seq);
+        }
+    }
+    ack(b, 4, 8, NULL, 0);
+    expect_drained(b);
+}
+
+static void test_acknowledgements_may_repeat(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    send_batch(b, 2, 1);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    expect_batch(b, 2);
+    struct wire_refusal refusal = {.seq = 1, .row = 0, .reason = POISE_REFUSAL_LEVEL};
+    ack(b, 1, 8, &refusal, 1);
+    ack(b, 1, 8, &refusal, 1);
+    ack(b, 2, 8, &refusal, 1);
+    expect_drained(b);
+    assert_string_equal(b->told, "scrap 1 level;");
+    assert_int_equal(stats(b).acknowledged, 2);
+    assert_int_equal(stats(b).refused, 1);
+}
+
+/* ---- refusals ---- */
+
+static void test_refused_rows_reach_the_callback(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 3);
+    send_batch(b, 11, 2);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    expect_batch(b, 2);
+    struct wire_refusal refusals[] = {
+        {.seq = 1, .row = 2, .reason = POISE_REFUSAL_TIME_AHEAD},
+        {.seq = 1, .row = 3, .reason = POISE_REFUSAL_TIME_AHEAD}, /* there is no such row */
+        {.seq = 2, .row = WIRE_ROW_ALL, .reason = POISE_REFUSAL_MALFORMED},
+        {.seq = 2, .row = 0, .reason = POISE_REFUSAL_MALFORMED}, /* told already */
+        {.seq = 7, .row = 0, .reason = POISE_REFUSAL_MALFORMED}, /* not acknowledged */
+    };
+    ack(b, 2, 8, refusals, sizeof refusals / sizeof *refusals);
+    expect_drained(b);
+    assert_string_equal(b->told, "scrap 3 time_ahead;scrap 11 malformed;scrap 12 malformed;");
+    assert_int_equal(stats(b).refused, 3);
+    assert_int_equal(stats(b).acknowledged, 5);
+}
+
+static void test_refusals_of_a_lost_acknowledgement_are_told(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 2);
+    send_batch(b, 3, 2);
+    expect_hello(b);
+    struct wire_refusal refusal = {.seq = 1, .row = 1, .reason = POISE_REFUSAL_LEVEL};
+    ack(b, 1, 8, &refusal, 1); /* again, to a sender that was restarted */
+    expect_nothing(b);
+    assert_int_equal(stats(b).batches_left, 2); /* it could be about a fork's batch */
+    welcome(b, 2, 0, 8);
+    expect_batch(b, 2);
+    assert_string_equal(b->told, "scrap 2 level;");
+    assert_int_equal(stats(b).acknowledged, 2);
+}
+
+static void test_a_bad_measurement_is_refused_at_once(void **state)
+{
+    struct bench *b = *state;
+    poise_measurement measurement = {.measure = "scrap", .time_ms = 0, .value = 1e300, .of = 1};
+    poise_refusal reason = POISE_REFUSAL_NONE;
+    poise_error err = {0};
+    assert_int_equal(poise_send(b->sender, &measurement, &reason, &err), POISE_EREFUSED);
+    assert_int_equal(reason, POISE_REFUSAL_VALUE);
+    assert_string_equal(err.text, poise_refusal_text(POISE_REFUSAL_VALUE));
+    assert_int_equal(poise_sender_flush(b->sender, NULL), POISE_OK);
+    assert_int_equal(stats(b).accepted, 0);
+}
+
+/* Takes the next batch of values that count up, and acknowledges it. */
+static void take_batch(struct bench *b, uint64_t *seq, int *next_value)
+{
+    struct wire_batch batch = expect_batch(b, *seq);
+    for (size_t row = 0; row < batch.rows; row++) {
+        assert_true(batch.value[row] == *next_value);
+        ++*next_value;
+    }
+    ack(b, (*seq)++, 8, NULL, 0);
+}
+
+static void test_a_full_spool_neither_loses_nor_doubles(void **state)
+{
+    struct bench *b = *state;
+    b->options.spool_max_bytes = 1 << 16;
+    b->options.batch_rows = 100;
+    reopen(b);
+    poise_measurement measurement = {.measure = "scrap", .time_ms = 1700000000000, .of = 1};
+    int sent = 0;
+    while (poise_send(b->sender, &measurement, NULL, NULL) == POISE_OK) {
+        measurement.value = ++sent;
+        assert_true(sent < 100000);
+    }
+    assert_int_equal(poise_send(b->sender, &measurement, NULL, NULL), POISE_EFULL);
+
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    uint64_t seq = 1;
+    int received = 0;
+    while (poise_send(b->sender, &measurement, NULL, NULL) == POISE_EFULL) {
+        take_batch(b, &seq, &received);
+    }
+    sent++;
+    while (received < sent) {
+        take_batch(b, &seq, &received);
+    }
+    expect_drained(b);
+    assert_int_equal(received, sent);
+    assert_int_equal(stats(b).accepted, sent);
+    assert_int_equal(stats(b).acknowledged, sent);
+}
+
+/* ---- what does not go together ---- */
+
+static void test_another_store_is_refused(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    fake_error(&b->fake, 0, POISE_ENOTFOUND);
+    expect_hello(b);
+    welcome_as(b, OTHER_STORE, 1, 0, 8);
+    poise_error err = expect_failure(b);
+    assert_int_equal(err.code, POISE_ESTORE);
+    assert_non_null(strstr(err.text, b->spool));
+    assert_int_equal(stats(b).batches_left, 1);
+    expect_hello(b); /* it goes on asking, */
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1); /* and works when the right one is back */
+}
+
+static void test_a_fork_is_seen(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    send_batch(b, 2, 1);
+    expect_hello(b);
+    welcome(b, 4, 0, 8); /* batch 3 was never made here */
+    poise_error err = expect_failure(b);
+    assert_int_equal(err.code, POISE_EFORK);
+    assert_non_null(strstr(err.text, "batch 3"));
+    expect_hello(b);
+    ack(b, 1, 8, NULL, 0);   /* of the other's batch 1: */
+    welcome(b, 2, 12345, 8); /* this is not ours */
+    assert_int_equal(expect_failure(b).code, POISE_EFORK);
+    assert_int_equal(stats(b).batches_left, 2);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    ack(b, 1, 8, NULL, 0);
+    expect_batch(b, 2);
+    fake_error(&b->fake, 0, POISE_ENOTFOUND);
+    uint64_t hash = expect_hello(b).last_hash;
+    welcome(b, 2, hash + 1, 8); /* another batch 1, which is not in the spool any more */
+    assert_int_equal(expect_failure(b).code, POISE_EFORK);
+    expect_hello(b);
+    welcome(b, 2, hash, 8);
+    expect_batch(b, 2);
+}
+
+static void test_a_store_that_went_back_is_a_gap(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    ack(b, 1, 8, NULL, 0);
+    expect_drained(b);
+    send_batch(b, 2, 1);
+    expect_batch(b, 2);
+    fake_error(&b->fake, 0, POISE_ENOTFOUND);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    assert_int_equal(expect_failure(b).code, POISE_EGAP);
+}
+
+static void test_refusing_aggregators_are_reported(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 1);
+    expect_hello(b);
+    fake_error(&b->fake, 0, POISE_EDENIED);
+    poise_error err = expect_failure(b);
+    assert_int_equal(err.code, POISE_EDENIED);
+    assert_non_null(strstr(err.text, "says the fake"));
+    expect_hello(b);
+    buf_put(&b->fake.body, "\xff\xff\xff", 3);
+    fake_send(&b->fake, WIRE_WELCOME, POISE_OK);
+    assert_int_equal(expect_failure(b).code, POISE_EPROTO);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    ack(b, 2, 8, NULL, 0); /* there is no batch 2 */
+    assert_int_equal(expect_failure(b).code, POISE_EPROTO);
+}
+
+static void test_bad_options_are_refused(void **state)
+{
+    struct bench *b = *state;
+    poise_sender *sender = NULL;
+    poise_error err = {0};
+    assert_int_equal(poise_sender_open(&b->options, &sender, &err), POISE_EBUSY); /* one process a spool */
+    poise_sender_options options = b->options;
+    options.producer = "no id!";
+    assert_int_equal(poise_sender_open(&options, &sender, &err), POISE_EINVAL);
+    options = b->options;
+    options.endpoint = NULL;
+    assert_int_equal(poise_sender_open(&options, &sender, &err), POISE_EINVAL);
+    options = b->options;
+    options.batch_rows = WIRE_BATCH_ROWS_MAX + 1;
+    assert_int_equal(poise_sender_open(&options, &sender, &err), POISE_EINVAL);
+    assert_null(sender);
+    poise_sender_close(NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_batches_are_sent_and_acknowledged),
+        TEST(test_the_aggregator_may_come_late),
+        TEST(test_a_lingering_batch_goes_by_itself),
+        TEST(test_a_later_send_closes_a_lingering_batch),
+        TEST(test_full_batches_are_closed),
+        TEST(test_the_aggregators_limits_are_kept),
+        TEST(test_credit_is_respected),
+        TEST(test_a_restarted_sender_resends),
+        TEST(test_an_aggregator_that_forgot_us_is_greeted_again),
+        TEST(test_a_restarted_aggregator_is_greeted_again),
+        TEST(test_silence_after_hello_is_asked_again),
+        TEST(test_no_room_is_tried_later),
+        TEST(test_a_gap_is_filled),
+        TEST(test_acknowledgements_may_repeat),
+        TEST(test_refused_rows_reach_the_callback),
+        TEST(test_refusals_of_a_lost_acknowledgement_are_told),
+        TEST(test_a_bad_measurement_is_refused_at_once),
+        TEST(test_a_full_spool_neither_loses_nor_doubles),
+        TEST(test_another_store_is_refused),
+        TEST(test_a_fork_is_seen),
+        TEST(test_a_store_that_went_back_is_a_gap),
+        TEST(test_refusing_aggregators_are_reported),
+        TEST(test_bad_options_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
