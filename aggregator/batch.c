@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-enum { ARENA_MAX = 16 << 20 }; /* a body of 256 KiB decodes to a few MiB at most */
-
 void batch_free(struct batch *batch)
 {
     buf_free(&batch->body);
@@ -16,7 +14,7 @@ void batch_reset(struct batch *batch)
 {
     buf_reset(&batch->body);
     arena_reset(&batch->arena);
-    batch->arena.limit = ARENA_MAX;
+    batch->arena.limit = WIRE_ARENA;
     batch->rows = (struct wire_batch){0};
     batch->malformed = false;
     batch->refused_count = 0;
@@ -29,8 +27,10 @@ poise_code batch_decode(struct batch *batch, size_t max_rows)
     if (code == POISE_ENOMEM)
         return code;
     batch->malformed = code != POISE_OK || batch->rows.rows > max_rows;
-    if (batch->malformed)
+    if (batch->malformed) {
         batch->rows = (struct wire_batch){0};
+        arena_reset(&batch->arena);
+    }
     return POISE_OK;
 }
 

@@ -6,8 +6,9 @@
 #include <string.h>
 
 enum {
-    STEP_MESSAGES = 256, /* taken in one step, so that acknowledgements are not kept waiting */
-    LOGGED_ERRORS = 100  /* all of the first, then one in as many */
+    STEP_MESSAGES = 256,       /* taken in one step, so that acknowledgements are not kept waiting */
+    LOGGED_ERRORS = 100,       /* all of the first, then one in as many */
+    POOL_BYTES_MAX = 64 << 20, /* decoded, between here and disk: small bodies can be made to decode large */
 };
 
 struct producer {               /* an epoch of a producer, since it said HELLO to this process */
@@ -26,6 +27,7 @@ struct ingest {
     struct batch *pool;
     struct batch **free;
     size_t free_count;
+    size_t pool_bytes;  /* of the batches that are not free */
     struct arena arena; /* of small messages */
     struct buf out;
     uint8_t store_id[WIRE_STORE_ID];
@@ -261,7 +263,6 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
                              const struct net_message *message, uint64_t seq, uint64_t hash, poise_error *err)
 {
     struct batch *batch = ingest->free[ingest->free_count - 1];
-    batch_reset(batch);
     buf_put(&batch->body, message->body, message->body_length);
     if (batch->body.failed || batch_decode(batch, ingest->options.max_batch_rows))
         return error_nomem(err, "a batch");
@@ -269,6 +270,7 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
     batch->epoch = producer->entry->epoch;
     batch->seq = seq;
     batch->hash = hash;
+    ingest->pool_bytes += batch->arena.used;
     if (!ring_push(ingest->options.to_writer, batch))
         return error_set(err, POISE_EFULL, "the writer's queue is smaller than the pool of batches");
     ingest->free_count--;
@@ -325,21 +327,29 @@ static poise_code on_message(struct ingest *ingest, const struct net_message *me
     }
 }
 
+static void put_back(struct ingest *ingest, struct batch *batch)
+{
+    ingest->pool_bytes -= batch->arena.used;
+    batch_reset(batch);
+    ingest->free[ingest->free_count++] = batch;
+}
+
 static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise_error *err)
 {
     struct producer *producer = find_producer(ingest, batch->producer, batch->epoch);
     bool known = producer && ledger_commit(producer->entry, batch->seq, batch->hash, batch->refused,
                                            batch->reasons, batch->refused_count);
-    ingest->free[ingest->free_count++] = batch;
+    uint64_t seq = batch->seq;
+    put_back(ingest, batch);
     if (!known)
         return error_nomem(err, "the refusals of a batch");
-    send_acks(ingest, producer, batch->seq);
+    send_acks(ingest, producer, seq);
     return POISE_OK;
 }
 
 bool ingest_can_receive(const struct ingest *ingest)
 {
-    return ingest->free_count > 0;
+    return ingest->free_count > 0 && ingest->pool_bytes < POOL_BYTES_MAX;
 }
 
 static poise_code receive(struct ingest *ingest, bool *ret_more, poise_error *err)
@@ -412,8 +422,8 @@ poise_code ingest_open(const struct ingest_options *options, struct ledger *ledg
         ingest_close(ingest);
         return code;
     }
-    for (; ingest->free_count < options->pool; ingest->free_count++)
-        ingest->free[ingest->free_count] = &ingest->pool[ingest->free_count];
+    for (size_t i = 0; i < options->pool; i++)
+        put_back(ingest, &ingest->pool[i]);
     *ret_ingest = ingest;
     return POISE_OK;
 }

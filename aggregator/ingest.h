@@ -34,7 +34,7 @@ poise_code ingest_open(const struct ingest_options *options, struct ledger *ledg
 void ingest_close(struct ingest *ingest);
 /* Acknowledges what the writer gave back, takes what has come; never blocks. */
 poise_code ingest_step(struct ingest *ingest, poise_error *err);
-/* Whether there is a free batch: else there is no use in waiting for the socket. */
+/* Whether there is room for another batch: else there is no use in waiting for the socket. */
 bool ingest_can_receive(const struct ingest *ingest);
 
 #endif

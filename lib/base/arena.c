@@ -91,7 +91,10 @@ static void free_blocks(struct arena_block *block)
 
 void arena_reset(struct arena *arena)
 {
-    if (arena->head) {
+    if (arena->head && arena->head->size > USUAL_BLOCK_MAX) { /* once is no reason to keep that much */
+        free_blocks(arena->head);
+        arena->head = NULL;
+    } else if (arena->head) {
         free_blocks(arena->head->next);
         arena->head->next = NULL;
         arena->head->used = 0;
