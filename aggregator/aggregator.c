@@ -136,6 +136,8 @@ static poise_code start_workers(struct aggregator *a, poise_error *err)
 {
     static poise_code (*const runs[WORKERS])(struct aggregator *, const _Atomic bool *, poise_error *) = {
         [INGEST] = run_ingest, [WRITER] = run_writer, [STREAM] = run_stream, [INQUIRER] = run_inquirer};
+    static const char *const names[WORKERS] = {
+        [INGEST] = "ingest", [WRITER] = "writer", [STREAM] = "stream", [INQUIRER] = "inquirer"};
     for (int i = WORKERS - 1; i >= 0; i--) { /* takers before givers */
         struct worker *worker = &a->workers[i];
         worker->aggregator = a;
@@ -144,6 +146,7 @@ static poise_code start_workers(struct aggregator *a, poise_error *err)
         if (errno)
             return error_errno(err, POISE_EIO, "starting a thread");
         worker->running = true;
+        (void)pthread_setname_np(worker->thread, names[i]); /* for top and perf */
     }
     return POISE_OK;
 }
