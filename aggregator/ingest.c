@@ -1,7 +1,7 @@
 #include "ingest.h"
 
 #include <base/error.h>
-#include <model/measurement.h>
+#include <base/text.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,7 +173,7 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer)
 
 static poise_code check_hello(const struct ingest *ingest, const struct wire_hello *hello, poise_error *err)
 {
-    if (!measure_id_valid(hello->producer, strlen(hello->producer)))
+    if (!id_valid(hello->producer, strlen(hello->producer)))
         return error_set(err, POISE_EPROTO,
                          "the producer's name '%s' is not an id of 1 to %d of a-z A-Z 0-9 _ . -",
                          hello->producer, POISE_ID_MAX);

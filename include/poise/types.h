@@ -31,23 +31,23 @@ typedef struct poise_measurement {
 } poise_measurement;
 
 /* Why a measurement was refused. Travels by number and lands in dead letters by name: append only. */
-#define POISE_REFUSALS(X)                                                                        \
-    X(NONE, 0, "accepted")                                                                       \
-    X(UNKNOWN_MEASURE, 1, "no scorecard here has a measure that reads this input")               \
-    X(MEASURE_NAME, 2, "the measure's name is empty, too long or not an id (a-z A-Z 0-9 _ . -)") \
-    X(ORG, 3, "the org is too long, not valid UTF-8, or has an empty or blank-edged segment")    \
-    X(SOURCE, 4, "the source is too long or not valid UTF-8")                                    \
-    X(KEY, 5, "the key is empty, too long or not valid UTF-8")                                   \
-    X(TIME_RANGE, 6, "the time is outside 1900-01-01 to 2200-01-01")                             \
-    X(TIME_AHEAD, 7, "the time is further ahead of the clock than max_ahead allows")             \
-    X(VALUE, 8, "the value is not 0 and not between 1e-100 and 1e100 in size")                   \
-    X(OF, 9, "`of` is not 0 and not between 1e-100 and 1e100 in size")                           \
-    X(RETRACT_KEY, 10, "a retraction needs a key")                                               \
-    X(SEQ_CONFLICT, 11, "another measurement with this key and seq says something else")         \
-    X(SEQ_RANGE, 12, "seq is above 2^62")                                                        \
-    X(LEVEL, 13, "the value is no level of the measures that read it")                           \
-    X(TOO_MANY_ORGS, 14, "max_orgs of the aggregator is reached")                                \
-    X(TOO_MANY_SERIES, 15, "max_series of the aggregator is reached")                            \
+#define POISE_REFUSALS(X)                                                                                    \
+    X(NONE, 0, "accepted")                                                                                   \
+    X(UNKNOWN_MEASURE, 1, "no scorecard here has a measure that reads this input")                           \
+    X(MEASURE_NAME, 2, "the measure's name is empty, too long or not an id (a-z A-Z 0-9 _ . -)")             \
+    X(ORG, 3, "the org is too long, not valid UTF-8, or has an empty or blank-edged segment")                \
+    X(SOURCE, 4, "the source is too long or not valid UTF-8")                                                \
+    X(KEY, 5, "the key is empty, too long or not valid UTF-8")                                               \
+    X(TIME_RANGE, 6, "the time is outside 1900-01-01 to 2200-01-01")                                         \
+    X(TIME_AHEAD, 7, "the time is further ahead of the clock than max_ahead allows")                         \
+    X(VALUE, 8, "the value is not 0 and not between 1e-100 and 1e100 in size")                               \
+    X(OF, 9, "`of` is not 0 and not between 1e-100 and 1e100 in size")                                       \
+    X(RETRACT_KEY, 10, "a retraction needs a key")                                                           \
+    X(SEQ_CONFLICT, 11, "another measurement with this key and seq says something else")                     \
+    X(SEQ_RANGE, 12, "seq is above 2^62")                                                                    \
+    X(LEVEL, 13, "the value is no level of the measures that read it")                                       \
+    X(TOO_MANY_ORGS, 14, "max_orgs of the aggregator is reached")                                            \
+    X(TOO_MANY_SERIES, 15, "max_series of the aggregator is reached")                                        \
     X(MALFORMED, 16, "the row or its batch could not be decoded")
 
 typedef enum poise_refusal {
@@ -61,12 +61,7 @@ typedef enum poise_refusal {
 POISE_API const char *poise_refusal_name(poise_refusal refusal);
 POISE_API const char *poise_refusal_text(poise_refusal refusal);
 
-typedef enum poise_kind {
-    POISE_SCORECARD,
-    POISE_PERSPECTIVE,
-    POISE_OBJECTIVE,
-    POISE_MEASURE
-} poise_kind;
+typedef enum poise_kind { POISE_SCORECARD, POISE_PERSPECTIVE, POISE_OBJECTIVE, POISE_MEASURE } poise_kind;
 
 typedef enum poise_status { POISE_NO_DATA, POISE_RED, POISE_AMBER, POISE_GREEN } poise_status;
 
@@ -89,9 +84,9 @@ typedef struct poise_score {
     double trend;      /* score minus that at the end of the previous period; NaN: none */
     int64_t count;     /* measurements behind value; -1: none (above measures) */
     int64_t period_start_ms, period_end_ms; /* of a measure; both INT64_MIN: none */
-    uint32_t flags;    /* enum poise_flags */
+    uint32_t flags;                         /* enum poise_flags */
     poise_status status;
-    bool uncertain;    /* status of lo and hi differ */
+    bool uncertain; /* status of lo and hi differ */
 } poise_score;
 
 /* A node of a scorecard at an org, as of a time. Strings live as its giver says. */

@@ -1,5 +1,6 @@
 #include <base/text.h>
 #include <locale.h>
+#include <poise/types.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,4 +223,20 @@ size_t format_double(double value, char text[NUMBER_TEXT_MAX])
         length = print_digits(value, digits, text);
     }
     return length;
+}
+
+bool id_valid(const char *id, size_t length)
+{
+    if (length == 0 || length > POISE_ID_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        char c = id[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        bool digit = c >= '0' && c <= '9';
+        if (!letter && !digit && c != '_' && c != '.' && c != '-') {
+            return false;
+        }
+    }
+    return true;
 }

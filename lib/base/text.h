@@ -14,6 +14,9 @@ bool utf8_printable(const char *text, size_t length);
 size_t utf8_columns(const char *text);
 size_t utf8_prefix(const char *text, size_t columns);
 
+/* An id: 1 to POISE_ID_MAX of a-z A-Z 0-9 _ . - */
+bool id_valid(const char *id, size_t length);
+
 /* All of text as a decimal number ("-1.5e3", ".5", "+2"; no blanks, hex, inf or nan), nearest double. false:
  * not one, longer than NUMBER_DIGITS_MAX, or beyond a double. */
 enum { NUMBER_DIGITS_MAX = 512 };

@@ -1,4 +1,5 @@
 #include <base/error.h>
+#include <base/text.h>
 #include <client/uplink.h>
 #include <model/measurement.h>
 #include <poise/client.h>
@@ -35,7 +36,7 @@ static poise_code check_options(const poise_sender_options *options, poise_error
     if (!options->endpoint || !options->spool || !options->producer) {
         return error_set(err, POISE_EINVAL, "a sender needs an endpoint, a producer and a spool");
     }
-    if (!measure_id_valid(options->producer, strlen(options->producer))) {
+    if (!id_valid(options->producer, strlen(options->producer))) {
         return error_set(err, POISE_EINVAL, "producer \"%.80s\" is no id: 1 to %d of a-z A-Z 0-9 _ . -",
                          options->producer, POISE_ID_MAX);
     }

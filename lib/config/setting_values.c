@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TEXT_MAX = 4096, ID_MAX = 64, SHOWN_MAX = 60 };
+enum { TEXT_MAX = 4096, SHOWN_MAX = 60 };
 
 struct label label_of(const struct yaml_node *node)
 {
@@ -114,20 +114,6 @@ bool setting_text(struct reader *reader, const struct yaml_node *node, const cha
         return false;
     }
     return copy_text(reader, node, ret_text);
-}
-
-bool id_valid(const char *id, size_t length)
-{
-    if (length == 0 || length > ID_MAX)
-        return false;
-    for (size_t i = 0; i < length; i++) {
-        char c = id[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        bool digit = c >= '0' && c <= '9';
-        if (!letter && !digit && c != '_' && c != '.' && c != '-')
-            return false;
-    }
-    return true;
 }
 
 bool setting_id(struct reader *reader, const struct yaml_node *node, const char **ret_id)

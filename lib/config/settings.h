@@ -66,7 +66,5 @@ struct label {
     char text[72];
 };
 struct label label_of(const struct yaml_node *node);
-/* The rule of SETTING_ID. */
-bool id_valid(const char *id, size_t length);
 
 #endif

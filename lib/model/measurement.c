@@ -1,5 +1,4 @@
 #include <base/text.h>
-#include <config/settings.h>
 #include <model/calendar.h>
 #include <model/measurement.h>
 #include <model/org.h>
@@ -59,11 +58,6 @@ const char *poise_status_name(poise_status status)
     return (unsigned)status <= POISE_GREEN ? names[status] : "unknown";
 }
 
-bool measure_id_valid(const char *id, size_t length)
-{
-    return id_valid(id, length);
-}
-
 static bool text_valid(const char *text, size_t max)
 {
     size_t length = strnlen(text, max + 1);
@@ -72,7 +66,7 @@ static bool text_valid(const char *text, size_t max)
 
 poise_refusal measurement_check_names(const char *measure, const char *org, const char *source)
 {
-    if (!measure || !measure_id_valid(measure, strnlen(measure, POISE_ID_MAX + 1)))
+    if (!measure || !id_valid(measure, strnlen(measure, POISE_ID_MAX + 1)))
         return POISE_REFUSAL_MEASURE_NAME;
     if (org && !org_valid(org, strnlen(org, POISE_ORG_MAX + 1)))
         return POISE_REFUSAL_ORG;

@@ -5,7 +5,6 @@
 #include <poise/types.h>
 #include <stddef.h>
 
-bool measure_id_valid(const char *id, size_t length);
 /* 0, or between 1e-100 and 1e100 in size. */
 static inline bool number_valid(double x)
 {
