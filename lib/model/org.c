@@ -47,32 +47,30 @@ bool glob_valid(const char *glob)
     return true;
 }
 
-/* Two paths or two segments that are compared, and where to go on after the last star when they differ: the
- * star then swallows one more. Trying the shortest first is enough, since a later star can swallow all that
- * an earlier could. */
-struct match {
-    const char *glob, *text;
-    const char *star_glob, *star_text;
-};
-
+/* Each literal between stars is looked for as early as it can stand, so that the rest has most room; the last
+ * one must stand at the end. Peers choose both sides: this is quick also for the worst of them. */
 static bool segment_matches(const char *glob, const char *glob_end, const char *text, const char *text_end)
 {
-    struct match at = {.glob = glob, .text = text};
-    while (at.text < text_end || at.glob < glob_end) {
-        if (at.glob < glob_end && *at.glob == '*' && at.text < text_end) {
-            at.star_glob = ++at.glob;
-            at.star_text = ++at.text;
-        } else if (at.glob < glob_end && at.text < text_end && *at.glob == *at.text) {
-            at.glob++;
-            at.text++;
-        } else if (at.star_glob && at.star_text < text_end) {
-            at.glob = at.star_glob;
-            at.text = ++at.star_text;
-        } else {
+    const char *star = memchr(glob, '*', (size_t)(glob_end - glob));
+    size_t length = (size_t)((star ? star : glob_end) - glob);
+    if ((size_t)(text_end - text) < length || memcmp(glob, text, length) != 0)
+        return false;
+    text += length;
+    while (star) {
+        if (text++ == text_end) /* a star is at least one byte */
             return false;
-        }
+        glob = star + 1;
+        star = memchr(glob, '*', (size_t)(glob_end - glob));
+        length = (size_t)((star ? star : glob_end) - glob);
+        size_t left = (size_t)(text_end - text);
+        if (!star)
+            return length <= left && memcmp(glob, text_end - length, length) == 0;
+        text = memmem(text, left, glob, length);
+        if (!text)
+            return false;
+        text += length;
     }
-    return true;
+    return text == text_end;
 }
 
 /* After a segment: the next one, or NULL at the end of the path. */
@@ -86,6 +84,14 @@ static bool is_any_path(const char *glob)
 {
     return glob && strncmp(glob, "**", 2) == 0;
 }
+
+/* Two paths that are compared, and where to go on after the last `**` when they differ: it then swallows one
+ * segment more. Trying the shortest first is enough, since a later one can swallow all that an earlier could.
+ */
+struct match {
+    const char *glob, *text;
+    const char *star_glob, *star_text;
+};
 
 bool org_matches(const char *glob, const char *org)
 {
