@@ -5,9 +5,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_BYTES = 200000 }; /* of states in a message; WIRE_MESSAGE_MAX less what surrounds them */
+enum {
+    MESSAGE_BYTES = 200000, /* of states in a message; WIRE_MESSAGE_MAX less what surrounds them */
+    STARRED_MAX = 2048      /* bytes of globs that are more than a name: each is tried on every org */
+};
 
 /* ---- the filter ---- */
+
+static poise_code check_globs(const struct wire_filter *filter, poise_error *err)
+{
+    size_t starred = 0;
+    for (size_t i = 0; i < filter->org_count; i++) {
+        if (!glob_valid(filter->orgs[i]))
+            return error_set(err, POISE_EPROTO, "'%.200s' in the filter is no org and no glob of orgs",
+                             filter->orgs[i]);
+        starred += strchr(filter->orgs[i], '*') ? strlen(filter->orgs[i]) : 0;
+    }
+    if (starred > STARRED_MAX)
+        return error_set(err, POISE_ELIMIT,
+                         "the globs with '*' in the filter have %zu bytes; at most %d are allowed", starred,
+                         STARRED_MAX);
+    return POISE_OK;
+}
 
 static const char **copy_texts(struct arena *arena, const char *const *texts, size_t count)
 {
@@ -93,6 +112,9 @@ poise_code subscription_open(const struct wire_subscribe *wanted, const struct n
                              const struct board *board, struct subscription **ret_subscription,
                              poise_error *err)
 {
+    poise_code code = check_globs(&wanted->filter, err);
+    if (code)
+        return code;
     struct subscription *s = calloc(1, sizeof *s);
     if (!s)
         return error_nomem(err, "a subscription");
