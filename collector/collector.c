@@ -305,8 +305,8 @@ static poise_code finish(struct collector *collector, poise_error *err)
         if (options->timeout_ms > 0 &&
             clock_monotonic_us(options->clock) - started_us > options->timeout_ms * 1000) {
             return error_set(
-                err, POISE_ETIMEOUT, "%llu batches are not acknowledged by %s; they wait in the spool %s",
-                (unsigned long long)stats.batches_left, options->config->aggregator, options->config->spool);
+                err, POISE_ETIMEOUT, "%s has not acknowledged all in time; batches that wait in %s: %llu",
+                options->config->aggregator, options->config->spool, (unsigned long long)stats.batches_left);
         }
         code = step(collector, IDLE_MS, err);
         if (code != POISE_OK) {

@@ -248,15 +248,16 @@ static int run(const struct arguments *arguments, const struct collector_config 
     poise_error err;
     poise_code code = collector_run(&how, &summary, &err);
     close(how.stop_fd);
-    print_summary(&summary);
+    if (code == POISE_OK || summary.rows > 0) {
+        print_summary(&summary);
+    }
     if (code != POISE_OK) {
         fprintf(stderr, "poise-collector: %s\n", err.text);
         return EXIT_FAILED;
     }
     if (ends && summary.stopped) {
-        fprintf(stderr,
-                "poise-collector: interrupted; the next run goes on, %llu batches wait in the spool %s\n",
-                (unsigned long long)summary.batches_left, config->spool);
+        fprintf(stderr, "poise-collector: interrupted; the next run goes on; batches that wait in %s: %llu\n",
+                config->spool, (unsigned long long)summary.batches_left);
         return EXIT_FAILED;
     }
     /* A service that was told to end did what it should; what it refused is in its log. */
