@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -77,6 +78,16 @@ static int signals_as_fd(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Every connection takes a descriptor, and on ipc libzmq ends the process where there is none left. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* what it was will do for a while */
+    }
+}
+
 static int fail(const struct log *log, const poise_error *error)
 {
     log_event(log, LOG_ERROR, "failed", log_text("code", poise_code_name(error->code)),
@@ -90,6 +101,7 @@ static int serve(const struct config *config)
     struct aggregator *aggregator = NULL;
     poise_error error = {0};
     int stop_fd = signals_as_fd();
+    raise_descriptor_limit();
     if (stop_fd < 0) {
         error = (poise_error){POISE_EIO, "signals cannot be set up"};
         return fail(&log, &error);
