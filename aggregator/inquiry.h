@@ -11,7 +11,7 @@
 #include <store/store.h>
 #include <wire/wire.h>
 
-enum { INQUIRIES_MAX = 16, INQUIRY_STATES_MAX = 2000000 };
+enum { INQUIRIES_MAX = 16, INQUIRY_BYTES_MAX = 64 << 20 }; /* of them at a time; of each answer */
 
 struct inquiry {
     /* the question; constant once handed over */
@@ -26,10 +26,10 @@ struct inquiry {
     struct buf bodies;
     size_t *ends; /* of each body */
     size_t count, capacity;
-    size_t states;
     /* the stream's own */
     uint64_t credit;
     bool answered;
+    bool given_up; /* by the asker; still somebody else's until it is answered */
     size_t sent;
     int64_t progress_us; /* when it last moved; too long ago: dropped */
 };

@@ -69,6 +69,22 @@ static struct subscription **find_subscription(struct stream *stream, const stru
     return NULL;
 }
 
+static struct inquiry *find_inquiry(struct stream *stream, const struct net_peer *peer, uint64_t id)
+{
+    for (size_t i = 0; i < stream->inquiry_count; i++)
+        if (stream->inquiries[i]->id == id && !stream->inquiries[i]->given_up &&
+            peer_equal(&stream->inquiries[i]->peer, peer))
+            return stream->inquiries[i];
+    return NULL;
+}
+
+static poise_code check_id(struct stream *stream, const struct net_peer *peer, uint64_t id, poise_error *err)
+{
+    if (id && !find_subscription(stream, peer, id) && !find_inquiry(stream, peer, id))
+        return POISE_OK;
+    return error_set(err, POISE_EPROTO, "id %llu is 0 or in use on this connection", (unsigned long long)id);
+}
+
 static void drop_subscription(struct stream *stream, struct subscription **slot)
 {
     subscription_close(*slot);
@@ -123,9 +139,9 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
     if (code)
         return code;
     *ret_id = wanted.id;
-    if (wanted.id == 0 || find_subscription(stream, &message->peer, wanted.id))
-        return error_set(err, POISE_EPROTO, "subscription id %llu is 0 or in use on this connection",
-                         (unsigned long long)wanted.id);
+    code = check_id(stream, &message->peer, wanted.id, err);
+    if (code)
+        return code;
     if (stream->subscription_count >= stream->options.max_subscriptions)
         return error_set(err, POISE_ELIMIT,
                          "this aggregator has %zu subscriptions already (max_subscriptions)",
@@ -138,14 +154,6 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
     stream->subscriptions[stream->subscription_count++] = subscription;
     stats_set(stream->options.stats, STAT_subscriptions, stream->subscription_count);
     return POISE_OK;
-}
-
-static struct inquiry *find_inquiry(struct stream *stream, const struct net_peer *peer, uint64_t id)
-{
-    for (size_t i = 0; i < stream->inquiry_count; i++)
-        if (stream->inquiries[i]->id == id && peer_equal(&stream->inquiries[i]->peer, peer))
-            return stream->inquiries[i];
-    return NULL;
 }
 
 /* Credit for a subscription or an answer. Credit of 0 asks whether a subscription still stands: the answer is
@@ -181,8 +189,11 @@ static poise_code on_unsubscribe(struct stream *stream, const struct net_message
     if (code)
         return code;
     struct subscription **slot = find_subscription(stream, &message->peer, *ret_id);
+    struct inquiry *inquiry = find_inquiry(stream, &message->peer, *ret_id);
     if (slot)
         drop_subscription(stream, slot);
+    if (inquiry)
+        inquiry->given_up = true;
     return POISE_OK;
 }
 
@@ -191,9 +202,9 @@ static poise_code on_unsubscribe(struct stream *stream, const struct net_message
 static poise_code new_inquiry(struct stream *stream, const struct wire_query *query,
                               const struct net_peer *peer, struct inquiry **ret_inquiry, poise_error *err)
 {
-    if (query->id == 0 || find_inquiry(stream, peer, query->id))
-        return error_set(err, POISE_EPROTO, "query id %llu is 0 or in use on this connection",
-                         (unsigned long long)query->id);
+    poise_code code = check_id(stream, peer, query->id, err);
+    if (code)
+        return code;
     if (strlen(query->scorecard) > POISE_ID_MAX || strlen(query->org) > POISE_ORG_MAX)
         return error_set(err, POISE_EPROTO, "the scorecard or org of a query is too long");
     if (query->as_of_ms < TIME_MIN_MS || query->as_of_ms > TIME_MAX_MS)
@@ -243,8 +254,8 @@ static poise_code on_query(struct stream *stream, const struct net_message *mess
 /* Sends what an answer has credit for; true: it is done with. */
 static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t now_us)
 {
-    if (!inquiry->answered)
-        return false;
+    if (!inquiry->answered || inquiry->given_up)
+        return inquiry->answered;
     if (inquiry->error.code) {
         send_error(stream, &inquiry->peer, inquiry->id, &inquiry->error);
         return true;

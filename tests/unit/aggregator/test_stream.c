@@ -324,6 +324,25 @@ static void too_many_questions_are_refused(void **state)
     expect_states(f, peer, WIRE_RESULT, 99, 1, 0);
 }
 
+static void an_answer_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    for (uint64_t id = 1; id <= INQUIRIES_MAX; id++)
+        ask(f, peer, id, 0);
+    answer(f, take_question(f), 1);
+    for (uint64_t id = 1; id <= 2; id++) { /* one that is answered, one that is not */
+        assert_int_equal(wire_encode_unsubscribe(id, &f->loop.out), POISE_OK);
+        loop_send(&f->loop, peer, WIRE_UNSUBSCRIBE);
+    }
+    give_credit(f, peer, 2, 1);
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+    ask(f, peer, 1, 1); /* there is room for one, and the id is free */
+    for (int i = 1; i <= INQUIRIES_MAX; i++)
+        answer(f, take_question(f), 1);
+    expect_states(f, peer, WIRE_RESULT, 1, 1, 0);
+}
+
 static void the_numbers_are_told(void **state)
 {
     struct fixture *f = *state;
@@ -354,6 +373,7 @@ int main(void)
         STREAM_TEST(snapshots_are_counted_when_they_begin),
         STREAM_TEST(a_question_goes_to_the_inquirer_and_back),
         STREAM_TEST(too_many_questions_are_refused),
+        STREAM_TEST(an_answer_is_given_up),
         STREAM_TEST(the_numbers_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
