@@ -11,12 +11,12 @@ enum {
     POOL_BYTES_MAX = 64 << 20, /* decoded, between here and disk: small bodies can be made to decode large */
 };
 
-struct producer {               /* an epoch of a producer, since it said HELLO to this process */
-    struct ledger_entry *entry; /* what is on disk */
-    uint64_t received_seq;      /* handed to the writer up to here */
-    uint64_t received_hash;
-    struct net_peer peer; /* the connection that said HELLO last */
-    bool gap_told;        /* until the batch that was asked for comes */
+struct producer {                   /* an epoch of a producer, since it said HELLO to this process */
+    struct ledger_entry *entry;     /* what is on disk */
+    uint64_t received_seq;          /* handed to the writer up to here */
+    uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known */
+    struct net_peer peer;           /* the connection that said HELLO last */
+    bool gap_told;                  /* until the batch that was asked for comes */
 };
 
 struct ingest {
@@ -77,7 +77,7 @@ static poise_code add_producer(struct ingest *ingest, const char *name, uint64_t
     }
     producer->entry = entry;
     producer->received_seq = entry->seq;
-    producer->received_hash = entry->hash;
+    producer->hashes[entry->seq % LEDGER_WINDOW] = entry->hash;
     stats_set(ingest->options.stats, STAT_producers, ingest->producers.count);
     *ret = producer;
     return POISE_OK;
@@ -235,7 +235,8 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
 
 static void on_duplicate(struct ingest *ingest, struct producer *producer, uint64_t seq, uint64_t hash)
 {
-    if (seq == producer->received_seq && hash != producer->received_hash) {
+    uint64_t known = seq + LEDGER_WINDOW > producer->received_seq ? producer->hashes[seq % LEDGER_WINDOW] : 0;
+    if (known && hash != known) {
         poise_error error;
         stats_add(ingest->options.stats, STAT_forks, 1);
         error_set(&error, POISE_EFORK, "batch %llu of '%s' came before with other content",
@@ -275,7 +276,7 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
         return error_set(err, POISE_EFULL, "the writer's queue is smaller than the pool of batches");
     ingest->free_count--;
     producer->received_seq = seq;
-    producer->received_hash = hash;
+    producer->hashes[seq % LEDGER_WINDOW] = hash;
     producer->gap_told = false;
     stats_add(ingest->options.stats, STAT_batches_received, 1);
     stats_add(ingest->options.stats, STAT_rows_received, batch->rows.rows);
