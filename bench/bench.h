@@ -1,0 +1,101 @@
+/* bench_ingest: what poise-aggregator takes in, measured from outside as a producer and a subscriber see it.
+ * `bench/ingest` runs it. A failure ends the program; figures go to stdout, a `name value` a line. */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <base/arena.h>
+#include <base/buf.h>
+#include <net/net.h>
+#include <poise/error.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <wire/wire.h>
+
+enum { MEASURES = 48, PLANTS = 10, LINES = 208, TICK_MS = 10000, PATIENCE_MS = 60000 };
+
+struct options {
+    const char *ingest, *query; /* the aggregator's endpoints */
+    const char *directory;      /* for the baseline: of the store's disk */
+    pid_t pid;                  /* of the aggregator */
+    uint32_t samples;           /* of each series */
+    uint32_t rows;              /* of a batch */
+    bool one_measure;           /* the same series as sources of one measure */
+    uint32_t rate, seconds;     /* of latency */
+};
+
+_Noreturn __attribute__((format(printf, 1, 2))) void die(const char *format, ...);
+void check(poise_code code, const poise_error *err); /* dies of anything but OK */
+void figure(const char *name, double value);
+
+int64_t now_ns(void); /* monotonic */
+int64_t wall_ms(void);
+int64_t cpu_ns(pid_t pid); /* of a process; 0: of this thread */
+struct quantiles {
+    double p50, p99, max;
+};
+struct quantiles quantiles(double *values, size_t count); /* sorts them */
+void figure_quantiles(const char *name, double *values, size_t count);
+
+/* ---- workload W ---- */
+
+struct series_name {
+    char measure[8], org[24], source[8];
+};
+void series_name(uint32_t line, uint32_t measure, bool one_measure, struct series_name *ret_name);
+
+struct workload { /* batches as they go over the wire, one after the other */
+    struct buf bodies;
+    size_t *ends;
+    size_t count;
+    uint64_t epoch;
+    uint64_t samples;
+    int64_t start_ms; /* of the first; the last is now */
+};
+void workload_make(struct workload *workload, const struct options *options);
+void workload_free(struct workload *workload);
+
+/* ---- a producer: HELLO, then batches under credit ---- */
+
+struct producer {
+    struct net *net;
+    struct net_socket *socket;
+    struct arena arena;
+    uint64_t sent, acked; /* sequences */
+    uint32_t credit;
+    uint64_t refused;
+};
+void producer_open(struct producer *producer, const char *endpoint, uint64_t epoch);
+void producer_close(struct producer *producer);
+/* Sends the batch with the next sequence if credit and socket have room for it. */
+bool producer_send(struct producer *producer, const void *body, size_t length);
+void producer_receive(struct producer *producer); /* takes in what has come */
+/* Until something has come, or timer_fd (-1: none) is readable. */
+void producer_wait(struct producer *producer, int timer_fd);
+
+/* ---- a subscriber to everything, in a thread of its own ---- */
+
+struct subscriber {
+    const char *endpoint;
+    pthread_t thread;
+    _Atomic bool live, stop;
+    /* After each message; may be NULL. */
+    void (*seen)(void *context, const struct wire_states *states);
+    void *context;
+    uint64_t messages, snapshots, states, bytes;
+    int64_t cpu_ns;
+};
+void subscriber_start(struct subscriber *subscriber); /* returns when its first snapshot is whole */
+void subscriber_stop(struct subscriber *subscriber);
+
+/* Asks for the live state, once; visit gets every node. */
+void ask_states(const char *endpoint, void (*visit)(void *context, const poise_state *state), void *context);
+/* Asks for the aggregator's numbers and prints them as figures. Returns one of them. */
+double ask_stats(const char *endpoint, const char *wanted);
+
+void run_throughput(const struct options *options);
+void run_latency(const struct options *options);
+void run_baseline(const struct options *options);
+
+#endif

@@ -1,0 +1,155 @@
+#include "bench.h"
+#include <argp.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- figures ---- */
+
+void die(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("bench_ingest: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    _exit(1); /* other threads may hold anything */
+}
+
+void check(poise_code code, const poise_error *err)
+{
+    if (code)
+        die("%s", err && err->text[0] ? err->text : poise_code_text(code));
+}
+
+void figure(const char *name, double value)
+{
+    printf("%s %.9g\n", name, value);
+}
+
+int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+int64_t wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+int64_t cpu_ns(pid_t pid)
+{
+    struct timespec used;
+    clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
+    if ((pid && clock_getcpuclockid(pid, &clock) != 0) || clock_gettime(clock, &used) != 0)
+        die("process %d has no clock: is it running?", (int)pid);
+    return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct quantiles quantiles(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare);
+    return (struct quantiles){values[count / 2], values[count - 1 - count / 100], values[count - 1]};
+}
+
+void figure_quantiles(const char *name, double *values, size_t count)
+{
+    struct quantiles q = quantiles(values, count);
+    printf("%s_p50 %.9g\n%s_p99 %.9g\n%s_max %.9g\n", name, q.p50, name, q.p99, name, q.max);
+}
+
+/* ---- arguments ---- */
+
+static const struct argp_option argp_options[] = {
+    {"ingest", 'i', "ENDPOINT", 0, "The aggregator's ingest endpoint", 0},
+    {"query", 'q', "ENDPOINT", 0, "Its query endpoint", 0},
+    {"pid", 'p', "PID", 0, "Its process, for CPU time", 0},
+    {"directory", 'd', "DIRECTORY", 0, "baseline: where to write", 0},
+    {"samples", 's', "N", 0, "throughput: of each series (1000)", 0},
+    {"rows", 'b', "N", 0, "throughput: of a batch (1000)", 0},
+    {"one-measure", '1', NULL, 0, "The same series, as sources of one measure", 0},
+    {"rate", 'r', "N", 0, "latency: batches a second (1000)", 0},
+    {"seconds", 't', "N", 0, "latency: for so long (10)", 0},
+    {0}};
+
+static uint32_t number(const char *text, struct argp_state *state)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno || *end || end == text || value == 0 || value > 1000000000)
+        argp_error(state, "'%s' is no number from 1 to 1000000000", text);
+    return (uint32_t)value;
+}
+
+struct arguments {
+    struct options options;
+    const char *what;
+};
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    struct options *options = &arguments->options;
+    switch (key) {
+    case 'i':
+        return options->ingest = argument, 0;
+    case 'q':
+        return options->query = argument, 0;
+    case 'd':
+        return options->directory = argument, 0;
+    case 'p':
+        return options->pid = (pid_t)number(argument, state), 0;
+    case 's':
+        return options->samples = number(argument, state), 0;
+    case 'b':
+        return options->rows = number(argument, state), 0;
+    case 'r':
+        return options->rate = number(argument, state), 0;
+    case 't':
+        return options->seconds = number(argument, state), 0;
+    case '1':
+        return options->one_measure = true, 0;
+    case ARGP_KEY_ARG:
+        return arguments->what = argument, 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.options = {.samples = 1000, .rows = 1000, .rate = 1000, .seconds = 10},
+                                  .what = ""};
+    const struct argp argp = {.options = argp_options,
+                              .parser = parse,
+                              .args_doc = "throughput|latency|baseline",
+                              .doc = "Measures a running poise-aggregator. Run by bench/ingest."};
+    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    const struct options *options = &arguments.options;
+    bool connected = options->ingest && options->query && options->pid;
+    if (strcmp(arguments.what, "throughput") == 0 && connected)
+        run_throughput(options);
+    else if (strcmp(arguments.what, "latency") == 0 && connected)
+        run_latency(options);
+    else if (strcmp(arguments.what, "baseline") == 0 && options->directory)
+        run_baseline(options);
+    else
+        die("say throughput or latency with --ingest, --query and --pid, or baseline with --directory");
+    return fflush(stdout) == 0 ? 0 : 1;
+}
