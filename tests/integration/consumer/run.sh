@@ -25,6 +25,6 @@ $CC $CFLAGS -std=c17 -Wall -Werror "$consumer/main.c" -o "$work/by-pkg-config" \
 check "$work/by-pkg-config"
 [ "$(pkg-config --modversion poise)" = "$version" ]
 
-cmake -S "$consumer" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/configure.log"
+cmake -G Ninja -S "$consumer" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/configure.log"
 cmake --build "$work/by-cmake" >"$work/build.log" || { cat "$work/build.log"; exit 1; }
 check "$work/by-cmake/consumer"
