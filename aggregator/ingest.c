@@ -16,6 +16,7 @@ struct producer {                   /* an epoch of a producer, since it said HEL
     uint64_t received_seq;          /* handed to the writer up to here */
     uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known */
     struct net_peer peer;           /* the connection that said HELLO last */
+    uint64_t told_seq;              /* acknowledged on it up to here */
     bool gap_told;                  /* until the batch that was asked for comes */
 };
 
@@ -103,14 +104,15 @@ static poise_code attach(struct ingest *ingest, struct producer *producer, const
 
 /* ---- answers ---- */
 
-static void send_out(struct ingest *ingest, const struct net_peer *peer, enum wire_kind kind)
+/* False: the peer is gone or takes nothing in; it learns where it stands from its next HELLO. */
+static bool send_out(struct ingest *ingest, const struct net_peer *peer, enum wire_kind kind)
 {
     uint8_t head[2];
     wire_head(kind, head);
-    /* A peer that is gone or takes nothing in learns where it stands from its next HELLO. */
-    (void)net_send(ingest->options.socket, peer, head, sizeof head, ingest->out.data, ingest->out.length,
-                   NULL);
+    poise_code code =
+        net_send(ingest->options.socket, peer, head, sizeof head, ingest->out.data, ingest->out.length, NULL);
     buf_reset(&ingest->out);
+    return code == POISE_OK;
 }
 
 static void send_error(struct ingest *ingest, const struct net_peer *peer, const poise_error *error)
@@ -124,10 +126,10 @@ static void send_error(struct ingest *ingest, const struct net_peer *peer, const
         log_event(ingest->options.log, routine ? LOG_DEBUG : LOG_WARN, "producer_refused",
                   log_text("reason", error->text), log_int("count", (int64_t)count));
     if (peer->length && !wire_encode_error(&message, &ingest->out))
-        send_out(ingest, peer, WIRE_ERROR);
+        (void)send_out(ingest, peer, WIRE_ERROR);
 }
 
-static void send_ack(struct ingest *ingest, const struct producer *producer, uint64_t seq,
+static bool send_ack(struct ingest *ingest, struct producer *producer, uint64_t seq,
                      const struct wire_refusal *refusals, size_t count)
 {
     struct wire_ack ack = {.epoch = producer->entry->epoch,
@@ -135,23 +137,30 @@ static void send_ack(struct ingest *ingest, const struct producer *producer, uin
                            .credit = ingest->options.credit,
                            .refusals = refusals,
                            .refusal_count = count};
-    if (producer->peer.length && !wire_encode_ack(&ack, &ingest->out))
-        send_out(ingest, &producer->peer, WIRE_ACK);
+    if (!producer->peer.length || wire_encode_ack(&ack, &ingest->out) ||
+        !send_out(ingest, &producer->peer, WIRE_ACK))
+        return false;
+    producer->told_seq = seq;
+    return true;
 }
 
 /* Acknowledges what is on disk, telling again what was refused from a sequence on: a message a batch with
- * refusals, so that each fits and none is acknowledged before its refusals are told. */
-static void send_acks(struct ingest *ingest, const struct producer *producer, uint64_t from)
+ * refusals, so that each fits. None is acknowledged before its refusals are told, so the first that cannot be
+ * sent is the last; false then. */
+static bool send_acks(struct ingest *ingest, struct producer *producer, uint64_t from)
 {
     size_t count, next;
+    if (from > producer->told_seq + 1)
+        from = producer->told_seq + 1;
     const struct wire_refusal *refusals = ledger_refusals(producer->entry, from, &count);
     for (size_t at = 0; at < count; at = next) {
         for (next = at; next < count && refusals[next].seq == refusals[at].seq; next++)
             ;
-        send_ack(ingest, producer, refusals[at].seq, refusals + at, next - at);
+        if (!send_ack(ingest, producer, refusals[at].seq, refusals + at, next - at))
+            return false;
     }
-    if (count == 0 || refusals[count - 1].seq < producer->entry->seq)
-        send_ack(ingest, producer, producer->entry->seq, NULL, 0);
+    return (count && refusals[count - 1].seq == producer->entry->seq) ||
+           send_ack(ingest, producer, producer->entry->seq, NULL, 0);
 }
 
 /* Says what is on disk, not what is on its way there: the producer forgets what WELCOME counts as known. */
@@ -166,7 +175,7 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer)
                                    .max_batch_rows = ingest->options.max_batch_rows};
     memcpy(welcome.store_id, ingest->store_id, sizeof welcome.store_id);
     if (!wire_encode_welcome(&welcome, &ingest->out))
-        send_out(ingest, &producer->peer, WIRE_WELCOME);
+        (void)send_out(ingest, &producer->peer, WIRE_WELCOME);
 }
 
 /* ---- HELLO ---- */
@@ -224,10 +233,11 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
         return code;
     log_event(ingest->options.log, LOG_DEBUG, "hello", log_text("producer", hello.producer),
               log_int("next", (int64_t)producer->entry->seq + 1), log_text("software", hello.software));
-    if (hello.next_seq <=
-        producer->entry->seq) /* acknowledgements were lost, and with them perhaps refusals */
-        send_acks(ingest, producer, hello.next_seq);
-    send_welcome(ingest, producer);
+    bool all_told = hello.next_seq > producer->entry->seq;
+    producer->told_seq = all_told ? producer->entry->seq : hello.next_seq - 1;
+    /* WELCOME must not count as known what was refused and is not told yet. */
+    if (all_told || send_acks(ingest, producer, hello.next_seq))
+        send_welcome(ingest, producer);
     return POISE_OK;
 }
 
@@ -246,7 +256,7 @@ static void on_duplicate(struct ingest *ingest, struct producer *producer, uint6
     }
     stats_add(ingest->options.stats, STAT_batches_duplicate, 1);
     if (seq <= producer->entry->seq)
-        send_acks(ingest, producer, seq);
+        (void)send_acks(ingest, producer, seq);
 }
 
 static void on_gap(struct ingest *ingest, struct producer *producer)
@@ -257,7 +267,7 @@ static void on_gap(struct ingest *ingest, struct producer *producer)
     stats_add(ingest->options.stats, STAT_gaps, 1);
     struct wire_gap gap = {.epoch = producer->entry->epoch, .expected = producer->received_seq + 1};
     if (!wire_encode_gap(&gap, &ingest->out))
-        send_out(ingest, &producer->peer, WIRE_GAP);
+        (void)send_out(ingest, &producer->peer, WIRE_GAP);
 }
 
 static poise_code take_batch(struct ingest *ingest, struct producer *producer,
@@ -344,7 +354,7 @@ static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise
     put_back(ingest, batch);
     if (!known)
         return error_nomem(err, "the refusals of a batch");
-    send_acks(ingest, producer, seq);
+    (void)send_acks(ingest, producer, seq);
     return POISE_OK;
 }
 
