@@ -91,11 +91,13 @@ static poise_code check_history(struct uplink *uplink, const struct wire_welcome
     return code;
 }
 
-static poise_code take_ack(struct uplink *uplink, const void *body, size_t length, poise_error *err)
+/* Passes over what acknowledges batch `end` or a later one. */
+static poise_code take_ack(struct uplink *uplink, const void *body, size_t length, uint64_t end,
+                           poise_error *err)
 {
     struct wire_ack ack;
     poise_code code = wire_decode_ack(body, length, &uplink->link.arena, &ack, err);
-    if (code != POISE_OK || ack.epoch != spool_epoch(uplink->outbox->spool)) {
+    if (code != POISE_OK || ack.epoch != spool_epoch(uplink->outbox->spool) || ack.seq >= end) {
         return code;
     }
     if (ack.seq >= spool_next_seq(uplink->outbox->spool)) {
@@ -122,7 +124,7 @@ static poise_code take_ack(struct uplink *uplink, const void *body, size_t lengt
 static poise_code on_ack(struct uplink *uplink, const struct link_message *message, poise_error *err)
 {
     if (uplink->phase == UPLINK_OPEN) {
-        return take_ack(uplink, message->body, message->length, err);
+        return take_ack(uplink, message->body, message->length, UINT64_MAX, err);
     }
     if (uplink->early.length + message->length <= EARLY_MAX) {
         buf_put_text(&uplink->early, message->body, message->length);
@@ -130,7 +132,9 @@ static poise_code on_ack(struct uplink *uplink, const struct link_message *messa
     return uplink->early.failed ? error_nomem(err, "an ACK") : POISE_OK;
 }
 
-static poise_code take_early_acks(struct uplink *uplink, poise_error *err)
+/* They may answer an earlier HELLO than the WELCOME does, even on an earlier connection: they count for what
+ * it counts. */
+static poise_code take_early_acks(struct uplink *uplink, uint64_t next_seq, poise_error *err)
 {
     struct cursor cursor = cursor_of(uplink->early.data, uplink->early.length);
     poise_code code = POISE_OK;
@@ -138,7 +142,7 @@ static poise_code take_early_acks(struct uplink *uplink, poise_error *err)
         size_t length;
         const char *body = cursor_text(&cursor, &length);
         arena_reset(&uplink->link.arena);
-        code = take_ack(uplink, body, length, err);
+        code = take_ack(uplink, body, length, next_seq, err);
     }
     return code;
 }
@@ -155,8 +159,9 @@ static poise_code on_welcome(struct uplink *uplink, const struct link_message *m
         code = check_history(uplink, &welcome, err);
     }
     if (code == POISE_OK) {
-        code = take_early_acks(uplink, err);
+        code = take_early_acks(uplink, welcome.next_seq, err);
     }
+    buf_reset(&uplink->early);
     if (code == POISE_OK && welcome.next_seq > spool_first_seq(uplink->outbox->spool)) {
         code = outbox_acknowledge(uplink->outbox, welcome.next_seq - 1, err);
     }
@@ -269,7 +274,6 @@ static poise_code send_hello(struct uplink *uplink, poise_error *err)
     struct buf *body = &uplink->link.body;
     poise_code code = link_send(&uplink->link, WIRE_HELLO, wire_encode_hello(&hello, body), err);
     if (code == POISE_OK) {
-        buf_reset(&uplink->early);
         uplink->phase = UPLINK_GREETED;
         uplink->hello_us = link_now();
     }

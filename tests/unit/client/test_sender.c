@@ -490,6 +490,27 @@ static void test_refusals_of_a_lost_acknowledgement_are_told(void **state)
     assert_int_equal(stats(b).acknowledged, 2);
 }
 
+/* The ACK came, its WELCOME stayed on the way until HELLO was said again. */
+static void test_refusals_of_an_earlier_hello_are_told(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1, 2);
+    send_batch(b, 3, 2);
+    expect_hello(b);
+    struct wire_refusal refusals[] = {{.seq = 1, .row = 1, .reason = POISE_REFUSAL_LEVEL},
+                                      {.seq = 2, .row = 0, .reason = POISE_REFUSAL_LEVEL}};
+    ack(b, 1, 8, &refusals[0], 1);
+    ack(b, 2, 8, &refusals[1], 1); /* of a store that has more than the one that answers below */
+    expect_hello(b);
+    welcome(b, 2, 0, 8);
+    expect_batch(b, 2);
+    assert_string_equal(b->told, "scrap 2 level;");
+    assert_int_equal(stats(b).acknowledged, 2);
+    ack(b, 2, 8, NULL, 0);
+    expect_drained(b);
+    assert_string_equal(b->told, "scrap 2 level;");
+}
+
 static void test_a_bad_measurement_is_refused_at_once(void **state)
 {
     struct bench *b = *state;
@@ -672,6 +693,7 @@ int main(void)
         TEST(test_acknowledgements_may_repeat),
         TEST(test_refused_rows_reach_the_callback),
         TEST(test_refusals_of_a_lost_acknowledgement_are_told),
+        TEST(test_refusals_of_an_earlier_hello_are_told),
         TEST(test_a_bad_measurement_is_refused_at_once),
         TEST(test_a_full_spool_neither_loses_nor_doubles),
         TEST(test_another_store_is_refused),
