@@ -386,8 +386,8 @@ static poise_code run(struct collector *collector, poise_error *err)
         code = finish(collector, err);
         show_progress(collector, true);
     }
-    /* Every letter was taken and is safe, in the spool or as a new letter. */
-    if (code == POISE_OK && collector->replay.active && collector->open_count == 0) {
+    /* Unless it was stopped every letter is safe, in the spool or as a new letter. */
+    if (code == POISE_OK && collector->replay.active && !collector->summary.stopped) {
         code = replay_end(&collector->replay, err);
     }
     return code;

@@ -322,15 +322,25 @@ static void test_stopping(void **state)
     close(pipe_fds[1]);
 }
 
+/* Until a descriptor becomes readable, as on SIGTERM. */
+static void run_until_stopped(struct fixture *fixture)
+{
+    const struct itimerspec soon = {.it_value = {.tv_nsec = 300000000}};
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    assert_int_equal(timerfd_settime(timer, 0, &soon, NULL), 0);
+    fixture->options.stop_fd = timer;
+    run(fixture);
+    assert_true(fixture->summary.stopped);
+    fixture->options.stop_fd = -1;
+    close(timer);
+}
+
 /* The spool is full and nobody takes anything: reading waits, and goes on from there. */
 static void test_a_full_spool(void **state)
 {
     struct fixture *fixture = *state;
     struct buf rows = {0};
     enum { ROWS = 60000 };
-    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    const struct itimerspec soon = {.it_value = {.tv_nsec = 300000000}};
-    assert_int_equal(timerfd_settime(timer, 0, &soon, NULL), 0);
     buf_printf(&rows, "t,k,v\n");
     for (int i = 0; i < ROWS; i++) {
         buf_printf(&rows, "1,key-%d,%d\n", i, i);
@@ -339,12 +349,9 @@ static void test_a_full_spool(void **state)
     put(fixture, "f.csv", "w", (const char *)rows.data);
     buf_free(&rows);
     fixture->config->spool_max = 1 << 20;
-    fixture->options.stop_fd = timer;
-    run(fixture);
-    assert_true(fixture->summary.stopped);
+    run_until_stopped(fixture);
     assert_true(fixture->summary.rows < ROWS);
 
-    fixture->options.stop_fd = -1;
     fixture->played = played_start(fixture->endpoint);
     run(fixture);
     char *got_rows = played_stop(fixture->played);
@@ -358,7 +365,48 @@ static void test_a_full_spool(void **state)
     }
     assert_int_equal(*at, 0);
     free(got_rows);
-    close(timer);
+}
+
+/* Stopped with letters for which the spool had no room: they are sent by the next replay. */
+static void test_a_replay_into_a_full_spool(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { ROWS = 60000, LETTERS = 60, FILL = 200 };
+    struct buf text = {0};
+    buf_printf(&text, "t,k,v\n");
+    for (int i = 0; i < ROWS; i++) {
+        buf_printf(&text, "1,key-%d,%d\n", i, i);
+    }
+    buf_put_u8(&text, 0);
+    put(fixture, "f.csv", "w", (const char *)text.data);
+    fixture->config->spool_max = 1 << 20;
+    run_until_stopped(fixture);
+
+    buf_reset(&text);
+    for (int i = 0; i < LETTERS; i++) { /* one batch, and too long for what room is left */
+        buf_printf(&text,
+                   "{\"measurement\":{\"measure\":\"w\",\"key\":\"%0*d\",\"time\":\"1970-01-01T00:00:00Z\","
+                   "\"value\":1}}\n",
+                   FILL, i);
+    }
+    buf_put_u8(&text, 0);
+    put(fixture, "dead.jsonl", "w", (const char *)text.data);
+    buf_free(&text);
+    fixture->options.replay = true;
+    run_until_stopped(fixture);
+    assert_true(exists(fixture, "dead.jsonl.replaying"));
+
+    fixture->played = played_start(fixture->endpoint);
+    run(fixture);
+    assert_false(exists(fixture, "dead.jsonl.replaying"));
+    char *got_rows = played_stop(fixture->played);
+    fixture->played = NULL;
+    size_t letters = 0;
+    for (const char *at = got_rows; (at = strstr(at, "w  ")); at++) {
+        letters++;
+    }
+    assert_int_equal(letters, LETTERS);
+    free(got_rows);
 }
 
 static void test_the_log_says_each_kind_some_times(void **state)
@@ -414,6 +462,7 @@ int main(void)
                                        TEST(test_a_replay_goes_on),
                                        TEST(test_stopping),
                                        TEST(test_a_full_spool),
+                                       TEST(test_a_replay_into_a_full_spool),
                                        TEST(test_the_log_says_each_kind_some_times),
                                        TEST(test_what_makes_it_impossible)};
     return cmocka_run_group_tests(tests, NULL, NULL);
