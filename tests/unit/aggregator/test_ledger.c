@@ -2,7 +2,7 @@
 #include <aggregator/ledger.h>
 #include <stdio.h>
 
-enum { EPOCH = 9, MANY = 10000, LATE = POISE_REFUSAL_TIME_AHEAD, ODD = POISE_REFUSAL_VALUE };
+enum { EPOCH = 9, MANY = WIRE_BATCH_ROWS_MAX, LATE = POISE_REFUSAL_TIME_AHEAD, ODD = POISE_REFUSAL_VALUE };
 
 static struct ledger_entry *entry_of(struct ledger *ledger, const char *producer, uint64_t epoch)
 {
@@ -93,6 +93,23 @@ static void refusals_are_bounded_but_never_the_last_batch(void **state)
     ledger_free(&ledger);
 }
 
+/* After a change of definitions the journal is read from its start again, over what the checkpoint knew. */
+static void a_history_that_begins_again_replaces_the_old(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    size_t count;
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    for (int round = 0; round < 2; round++)
+        for (uint64_t seq = 1; seq <= 100; seq++)
+            commit(entry, seq, 2);
+    const struct wire_refusal *refusals = ledger_refusals(entry, 99, &count);
+    assert_int_equal(count, 4);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(refusals[i].seq, 99 + i / 2);
+    ledger_free(&ledger);
+}
+
 static void encode(const struct ledger_entry *entry, struct buf *key, struct buf *value)
 {
     buf_reset(key);
@@ -169,6 +186,7 @@ int main(void)
         cmocka_unit_test(entries_are_by_producer_and_epoch),
         cmocka_unit_test(refusals_are_kept_for_the_window),
         cmocka_unit_test(refusals_are_bounded_but_never_the_last_batch),
+        cmocka_unit_test(a_history_that_begins_again_replaces_the_old),
         cmocka_unit_test(bytes_bring_an_entry_back),
         cmocka_unit_test(cut_bytes_are_corrupt),
     };
