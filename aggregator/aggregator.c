@@ -233,7 +233,7 @@ static poise_code open_ingest(struct aggregator *a, poise_error *err)
                                      .pool = (size_t)a->config->pool,
                                      .credit = (uint32_t)a->config->credit,
                                      .max_producers = (size_t)a->config->max_producers,
-                                     .max_batch_rows = MAX_BATCH_ROWS};
+                                     .max_batch_rows = WIRE_BATCH_ROWS_MAX};
     poise_code code = writer_ledger(a->writer, &ledger, err);
     if (!code)
         code = ingest_open(&options, &ledger, &a->ingest, err);
@@ -261,9 +261,10 @@ static poise_code open_sockets(struct aggregator *a, poise_error *err)
 {
     const struct config *config = a->config;
     struct net_limits limits = {.max_message = WIRE_MESSAGE_MAX};
+    struct net_limits ingest_limits = {.max_message = WIRE_MESSAGE_MAX, .send_hwm = INGEST_SEND_HWM};
     poise_code code = net_open(1, &a->net, err);
     if (!code)
-        code = net_bind(a->net, config->ingest, config->insecure, &limits, &a->ingest_socket, err);
+        code = net_bind(a->net, config->ingest, config->insecure, &ingest_limits, &a->ingest_socket, err);
     if (!code)
         code = net_bind(a->net, config->query, config->insecure, &limits, &a->query_socket, err);
     return code;

@@ -14,6 +14,10 @@
 
 struct ingest; /* opaque */
 
+/* Messages that the socket must queue for a peer: a HELLO may be answered by an ACK for each batch of the
+ * ledger's window and a WELCOME, which never came if they did not fit. */
+enum { INGEST_SEND_HWM = 4 * LEDGER_WINDOW };
+
 struct ingest_options {
     struct net_socket *socket; /* borrowed, as all here */
     struct ring *to_writer;    /* of struct batch, room for all of the pool */

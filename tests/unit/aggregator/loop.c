@@ -9,8 +9,9 @@ bool loop_open(struct loop *loop)
     if (!mkdtemp(loop->directory))
         return false;
     snprintf(loop->endpoint, sizeof loop->endpoint, "ipc://%s/socket", loop->directory);
+    struct net_limits limits = {.send_hwm = loop->send_hwm};
     return net_open(1, &loop->net, NULL) == POISE_OK &&
-           net_bind(loop->net, loop->endpoint, false, NULL, &loop->router, NULL) == POISE_OK;
+           net_bind(loop->net, loop->endpoint, false, &limits, &loop->router, NULL) == POISE_OK;
 }
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)

@@ -10,6 +10,7 @@ enum { PATIENCE_MS = 10000, PEERS_MAX = 8 };
 
 struct loop {
     char directory[64], endpoint[96];
+    int send_hwm; /* of the router; 0: the default */
     struct net *net;
     struct net_socket *router;
     struct net_socket *peers[PEERS_MAX];

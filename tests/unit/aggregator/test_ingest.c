@@ -47,6 +47,8 @@ static poise_code open_ingest(struct fixture *f, struct ledger *ledger, size_t m
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
+    if (f)
+        f->loop.send_hwm = INGEST_SEND_HWM;
     if (!f || !loop_open(&f->loop))
         return -1;
     char path[96];
@@ -478,6 +480,27 @@ static void a_restart_goes_on_where_the_disk_is(void **state)
     loop_expect_error(&f->loop, peer, POISE_ELIMIT);
 }
 
+/* The producer lost what it knew of its acknowledgements, and each of the last batches has refusals. */
+static void a_window_of_refusals_is_told_and_welcomed(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger = {0};
+    struct ledger_entry *entry = ledger_add(&ledger, "p", EPOCH);
+    uint32_t row = 1;
+    uint8_t reason = POISE_REFUSAL_ORG;
+    assert_non_null(entry);
+    for (uint64_t seq = 1; seq <= LEDGER_WINDOW; seq++)
+        assert_true(ledger_commit(entry, seq, seq, &row, &reason, 1));
+    ingest_close(f->ingest);
+    f->ingest = NULL;
+    assert_int_equal(open_ingest(f, &ledger, 2), POISE_OK);
+    struct net_socket *peer = loop_peer(&f->loop);
+    send_hello(f, peer, "p", 1, 0);
+    for (uint64_t seq = 1; seq <= LEDGER_WINDOW; seq++)
+        expect_ack(f, peer, seq, 1, 1);
+    expect_welcome(f, peer, LEDGER_WINDOW + 1, LEDGER_WINDOW);
+}
+
 /* ---- limits and nonsense ---- */
 
 static void without_a_free_batch_nothing_is_received(void **state)
@@ -590,6 +613,7 @@ int main(void)
         INGEST_TEST(a_hello_must_make_sense),
         INGEST_TEST(producers_are_limited),
         INGEST_TEST(a_restart_goes_on_where_the_disk_is),
+        INGEST_TEST(a_window_of_refusals_is_told_and_welcomed),
         INGEST_TEST(without_a_free_batch_nothing_is_received),
         INGEST_TEST(a_malformed_batch_is_refused_whole_and_passed),
         INGEST_TEST(a_batch_must_be_of_the_greeted_epoch),

@@ -108,7 +108,7 @@ static void test_all_problems_at_once(void **state)
         "`tcp://127.0.0.1:5570`.\n"
         "c.yaml:1:11: 'producer' must be an id (1 to 64 of a-z A-Z 0-9 _ . -), not 'my shop'\n"
         "c.yaml:2:1: unknown key 'agregator'; did you mean 'aggregator'?\n"
-        "c.yaml:5:13: 'batch_rows' must be from 64 to 65536, not 5\n"
+        "c.yaml:5:13: 'batch_rows' must be from 64 to 16384, not 5\n"
         "c.yaml:7:31: 'delimiter' must be one ASCII character such as ',' or ';' or the word tab, not ';;'\n"
         "c.yaml:8:32: '%y' is not known; a time has %Y %m %b %d %H %I %p %M %S %f %z, and %-m %-d %-H %-I "
         "without a leading zero\n"
