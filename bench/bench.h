@@ -68,7 +68,7 @@ struct producer {
 };
 void producer_open(struct producer *producer, const char *endpoint, uint64_t epoch);
 void producer_close(struct producer *producer);
-/* Sends the batch with the next sequence if credit and socket have room for it. */
+/* Sends the batch with the next sequence if there is credit for it. */
 bool producer_send(struct producer *producer, const void *body, size_t length);
 void producer_receive(struct producer *producer); /* takes in what has come */
 /* Until something has come, or timer_fd (-1: none) is readable. */

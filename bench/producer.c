@@ -1,5 +1,7 @@
 #include "bench.h"
 
+enum { SEND_HWM = 256 }; /* more than credit can ever fill, so that only credit holds batches back */
+
 static void send_hello(struct producer *producer, uint64_t epoch)
 {
     struct wire_hello hello = {
@@ -18,9 +20,10 @@ static void send_hello(struct producer *producer, uint64_t epoch)
 void producer_open(struct producer *producer, const char *endpoint, uint64_t epoch)
 {
     poise_error err = {0};
+    struct net_limits limits = {.send_hwm = SEND_HWM};
     *producer = (struct producer){0};
     check(net_open(1, &producer->net, &err), &err);
-    check(net_connect(producer->net, endpoint, false, NULL, &producer->socket, &err), &err);
+    check(net_connect(producer->net, endpoint, false, &limits, &producer->socket, &err), &err);
     arena_init(&producer->arena, WIRE_ARENA);
     send_hello(producer, epoch);
     while (producer->credit == 0) {
@@ -42,10 +45,7 @@ bool producer_send(struct producer *producer, const void *body, size_t length)
     poise_error err = {0};
     if (producer->sent - producer->acked >= producer->credit)
         return false;
-    poise_code code = net_send(producer->socket, NULL, head, sizeof head, body, length, &err);
-    if (code == POISE_EFULL)
-        return false;
-    check(code, &err);
+    check(net_send(producer->socket, NULL, head, sizeof head, body, length, &err), &err);
     producer->sent++;
     return true;
 }
