@@ -268,7 +268,8 @@ class Hostile(Case):
         refused(producer.batch(rows, base_time_ms=INT64_MAX, time_delta_ms=[0, 1, 0]).SerializeToString())
         refused(producer.batch(rows, time_delta_ms=[-2 ** 63, -2 ** 63, 0]).SerializeToString())
         refused(producer.batch(rows, symbols=["m", "x" * 256]).SerializeToString())
-        refused(producer.batch([("m", "a", T0, 1.0)] * 8193).SerializeToString())
+        optional = {"of": [], "key": [], "row_seq": [], "retract": []}
+        refused(producer.batch([("m", "a", T0, 1.0)] * 16385, **optional).SerializeToString())
         for text in (b"\xff\xff\xff\xff\xff", b"a\0bcd", b"a\x1bbcd", b"\xed\xa0\x80aa", b"\xc0\xafaaa"):
             refused(producer.batch(rows).SerializeToString().replace(b"PLACE", text))
         for amplifier in (b"\x1a\x00", b"\x22\x00", b"\x78\x00"):  # empty symbols, empty columns, unknown fields
