@@ -34,7 +34,7 @@ struct board {
     struct hmap *paths; /* a card: node path -> its index */
     struct hmap units;
     struct board_unit *
-        *order; /* by scorecard as configured, then org; the last ones unsorted until board_sort */
+        *order; /* by scorecard as configured, then org; new ones at the end until it is asked for */
     size_t unit_count, unit_capacity, sorted;
     struct board_change {
         struct board_unit *unit;

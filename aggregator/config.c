@@ -29,7 +29,7 @@ static const struct setting table[] = {
      .text = "How much work may lie in the journal behind the last checkpoint: what a start has to replay."},
     {"map", SETTING_SIZE, FIELD(map_bytes), .min = 1 << 20, .max = 1e15, .fallback = "32GiB",
      .text = "Virtual size of the store's map at start. It grows by itself."},
-    {"free_floor", SETTING_SIZE, FIELD(free_bytes), .min = 0, .max = 1e15, .fallback = "64MiB",
+    {"free_floor", SETTING_SIZE, FIELD(free_bytes), .min = 1 << 20, .max = 1e15, .fallback = "64MiB",
      .text = "While the disk has less than this free, nothing is taken in; it goes on by itself when there "
              "is room."},
     {"insecure", SETTING_BOOL, FIELD(insecure), .fallback = "false",

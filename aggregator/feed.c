@@ -65,7 +65,6 @@ static struct engine_row row_of(const struct wire_batch *rows, size_t at)
 static void summarise(struct feed_summary *summary, const struct engine_row *row)
 {
     summary->accepted++;
-    summary->keyed |= row->key != NULL;
     if (row->retract)
         return;
     if (row->time_ms < summary->min_time_ms)

@@ -27,7 +27,6 @@ struct feed_options {
 struct feed_summary { /* of the rows that were accepted; added to */
     uint64_t accepted, refused;
     int64_t min_time_ms, max_time_ms; /* min > max: none */
-    bool keyed;
 };
 extern const struct feed_summary feed_nothing;
 

@@ -125,8 +125,7 @@ static poise_code add_state(void *visitor, const poise_state *state)
 static poise_code answer(struct reading *reading, const struct scorecard *card)
 {
     struct inquiry *inquiry = reading->inquiry;
-    struct engine_options options = {
-        .cards = &card, .card_count = 1, .offline = true, .max_orgs = SIZE_MAX, .max_series = SIZE_MAX};
+    struct engine_options options = {.cards = &card, .card_count = 1, .offline = true};
     poise_code code = engine_open(&options, &reading->engine, &inquiry->error);
     struct report_question question = {.card = card,
                                        .org = inquiry->all_orgs ? NULL : inquiry->org,

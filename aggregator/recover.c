@@ -3,7 +3,10 @@
  * whole journal. */
 #include "writer_private.h"
 #include <base/error.h>
+#include <base/text.h>
 #include <string.h>
+
+enum { CLOCK_BEHIND_MS = 60000 };
 
 /* ---- definitions ---- */
 
@@ -85,20 +88,6 @@ struct replay {
     uint64_t records;
 };
 
-/* A row that was accepted once and is not now: fine where the definitions have changed, but never for a
- * lowered limit. */
-static poise_code note_refusal(void *context, uint32_t row, poise_refusal reason)
-{
-    struct replay *replay = context;
-    (void)row;
-    if (reason != POISE_REFUSAL_TOO_MANY_ORGS && reason != POISE_REFUSAL_TOO_MANY_SERIES)
-        return POISE_OK;
-    return error_set(
-        replay->err, POISE_ELIMIT,
-        "the journal holds more than the configuration allows (%s); raise max_orgs or max_series again",
-        poise_refusal_name(reason));
-}
-
 static poise_code replay_batch(struct replay *replay, const struct journal_batch *batch)
 {
     struct writer *writer = replay->writer;
@@ -114,11 +103,8 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     if (code)
         return error_wrap(replay->err, "batch %llu of '%s' in the journal", (unsigned long long)batch->seq,
                           batch->producer);
-    struct feed_options options = {.refused = batch->refused,
-                                   .refused_count = batch->refused_count,
-                                   .now_ms = INT64_MAX,
-                                   .on_refusal = note_refusal,
-                                   .context = replay};
+    struct feed_options options = {
+        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = INT64_MAX};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
 }
@@ -167,6 +153,19 @@ static poise_code replay_journal(struct writer *writer, uint64_t from, uint64_t 
 
 /* ---- start ---- */
 
+/* T never goes back: a clock that was ahead once holds the scores there until it is reached again. */
+static void warn_of_clock(const struct writer *writer)
+{
+    int64_t behind_ms = engine_as_of_ms(writer->engine) - clock_wall_ms(writer->options.clock);
+    char as_of[TIME_TEXT_MAX];
+    if (writer->options.event_clock || engine_as_of_ms(writer->engine) == INT64_MIN ||
+        behind_ms < CLOCK_BEHIND_MS)
+        return;
+    format_time_ms(engine_as_of_ms(writer->engine), as_of);
+    log_event(writer->options.log, LOG_WARN, "clock_behind", log_text("scores_are_as_of", as_of),
+              log_int("behind_ms", behind_ms));
+}
+
 static poise_code load_producer(void *visitor, struct cursor key, struct cursor value)
 {
     struct writer *writer = visitor;
@@ -178,8 +177,6 @@ static poise_code open_engine(struct writer *writer, poise_error *err)
     struct engine_options options = {.cards = writer->options.cards,
                                      .card_count = writer->options.card_count,
                                      .hash_seed = writer->options.hash_seed,
-                                     .max_orgs = writer->options.max_orgs,
-                                     .max_series = writer->options.max_series,
                                      .max_cells = writer->options.max_cells,
                                      .ports = writer_ports(writer)};
     return engine_open(&options, &writer->engine, err);
@@ -219,6 +216,9 @@ poise_code recover(struct writer *writer, poise_error *err)
             log_int("lsn", (int64_t)store_last_lsn(store)),
             log_int("ms", (clock_monotonic_us(writer->options.clock) - start) / 1000));
     writer->rebuilding = false;
+    stats_set(writer->options.stats, STAT_lsn, store_last_lsn(store));
+    engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
+    warn_of_clock(writer);
     return code;
 }
 
@@ -295,7 +295,7 @@ poise_code checkpoint(struct writer *writer, poise_error *err)
     }
     engine_checkpoint_done(writer->engine);
     clean_producers(writer);
-    stats_time(writer->options.stats, STAT_checkpoints, STAT_checkpoint_max_us, STAT_checkpoint_max_us,
+    stats_time(writer->options.stats, STAT_checkpoints, STAT_checkpoint_us, STAT_checkpoint_max_us,
                writer->checkpoint_us - start);
     return POISE_OK;
 }

@@ -12,8 +12,7 @@ void stats_time(struct stats *stats, enum stat count, enum stat sum, enum stat l
 {
     uint64_t spent = us > 0 ? (uint64_t)us : 0;
     stats_add(stats, count, 1);
-    if (sum != longest)
-        stats_add(stats, sum, spent);
+    stats_add(stats, sum, spent);
     if (spent > stats_get(stats, longest))
         stats_set(stats, longest, spent);
 }

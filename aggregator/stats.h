@@ -29,6 +29,7 @@
     X(settle_max_us, "gauge", "us", "The longest settle")                                                    \
     X(changes, "counter", "nodes", "Changes of nodes that were published")                                   \
     X(checkpoints, "counter", "checkpoints", "State checkpoints written")                                    \
+    X(checkpoint_us, "counter", "us", "Time spent in those checkpoints")                                     \
     X(checkpoint_max_us, "gauge", "us", "The longest of them")                                               \
     X(lsn, "gauge", "lsn", "Last journal record")                                                            \
     X(subscriptions, "gauge", "subscriptions", "Subscriptions that are open")                                \

@@ -6,7 +6,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { RETRY_US = 200000, IDLE_SETTLE_US = 1000000 };
+enum {
+    RETRY_US = 200000,
+    IDLE_SETTLE_US = 1000000,
+    STREAM_WAIT_US = 10000000,
+    CHANGES_BYTES_MAX = 256 << 20 /* journaled of a settle; LMDB takes less than 4 GiB a record */
+};
 
 static int64_t now_us(const struct writer *writer)
 {
@@ -131,23 +136,36 @@ static poise_code settle(struct writer *writer, poise_error *err)
                                  .as_of_ms = engine_as_of_ms(writer->engine),
                                  .states = writer->changed,
                                  .count = writer->changed_count};
-    return wire_encode_states(WIRE_UPDATE, &states, &writer->changes)
-               ? error_nomem(err, "the changes of a settle")
-               : POISE_OK;
+    if (wire_encode_states(WIRE_UPDATE, &states, &writer->changes))
+        return error_nomem(err, "the changes of a settle");
+    if (writer->changes.length >
+        CHANGES_BYTES_MAX) { /* published all the same, and made again at any start */
+        log_event(writer->options.log, LOG_WARN, "changes_not_journaled",
+                  log_int("nodes", (int64_t)writer->changed_count));
+        buf_free(&writer->changes);
+    }
+    return POISE_OK;
 }
 
 /* ---- commit and publish ---- */
 
 /* The stream takes its queue quickly whatever its subscribers do; the writer waits for it rather than lose a
- * change. */
-static void push_changes(struct writer *writer, struct changes *changes)
+ * change, but not for one that has died. */
+static poise_code push_changes(struct writer *writer, struct changes *changes, poise_error *err)
 {
+    int64_t deadline_us = now_us(writer) + STREAM_WAIT_US;
     while (!ring_push(writer->options.to_stream, changes)) {
+        if (now_us(writer) > deadline_us) {
+            free(changes);
+            return error_set(err, POISE_ETIMEOUT, "the stream has taken no changes for %d s",
+                             STREAM_WAIT_US / 1000000);
+        }
         stats_add(writer->options.stats, STAT_stream_full, 1);
         net_wake_up(writer->options.stream_wake);
         nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
     }
     net_wake_up(writer->options.stream_wake);
+    return POISE_OK;
 }
 
 static poise_code publish(struct writer *writer, uint64_t lsn, poise_error *err)
@@ -161,8 +179,7 @@ static poise_code publish(struct writer *writer, uint64_t lsn, poise_error *err)
     changes->count = count;
     if (count)
         memcpy(changes->states, writer->changed, count * sizeof changes->states[0]);
-    push_changes(writer, changes);
-    return POISE_OK;
+    return push_changes(writer, changes, err);
 }
 
 static poise_code give_back(struct writer *writer, poise_error *err)
@@ -232,7 +249,6 @@ static poise_code work(struct writer *writer, poise_error *err)
     writer->record.as_of_ms = engine_as_of_ms(writer->engine);
     writer->record.min_time_ms = writer->summary.min_time_ms;
     writer->record.max_time_ms = writer->summary.max_time_ms;
-    writer->record.keyed = writer->summary.keyed;
     writer->record.batches = writer->records;
     writer->record.batch_count = writer->batch_count;
     if (writer->record.settled) {
@@ -261,9 +277,10 @@ poise_code writer_step(struct writer *writer, poise_error *err)
 {
     if (writer->pending)
         return now_us(writer) >= writer->retry_us ? commit(writer, err) : POISE_OK;
-    if (checkpoint_due(writer) && !engine_dirty(writer->engine))
+    bool unsettled = engine_dirty(writer->engine);
+    if (checkpoint_due(writer) && !unsettled)
         return checkpoint(writer, err);
-    if (ring_count(writer->options.from_ingest) > 0 || settle_wait_us(writer) <= 0)
+    if (ring_count(writer->options.from_ingest) > 0 || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
         return work(writer, err);
     return POISE_OK;
 }

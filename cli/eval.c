@@ -206,12 +206,8 @@ static poise_code evaluate(const struct eval_options *options, struct engine *en
 static poise_code open_engine(const struct scorecard *const *card, struct engine **ret_engine,
                               poise_error *err)
 {
-    const struct engine_options options = {.cards = card,
-                                           .card_count = 1,
-                                           .max_orgs = SIZE_MAX,
-                                           .max_series = SIZE_MAX,
-                                           .max_cells = SIZE_MAX,
-                                           .offline = true};
+    const struct engine_options options = {
+        .cards = card, .card_count = 1, .max_cells = SIZE_MAX, .offline = true};
     return engine_open(&options, ret_engine, err);
 }
 

@@ -167,6 +167,12 @@ static poise_code or_break(struct engine *engine, poise_code code)
     return code;
 }
 
+void engine_set_limits(struct engine *engine, size_t max_orgs, size_t max_series)
+{
+    engine->options.max_orgs = max_orgs;
+    engine->options.max_series = max_series;
+}
+
 poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *err)
 {
     poise_code code = check_usable(engine, err);

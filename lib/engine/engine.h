@@ -67,11 +67,11 @@ struct engine_ports { /* all NULL: nothing is stored */
 struct engine_options {
     const struct scorecard *const *cards; /* borrowed, with different ids */
     size_t card_count;
-    uint64_t hash_seed; /* of the store, so that peers cannot aim at collisions */
-    size_t max_orgs, max_series;
-    size_t max_cells; /* clean cells kept in memory beyond the open periods */
-    bool offline;     /* keyed rows are folded in at the first settle, so that nothing is ever taken away or
-                         reread; before the first begin, every row counts whatever its time */
+    uint64_t hash_seed;          /* of the store, so that peers cannot aim at collisions */
+    size_t max_orgs, max_series; /* more are refused; 0: no limit */
+    size_t max_cells;            /* clean cells kept in memory beyond the open periods */
+    bool offline; /* keyed rows are folded in at the first settle, so that nothing is ever taken away or
+                     reread; before the first begin, every row counts whatever its time */
     struct engine_ports ports;
 };
 
@@ -81,6 +81,9 @@ struct engine_options {
  * ECLOSED. */
 poise_code engine_open(const struct engine_options *options, struct engine **ret_engine, poise_error *err);
 void engine_close(struct engine *engine);
+
+/* New limits, also below what is there, which stays: replay goes without, since what was accepted once is. */
+void engine_set_limits(struct engine *engine, size_t max_orgs, size_t max_series);
 
 /* Moves T to max(T, as_of_ms) and counts what is due by then. Published changes come only from engine_settle.
  */

@@ -84,11 +84,12 @@ static poise_refusal check_new(const struct engine *engine, const char *measure,
         return POISE_REFUSAL_UNKNOWN_MEASURE;
     }
     size_t missing = org_missing(engine, org);
-    if (missing > 0 && engine->orgs.count + missing > engine->options.max_orgs) {
+    size_t max_orgs = engine->options.max_orgs, max_series = engine->options.max_series;
+    if (max_orgs > 0 && missing > 0 && engine->orgs.count + missing > max_orgs) {
         return POISE_REFUSAL_TOO_MANY_ORGS;
     }
-    return engine->series.count >= engine->options.max_series ? POISE_REFUSAL_TOO_MANY_SERIES
-                                                              : POISE_REFUSAL_NONE;
+    return max_series > 0 && engine->series.count >= max_series ? POISE_REFUSAL_TOO_MANY_SERIES
+                                                                : POISE_REFUSAL_NONE;
 }
 
 poise_code engine_series(struct engine *engine, const char *measure, const char *org, const char *source,

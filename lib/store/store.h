@@ -47,7 +47,6 @@ struct journal_record {
     bool settled;                     /* T was settled and `changes` are its difference */
     uint64_t first_ordinal;           /* of the record's first row */
     int64_t min_time_ms, max_time_ms; /* of its rows; min > max: none */
-    bool keyed;                       /* some row has a key */
     const struct journal_batch *batches;
     size_t batch_count;
     const void *changes; /* the published update, as on the wire; may be empty */

@@ -179,17 +179,17 @@ class MainPath(Case):
         self.send("2026-03-28T10:00:00Z,cycle,,5,,,,,\n")
         self.aggregator.stop()
 
-    def test_lowered_limit_loses_nothing(self):
+    def test_limits_refuse_what_is_new_and_never_what_was_accepted(self):
         self.start()
         self.send("".join(f"2026-03-28T10:00:00Z,cycle,org-{at},5,,,,,\n" for at in range(20)))
         self.aggregator.kill()
-        text = self.aggregator.config.read_text()
-        self.aggregator.config.write_text(text + "max_orgs: 5\n")
-        done = run(system.AGGREGATOR, "--config", self.aggregator.config, check=1)
-        self.assertIn("max_orgs", done.stderr)
-        self.aggregator.config.write_text(text)
+        self.aggregator.config.write_text(self.aggregator.config.read_text() + "max_orgs: 5\nmax_series: 5\n")
+        self.cards[0].write_text(CARD.replace("weight: 60", "weight: 61"))  # all is made again from the journal
         self.aggregator.start()
         self.assertEqual(len(self.aggregator.get("second", "--all-orgs")), 21 * 4)
+        refused = self.send("2026-03-28T10:00:00Z,cycle,another,5,,,,,\n", check=1)
+        self.assertIn("max_orgs", refused.stderr)
+        self.send("2026-03-28T10:00:00Z,cycle,org-3,6,,,,,\n")
 
     def test_bad_configuration_is_named(self):
         config = self.write("bad.yaml", "store: s\nscorecards: [plant.yaml]\nclok: wall\nsettle: 5 parsecs\n")

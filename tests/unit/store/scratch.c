@@ -83,7 +83,6 @@ poise_code scratch_try_append(struct store *store, uint64_t n, size_t length, po
                                     .first_ordinal = 9 * n,
                                     .min_time_ms = 1000 * (int64_t)n,
                                     .max_time_ms = 1000 * (int64_t)n + 999,
-                                    .keyed = n % 5 == 0,
                                     .batches = &batch,
                                     .batch_count = 1,
                                     .changes = "changes",
@@ -113,7 +112,6 @@ void scratch_check(const struct journal_record *record, size_t length)
     assert_int_equal(record->first_ordinal, 9 * n);
     assert_int_equal(record->min_time_ms, 1000 * n);
     assert_int_equal(record->max_time_ms, 1000 * n + 999);
-    assert_int_equal(record->keyed, n % 5 == 0);
     assert_int_equal(record->batch_count, 1);
     const struct journal_batch *batch = record->batches;
     assert_string_equal(batch->producer, "tester");

@@ -20,7 +20,6 @@ static const struct journal_record RECORD = {.lsn = 0x0102030405060708,
                                              .first_ordinal = 11,
                                              .min_time_ms = INT64_MIN,
                                              .max_time_ms = INT64_MAX,
-                                             .keyed = true,
                                              .batches = BATCHES,
                                              .batch_count = 2,
                                              .changes = "changed",
@@ -34,7 +33,7 @@ static void test_round_trip(void **state)
     struct journal_record back;
     assert_int_equal(record_encode(&RECORD, &bytes, NULL), POISE_OK);
     assert_int_equal(record_decode(bytes.data, bytes.length, RECORD.lsn, &arena, &back, NULL), POISE_OK);
-    assert_true(back.lsn == RECORD.lsn && back.as_of_ms == -1 && back.settled && back.keyed);
+    assert_true(back.lsn == RECORD.lsn && back.as_of_ms == -1 && back.settled);
     assert_true(back.first_ordinal == 11 && back.min_time_ms == INT64_MIN && back.max_time_ms == INT64_MAX);
     assert_int_equal(back.batch_count, 2);
     for (size_t i = 0; i < 2; i++) {
@@ -60,7 +59,7 @@ static void test_round_trip(void **state)
 static void test_golden_head(void **state)
 {
     (void)state;
-    static const uint8_t HEAD[] = {1,    3,    0,    0,                            /* format, flags */
+    static const uint8_t HEAD[] = {1,    1,    0,    0,                            /* format, flags */
                                    8,    7,    6,    5,    4,    3,    2,    1,    /* lsn */
                                    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* as_of */
                                    11,   0,    0,    0,    0,    0,    0,    0,    /* first ordinal */
