@@ -201,7 +201,8 @@ void wire_builder_limits(struct wire_builder *builder, size_t max_rows, size_t m
  * finish it first) and ENOMEM. */
 poise_code wire_builder_add(struct wire_builder *builder, const poise_measurement *measurement);
 /* Whether the open batch takes all of these; false may be too careful by some bytes, true never wrong. */
-bool wire_builder_fits(const struct wire_builder *builder, const poise_measurement *measurements, size_t count);
+bool wire_builder_fits(const struct wire_builder *builder, const poise_measurement *measurements,
+                       size_t count);
 size_t wire_builder_rows(const struct wire_builder *builder);
 /* Appends the batch's body to out and empties the builder; on ENOMEM it stays full. */
 poise_code wire_builder_finish(struct wire_builder *builder, uint64_t epoch, uint64_t seq, struct buf *out);
