@@ -55,9 +55,8 @@ void sending_refuse(struct sending *sending, uint64_t line, const char *reason)
     }
 }
 
-static void note_refusal(void *context, const poise_measurement *measurement, poise_refusal reason)
+static void note_refusal(struct sending *sending, const poise_measurement *measurement, poise_refusal reason)
 {
-    struct sending *sending = context;
     uint64_t hash = hash_of(measurement);
     for (size_t i = sending->at; i < sending->count; i++) {
         if (sending->waiting[i].hash == hash) {
@@ -69,6 +68,15 @@ static void note_refusal(void *context, const poise_measurement *measurement, po
     fprintf(stderr, "poise send: refused, left from an earlier run: measure %s: %s\n", measurement->measure,
             poise_refusal_text(reason));
     sending->refused++;
+}
+
+/* What standard error does not take is counted all the same. */
+static poise_code note_refusals(void *context, const poise_refused *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        note_refusal(context, &items[i].measurement, items[i].reason);
+    }
+    return POISE_OK;
 }
 
 /* Every character that is none of an id's becomes '-'. */
@@ -123,7 +131,7 @@ static poise_code open_sender(struct sending *sending, const struct sending_opti
                                                  .spool = sending->spool,
                                                  .insecure = options->insecure,
                                                  .software = "poise " POISE_VERSION_TEXT,
-                                                 .refused = note_refusal,
+                                                 .refused = note_refusals,
                                                  .context = sending};
     const struct timespec pause = {.tv_nsec = 20000000};
     int64_t deadline_us = clock_monotonic_us(&clock_system) + 1000 * options->timeout_ms;

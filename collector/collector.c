@@ -46,8 +46,9 @@ static bool is_stopped(struct collector *collector)
 
 static poise_code put_letter(struct collector *collector, const struct letter *letter, poise_error *err)
 {
-    collector->summary.letters++;
-    return letters_put(collector->letters, clock_wall_ms(collector->options->clock), letter, err);
+    poise_code code = letters_put(collector->letters, clock_wall_ms(collector->options->clock), letter, err);
+    collector->summary.letters += code == POISE_OK;
+    return code;
 }
 
 static poise_code refuse_record(struct collector *collector, const struct source_record *record,
@@ -72,18 +73,21 @@ static poise_code refuse_record(struct collector *collector, const struct source
     return put_letter(collector, &letter, err);
 }
 
-/* The aggregator refused it. Safe against a power cut at the end of the step that brought it. */
-static void on_refused(void *context, const poise_measurement *measurement, poise_refusal refusal)
+/* By the aggregator; the spool forgets them only when their letters are safe. */
+static poise_code on_refused(void *context, const poise_refused *items, size_t count)
 {
     struct collector *collector = context;
-    char reason[POISE_ERROR_TEXT_MAX];
-    snprintf(reason, sizeof reason, "%s: %s", poise_refusal_name(refusal), poise_refusal_text(refusal));
-    struct letter letter = {.reason = reason, .measurement = measurement};
-    complain_measurement(&collector->complaints, collector->options->log, measurement, reason);
     poise_error *failure = &collector->failure;
-    if (failure->code == POISE_OK) {
-        put_letter(collector, &letter, failure);
+    poise_code code = POISE_OK;
+    for (size_t i = 0; i < count && code == POISE_OK; i++) {
+        char reason[POISE_ERROR_TEXT_MAX];
+        snprintf(reason, sizeof reason, "%s: %s", poise_refusal_name(items[i].reason),
+                 poise_refusal_text(items[i].reason));
+        struct letter letter = {.reason = reason, .measurement = &items[i].measurement};
+        complain_measurement(&collector->complaints, collector->options->log, letter.measurement, reason);
+        code = put_letter(collector, &letter, failure);
     }
+    return code == POISE_OK ? letters_sync(collector->letters, failure) : code;
 }
 
 /* ---- sending ---- */
@@ -91,7 +95,7 @@ static void on_refused(void *context, const poise_measurement *measurement, pois
 static poise_code step(struct collector *collector, int64_t timeout_ms, poise_error *err)
 {
     poise_code code = poise_sender_step(collector->sender, timeout_ms, err);
-    if (code == POISE_OK && collector->failure.code != POISE_OK) {
+    if (collector->failure.code != POISE_OK) {
         return error_set(err, collector->failure.code, "%s", collector->failure.text);
     }
     return code == POISE_OK ? letters_sync(collector->letters, err) : code;

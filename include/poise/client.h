@@ -16,6 +16,11 @@
 
 typedef struct poise_sender poise_sender;
 
+typedef struct poise_refused {
+    poise_measurement measurement; /* its strings live during the call */
+    poise_refusal reason;
+} poise_refused;
+
 typedef struct poise_sender_options {
     const char *endpoint;    /* the aggregator's ingest endpoint, "tcp://127.0.0.1:5570" */
     const char *producer;    /* the name of this producer: an id, constant over its life */
@@ -25,10 +30,11 @@ typedef struct poise_sender_options {
     int64_t linger_ms;       /* age at which an open batch is closed by send or step; 0: 50 */
     bool insecure;           /* allow plain TCP beyond loopback */
     const char *software;    /* for the aggregator's log; NULL: "libpoise" */
-    /* A measurement that the aggregator refused for good. May be NULL. The measurement's strings live during
-     * the call, in which the sender must not be used. Told again if the process dies before it noted the
-     * acknowledgement. */
-    void (*refused)(void *context, const poise_measurement *measurement, poise_refusal reason);
+    /* Called by step and drain with what the aggregator refused for good of a batch, before the spool forgets
+     * the batch; may be NULL. Keep it, safely, then return POISE_OK. Any other code is a veto, and what step
+     * returns: the batch stays in the spool, and is told again when the aggregator has been asked again, as
+     * it is after a crash. The sender must not be used in the call. */
+    poise_code (*refused)(void *context, const poise_refused *items, size_t count);
     void *context;
 } poise_sender_options;
 
@@ -59,7 +65,7 @@ POISE_API poise_code poise_sender_flush(poise_sender *sender, poise_error *err);
 /* Moves batches out and acknowledgements in for at most timeout_ms; returns early when something was
  * acknowledged or nothing is left to do. A missing aggregator is no error: it is tried again. ESTORE, EFORK,
  * EGAP, EVERSION, EDENIED, EPROTO: this spool and that aggregator do not go together; later calls ask it
- * again, once a second. EIO, ECORRUPT: the spool. */
+ * again, once a second. EIO, ECORRUPT: the spool. What `refused` returned. */
 POISE_API poise_code poise_sender_step(poise_sender *sender, int64_t timeout_ms, poise_error *err);
 /* Flushes and steps until everything is acknowledged; ETIMEOUT. */
 POISE_API poise_code poise_sender_drain(poise_sender *sender, int64_t timeout_ms, poise_error *err);
@@ -67,7 +73,7 @@ POISE_API poise_code poise_sender_drain(poise_sender *sender, int64_t timeout_ms
 typedef struct poise_sender_stats {
     uint64_t accepted;     /* measurements that are safe in the spool, since open */
     uint64_t acknowledged; /* measurements that the aggregator has on its disk, since open */
-    uint64_t refused;      /* of those, refused by it */
+    uint64_t refused;      /* of those, refused by it and told */
     uint64_t batches_left; /* in the spool, not acknowledged */
     int64_t spool_bytes;
     bool connected; /* the aggregator has answered on this connection */

@@ -128,7 +128,7 @@ poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret
 }
 
 /* Reads and decodes a batch that was refused, or rows of it. One that cannot be decoded is left without rows:
- * nothing can be told of them, but to hold up all that follows would be worse. */
+ * they are only counted, since to hold up all that follows would be worse. */
 static poise_code load_refused(struct outbox *outbox, uint64_t seq, struct wire_batch *ret_batch,
                                poise_error *err)
 {
@@ -146,50 +146,48 @@ static poise_code load_refused(struct outbox *outbox, uint64_t seq, struct wire_
     return POISE_OK;
 }
 
-/* *left rows of the batch may still be told of, whatever the aggregator says. */
-static void tell_refused(struct outbox *outbox, const struct wire_batch *batch,
-                         const struct wire_refusal *refusal, uint32_t *left)
+/* The rows of a batch that were refused, no more of them than it has, whatever the aggregator says. */
+static size_t refused_rows(const struct wire_batch *batch, const struct wire_refusal *refusals, size_t count,
+                           poise_refused *items)
 {
-    uint32_t rows = record_rows(&outbox->record);
-    uint32_t from = refusal->row == WIRE_ROW_ALL ? 0 : refusal->row;
-    uint32_t to = refusal->row == WIRE_ROW_ALL ? rows : refusal->row + 1;
-    if (to > rows || to - from > *left) {
-        return;
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool all = refusals[i].row == WIRE_ROW_ALL;
+        size_t row = all ? 0 : refusals[i].row, end = all ? batch->rows : row + 1;
+        for (; row < end && row < batch->rows && found < batch->rows; row++) {
+            items[found++] = (poise_refused){wire_batch_row(batch, row), refusals[i].reason};
+        }
     }
-    *left -= to - from;
-    outbox->refused_count += to - from;
-    for (uint32_t row = from; outbox->refused && row < to && row < batch->rows; row++) {
-        poise_measurement measurement = wire_batch_row(batch, row);
-        outbox->refused(outbox->context, &measurement, refusal->reason);
-    }
+    return found;
 }
 
-/* Before the acknowledgement: a crash between the two tells twice rather than never. */
-poise_code outbox_tell_refusals(struct outbox *outbox, const struct wire_ack *ack, poise_error *err)
+/* All refusals of one batch. */
+static poise_code tell(struct outbox *outbox, const struct wire_refusal *refusals, size_t count,
+                       poise_error *err)
 {
-    struct wire_batch batch = {0};
-    uint64_t loaded = 0; /* no batch has this seq */
-    uint32_t left = 0;
-    for (size_t i = 0; i < ack->refusal_count; i++) {
-        const struct wire_refusal *refusal = &ack->refusals[i];
-        if (refusal->seq < spool_first_seq(outbox->spool) || refusal->seq < loaded ||
-            refusal->seq > ack->seq) {
-            continue;
-        }
-        if (refusal->seq != loaded) {
-            poise_code code = load_refused(outbox, refusal->seq, &batch, err);
-            if (code != POISE_OK) {
-                return code;
-            }
-            loaded = refusal->seq;
-            left = record_rows(&outbox->record);
-        }
-        tell_refused(outbox, &batch, refusal, &left);
+    struct wire_batch batch;
+    poise_code code = load_refused(outbox, refusals->seq, &batch, err);
+    if (code != POISE_OK) {
+        return code;
     }
+    poise_refused *items = calloc(batch.rows + 1, sizeof *items);
+    if (!items) {
+        return error_nomem(err, "refused rows");
+    }
+    size_t found = refused_rows(&batch, refusals, count, items);
+    if (outbox->refused && found > 0) {
+        code = outbox->refused(outbox->context, items, found);
+    }
+    free(items);
+    if (code != POISE_OK) {
+        return error_set(err, code, "what was refused of batch %llu could not be kept: %s",
+                         (unsigned long long)refusals->seq, poise_code_text(code));
+    }
+    outbox->refused_count += batch.rows > 0 ? found : record_rows(&outbox->record);
     return POISE_OK;
 }
 
-poise_code outbox_acknowledge(struct outbox *outbox, uint64_t seq, poise_error *err)
+static poise_code note(struct outbox *outbox, uint64_t seq, poise_error *err)
 {
     uint64_t total = 0;
     for (uint64_t at = spool_first_seq(outbox->spool); at <= seq; at++) {
@@ -205,4 +203,27 @@ poise_code outbox_acknowledge(struct outbox *outbox, uint64_t seq, poise_error *
         outbox->acknowledged += total;
     }
     return code;
+}
+
+poise_code outbox_acknowledge(struct outbox *outbox, const struct wire_ack *ack, poise_error *err)
+{
+    const struct wire_refusal *refusals = ack->refusals;
+    size_t next;
+    for (size_t at = 0; at < ack->refusal_count; at = next) {
+        uint64_t seq = refusals[at].seq;
+        for (next = at + 1; next < ack->refusal_count && refusals[next].seq == seq;) {
+            next++;
+        }
+        if (seq < spool_first_seq(outbox->spool) || seq > ack->seq) {
+            continue;
+        }
+        poise_code code = tell(outbox, refusals + at, next - at, err);
+        if (code == POISE_OK) {
+            code = note(outbox, seq, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    return note(outbox, ack->seq, err);
 }

@@ -4,12 +4,13 @@
 #define CLIENT_OUTBOX_H
 
 #include <base/arena.h>
+#include <poise/client.h>
 #include <spool/spool.h>
 #include <wire/wire.h>
 
 enum { OUTBOX_WINDOW = 256 }; /* batches on their way at most, whatever credit is given */
 
-typedef void outbox_refused(void *context, const poise_measurement *measurement, poise_refusal reason);
+typedef poise_code outbox_refused(void *context, const poise_refused *items, size_t count);
 
 struct outbox {
     struct spool *spool;
@@ -38,9 +39,8 @@ poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_bod
                        poise_error *err);
 /* Hash of the batch before seq, first <= seq <= next; 0 where unknown. */
 poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret_hash, poise_error *err);
-/* Calls `refused` for the rows of batches first <= seq <= ack->seq; refusals are in order of seq. */
-poise_code outbox_tell_refusals(struct outbox *outbox, const struct wire_ack *ack, poise_error *err);
-/* Everything up to seq < next is on the aggregator's disk. */
-poise_code outbox_acknowledge(struct outbox *outbox, uint64_t seq, poise_error *err);
+/* Everything up to ack->seq < next is on the aggregator's disk, but for the refusals, which are in order of
+ * seq. Batch by batch they are told, then noted; what `refused` returns ends it. */
+poise_code outbox_acknowledge(struct outbox *outbox, const struct wire_ack *ack, poise_error *err);
 
 #endif

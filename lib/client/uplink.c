@@ -108,10 +108,7 @@ static poise_code take_ack(struct uplink *uplink, const void *body, size_t lengt
     if (ack.seq < spool_first_seq(uplink->outbox->spool)) {
         return POISE_OK; /* again: its refusals were told */
     }
-    code = outbox_tell_refusals(uplink->outbox, &ack, err);
-    if (code == POISE_OK) {
-        code = outbox_acknowledge(uplink->outbox, ack.seq, err);
-    }
+    code = outbox_acknowledge(uplink->outbox, &ack, err);
     if (code == POISE_OK && uplink->next <= ack.seq) {
         uplink->next = ack.seq + 1;
     }
@@ -163,7 +160,8 @@ static poise_code on_welcome(struct uplink *uplink, const struct link_message *m
     }
     buf_reset(&uplink->early);
     if (code == POISE_OK && welcome.next_seq > spool_first_seq(uplink->outbox->spool)) {
-        code = outbox_acknowledge(uplink->outbox, welcome.next_seq - 1, err);
+        const struct wire_ack ack = {.seq = welcome.next_seq - 1};
+        code = outbox_acknowledge(uplink->outbox, &ack, err);
     }
     if (code != POISE_OK) {
         return code;

@@ -12,18 +12,31 @@ struct bench {
     poise_sender *sender;
     uint64_t epoch;   /* of the last HELLO, */
     int64_t hello_ms; /* and when it came */
-    char told[256];   /* what the refused callback heard */
+    char told[256];   /* what the refused callback heard, a call in brackets, */
+    poise_code veto;  /* and answers */
 };
 
 static const uint8_t STORE[WIRE_STORE_ID] = "this is a store";
 static const uint8_t OTHER_STORE[WIRE_STORE_ID] = "this is another";
 
-static void on_refused(void *context, const poise_measurement *measurement, poise_refusal reason)
+static void hear(struct bench *b, const char *text)
+{
+    size_t used = strlen(b->told);
+    snprintf(b->told + used, sizeof b->told - used, "%s", text);
+}
+
+static poise_code on_refused(void *context, const poise_refused *items, size_t count)
 {
     struct bench *b = context;
-    size_t used = strlen(b->told);
-    snprintf(b->told + used, sizeof b->told - used, "%s %g %s;", measurement->measure, measurement->value,
-             poise_refusal_name(reason));
+    hear(b, "[");
+    for (size_t i = 0; i < count; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s %g %s;", items[i].measurement.measure, items[i].measurement.value,
+                 poise_refusal_name(items[i].reason));
+        hear(b, text);
+    }
+    hear(b, "]");
+    return b->veto;
 }
 
 static void open_sender(struct bench *b)
@@ -444,7 +457,7 @@ static void test_acknowledgements_may_repeat(void **state)
     ack(b, 1, 8, &refusal, 1);
     ack(b, 2, 8, &refusal, 1);
     expect_drained(b);
-    assert_string_equal(b->told, "scrap 1 level;");
+    assert_string_equal(b->told, "[scrap 1 level;]");
     assert_int_equal(stats(b).acknowledged, 2);
     assert_int_equal(stats(b).refused, 1);
 }
@@ -469,7 +482,7 @@ static void test_refused_rows_reach_the_callback(void **state)
     };
     ack(b, 2, 8, refusals, sizeof refusals / sizeof *refusals);
     expect_drained(b);
-    assert_string_equal(b->told, "scrap 3 time_ahead;scrap 11 malformed;scrap 12 malformed;");
+    assert_string_equal(b->told, "[scrap 3 time_ahead;][scrap 11 malformed;scrap 12 malformed;]");
     assert_int_equal(stats(b).refused, 3);
     assert_int_equal(stats(b).acknowledged, 5);
 }
@@ -486,7 +499,7 @@ static void test_refusals_of_a_lost_acknowledgement_are_told(void **state)
     assert_int_equal(stats(b).batches_left, 2); /* it could be about a fork's batch */
     welcome(b, 2, 0, 8);
     expect_batch(b, 2);
-    assert_string_equal(b->told, "scrap 2 level;");
+    assert_string_equal(b->told, "[scrap 2 level;]");
     assert_int_equal(stats(b).acknowledged, 2);
 }
 
@@ -504,11 +517,45 @@ static void test_refusals_of_an_earlier_hello_are_told(void **state)
     expect_hello(b);
     welcome(b, 2, 0, 8);
     expect_batch(b, 2);
-    assert_string_equal(b->told, "scrap 2 level;");
+    assert_string_equal(b->told, "[scrap 2 level;]");
     assert_int_equal(stats(b).acknowledged, 2);
     ack(b, 2, 8, NULL, 0);
     expect_drained(b);
-    assert_string_equal(b->told, "scrap 2 level;");
+    assert_string_equal(b->told, "[scrap 2 level;]");
+}
+
+/* What cannot be kept is not acknowledged, not even by what says later that all is on disk. */
+static void test_refusals_that_cannot_be_kept_are_told_again(void **state)
+{
+    struct bench *b = *state;
+    struct wire_refusal refusals[] = {{.seq = 1, .row = 1, .reason = POISE_REFUSAL_LEVEL},
+                                      {.seq = 2, .row = 0, .reason = POISE_REFUSAL_LEVEL}};
+    send_batch(b, 1, 2);
+    send_batch(b, 3, 2);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    expect_batch(b, 1);
+    expect_batch(b, 2);
+    b->veto = POISE_EIO;
+    ack(b, 2, 8, refusals, 2);
+    poise_error err = expect_failure(b);
+    assert_int_equal(err.code, POISE_EIO);
+    assert_non_null(strstr(err.text, "batch 1 could not be kept"));
+    assert_string_equal(b->told, "[scrap 2 level;]");
+    assert_int_equal(stats(b).refused, 0);
+    assert_int_equal(stats(b).acknowledged, 0);
+    assert_int_equal(stats(b).batches_left, 2);
+
+    b->veto = POISE_OK;
+    b->told[0] = '\0';
+    assert_int_equal(expect_hello(b).next_seq, 1);
+    ack(b, 1, 8, &refusals[0], 1);
+    ack(b, 2, 8, &refusals[1], 1);
+    welcome(b, 3, 0, 8);
+    expect_drained(b);
+    assert_string_equal(b->told, "[scrap 2 level;][scrap 3 level;]");
+    assert_int_equal(stats(b).refused, 2);
+    assert_int_equal(stats(b).acknowledged, 4);
 }
 
 static void test_a_bad_measurement_is_refused_at_once(void **state)
@@ -694,6 +741,7 @@ int main(void)
         TEST(test_refused_rows_reach_the_callback),
         TEST(test_refusals_of_a_lost_acknowledgement_are_told),
         TEST(test_refusals_of_an_earlier_hello_are_told),
+        TEST(test_refusals_that_cannot_be_kept_are_told_again),
         TEST(test_a_bad_measurement_is_refused_at_once),
         TEST(test_a_full_spool_neither_loses_nor_doubles),
         TEST(test_another_store_is_refused),

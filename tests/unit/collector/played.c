@@ -26,7 +26,8 @@ struct played {
     struct buf body, rows;
     uint64_t epoch, high; /* of one producer */
     uint64_t last_hash;
-    struct wire_refusal refusals[REFUSED_MAX];
+    struct wire_refusal refusals[REFUSED_MAX]; /* of the last batch */
+    size_t refused;
 };
 
 static void answer(struct played *played, const struct net_peer *peer, enum wire_kind kind)
@@ -37,6 +38,17 @@ static void answer(struct played *played, const struct net_peer *peer, enum wire
     buf_reset(&played->body);
 }
 
+static void acknowledge(struct played *played, const struct net_peer *peer)
+{
+    struct wire_ack ack = {.epoch = played->epoch,
+                           .seq = played->high,
+                           .credit = CREDIT,
+                           .refusals = played->refusals,
+                           .refusal_count = played->refused};
+    wire_encode_ack(&ack, &played->body);
+    answer(played, peer, WIRE_ACK);
+}
+
 static void greet(struct played *played, const struct net_message *message)
 {
     struct wire_hello hello;
@@ -44,6 +56,9 @@ static void greet(struct played *played, const struct net_message *message)
         return;
     }
     played->epoch = hello.epoch;
+    if (hello.next_seq <= played->high) {
+        acknowledge(played, &message->peer);
+    }
     struct wire_welcome welcome = {.store_id = "played",
                                    .incarnation = 1,
                                    .epoch = hello.epoch,
@@ -81,19 +96,12 @@ static void take(struct played *played, const struct net_message *message)
         batch.seq > played->high + 1) {
         return;
     }
-    size_t refused = 0;
     if (batch.seq == played->high + 1) {
-        refused = take_rows(played, &batch);
+        played->refused = take_rows(played, &batch);
         played->high = batch.seq;
         played->last_hash = wire_batch_hash(message->body, message->body_length);
     }
-    struct wire_ack ack = {.epoch = batch.epoch,
-                           .seq = played->high,
-                           .credit = CREDIT,
-                           .refusals = played->refusals,
-                           .refusal_count = refused};
-    wire_encode_ack(&ack, &played->body);
-    answer(played, &message->peer, WIRE_ACK);
+    acknowledge(played, &message->peer);
 }
 
 static void *play(void *context)

@@ -272,6 +272,29 @@ static void test_refused_measurements(void **state)
     got(fixture, "m o/both both 5\nm o/both both 6\nn o/both both 1\nn o/both both 1\n");
 }
 
+/* What was refused stays in the spool until it can stand among the dead letters. */
+static void test_refused_measurements_that_cannot_be_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *letters = fixture->config->dead_letters;
+    fixture->played = played_start(fixture->endpoint);
+    played_refuse(fixture->played, "n");
+    put(fixture, "f.csv", "w", "t,k,v\n1,both,5\n");
+    fixture->config->dead_letters = "/dev/full";
+    assert_int_equal(collector_run(&fixture->options, &fixture->summary, &fixture->err), POISE_EFULL);
+    assert_non_null(strstr(fixture->err.text, "dead letters /dev/full"));
+    assert_int_equal(fixture->summary.acknowledged, 0);
+    assert_int_equal(fixture->summary.batches_left, 1);
+    fixture->config->dead_letters = letters;
+    run(fixture);
+    assert_int_equal(fixture->summary.rows, 0);
+    assert_int_equal(fixture->summary.acknowledged, 2);
+    assert_int_equal(fixture->summary.refused, 1);
+    assert_int_equal(fixture->summary.letters, 1);
+    assert_non_null(strstr(contents(fixture, "dead.jsonl"), "\"reason\":\"unknown_measure"));
+    got(fixture, "m o/both both 5\n");
+}
+
 /* The letters were moved aside and sent in part, then power went. */
 static void test_a_replay_goes_on(void **state)
 {
@@ -459,6 +482,7 @@ int main(void)
                                        TEST(test_batches_end_between_rows),
                                        TEST(test_replay_of_rows),
                                        TEST(test_refused_measurements),
+                                       TEST(test_refused_measurements_that_cannot_be_kept),
                                        TEST(test_a_replay_goes_on),
                                        TEST(test_stopping),
                                        TEST(test_a_full_spool),
