@@ -226,9 +226,14 @@ poise_code codec_put(struct buf *out, const ProtobufCMessage *message)
 
 poise_code codec_put_field(struct buf *out, unsigned field, const ProtobufCMessage *message)
 {
+    size_t size = protobuf_c_message_get_packed_size(message);
     buf_put_varint(out, field << 3 | DELIMITED);
-    buf_put_varint(out, protobuf_c_message_get_packed_size(message));
-    return codec_put(out, message);
+    buf_put_varint(out, size);
+    if (!buf_reserve(out, size)) {
+        return POISE_ENOMEM;
+    }
+    out->length += size > 0 ? protobuf_c_message_pack(message, out->data + out->length) : 0;
+    return POISE_OK;
 }
 
 char *codec_text(const char *text)
