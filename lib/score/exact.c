@@ -84,6 +84,25 @@ static void add_shifted(uint64_t *limbs, size_t count, u128 significand, unsigne
     }
 }
 
+/* As add_shifted for a window, without branches; shift < WINDOW_BITS and the significand ends below its top.
+ */
+static inline void add_in_window(uint64_t *limbs, u128 significand, unsigned shift, bool negative)
+{
+    unsigned bit = shift % 64;
+    uint64_t addend[EXACT_WINDOW_LIMBS + 2] = {0};
+    u128 low = significand << bit;
+    uint64_t flip = negative ? UINT64_MAX : 0;
+    u128 carry = negative;
+    addend[shift / 64] = (uint64_t)low;
+    addend[shift / 64 + 1] = (uint64_t)(low >> 64);
+    addend[shift / 64 + 2] = (uint64_t)(significand >> 64 >> (63 - bit) >> 1);
+    for (int i = 0; i < EXACT_WINDOW_LIMBS; i++) {
+        carry += (u128)limbs[i] + (addend[i] ^ flip);
+        limbs[i] = (uint64_t)carry;
+        carry >>= 64;
+    }
+}
+
 /* false: the term or the sum does not fit; nothing changed. */
 static bool add_to_window(struct exact *sum, struct term term)
 {
@@ -101,7 +120,7 @@ static bool add_to_window(struct exact *sum, struct term term)
     uint64_t limbs[EXACT_WINDOW_LIMBS];
     memcpy(limbs, sum->window, sizeof limbs);
     bool was_negative = is_negative(limbs, EXACT_WINDOW_LIMBS);
-    add_shifted(limbs, EXACT_WINDOW_LIMBS, term.significand, (unsigned)shift, term.negative);
+    add_in_window(limbs, term.significand, (unsigned)shift, term.negative);
     if (was_negative == term.negative && is_negative(limbs, EXACT_WINDOW_LIMBS) != was_negative) {
         return false;
     }
