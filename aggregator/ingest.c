@@ -146,8 +146,8 @@ static bool send_ack(struct ingest *ingest, struct producer *producer, uint64_t 
 
 /* Acknowledges what is on disk, telling again what was refused from a sequence on: a message a batch with
  * refusals, so that each fits. None is acknowledged before its refusals are told, so the first that cannot be
- * sent is the last; false then. */
-static bool send_acks(struct ingest *ingest, struct producer *producer, uint64_t from)
+ * sent is the last. */
+static void send_acks(struct ingest *ingest, struct producer *producer, uint64_t from)
 {
     size_t count, next;
     if (from > producer->told_seq + 1)
@@ -157,13 +157,13 @@ static bool send_acks(struct ingest *ingest, struct producer *producer, uint64_t
         for (next = at; next < count && refusals[next].seq == refusals[at].seq; next++)
             ;
         if (!send_ack(ingest, producer, refusals[at].seq, refusals + at, next - at))
-            return false;
+            return;
     }
-    return (count && refusals[count - 1].seq == producer->entry->seq) ||
-           send_ack(ingest, producer, producer->entry->seq, NULL, 0);
+    if (!count || refusals[count - 1].seq != producer->entry->seq)
+        (void)send_ack(ingest, producer, producer->entry->seq, NULL, 0);
 }
 
-/* Says what is on disk, not what is on its way there: the producer forgets what WELCOME counts as known. */
+/* Says what is on disk, not what is on its way there, which a crash would lose. */
 static void send_welcome(struct ingest *ingest, const struct producer *producer)
 {
     struct wire_welcome welcome = {.incarnation = store_incarnation(ingest->options.store),
@@ -235,9 +235,9 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
               log_int("next", (int64_t)producer->entry->seq + 1), log_text("software", hello.software));
     bool all_told = hello.next_seq > producer->entry->seq;
     producer->told_seq = all_told ? producer->entry->seq : hello.next_seq - 1;
-    /* WELCOME must not count as known what was refused and is not told yet. */
-    if (all_told || send_acks(ingest, producer, hello.next_seq))
-        send_welcome(ingest, producer);
+    send_welcome(ingest, producer);
+    if (!all_told)
+        send_acks(ingest, producer, hello.next_seq);
     return POISE_OK;
 }
 
@@ -256,7 +256,7 @@ static void on_duplicate(struct ingest *ingest, struct producer *producer, uint6
     }
     stats_add(ingest->options.stats, STAT_batches_duplicate, 1);
     if (seq <= producer->entry->seq)
-        (void)send_acks(ingest, producer, seq);
+        send_acks(ingest, producer, seq);
 }
 
 static void on_gap(struct ingest *ingest, struct producer *producer)
@@ -354,7 +354,7 @@ static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise
     put_back(ingest, batch);
     if (!known)
         return error_nomem(err, "the refusals of a batch");
-    (void)send_acks(ingest, producer, seq);
+    send_acks(ingest, producer, seq);
     return POISE_OK;
 }
 

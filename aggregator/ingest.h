@@ -14,8 +14,8 @@
 
 struct ingest; /* opaque */
 
-/* Messages that the socket must queue for a peer: a HELLO may be answered by an ACK for each batch of the
- * ledger's window and a WELCOME, which never came if they did not fit. */
+/* Messages that the socket must queue for a peer: a HELLO may be answered by a WELCOME and an ACK for each
+ * batch of the ledger's window; the last of them never came if they did not fit. */
 enum { INGEST_SEND_HWM = 4 * LEDGER_WINDOW };
 
 struct ingest_options {

@@ -74,8 +74,7 @@ class Producer:
         if isinstance(message, pb.Welcome) and message.epoch == self.epoch:
             if message.next_seq <= self.acknowledged:
                 sys.exit("the aggregator was restored from an older backup: send everything again")
-            self.credit, self.next_send = message.credit, message.next_seq
-            self.acknowledge(message.next_seq - 1)
+            self.credit, self.next_send = message.credit, message.next_seq  # ACKs of what is before it follow
         elif isinstance(message, pb.Ack) and message.epoch == self.epoch:
             for refusal in message.refusals:
                 self.print_refusal(refusal)

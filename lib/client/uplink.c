@@ -7,7 +7,6 @@ enum {
     WELCOME_US = SECOND_US,      /* no WELCOME for so long: HELLO again */
     SILENCE_US = 10 * SECOND_US, /* batches wait and nothing came for so long: HELLO again */
     LOOK_US = SECOND_US / 5,     /* a cut, which lasts for the 500 ms of a reconnect, cannot be missed */
-    EARLY_MAX = 16 << 20,        /* bytes of ACKs that wait for their WELCOME */
     /* Above what credit can ever fill, counting libzmq's slack, so that "cannot send" means "not connected".
      */
     SEND_HWM = 4 * OUTBOX_WINDOW
@@ -22,7 +21,6 @@ poise_code uplink_open(struct uplink *uplink, const char *endpoint, bool insecur
 void uplink_close(struct uplink *uplink)
 {
     link_close(&uplink->link);
-    buf_free(&uplink->early);
 }
 
 /* ---- what the aggregator says ---- */
@@ -91,13 +89,14 @@ static poise_code check_history(struct uplink *uplink, const struct wire_welcome
     return code;
 }
 
-/* Passes over what acknowledges batch `end` or a later one. */
-static poise_code take_ack(struct uplink *uplink, const void *body, size_t length, uint64_t end,
-                           poise_error *err)
+/* Before the WELCOME it is not known whether it is about our batches or about those of a fork, and what it
+ * says comes again: all refusals from HELLO's next_seq on follow the WELCOME. So a refusal that could not be
+ * told is not passed over by a later ACK either: who could not tell it says HELLO first. */
+static poise_code on_ack(struct uplink *uplink, const struct link_message *message, poise_error *err)
 {
     struct wire_ack ack;
-    poise_code code = wire_decode_ack(body, length, &uplink->link.arena, &ack, err);
-    if (code != POISE_OK || ack.epoch != spool_epoch(uplink->outbox->spool) || ack.seq >= end) {
+    poise_code code = wire_decode_ack(message->body, message->length, &uplink->link.arena, &ack, err);
+    if (code != POISE_OK || ack.epoch != spool_epoch(uplink->outbox->spool) || uplink->phase != UPLINK_OPEN) {
         return code;
     }
     if (ack.seq >= spool_next_seq(uplink->outbox->spool)) {
@@ -115,35 +114,6 @@ static poise_code take_ack(struct uplink *uplink, const void *body, size_t lengt
     return code;
 }
 
-/* Before WELCOME it is not known whether they are about our batches or about those of a fork; they wait for
- * that, since they have refusals. What is too much is let go: the rows are counted as acknowledged, their
- * refusals are not told. */
-static poise_code on_ack(struct uplink *uplink, const struct link_message *message, poise_error *err)
-{
-    if (uplink->phase == UPLINK_OPEN) {
-        return take_ack(uplink, message->body, message->length, UINT64_MAX, err);
-    }
-    if (uplink->early.length + message->length <= EARLY_MAX) {
-        buf_put_text(&uplink->early, message->body, message->length);
-    }
-    return uplink->early.failed ? error_nomem(err, "an ACK") : POISE_OK;
-}
-
-/* They may answer an earlier HELLO than the WELCOME does, even on an earlier connection: they count for what
- * it counts. */
-static poise_code take_early_acks(struct uplink *uplink, uint64_t next_seq, poise_error *err)
-{
-    struct cursor cursor = cursor_of(uplink->early.data, uplink->early.length);
-    poise_code code = POISE_OK;
-    while (code == POISE_OK && cursor_left(&cursor) > 0) {
-        size_t length;
-        const char *body = cursor_text(&cursor, &length);
-        arena_reset(&uplink->link.arena);
-        code = take_ack(uplink, body, length, next_seq, err);
-    }
-    return code;
-}
-
 static poise_code on_welcome(struct uplink *uplink, const struct link_message *message, poise_error *err)
 {
     struct wire_welcome welcome;
@@ -155,20 +125,11 @@ static poise_code on_welcome(struct uplink *uplink, const struct link_message *m
     if (code == POISE_OK) {
         code = check_history(uplink, &welcome, err);
     }
-    if (code == POISE_OK) {
-        code = take_early_acks(uplink, welcome.next_seq, err);
-    }
-    buf_reset(&uplink->early);
-    if (code == POISE_OK && welcome.next_seq > spool_first_seq(uplink->outbox->spool)) {
-        const struct wire_ack ack = {.seq = welcome.next_seq - 1};
-        code = outbox_acknowledge(uplink->outbox, &ack, err);
-    }
     if (code != POISE_OK) {
         return code;
     }
     uplink->phase = UPLINK_OPEN;
-    uint64_t first = spool_first_seq(uplink->outbox->spool);
-    uplink->next = welcome.next_seq > first ? welcome.next_seq : first;
+    uplink->next = welcome.next_seq;
     uplink->credit = welcome.credit;
     uplink->max_rows = welcome.max_batch_rows;
     uplink->max_bytes = welcome.max_batch_bytes;

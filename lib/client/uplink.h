@@ -26,7 +26,6 @@ struct uplink {
     uint64_t next;    /* batch to send next, set by WELCOME */
     uint32_t credit;
     uint32_t max_rows, max_bytes; /* of a batch, as the aggregator says; 0: not known */
-    struct buf early;             /* ACKs that came before the WELCOME */
 };
 
 /* outbox, producer and software are set by the owner and outlive the uplink. */

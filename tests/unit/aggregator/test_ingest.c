@@ -361,8 +361,8 @@ static void a_new_connection_takes_over(void **state)
     commit(f, 0);
     struct net_socket *last = loop_peer(&f->loop);
     send_hello(f, last, "p", 2, first);
-    expect_ack(f, last, 2, 0, 0);
     expect_welcome(f, last, 3, put_batch(f, 2, 2, 3));
+    expect_ack(f, last, 2, 0, 0);
 }
 
 static void one_connection_speaks_for_one_producer(void **state)
@@ -381,7 +381,7 @@ static void one_connection_speaks_for_one_producer(void **state)
     expect_ack(f, peer, 1, 1, 0);
 }
 
-static void lost_refusals_are_told_again_before_the_welcome(void **state)
+static void lost_refusals_are_told_again_after_the_welcome(void **state)
 {
     struct fixture *f = *state;
     struct net_socket *peer = greeted(f, "p");
@@ -394,11 +394,15 @@ static void lost_refusals_are_told_again_before_the_welcome(void **state)
     loop_hang_up(&f->loop, peer);
     peer = loop_peer(&f->loop);
     send_hello(f, peer, "p", 2, 0);
+    expect_welcome(f, peer, 5, hash);
     expect_ack(f, peer, 2, 2, 0);
     expect_ack(f, peer, 4, 2, 0);
+    send_hello(f, peer, "p", 5, hash); /* all is known */
     expect_welcome(f, peer, 5, hash);
-    send_hello(f, peer, "p", 5, hash);
+    send_hello(f, peer, "p", 1, 0); /* and asked for anew */
     expect_welcome(f, peer, 5, hash);
+    expect_ack(f, peer, 2, 2, 0);
+    expect_ack(f, peer, 4, 2, 0);
 }
 
 static void a_spool_with_another_history_is_a_fork(void **state)
@@ -474,14 +478,14 @@ static void a_restart_goes_on_where_the_disk_is(void **state)
     assert_int_equal(counted(f, STAT_producers), 3);
     struct net_socket *peer = loop_peer(&f->loop);
     send_hello(f, peer, "b", 7, 0);
-    expect_ack(f, peer, 7, 1, 4);
     expect_welcome(f, peer, 8, 1234);
+    expect_ack(f, peer, 7, 1, 4);
     send_hello(f, peer, "d", 1, 0);
     loop_expect_error(&f->loop, peer, POISE_ELIMIT);
 }
 
 /* The producer lost what it knew of its acknowledgements, and each of the last batches has refusals. */
-static void a_window_of_refusals_is_told_and_welcomed(void **state)
+static void a_window_of_refusals_is_welcomed_and_told(void **state)
 {
     struct fixture *f = *state;
     struct ledger ledger = {0};
@@ -496,9 +500,9 @@ static void a_window_of_refusals_is_told_and_welcomed(void **state)
     assert_int_equal(open_ingest(f, &ledger, 2), POISE_OK);
     struct net_socket *peer = loop_peer(&f->loop);
     send_hello(f, peer, "p", 1, 0);
+    expect_welcome(f, peer, LEDGER_WINDOW + 1, LEDGER_WINDOW);
     for (uint64_t seq = 1; seq <= LEDGER_WINDOW; seq++)
         expect_ack(f, peer, seq, 1, 1);
-    expect_welcome(f, peer, LEDGER_WINDOW + 1, LEDGER_WINDOW);
 }
 
 /* ---- limits and nonsense ---- */
@@ -608,12 +612,12 @@ int main(void)
         INGEST_TEST(a_welcome_promises_only_what_is_on_disk),
         INGEST_TEST(a_new_connection_takes_over),
         INGEST_TEST(one_connection_speaks_for_one_producer),
-        INGEST_TEST(lost_refusals_are_told_again_before_the_welcome),
+        INGEST_TEST(lost_refusals_are_told_again_after_the_welcome),
         INGEST_TEST(a_spool_with_another_history_is_a_fork),
         INGEST_TEST(a_hello_must_make_sense),
         INGEST_TEST(producers_are_limited),
         INGEST_TEST(a_restart_goes_on_where_the_disk_is),
-        INGEST_TEST(a_window_of_refusals_is_told_and_welcomed),
+        INGEST_TEST(a_window_of_refusals_is_welcomed_and_told),
         INGEST_TEST(without_a_free_batch_nothing_is_received),
         INGEST_TEST(a_malformed_batch_is_refused_whole_and_passed),
         INGEST_TEST(a_batch_must_be_of_the_greeted_epoch),

@@ -56,9 +56,6 @@ static void greet(struct played *played, const struct net_message *message)
         return;
     }
     played->epoch = hello.epoch;
-    if (hello.next_seq <= played->high) {
-        acknowledge(played, &message->peer);
-    }
     struct wire_welcome welcome = {.store_id = "played",
                                    .incarnation = 1,
                                    .epoch = hello.epoch,
@@ -69,6 +66,9 @@ static void greet(struct played *played, const struct net_message *message)
                                    .max_batch_rows = WIRE_BATCH_ROWS_MAX};
     wire_encode_welcome(&welcome, &played->body);
     answer(played, &message->peer, WIRE_WELCOME);
+    if (hello.next_seq <= played->high) {
+        acknowledge(played, &message->peer);
+    }
 }
 
 /* Writes the rows down; returns how many it refused. */
