@@ -15,7 +15,8 @@ enum {
     STEP_MS = 20,      /* waiting for acknowledgements, unless rows wait */
     IDLE_MS = 100,     /* between two looks at files that grow */
     PROGRESS_US = 200000,
-    ARENA_MAX = 1 << 20 /* of one row */
+    DENIED_US = 60000000, /* between two lines about the same reason */
+    ARENA_MAX = 1 << 20   /* of one row */
 };
 
 struct collector {
@@ -32,6 +33,8 @@ struct collector {
     struct complaints complaints;
     struct collector_summary summary;
     poise_error failure; /* of a callback; code POISE_OK: none */
+    poise_code denied;   /* why the aggregator took nothing, and when the log said so */
+    int64_t denied_us;
     int64_t progress_us;
 };
 
@@ -92,13 +95,50 @@ static poise_code on_refused(void *context, const poise_refused *items, size_t c
 
 /* ---- sending ---- */
 
+/* The aggregator and this spool do not go together, for now. */
+static bool is_denial(poise_code code)
+{
+    switch (code) {
+    case POISE_EPROTO:
+    case POISE_EVERSION:
+    case POISE_EDENIED:
+    case POISE_ELIMIT:
+    case POISE_EFORK:
+    case POISE_EGAP:
+    case POISE_ESTORE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void report_denial(struct collector *collector, const poise_error *denial)
+{
+    int64_t now_us = clock_monotonic_us(collector->options->clock);
+    if (denial->code != collector->denied || now_us - collector->denied_us >= DENIED_US) {
+        log_event(collector->options->log, LOG_ERROR,
+                  "the aggregator takes nothing: rows gather in the spool, it is asked again",
+                  log_text("reason", denial->text));
+        collector->denied = denial->code;
+        collector->denied_us = now_us;
+    }
+}
+
+/* A denial ends only a run that has an end: to one that follows its sources an aggregator that is to be
+ * mended is as good as one that is away, and what comes on standard input meanwhile would be lost. */
 static poise_code step(struct collector *collector, int64_t timeout_ms, poise_error *err)
 {
-    poise_code code = poise_sender_step(collector->sender, timeout_ms, err);
+    poise_error problem = {0};
+    poise_code code = poise_sender_step(collector->sender, timeout_ms, &problem);
     if (collector->failure.code != POISE_OK) {
-        return error_set(err, collector->failure.code, "%s", collector->failure.text);
+        problem = collector->failure;
+        code = problem.code;
+    } else if (!collector->options->once && is_denial(code)) {
+        report_denial(collector, &problem);
+        code = POISE_OK;
     }
-    return code == POISE_OK ? letters_sync(collector->letters, err) : code;
+    return code == POISE_OK ? letters_sync(collector->letters, err)
+                            : error_set(err, code, "%s", problem.text);
 }
 
 static poise_code make_mark(struct collector *collector, poise_error *err)

@@ -32,7 +32,8 @@ struct collector_summary {
 };
 
 /* Until the sources end and all is acknowledged, or stop_fd says so; then what was read is safe in the spool.
- * Fills the summary also on failure: ETIMEOUT, or what makes it impossible to go on. */
+ * Fills the summary also on failure: ETIMEOUT, or what makes it impossible to go on; with `once` also what
+ * the aggregator has against this spool, which is otherwise logged while it is asked again. */
 poise_code collector_run(const struct collector_options *options, struct collector_summary *ret_summary,
                          poise_error *err);
 

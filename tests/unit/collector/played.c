@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wire/wire.h>
 
 #include <cmocka.h>
@@ -19,6 +20,9 @@ struct played {
     pthread_t thread;
     atomic_bool ended;
     _Atomic(const char *) refuse;
+    const poise_code *denials;
+    atomic_size_t denial_count; /* that are still to come */
+    atomic_int taken_fd;        /* -1: none */
     struct net *net;
     struct net_socket *socket;
     struct net_wake *wake;
@@ -49,10 +53,22 @@ static void acknowledge(struct played *played, const struct net_peer *peer)
     answer(played, peer, WIRE_ACK);
 }
 
+static void deny(struct played *played, const struct net_peer *peer)
+{
+    struct wire_error error = {.code = *played->denials++, .text = "not you"};
+    atomic_fetch_sub(&played->denial_count, 1);
+    wire_encode_error(&error, &played->body);
+    answer(played, peer, WIRE_ERROR);
+}
+
 static void greet(struct played *played, const struct net_message *message)
 {
     struct wire_hello hello;
     if (wire_decode_hello(message->body, message->body_length, &played->arena, &hello, NULL) != POISE_OK) {
+        return;
+    }
+    if (atomic_load(&played->denial_count) > 0) {
+        deny(played, &message->peer);
         return;
     }
     played->epoch = hello.epoch;
@@ -102,6 +118,9 @@ static void take(struct played *played, const struct net_message *message)
         played->last_hash = wire_batch_hash(message->body, message->body_length);
     }
     acknowledge(played, &message->peer);
+    if (atomic_load(&played->taken_fd) >= 0 && write(atomic_load(&played->taken_fd), "x", 1) != 1) {
+        abort();
+    }
 }
 
 static void *play(void *context)
@@ -133,6 +152,7 @@ struct played *played_start(const char *endpoint)
     assert_non_null(played);
     poise_error err;
     arena_init(&played->arena, 0);
+    played->taken_fd = -1;
     if (net_open(1, &played->net, &err) != POISE_OK ||
         net_bind(played->net, endpoint, false, &(struct net_limits){0}, &played->socket, &err) != POISE_OK ||
         net_wake_open(&played->wake, &err) != POISE_OK) {
@@ -145,6 +165,17 @@ struct played *played_start(const char *endpoint)
 void played_refuse(struct played *played, const char *measure)
 {
     atomic_store(&played->refuse, measure);
+}
+
+void played_deny(struct played *played, const poise_code *codes, size_t count)
+{
+    played->denials = codes;
+    atomic_store(&played->denial_count, count);
+}
+
+void played_tell(struct played *played, int fd)
+{
+    atomic_store(&played->taken_fd, fd);
 }
 
 char *played_stop(struct played *played)

@@ -345,6 +345,44 @@ static void test_stopping(void **state)
     close(pipe_fds[1]);
 }
 
+/* Who follows is not ended by an aggregator that has no room, or lost its store. */
+static void test_an_aggregator_that_takes_nothing(void **state)
+{
+    static const poise_code denials[] = {POISE_ELIMIT, POISE_ELIMIT, POISE_EFORK};
+    struct fixture *fixture = *state;
+    int pipe_fds[2];
+    char *text = NULL;
+    size_t size, lines = 0;
+    assert_int_equal(pipe(pipe_fds), 0);
+    fixture->played = played_start(fixture->endpoint);
+    played_deny(fixture->played, denials, 3);
+    played_tell(fixture->played, pipe_fds[1]);
+    put(fixture, "f.csv", "w", "t,k,v\n1,a,5\n");
+    fixture->options.once = false;
+    fixture->options.stop_fd = pipe_fds[0]; /* once it took something after all */
+    fixture->log.out = open_memstream(&text, &size);
+    assert_non_null(fixture->log.out);
+    run(fixture);
+    fclose(fixture->log.out);
+    fixture->log.out = NULL;
+    for (const char *at = text; (at = strstr(at, "the aggregator takes nothing")); at++) {
+        lines++;
+    }
+    assert_int_equal(lines, 2); /* one a reason */
+    assert_non_null(strstr(text, "not you"));
+    free(text);
+
+    played_deny(fixture->played, denials, 1);
+    put(fixture, "f.csv", "a", "2,b,6\n");
+    fixture->options.once = true;
+    fixture->options.stop_fd = -1;
+    assert_int_equal(collector_run(&fixture->options, &fixture->summary, &fixture->err), POISE_ELIMIT);
+    assert_non_null(strstr(fixture->err.text, "not you"));
+    got(fixture, "m o/a a 5\n");
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
 /* Until a descriptor becomes readable, as on SIGTERM. */
 static void run_until_stopped(struct fixture *fixture)
 {
@@ -485,6 +523,7 @@ int main(void)
                                        TEST(test_refused_measurements_that_cannot_be_kept),
                                        TEST(test_a_replay_goes_on),
                                        TEST(test_stopping),
+                                       TEST(test_an_aggregator_that_takes_nothing),
                                        TEST(test_a_full_spool),
                                        TEST(test_a_replay_into_a_full_spool),
                                        TEST(test_the_log_says_each_kind_some_times),
