@@ -156,14 +156,14 @@ static poise_code replay_journal(struct writer *writer, uint64_t from, uint64_t 
 /* T never goes back: a clock that was ahead once holds the scores there until it is reached again. */
 static void warn_of_clock(const struct writer *writer)
 {
-    int64_t behind_ms = engine_as_of_ms(writer->engine) - clock_wall_ms(writer->options.clock);
+    int64_t as_of_ms = engine_as_of_ms(writer->engine);
+    int64_t now_ms = clock_wall_ms(writer->options.clock);
     char as_of[TIME_TEXT_MAX];
-    if (writer->options.event_clock || engine_as_of_ms(writer->engine) == INT64_MIN ||
-        behind_ms < CLOCK_BEHIND_MS)
+    if (writer->options.event_clock || as_of_ms <= now_ms + CLOCK_BEHIND_MS)
         return;
-    format_time_ms(engine_as_of_ms(writer->engine), as_of);
+    format_time_ms(as_of_ms, as_of);
     log_event(writer->options.log, LOG_WARN, "clock_behind", log_text("scores_are_as_of", as_of),
-              log_int("behind_ms", behind_ms));
+              log_int("behind_ms", as_of_ms - now_ms));
 }
 
 static poise_code load_producer(void *visitor, struct cursor key, struct cursor value)
