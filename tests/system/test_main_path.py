@@ -179,6 +179,17 @@ class MainPath(Case):
         self.send("2026-03-28T10:00:00Z,cycle,,5,,,,,\n")
         self.aggregator.stop()
 
+    def test_a_clock_behind_the_scores_is_reported(self):
+        self.start()
+        ahead = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 240))
+        self.send(f"{ahead},cycle,,5,,,,,\n")
+        self.aggregator.stop()
+        self.assertNotIn("clock_behind", self.aggregator.log.read_text())
+        self.aggregator.config.write_text(self.aggregator.config.read_text().replace("clock: event", "clock: wall"))
+        self.aggregator.start()
+        self.assertIn("clock_behind", self.aggregator.log.read_text())
+        self.assertGreater(self.aggregator.get("second")[0]["as_of"], ahead[:-1])
+
     def test_limits_refuse_what_is_new_and_never_what_was_accepted(self):
         self.start()
         self.send("".join(f"2026-03-28T10:00:00Z,cycle,org-{at},5,,,,,\n" for at in range(20)))
