@@ -12,14 +12,12 @@ void fake_open(struct fake *fake)
     strcpy(fake->directory, "/tmp/poise-client-XXXXXX");
     assert_non_null(mkdtemp(fake->directory));
     snprintf(fake->endpoint, sizeof fake->endpoint, "ipc://%s/socket", fake->directory);
-    assert_int_equal(net_open(1, &fake->net, NULL), POISE_OK);
     arena_init(&fake->arena, 0);
 }
 
 void fake_close(struct fake *fake)
 {
     fake_down(fake);
-    net_close(fake->net);
     arena_free(&fake->arena);
     buf_free(&fake->body);
     char command[96];
@@ -30,6 +28,7 @@ void fake_close(struct fake *fake)
 void fake_up(struct fake *fake)
 {
     poise_error err = {0};
+    assert_int_equal(net_open(1, &fake->net, NULL), POISE_OK);
     if (net_bind(fake->net, fake->endpoint, false, &(struct net_limits){0}, &fake->socket, &err) !=
         POISE_OK) {
         fail_msg("bind: %s", err.text);
@@ -39,7 +38,9 @@ void fake_up(struct fake *fake)
 void fake_down(struct fake *fake)
 {
     net_socket_close(fake->socket);
+    net_close(fake->net);
     fake->socket = NULL;
+    fake->net = NULL;
 }
 
 const char *fake_path(const struct fake *fake, const char *name, char path[128])

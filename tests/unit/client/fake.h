@@ -34,6 +34,7 @@ struct fake {
 void fake_open(struct fake *fake); /* down, in a directory of its own */
 void fake_close(struct fake *fake);
 void fake_up(struct fake *fake);
+/* Waits for the end of the listener: it unlinks its file, which must not be that of the next one. */
 void fake_down(struct fake *fake);
 /* A path within the fake's directory. */
 const char *fake_path(const struct fake *fake, const char *name, char path[128]);
