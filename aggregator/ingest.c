@@ -41,14 +41,9 @@ static uint64_t peer_hash(const struct net_peer *peer)
     return hash64(peer->bytes, peer->length, 0);
 }
 
-static bool peer_equal(const struct net_peer *a, const struct net_peer *b)
-{
-    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
-}
-
 static bool peer_matches(const void *entry, const void *key)
 {
-    return peer_equal(&((const struct producer *)entry)->peer, key);
+    return net_peer_equal(&((const struct producer *)entry)->peer, key);
 }
 
 static bool entry_matches(const void *producer, const void *entry)

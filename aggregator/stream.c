@@ -53,18 +53,13 @@ static void send_error(struct stream *stream, const struct net_peer *peer, uint6
         (void)send_out(stream, peer, WIRE_ERROR);
 }
 
-static bool peer_equal(const struct net_peer *a, const struct net_peer *b)
-{
-    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
-}
-
 /* ---- subscriptions ---- */
 
 static struct subscription **find_subscription(struct stream *stream, const struct net_peer *peer,
                                                uint64_t id)
 {
     for (size_t i = 0; i < stream->subscription_count; i++)
-        if (stream->subscriptions[i]->id == id && peer_equal(&stream->subscriptions[i]->peer, peer))
+        if (stream->subscriptions[i]->id == id && net_peer_equal(&stream->subscriptions[i]->peer, peer))
             return &stream->subscriptions[i];
     return NULL;
 }
@@ -73,7 +68,7 @@ static struct inquiry *find_inquiry(struct stream *stream, const struct net_peer
 {
     for (size_t i = 0; i < stream->inquiry_count; i++)
         if (stream->inquiries[i]->id == id && !stream->inquiries[i]->given_up &&
-            peer_equal(&stream->inquiries[i]->peer, peer))
+            net_peer_equal(&stream->inquiries[i]->peer, peer))
             return stream->inquiries[i];
     return NULL;
 }

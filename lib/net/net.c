@@ -268,6 +268,11 @@ static bool take_peer(zmq_msg_t *frame, struct net_peer *ret_peer)
     return true;
 }
 
+bool net_peer_equal(const struct net_peer *a, const struct net_peer *b)
+{
+    return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+}
+
 poise_code net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err)
 {
     zmq_msg_t *const frames[] = {&socket->peer, &socket->head, &socket->body};

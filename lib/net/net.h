@@ -37,6 +37,7 @@ struct net_peer {
     uint8_t length; /* 0 on a DEALER */
     uint8_t bytes[NET_PEER_MAX];
 };
+bool net_peer_equal(const struct net_peer *a, const struct net_peer *b);
 struct net_message {
     struct net_peer peer;
     const void *head; /* borrowed until the next receive on the socket */
