@@ -10,7 +10,7 @@ struct spool {
     int lock_fd, acked_fd, active_fd; /* -1: not open */
     int64_t max_bytes, segment_bytes;
     bool sync;
-    bool broken; /* a sync or a repair failed: nothing is appended any more */
+    bool broken; /* a write, a sync or a repair failed: nothing is written any more */
 
     uint64_t epoch;
     bool has_store;

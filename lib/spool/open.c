@@ -272,9 +272,12 @@ static poise_code mend_tail(struct spool *spool, poise_error *err)
     if (spool->active_fd < 0 || fstat(spool->active_fd, &file) != 0) {
         return error_errno(err, POISE_EIO, "cannot open %s", path);
     }
-    if (file.st_size > last->size &&
-        (ftruncate(spool->active_fd, last->size) != 0 || fdatasync(spool->active_fd) != 0)) {
+    if (file.st_size > last->size && ftruncate(spool->active_fd, last->size) != 0) {
         return error_errno(err, POISE_EIO, "cannot cut the torn end of %s", path);
+    }
+    /* What was read may be of a process that died before it synced it, and now counts as appended. */
+    if (spool->sync && fdatasync(spool->active_fd) != 0) {
+        return error_errno(err, POISE_EIO, "cannot sync %s", path);
     }
     return POISE_OK;
 }

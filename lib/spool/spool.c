@@ -111,6 +111,22 @@ bool spool_store(const struct spool *spool, uint8_t ret_store_id[16], uint64_t *
     return spool->has_store;
 }
 
+/* A sync says only once what it could not write: a second try that succeeds means nothing. */
+static poise_code check_whole(const struct spool *spool, poise_error *err)
+{
+    return !spool->broken ? POISE_OK
+                          : error_set(err, POISE_EIO,
+                                      "a write to the spool %s failed before: look at the disk, start the "
+                                      "process again",
+                                      spool->path);
+}
+
+static poise_code break_on_eio(struct spool *spool, poise_code code)
+{
+    spool->broken = spool->broken || code == POISE_EIO;
+    return code;
+}
+
 poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint64_t incarnation,
                            poise_error *err)
 {
@@ -118,11 +134,14 @@ poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint
     changed.has_store = true;
     changed.incarnation = incarnation;
     memcpy(changed.store_id, store_id, sizeof changed.store_id);
-    poise_code code = spool_write_meta(&changed, err);
+    poise_code code = check_whole(spool, err);
+    if (code == POISE_OK) {
+        code = spool_write_meta(&changed, err);
+    }
     if (code == POISE_OK) {
         *spool = changed;
     }
-    return code;
+    return break_on_eio(spool, code);
 }
 
 /* ---- segments ---- */
@@ -275,7 +294,6 @@ static poise_code write_record(struct spool *spool, poise_error *err)
                            "cannot sync the spool %s: end the process, look at the disk, start again",
                            spool->path);
         cut_back(spool);
-        spool->broken = true;
     }
     return code;
 }
@@ -304,11 +322,10 @@ static void set_mark(struct spool *spool, const void *mark, size_t length)
 poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash, const void *mark,
                         size_t mark_length, poise_error *err)
 {
-    if (spool->broken) {
-        return error_set(err, POISE_EIO, "a write to the spool %s failed before: start the process again",
-                         spool->path);
+    poise_code code = check_whole(spool, err);
+    if (code == POISE_OK) {
+        code = check_lengths(length, mark_length, err);
     }
-    poise_code code = check_lengths(length, mark_length, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -322,7 +339,7 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
         code = write_record(spool, err);
     }
     if (code != POISE_OK) {
-        return code;
+        return break_on_eio(spool, code);
     }
     struct segment *active = &spool->segments[spool->count - 1];
     active->size += (int64_t)spool->record.length;
@@ -351,7 +368,10 @@ poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, 
 {
     struct spool changed = *spool;
     changed.mark = (struct mark){0};
-    poise_code code = check_lengths(0, length, err);
+    poise_code code = check_whole(spool, err);
+    if (code == POISE_OK) {
+        code = check_lengths(0, length, err);
+    }
     if (code == POISE_OK && !buf_reserve(&changed.mark.bytes, length)) {
         code = error_nomem(err, "the spool's mark");
     }
@@ -365,7 +385,7 @@ poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, 
         spool->mark = changed.mark;
         spool->mark_saved = true;
     }
-    return code;
+    return break_on_eio(spool, code);
 }
 
 /* ---- reading and acknowledging ---- */
@@ -393,14 +413,17 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
         return POISE_OK;
     }
     struct record_head head;
-    poise_code code = place_go(&spool->acking, spool->path, segment_of(spool, seq), seq, &head, err);
+    poise_code code = check_whole(spool, err);
+    if (code == POISE_OK) {
+        code = place_go(&spool->acking, spool->path, segment_of(spool, seq), seq, &head, err);
+    }
     if (code == POISE_OK) {
         code = spool_write_acked(spool, seq, head.hash, err);
     }
     if (code != POISE_OK) {
-        return code;
+        return break_on_eio(spool, code);
     }
     spool->first_seq = seq + 1;
     spool->acked_hash = head.hash;
-    return spool_drop_acked(spool, err);
+    return break_on_eio(spool, spool_drop_acked(spool, err));
 }

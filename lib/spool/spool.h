@@ -46,8 +46,11 @@ poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint
                            poise_error *err);
 
 /* Appends the batch with sequence spool_next_seq, and sets the mark unless mark_length is 0: both or neither.
- * EFULL (nothing happened), ELIMIT: above SPOOL_BODY_MAX or SPOOL_MARK_MAX. EIO: nothing counts as appended;
- * after a failed sync so is every later append: start the process again. */
+ * EFULL (nothing happened), ELIMIT: above SPOOL_BODY_MAX or SPOOL_MARK_MAX.
+ *
+ * EIO of this or any other call that writes: every later one answers EIO until the spool is opened again, so
+ * that nothing is appended a second time behind a first that reached the disk after all. Opened again, the
+ * spool has the batch with its mark, or neither: who sets marks looks there before he appends it again. */
 poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash, const void *mark,
                         size_t mark_length, poise_error *err);
 /* The producer's own note of how far it has come: the latest that was set, kept over restarts and removals.
