@@ -20,7 +20,7 @@ struct played {
     pthread_t thread;
     atomic_bool ended;
     _Atomic(const char *) refuse;
-    const poise_code *denials;
+    const poise_code *denials;  /* the last one first; the thread only reads */
     atomic_size_t denial_count; /* that are still to come */
     atomic_int taken_fd;        /* -1: none */
     struct net *net;
@@ -55,8 +55,9 @@ static void acknowledge(struct played *played, const struct net_peer *peer)
 
 static void deny(struct played *played, const struct net_peer *peer)
 {
-    struct wire_error error = {.code = *played->denials++, .text = "not you"};
-    atomic_fetch_sub(&played->denial_count, 1);
+    size_t left = atomic_load(&played->denial_count);
+    struct wire_error error = {.code = played->denials[left - 1], .text = "not you"};
+    atomic_store(&played->denial_count, left - 1);
     wire_encode_error(&error, &played->body);
     answer(played, peer, WIRE_ERROR);
 }
@@ -169,6 +170,7 @@ void played_refuse(struct played *played, const char *measure)
 
 void played_deny(struct played *played, const poise_code *codes, size_t count)
 {
+    assert_int_equal(atomic_load(&played->denial_count), 0);
     played->denials = codes;
     atomic_store(&played->denial_count, count);
 }

@@ -12,7 +12,7 @@ struct played; /* opaque */
 struct played *played_start(const char *endpoint);
 /* Refuses measurements of this input from now on; NULL: none. */
 void played_refuse(struct played *played, const char *measure);
-/* Answers the next HELLOs with these errors. */
+/* Answers the next HELLOs with these errors, the last one first; when those of before are used up. */
 void played_deny(struct played *played, const poise_code *codes, size_t count);
 /* Writes a byte there for each batch from now on. */
 void played_tell(struct played *played, int fd);
