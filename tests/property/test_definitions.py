@@ -4,7 +4,6 @@ import re
 from hypothesis import assume
 from hypothesis import strategies as st
 
-import generators
 from generators import scorecards, yaml_of
 from harness import POISE, Property, holds_for, main, run
 
