@@ -9,7 +9,7 @@
 void fake_open(struct fake *fake)
 {
     *fake = (struct fake){0};
-    strcpy(fake->directory, "/tmp/poise-client-XXXXXX");
+    snprintf(fake->directory, sizeof fake->directory, "/tmp/poise-client-XXXXXX");
     assert_non_null(mkdtemp(fake->directory));
     snprintf(fake->endpoint, sizeof fake->endpoint, "ipc://%s/socket", fake->directory);
     arena_init(&fake->arena, 0);
