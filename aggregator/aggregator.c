@@ -16,7 +16,6 @@ enum { CHANGES_QUEUE = 1024 };
 struct worker {
     struct aggregator *aggregator;
     poise_code (*run)(struct aggregator *aggregator, const _Atomic bool *stop, poise_error *err);
-    struct net_wake *wake;
     pthread_t thread;
     bool running;
     _Atomic bool stop;
@@ -203,7 +202,6 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
                                      .from_ingest = &a->to_writer,
                                      .to_ingest = &a->to_ingest,
                                      .to_stream = &a->to_stream,
-                                     .wake = a->wakes[WRITER],
                                      .ingest_wake = a->wakes[INGEST],
                                      .stream_wake = a->wakes[STREAM],
                                      .stats = &a->stats,

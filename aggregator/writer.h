@@ -25,7 +25,7 @@ struct writer_options { /* all borrowed */
     struct store *store;
     struct ring *from_ingest, *to_ingest; /* of struct batch */
     struct ring *to_stream; /* of struct changes, owned by the taker; full: the writer waits, counted */
-    struct net_wake *wake, *ingest_wake, *stream_wake;
+    struct net_wake *ingest_wake, *stream_wake;
     struct stats *stats;
     const struct log *log;
     const struct clock *clock;

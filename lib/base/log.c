@@ -89,9 +89,6 @@ static void put_field(struct line *line, const struct log_field *field)
     case LOG_FIELD_INT:
         put(line, number, (size_t)snprintf(number, sizeof number, "%" PRId64, field->number));
         break;
-    case LOG_FIELD_REAL:
-        put(line, number, format_double(field->real, number));
-        break;
     }
 }
 
@@ -115,17 +112,6 @@ void log_event_(const struct log *log, enum log_level level, const char *event,
     /* A log that cannot be written has nowhere to say so. */
     (void)fwrite(line.bytes, 1, line.length, log->out);
     (void)fflush(log->out);
-}
-
-poise_code log_level_parse(const char *text, enum log_level *ret_level, poise_error *err)
-{
-    for (size_t i = 0; i < LEVELS; i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *ret_level = (enum log_level)i;
-            return POISE_OK;
-        }
-    }
-    return error_set(err, POISE_EINVAL, "\"%.32s\" is not a log level; use error, warn, info or debug", text);
 }
 
 const char *log_level_name(enum log_level level)

@@ -19,10 +19,9 @@ struct log {
 
 struct log_field {
     const char *key;
-    enum { LOG_FIELD_TEXT, LOG_FIELD_INT, LOG_FIELD_REAL } kind;
+    enum { LOG_FIELD_TEXT, LOG_FIELD_INT } kind;
     const char *text;
     int64_t number;
-    double real;
 };
 
 /* log_event(&log, LOG_INFO, "listening", log_text("endpoint", e), log_int("peers", n)); at most 12 fields. */
@@ -41,13 +40,8 @@ static inline struct log_field log_int(const char *key, int64_t number)
 {
     return (struct log_field){.key = key, .kind = LOG_FIELD_INT, .number = number};
 }
-static inline struct log_field log_real(const char *key, double real)
-{
-    return (struct log_field){.key = key, .kind = LOG_FIELD_REAL, .real = real};
-}
 
-/* "error", "warn", "info", "debug" <-> level; EINVAL names the choices. */
-poise_code log_level_parse(const char *text, enum log_level *ret_level, poise_error *err);
+/* "error", "warn", "info", "debug". */
 const char *log_level_name(enum log_level level);
 
 #endif

@@ -36,9 +36,9 @@ static void test_log_lines(void **state)
 {
     (void)state;
     logs_as(AT "info listening\n", LOG_INFO, "listening");
-    logs_as(AT "warn listening endpoint=tcp://127.0.0.1:5555 store=\"/var/lib/x y\" peers=-3 share=0.25\n",
-            LOG_WARN, "listening", log_text("endpoint", "tcp://127.0.0.1:5555"),
-            log_text("store", "/var/lib/x y"), log_int("peers", -3), log_real("share", 0.25));
+    logs_as(AT "warn listening endpoint=tcp://127.0.0.1:5555 store=\"/var/lib/x y\" peers=-3\n", LOG_WARN,
+            "listening", log_text("endpoint", "tcp://127.0.0.1:5555"), log_text("store", "/var/lib/x y"),
+            log_int("peers", -3));
     logs_as(
         AT "error \"two words\" a=\"\" b=\"\" c=\"\\\"\\\\=\" d=\"x\\n\\t\\x1b[0m\" e=\xc3\xbc f=\"\\xff\"\n",
         LOG_ERROR, "two words", log_text("a", ""), log_text("b", NULL), log_text("c", "\"\\="),
@@ -82,16 +82,9 @@ static void test_log_bounds(void **state)
 static void test_log_levels(void **state)
 {
     (void)state;
-    for (enum log_level level = LOG_ERROR; level <= LOG_DEBUG; level++) {
-        enum log_level again = LOG_ERROR;
-        assert_int_equal(log_level_parse(log_level_name(level), &again, NULL), POISE_OK);
-        assert_int_equal(again, level);
-    }
-    poise_error err;
-    enum log_level level = LOG_WARN;
-    assert_int_equal(log_level_parse("loud", &level, &err), POISE_EINVAL);
-    assert_int_equal(level, LOG_WARN);
-    assert_string_equal(err.text, "\"loud\" is not a log level; use error, warn, info or debug");
+    assert_string_equal(log_level_name(LOG_ERROR), "error");
+    assert_string_equal(log_level_name(LOG_DEBUG), "debug");
+    assert_string_equal(log_level_name((enum log_level)99), "unknown");
 }
 
 /* Each test has a directory of its own as the working directory. */
