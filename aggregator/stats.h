@@ -38,6 +38,8 @@
     X(stream_full, "counter", "events", "Times the writer waited for the stream")                            \
     X(questions, "counter", "questions", "Questions about the past that were answered")                      \
     X(questions_refused, "counter", "questions", "Questions refused because too many were waiting")          \
+    X(replies_lost, "counter", "messages",                                                                   \
+      "Errors and numbers for peers that asked and asked, and never read")                                   \
     X(nodes, "gauge", "nodes", "Nodes that have a live state")
 
 enum stat {

@@ -1,5 +1,6 @@
 #include "stream.h"
 
+#include "replies.h"
 #include "subscription.h"
 #include <base/error.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct stream {
     size_t subscription_count;
     struct inquiry *inquiries[INQUIRIES_MAX];
     size_t inquiry_count;
+    struct replies replies;
     poise_state *scratch;
     struct arena arena;
     struct buf out;
@@ -45,12 +47,19 @@ static poise_code send_out(struct stream *stream, const struct net_peer *peer, e
     return code;
 }
 
+static void send_reply(struct stream *stream, const struct net_peer *peer, enum wire_kind kind)
+{
+    replies_send(&stream->replies, stream->options.socket, peer, kind, stream->out.data, stream->out.length,
+                 stream->options.stats);
+    buf_reset(&stream->out);
+}
+
 static void send_error(struct stream *stream, const struct net_peer *peer, uint64_t id,
                        const poise_error *error)
 {
     struct wire_error message = {.id = id, .code = error->code, .text = error->text};
     if (peer->length && !wire_encode_error(&message, &stream->out))
-        (void)send_out(stream, peer, WIRE_ERROR);
+        send_reply(stream, peer, WIRE_ERROR);
 }
 
 /* ---- subscriptions ---- */
@@ -306,7 +315,7 @@ static poise_code on_stats(struct stream *stream, const struct net_message *mess
     struct wire_stats answer = {.id = *ret_id, .names = names, .values = values, .count = STAT_COUNT};
     if (wire_encode_stats(&answer, &stream->out))
         return error_nomem(err, "the stats");
-    (void)send_out(stream, &message->peer, WIRE_STATS);
+    send_reply(stream, &message->peer, WIRE_STATS);
     return POISE_OK;
 }
 
@@ -384,6 +393,7 @@ poise_code stream_step(struct stream *stream, poise_error *err)
         return code;
     int64_t now_us = clock_monotonic_us(stream->options.clock);
     stream->retry = false;
+    replies_retry(&stream->replies, stream->options.socket);
     for (size_t i = 0; i < stream->subscription_count;) {
         if (pump(stream, stream->subscriptions[i], now_us))
             drop_subscription(stream, &stream->subscriptions[i]);
@@ -410,7 +420,7 @@ int64_t stream_idle_ms(const struct stream *stream)
     }
     if (stream->inquiry_count)
         wait_us = earlier(wait_us, ABANDONED_US / 4);
-    if (stream->retry)
+    if (stream->retry || stream->replies.count)
         wait_us = earlier(wait_us, RETRY_MS * 1000);
     if (wait_us == INT64_MAX)
         return -1;
@@ -447,6 +457,7 @@ void stream_close(struct stream *stream)
         drop_subscription(stream, &stream->subscriptions[0]);
     for (size_t i = 0; i < stream->inquiry_count; i++)
         inquiry_free(stream->inquiries[i]);
+    replies_free(&stream->replies);
     struct changes *changes;
     while ((changes = ring_pop(stream->options.from_writer)))
         free(changes);

@@ -36,10 +36,13 @@ static bool can_receive(void *machine)
     return true;
 }
 
-static int setup(void **state)
+static int setup_queues(void **state, int send_hwm)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    if (!f || !loop_open(&f->loop))
+    if (!f)
+        return -1;
+    f->loop.send_hwm = send_hwm;
+    if (!loop_open(&f->loop))
         return -1;
     f->loop.machine = f;
     f->loop.step = step;
@@ -62,6 +65,16 @@ static int setup(void **state)
         return -1;
     options.inquirer_wake = f->wake;
     return stream_open(&options, &f->stream, NULL) == POISE_OK ? 0 : -1;
+}
+
+static int setup(void **state)
+{
+    return setup_queues(state, 0);
+}
+
+static int setup_narrow(void **state)
+{
+    return setup_queues(state, 1);
 }
 
 static int teardown(void **state)
@@ -361,6 +374,58 @@ static void the_numbers_are_told(void **state)
     assert_true(stats.values[STAT_rows_accepted] == 12345);
 }
 
+/* ---- peers that ask before they read ---- */
+
+/* A request that is answered by an error. */
+static void ask_wrongly(struct fixture *f, struct net_socket *peer, uint64_t id)
+{
+    give_credit(f, peer, id, 1);
+    step(f);
+}
+
+/* Reads errors until all that was asked is answered, or counted as lost. */
+static void read_errors(struct fixture *f, struct net_socket *peer, uint64_t asked)
+{
+    struct net_message message;
+    for (uint64_t read = 0; read + counted(f, STAT_replies_lost) < asked;) {
+        if (net_receive(peer, &message, NULL) == POISE_OK) {
+            read++;
+            continue;
+        }
+        struct net_wait items[] = {{.socket = peer, .fd = -1}, {.socket = f->loop.router, .fd = -1}};
+        int64_t idle_ms = stream_idle_ms(f->stream);
+        assert_int_equal(net_wait(items, 2, idle_ms < 0 ? PATIENCE_MS : idle_ms, NULL), POISE_OK);
+        assert_true(items[0].ready || items[1].ready || idle_ms >= 0);
+        step(f);
+    }
+}
+
+static void every_question_has_its_answer_however_many_came_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    for (uint64_t id = 1; id <= 100; id++)
+        ask_wrongly(f, peer, id);
+    read_errors(f, peer, 100);
+    assert_int_equal(counted(f, STAT_replies_lost), 0);
+}
+
+static void answers_that_nobody_reads_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *deaf = loop_peer(&f->loop), *other = loop_peer(&f->loop);
+    uint64_t asked = 0;
+    while (counted(f, STAT_replies_lost) < 300) {
+        ask_wrongly(f, deaf, ++asked);
+        assert_true(asked < 100000);
+    }
+    give_credit(f, other, 1, 1); /* nobody else is harmed */
+    loop_expect_error(&f->loop, other, POISE_ENOTFOUND);
+    read_errors(f, deaf, asked);
+    ask_wrongly(f, deaf, 1);
+    loop_expect_error(&f->loop, deaf, POISE_ENOTFOUND);
+}
+
 int main(void)
 {
 #define STREAM_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -375,6 +440,9 @@ int main(void)
         STREAM_TEST(too_many_questions_are_refused),
         STREAM_TEST(an_answer_is_given_up),
         STREAM_TEST(the_numbers_are_told),
+        cmocka_unit_test_setup_teardown(every_question_has_its_answer_however_many_came_at_once, setup_narrow,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(answers_that_nobody_reads_are_bounded, setup_narrow, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
