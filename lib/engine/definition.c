@@ -105,7 +105,7 @@ static bool add_leaf(struct engine *engine, uint32_t plan_id, uint32_t node)
     if (measure->max_ahead_ms > input->max_ahead_ms) {
         input->max_ahead_ms = measure->max_ahead_ms;
     }
-    feed->layout.parts |= aggregate_parts(measure->aggregate, measure->min_of == measure->min_of);
+    feed->layout.parts |= measure_parts(measure);
     plan->leaves[node] = (struct leaf){.feed = feed,
                                        .next = feed->leaves,
                                        .plan = plan_id,

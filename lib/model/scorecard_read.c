@@ -126,11 +126,11 @@ static const struct setting objective_table[] = {
      .text = "at least one"},
 };
 
-static const struct level {
+static const struct tier {
     const struct setting *table;
     size_t count;
     const char *title, *children;
-} levels[] = {
+} tiers[] = {
     [POISE_SCORECARD] = {scorecard_table, COUNT(scorecard_table), "Scorecard", "perspectives"},
     [POISE_PERSPECTIVE] = {perspective_table, COUNT(perspective_table), "Perspective", "objectives"},
     [POISE_OBJECTIVE] = {objective_table, COUNT(objective_table), "Objective", "measures"},
@@ -261,7 +261,7 @@ static uint32_t read_part(struct card_reader *in, poise_kind kind, const struct 
 static void read_children(struct card_reader *in, uint32_t parent, const struct yaml_node *list)
 {
     struct node *nodes = in->card->nodes;
-    const char *word = levels[nodes[parent].kind].children;
+    const char *word = tiers[nodes[parent].kind].children;
     if (list->kind != YAML_SEQUENCE || list->count == 0) {
         reader_problem(&in->reader, list,
                        "'%s' must be a list with at least one item, lines that start with '- '", word);
@@ -299,7 +299,7 @@ static uint32_t read_part(struct card_reader *in, poise_kind kind, const struct 
         return read_leaf(in, mapping, parent);
     struct rollup rollup = in->card->nodes[parent].rollup;
     struct part_fields fields = {.min_coverage = rollup.min_coverage};
-    settings_read(&in->reader, levels[kind].table, levels[kind].count, mapping, &fields);
+    settings_read(&in->reader, tiers[kind].table, tiers[kind].count, mapping, &fields);
     check_id(in, parent, mapping, fields.part.id);
     if (fields.rollup)
         read_rollup(in, fields.rollup, &rollup);
@@ -361,7 +361,7 @@ static void read_root(struct card_reader *in, const struct yaml_node *root)
 static size_t count_nodes(const struct yaml_node *mapping, poise_kind kind)
 {
     size_t count = 1;
-    const struct yaml_node *list = kind < POISE_MEASURE ? yaml_get(mapping, levels[kind].children) : NULL;
+    const struct yaml_node *list = kind < POISE_MEASURE ? yaml_get(mapping, tiers[kind].children) : NULL;
     for (const struct yaml_node *item = list ? list->first : NULL; item; item = item->next)
         count += count_nodes(item, (poise_kind)(kind + 1));
     return count;
@@ -446,9 +446,9 @@ poise_code scorecard_read_file(const char *path, struct scorecard **ret_card, st
 
 void scorecard_document(FILE *out)
 {
-    for (size_t i = 0; i < COUNT(levels); i++) {
-        fprintf(out, "%s### %s\n\n", i == 0 ? "" : "\n", levels[i].title);
-        settings_document(levels[i].table, levels[i].count, out);
+    for (size_t i = 0; i < COUNT(tiers); i++) {
+        fprintf(out, "%s### %s\n\n", i == 0 ? "" : "\n", tiers[i].title);
+        settings_document(tiers[i].table, tiers[i].count, out);
     }
     measure_document(out);
     forms_document(out);

@@ -24,7 +24,7 @@ static struct reading read_period(const struct measure *measure, const struct pe
         return none;
     }
     bool overflow = false;
-    double value = accumulator_value(source->layout, cell, measure->aggregate, &overflow);
+    double value = accumulator_value(source->layout, cell, measure, &overflow);
     *flags |= overflow ? POISE_FLAG_OVERFLOW : 0;
     return isnan(value) ? none : (struct reading){.value = value, .count = (int64_t)count};
 }

@@ -43,6 +43,9 @@ static double line(const struct form *form, double x)
         return step_score(form, x);
     case FORM_BINARY:
         return x != 0 ? 100 : 0;
+    case FORM_LEVELS:
+    case FORM_MILESTONE:
+        break;
     }
     return NAN;
 }
