@@ -415,7 +415,7 @@ int64_t stream_idle_ms(const struct stream *stream)
     for (size_t i = 0; i < stream->subscription_count; i++) {
         const struct subscription *s = stream->subscriptions[i];
         wait_us = earlier(wait_us, s->last_us + silence_us(s) - now_us);
-        if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && s->position < stream->board.head)
+        if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && subscription_lags(s, &stream->board))
             wait_us = earlier(wait_us, s->next_us - now_us);
     }
     if (stream->inquiry_count)

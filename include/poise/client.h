@@ -107,12 +107,13 @@ typedef struct poise_filter {
 typedef enum poise_event_kind {
     POISE_EVENT_RESET, /* a snapshot begins: forget what you know; follows a first connect and every loss */
     POISE_EVENT_STATE, /* a node's latest numbers; of two for one node the later counts */
-    POISE_EVENT_READY, /* the states so far are one consistent view as of lsn */
-    POISE_EVENT_LOST   /* the aggregator went silent; it is asked again */
+    POISE_EVENT_REVISION, /* a node as of the end of a closed period, which a late measurement changed */
+    POISE_EVENT_READY,    /* the states so far are one consistent view as of lsn */
+    POISE_EVENT_LOST      /* the aggregator went silent; it is asked again */
 } poise_event_kind;
 typedef struct poise_event {
     poise_event_kind kind;
-    const poise_state *state; /* with STATE; lives during the call */
+    const poise_state *state; /* with STATE and REVISION; lives during the call */
     uint64_t lsn;
     int64_t as_of_ms;
 } poise_event;

@@ -35,7 +35,7 @@ struct step {
     double at, score;
 };
 
-struct level { /* a qualitative value */
+struct level { /* a qualitative value; names and values differ within a form */
     const char *name;
     double value, score;
 };
@@ -110,17 +110,19 @@ struct measure {
     const char *uom;   /* unit of measure, or "" */
     enum aggregate aggregate;
     int quantile;                  /* 1 to 99, of AGGREGATE_QUANTILE */
-    const struct formula *formula; /* of AGGREGATE_FORMULA, else NULL */
-    enum period_unit period;       /* of a formula that of the scorecard */
+    const struct formula *formula; /* of AGGREGATE_FORMULA, else NULL; it has no carry and no min_count */
+    enum period_unit period;       /* of a formula, and where rolling, that of the scorecard */
     int64_t rolling_ms;            /* the window's length; 0: calendar periods */
     bool basis_closed;
     bool subtree; /* roll_up: an org's value covers its subtree */
     enum across across;
     bool pace;
-    double pace_from;   /* before this share of the period there is no data; 0: none */
+    double pace_from;   /* before this share of the period there is no data; 0: from its start */
     int64_t max_age_ms; /* older is stale; 0: never */
     bool stale_drop;    /* stale is missing, not only flagged */
     bool critical;
+    int64_t grace_ms;      /* how long after its end a period is open for late measurements */
+    int64_t lock_after_ms; /* how long after its end it takes none at all; INT64_MAX: never */
     int64_t carry;
     int64_t min_count;
     double min_of; /* NaN: none */
@@ -154,7 +156,7 @@ struct node {
     uint32_t child_count;
     struct rollup rollup;          /* above measures; inherited where the file is silent */
     const struct measure *measure; /* of a measure, else NULL */
-    const uint32_t *readers;       /* of a measure: the formulas that read it */
+    const uint32_t *readers;       /* of a measure: the formulas that read it, each once, in file order */
     uint32_t reader_count;
     struct texts_of_drives {
         const char **items;
@@ -168,12 +170,13 @@ struct scorecard {
     struct zone *zone;
     int fiscal_year_start;
     enum period_unit period;
-    int64_t tick_ms;               /* time enters scores without a measurement in steps of this */
-    double green_from, amber_from; /* status bounds */
+    int64_t tick_ms;                 /* time enters scores without a measurement in steps of this */
+    int64_t grace_ms, lock_after_ms; /* as of a measure, which has them from here */
+    double green_from, amber_from;   /* status bounds */
     struct node *nodes;
     uint32_t node_count;
-    /* An order of all nodes in which each stands behind all that it reads: measures, formulas, parents; and
-     * where each node stands in it. */
+    /* An order of all nodes in which each stands behind all that it reads: measures, formulas, then parents
+     * from below; and where each node stands in it. */
     uint32_t *order, *rank;
     uint64_t hash; /* of the file's bytes and the zone data's version: a changed hash is a new definition */
     struct arena *arena; /* owns all of the above */

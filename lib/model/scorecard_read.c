@@ -12,7 +12,7 @@ struct part_fields {
     const struct yaml_node *rollup, *drives, *children;
     double min_coverage;
     const char *zone; /* this and the rest: of the scorecard */
-    int64_t fiscal_year_start;
+    int64_t fiscal_year_start, tick_ms, grace_ms, lock_after_ms;
     int period;
     const struct yaml_node *status;
 };
@@ -59,6 +59,26 @@ static const struct setting scorecard_table[] = {
      .choices = period_unit_names,
      .fallback = "month",
      .text = "the calendar of history and trend, and the default of measures"},
+    {.name = "tick",
+     .type = SETTING_DURATION,
+     AT(tick_ms),
+     .min = 1000,
+     .max = 86400000,
+     .fallback = "1m",
+     .unit = "`1s` to `1d`",
+     .text = "time alone changes scores in steps of this"},
+    {.name = "grace",
+     .type = SETTING_DURATION,
+     AT(grace_ms),
+     .max = LONGEST_WAIT_MS,
+     .fallback = "2d",
+     .text = "a period is closed so long after its end: what changes it then makes a revision"},
+    {.name = "lock_after",
+     .type = SETTING_DURATION,
+     AT(lock_after_ms),
+     .max = LONGEST_WAIT_MS,
+     .text = "a period is locked so long after its end: what would change it is kept, and waits for "
+             "`poise restate`; never where it is absent"},
     ROLLUP_ROW("what makes one score of the children's; `mean` where it is absent"),
     {.name = "min_coverage",
      .type = SETTING_REAL,
@@ -166,8 +186,13 @@ void *take(struct card_reader *in, struct arena *arena, size_t count, size_t siz
 {
     void *bytes = arena_zalloc(arena, count, size);
     if (!bytes)
-        reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
+        out_of_memory(in);
     return bytes;
+}
+
+void out_of_memory(struct card_reader *in)
+{
+    reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
 }
 
 struct seen_id {
@@ -201,7 +226,7 @@ void check_id(struct card_reader *in, uint32_t scope, const struct yaml_node *ma
         return;
     *entry = key;
     if (!hmap_add(&in->ids, hash, entry))
-        reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
+        out_of_memory(in);
 }
 
 static void read_rollup(struct card_reader *in, const struct yaml_node *node, struct rollup *rollup)
@@ -221,7 +246,7 @@ static void read_drives(struct card_reader *in, const struct yaml_node *value, u
 {
     struct texts texts;
     if (value && setting_texts(&in->reader, value, &texts)) {
-        in->drives[at] = value;
+        in->others[at].drives = value;
         in->card->nodes[at].drives = (struct texts_of_drives){.items = texts.items, .count = texts.count};
     }
 }
@@ -231,6 +256,7 @@ static uint32_t add_node(struct card_reader *in, poise_kind kind, uint32_t paren
 {
     const char *id = part->id ? part->id : "?";
     in->unnamed |= !part->id && (kind == POISE_PERSPECTIVE || kind == POISE_OBJECTIVE);
+    in->unnamed_measure |= !part->id && kind == POISE_MEASURE;
     char path[PATH_TEXT_MAX];
     int length =
         snprintf(path, sizeof path, "%s%s%s", parent == NODE_NONE ? "" : in->card->nodes[parent].path,
@@ -238,7 +264,7 @@ static uint32_t add_node(struct card_reader *in, poise_kind kind, uint32_t paren
     const char *copy = arena_strndup(in->reader.arena, path, (size_t)length);
     uint32_t at = in->card->node_count;
     if (!copy || at == in->capacity) {
-        reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
+        out_of_memory(in);
         return NODE_NONE;
     }
     in->card->nodes[at] = (struct node){
@@ -287,8 +313,11 @@ static uint32_t read_leaf(struct card_reader *in, const struct yaml_node *mappin
     const struct measure *measure = measure_read(in, mapping, &part);
     check_id(in, NODE_NONE, mapping, part.id);
     uint32_t at = measure ? add_node(in, POISE_MEASURE, parent, &part) : NODE_NONE;
-    if (at != NODE_NONE)
-        in->card->nodes[at].measure = measure;
+    if (at == NODE_NONE)
+        return at;
+    in->card->nodes[at].measure = measure;
+    in->others[at].formula = part.formula;
+    in->others[at].formula_node = yaml_get(mapping, "formula");
     return at;
 }
 
@@ -335,10 +364,14 @@ static void open_zone(struct card_reader *in, const struct yaml_node *root, cons
 static void read_root(struct card_reader *in, const struct yaml_node *root)
 {
     struct scorecard *card = in->card;
-    struct part_fields fields = {.part = {.weight = 1}};
+    struct part_fields fields = {.part = {.weight = 1}, .lock_after_ms = INT64_MAX};
     settings_read(&in->reader, scorecard_table, COUNT(scorecard_table), root, &fields);
     card->fiscal_year_start = (int)fields.fiscal_year_start;
     card->period = (enum period_unit)fields.period;
+    card->tick_ms = fields.tick_ms;
+    card->grace_ms = fields.grace_ms;
+    card->lock_after_ms = fields.lock_after_ms;
+    lock_after_grace(in, root, fields.grace_ms, fields.lock_after_ms);
     card->green_from = 200.0 / 3;
     card->amber_from = 100.0 / 3;
     open_zone(in, root, fields.zone);
@@ -356,6 +389,8 @@ static void read_root(struct card_reader *in, const struct yaml_node *root)
         read_children(in, at, fields.children);
     if (!in->unnamed)
         drives_check(in);
+    formulas_read(in);
+    order_make(in);
 }
 
 static size_t count_nodes(const struct yaml_node *mapping, poise_kind kind)
@@ -377,8 +412,8 @@ static void read_tree(struct card_reader *in, const struct yaml_node *root)
     }
     in->capacity = (uint32_t)count;
     in->card->nodes = take(in, in->reader.arena, count, sizeof *in->card->nodes);
-    in->drives = take(in, &in->scratch, count, sizeof *in->drives);
-    if (in->card->nodes && in->drives)
+    in->others = take(in, &in->scratch, count, sizeof *in->others);
+    if (in->card->nodes && in->others)
         read_root(in, root);
 }
 

@@ -89,6 +89,7 @@ enum store_table { /* names in LMDB as docs/storage.md lists them */
                    STORE_CELLS,
                    STORE_KEYS,
                    STORE_FUTURE,
+                   STORE_REVISIONS,
                    STORE_PRODUCERS,
                    STORE_DEFINITIONS, /* revision -> text and hash of each scorecard's definition */
                    STORE_TABLES
