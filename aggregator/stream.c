@@ -227,6 +227,8 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
     memcpy(inquiry->org, query->org, strlen(query->org) + 1);
     inquiry->all_orgs = query->all_orgs;
     inquiry->history = query->history;
+    inquiry->known_at_ms = query->known_at_ms;
+    inquiry->known_lsn = query->known_lsn;
     inquiry->as_of_ms = query->as_of_ms;
     inquiry->credit = query->credit;
     *ret_inquiry = inquiry;

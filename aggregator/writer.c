@@ -128,6 +128,7 @@ static poise_code note_change(void *visitor, const poise_state *state)
         writer->changed = changed;
         writer->changed_capacity = capacity;
     }
+    writer->revised |= state->revision > 0;
     writer->changed[writer->changed_count] = *state;
     writer->changed[writer->changed_count++].definition = writer->definition;
     return POISE_OK;
@@ -158,8 +159,10 @@ static poise_code encode_changes(struct writer *writer, poise_error *err)
 static poise_code settle(struct writer *writer, poise_error *err)
 {
     int64_t start = now_us(writer);
-    if (writer->slices == 0)
+    if (writer->slices == 0) {
         writer->changed_count = 0;
+        writer->revised = false;
+    }
     size_t budget = ++writer->slices < SLICES_MAX ? SETTLE_NODES : SIZE_MAX;
     poise_code code = engine_settle(writer->engine, budget, note_change, writer, err);
     if (code)
@@ -171,6 +174,7 @@ static poise_code settle(struct writer *writer, poise_error *err)
     writer->slices = 0;
     writer->settled_us = end;
     writer->record.settled = true;
+    writer->record.revised = writer->revised;
     stats_add(writer->options.stats, STAT_changes, writer->changed_count);
     return encode_changes(writer, err);
 }

@@ -24,6 +24,7 @@ struct writer {
     /* what the settle of the commit changed */
     poise_state *changed;
     size_t changed_count, changed_capacity;
+    bool revised;       /* some are revisions */
     struct buf changes; /* the same as it is journaled */
 
     int slices;            /* of the settle at hand that were done; 0: none is at hand */

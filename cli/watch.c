@@ -67,7 +67,9 @@ static const struct argp parser = {
            "the "
            "states at the start and every change are a line each.\v"
            "A line of the table format is: TIME NODE ORG OLD -> NEW STATUS, for a measure then: value OLD -> "
-           "NEW.\n"
+           "NEW. A closed period that a late measurement changed is: END NODE ORG OLD -> NEW STATUS revision "
+           "N by row "
+           "R, with the row's place in the journal.\n"
            "Exit status: 0 ended as asked, 1 failed or nothing was ever received, 2 wrong usage.\n\n"
            "Examples:\n"
            "  poise watch\n"
@@ -110,15 +112,20 @@ static void put_value(struct buf *out, double value)
     }
 }
 
-static void put_change_line(struct buf *out, const poise_state *state, const struct view_change *change)
+static void put_scores(struct buf *out, const poise_state *state, double before)
 {
     char time[TIME_TEXT_MAX];
     format_time_ms(state->as_of_ms, time);
     buf_printf(out, "%s %s %s ", time, state->node, *state->org ? state->org : "(root)");
-    put_score(out, change->known ? change->before.score : NAN);
+    put_score(out, before);
     buf_printf(out, " -> ");
     put_score(out, state->numbers.score);
     buf_printf(out, " %s", poise_status_name(state->numbers.status));
+}
+
+static void put_change_line(struct buf *out, const poise_state *state, const struct view_change *change)
+{
+    put_scores(out, state, change->known ? change->before.score : NAN);
     if (state->kind == POISE_MEASURE) {
         buf_printf(out, " value ");
         put_value(out, change->known ? change->before.value : NAN);
@@ -185,9 +192,7 @@ static void take_revision(struct watch *watch, const poise_state *state)
         put_change(watch, state, NULL);
         return;
     }
-    const struct view_change change = {.known = true, .before = {.score = state->replaced, .value = NAN}};
-    put_change_line(&watch->text, state, &change);
-    watch->text.length--; /* the line goes on */
+    put_scores(&watch->text, state, state->replaced);
     buf_printf(&watch->text, " revision %" PRIu64 " by row %" PRIu64 "\n", state->revision, state->cause);
 }
 

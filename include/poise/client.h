@@ -143,8 +143,10 @@ typedef struct poise_question {
     bool all_orgs;
     bool history; /* as of the end of every period of the scorecard's calendar up to as_of_ms */
     int64_t as_of_ms;
+    int64_t known_at_ms; /* as known then: without what was committed at a later T; 0: all that is known now */
+    uint64_t known_lsn;  /* as known with this lsn of an event; 0: likewise */
 } poise_question;
-/* States as of a time, from what is stored now. STATE events, then READY. ENOTFOUND: no such scorecard or
+/* States as of a time, from what is stored now, or was then. STATE events, then READY. ENOTFOUND: no such scorecard or
  * org. */
 POISE_API poise_code poise_ask(poise_client *client, const poise_question *question, int64_t timeout_ms,
                                poise_on_event *on_event, void *context, poise_error *err);
