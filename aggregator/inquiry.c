@@ -1,6 +1,7 @@
 #include "inquiry.h"
 
 #include "feed.h"
+#include "restate.h"
 #include <base/error.h>
 #include <engine/report.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@ void inquiry_free(struct inquiry *inquiry)
 {
     if (!inquiry)
         return;
+    restate_free(inquiry->restate);
     buf_free(&inquiry->bodies);
     free(inquiry->ends);
     free(inquiry);
@@ -143,9 +145,9 @@ static poise_code read_journal(struct reading *reading)
 
 /* ---- writing the answer ---- */
 
-static poise_code end_part(struct reading *reading, bool last)
+/* The body that was appended last is whole. */
+static poise_code end_body(struct inquiry *inquiry)
 {
-    struct inquiry *inquiry = reading->inquiry;
     if (inquiry->count == inquiry->capacity) {
         size_t capacity = inquiry->capacity ? inquiry->capacity * 2 : 8;
         size_t *ends = realloc(inquiry->ends, capacity * sizeof *ends);
@@ -154,6 +156,13 @@ static poise_code end_part(struct reading *reading, bool last)
         inquiry->ends = ends;
         inquiry->capacity = capacity;
     }
+    inquiry->ends[inquiry->count++] = inquiry->bodies.length;
+    return POISE_OK;
+}
+
+static poise_code end_part(struct reading *reading, bool last)
+{
+    struct inquiry *inquiry = reading->inquiry;
     struct wire_states states = {.id = inquiry->id,
                                  .lsn = reading->lsn,
                                  .last = last,
@@ -161,10 +170,20 @@ static poise_code end_part(struct reading *reading, bool last)
                                  .count = reading->part_count};
     if (wire_encode_states(WIRE_RESULT, &states, &inquiry->bodies))
         return error_nomem(&inquiry->error, "an answer");
-    inquiry->ends[inquiry->count++] = inquiry->bodies.length;
     reading->part_count = 0;
     reading->part_bytes = 0;
-    return POISE_OK;
+    return end_body(inquiry);
+}
+
+void inquiry_restated(struct inquiry *inquiry)
+{
+    const struct restate *restate = inquiry->restate;
+    const struct wire_restated answer = {
+        .id = inquiry->id, .rows = restate->rows, .refused = restate->refused, .lsn = restate->lsn};
+    if (wire_encode_restated(&answer, &inquiry->bodies))
+        inquiry->error.code = error_nomem(&inquiry->error, "an answer");
+    else
+        inquiry->error.code = end_body(inquiry);
 }
 
 static poise_code add_state(void *visitor, const poise_state *state)
@@ -207,15 +226,21 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
     return code ? code : end_part(reading, true);
 }
 
-void inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
+bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
 {
     const struct scorecard *card = NULL;
+    if (inquiry->restate) {
+        inquiry->error.code = restate_find(inquiry->restate, options->store, &inquiry->error);
+        if (!inquiry->error.code && inquiry->restate->rows == 0)
+            inquiry_restated(inquiry);
+        return inquiry->error.code || inquiry->restate->rows == 0;
+    }
     for (size_t i = 0; i < options->card_count; i++)
         if (strcmp(options->cards[i]->id, inquiry->scorecard) == 0)
             card = options->cards[i];
     if (!card) {
         error_set(&inquiry->error, POISE_ENOTFOUND, "there is no scorecard '%s' here", inquiry->scorecard);
-        return;
+        return true;
     }
     struct reading reading = {.options = options, .inquiry = inquiry};
     reading.part = malloc(PART_STATES * sizeof *reading.part);
@@ -227,4 +252,5 @@ void inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     hmap_free(&reading.revisions);
     feed_free(&reading.feed);
     free(reading.part);
+    return true;
 }

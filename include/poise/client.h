@@ -130,7 +130,7 @@ POISE_API poise_code poise_subscribe(poise_client *client, const poise_filter *f
 POISE_API poise_code poise_client_step(poise_client *client, int64_t timeout_ms, poise_on_event *on_event,
                                        void *context, poise_error *err);
 
-/* The three calls below need a client without a subscription (EBUSY; also when the aggregator has too many
+/* The four calls below need a client without a subscription (EBUSY; also when the aggregator has too many
  * questions: ask again). A timeout below 0 is none. An answer is complete, and consistent, with its READY. */
 
 /* The live states that pass the filter; ETIMEOUT. STATE events, then READY. */
@@ -143,13 +143,28 @@ typedef struct poise_question {
     bool all_orgs;
     bool history; /* as of the end of every period of the scorecard's calendar up to as_of_ms */
     int64_t as_of_ms;
-    int64_t known_at_ms; /* as known then: without what was committed at a later T; 0: all that is known now */
-    uint64_t known_lsn;  /* as known with this lsn of an event; 0: likewise */
+    int64_t
+        known_at_ms;    /* as known then: without what was committed at a later T; 0: all that is known now */
+    uint64_t known_lsn; /* as known with this lsn of an event; 0: likewise */
 } poise_question;
-/* States as of a time, from what is stored now, or was then. STATE events, then READY. ENOTFOUND: no such scorecard or
- * org. */
+/* States as of a time, from what is stored now, or was then. STATE events, then READY. ENOTFOUND: no such
+ * scorecard or org. */
 POISE_API poise_code poise_ask(poise_client *client, const poise_question *question, int64_t timeout_ms,
                                poise_on_event *on_event, void *context, poise_error *err);
+
+/* What an operator lets in of the measurements that locked periods have held up. */
+typedef struct poise_restatement {
+    const char *measure; /* the input; NULL: all */
+    const char *org;     /* a glob as in scorecards; NULL: all */
+    int64_t from_ms,
+        to_ms; /* of the measurements' times, from <= time < to; retractions have none and match any */
+    const char *reason; /* for the journal and the log */
+} poise_restatement;
+/* Done, and on disk, with POISE_OK; *ret_rows were let in, *ret_refused of them were refused for another
+ * reason. EBUSY: another came first, try again. ELIMIT: it names too many at once. */
+POISE_API poise_code poise_restate(poise_client *client, const poise_restatement *restatement,
+                                   int64_t timeout_ms, uint64_t *ret_rows, uint64_t *ret_refused,
+                                   poise_error *err);
 
 /* The aggregator's own numbers, one call a number. */
 POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,

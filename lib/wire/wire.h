@@ -39,7 +39,9 @@ enum wire_kind {
     WIRE_QUERY = 24,
     WIRE_RESULT = 25,
     WIRE_STATS_REQUEST = 26,
-    WIRE_STATS = 27
+    WIRE_STATS = 27,
+    WIRE_RESTATE = 28,
+    WIRE_RESTATED = 29
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -108,6 +110,14 @@ struct wire_query {
     int64_t known_at_ms; /* 0: all that is known now */
     uint64_t known_lsn;  /* likewise */
 };
+struct wire_restate {
+    uint64_t id;
+    const char *measure, *org, *reason;
+    int64_t from_ms, to_ms;
+};
+struct wire_restated {
+    uint64_t id, rows, refused, lsn;
+};
 struct wire_stats {
     uint64_t id;
     const char **names;
@@ -164,6 +174,10 @@ poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t leng
                               struct wire_states *ret, poise_error *err);
 poise_code wire_decode_query(const void *body, size_t length, struct arena *arena, struct wire_query *ret,
                              poise_error *err);
+poise_code wire_decode_restate(const void *body, size_t length, struct arena *arena, struct wire_restate *ret,
+                               poise_error *err);
+poise_code wire_decode_restated(const void *body, size_t length, struct arena *arena,
+                                struct wire_restated *ret, poise_error *err);
 poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
                                      poise_error *err);
 poise_code wire_decode_stats(const void *body, size_t length, struct arena *arena, struct wire_stats *ret,
@@ -185,6 +199,8 @@ poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *mes
 enum { WIRE_STATES_HEAD_MAX = 64 };
 size_t wire_state_size(const poise_state *state);
 poise_code wire_encode_query(const struct wire_query *message, struct buf *out);
+poise_code wire_encode_restate(const struct wire_restate *message, struct buf *out);
+poise_code wire_encode_restated(const struct wire_restated *message, struct buf *out);
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out);
 poise_code wire_encode_stats(const struct wire_stats *message, struct buf *out);
 
