@@ -61,9 +61,12 @@ static bool is_noted(const void *entry, const void *key)
     return noted->org == wanted->org && noted->node == wanted->node && noted->end_ms == wanted->end_ms;
 }
 
-static poise_code note_revision(struct reading *reading, const poise_state *state)
+static poise_code note_revision(void *visitor, const poise_state *state)
 {
+    struct reading *reading = visitor;
     struct noted wanted = noted_of(state);
+    if (state->revision == 0)
+        return POISE_OK;
     struct noted *noted = hmap_get(&reading->revisions, noted_hash(&wanted), is_noted, &wanted);
     if (!noted) {
         noted = arena_alloc(&reading->noted, sizeof *noted);
@@ -72,18 +75,6 @@ static poise_code note_revision(struct reading *reading, const poise_state *stat
     }
     *noted = wanted; /* the later record has the higher number */
     return POISE_OK;
-}
-
-static poise_code note_revisions(struct reading *reading, const struct journal_record *record)
-{
-    struct wire_states changes;
-    arena_reset(&reading->arena);
-    poise_code code = wire_decode_states(WIRE_UPDATE, record->changes, record->changes_length,
-                                         &reading->arena, &changes, &reading->inquiry->error);
-    for (size_t i = 0; !code && i < changes.count; i++)
-        if (changes.states[i].revision)
-            code = note_revision(reading, &changes.states[i]);
-    return code;
 }
 
 static uint64_t revision_of(const struct reading *reading, const poise_state *state)
@@ -123,7 +114,10 @@ static poise_code read_record(void *visitor, const struct journal_record *record
         if (code)
             return code == POISE_ECLOSED ? POISE_EPROTO : code;
     }
-    return record->revised ? note_revisions(reading, record) : POISE_OK;
+    if (!record->revised)
+        return POISE_OK;
+    return wire_each_change(record->changes, record->changes_length, &reading->arena, note_revision, reading,
+                            &reading->inquiry->error);
 }
 
 static poise_code read_journal(struct reading *reading)

@@ -172,6 +172,11 @@ poise_code wire_decode_unsubscribe(const void *body, size_t length, struct arena
 /* kind: WIRE_SNAPSHOT, WIRE_UPDATE or WIRE_RESULT. */
 poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t length, struct arena *arena,
                               struct wire_states *ret, poise_error *err);
+/* The states of an UPDATE of any length, as the journal has it, one by one; each lives during the call of
+ * visit. */
+poise_code wire_each_change(const void *changes, size_t length, struct arena *arena,
+                            poise_code (*visit)(void *visitor, const poise_state *state), void *visitor,
+                            poise_error *err);
 poise_code wire_decode_query(const void *body, size_t length, struct arena *arena, struct wire_query *ret,
                              poise_error *err);
 poise_code wire_decode_restate(const void *body, size_t length, struct arena *arena, struct wire_restate *ret,
