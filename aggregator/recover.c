@@ -100,7 +100,7 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     if (!restated && (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
                                                batch->refused_count)))
         return error_nomem(replay->err, "the ledger of producers");
-    if (batch->rows == 0)
+    if (batch->rows == 0 && (restated || batch->refused_count)) /* an order, or what could not be decoded */
         return POISE_OK;
     struct wire_batch rows;
     arena_reset(&writer->arena);
@@ -108,8 +108,10 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     if (code)
         return error_wrap(replay->err, "batch %llu of '%s' in the journal", (unsigned long long)batch->seq,
                           batch->producer);
-    struct feed_options options = {
-        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = INT64_MAX};
+    struct feed_options options = {.producer = batch->producer,
+                                   .refused = batch->refused,
+                                   .refused_count = batch->refused_count,
+                                   .now_ms = INT64_MAX};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
 }
@@ -222,7 +224,8 @@ poise_code recover(struct writer *writer, poise_error *err)
     engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
     code = replay_journal(writer, mark.state_lsn + 1, &records, err);
-    if (!code && records && writer->rebuilding && !engine_dirty(writer->engine))
+    if (!code && records && writer->rebuilding && !engine_dirty(writer->engine) &&
+        !engine_holds(writer->engine))
         code = checkpoint(writer, err);
     if (!code)
         log_event(

@@ -42,7 +42,8 @@ static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_
 {
     poise_code code = POISE_OK;
     struct refusing refusing = {batch};
-    struct feed_options options = {.now_ms = now_ms, .on_refusal = refuse_row, .context = &refusing};
+    struct feed_options options = {
+        .producer = batch->producer, .now_ms = now_ms, .on_refusal = refuse_row, .context = &refusing};
     if (batch->malformed)
         code = batch_refuse(batch, WIRE_ROW_ALL, POISE_REFUSAL_MALFORMED);
     else
@@ -153,7 +154,8 @@ static int64_t settle_wait_us(const struct writer *writer)
 
 static int64_t checkpoint_wait_us(const struct writer *writer)
 {
-    if (is_timeless(writer) || store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
+    if (is_timeless(writer) || engine_holds(writer->engine) ||
+        store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
         return INT64_MAX;
     return writer->checkpoint_us + writer->options.checkpoint_ms * 1000 - now_us(writer);
 }
@@ -391,7 +393,7 @@ poise_code writer_finish(struct writer *writer, poise_error *err)
         code = work(writer, err);
     while (!code && !writer->pending && settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine))
         code = work(writer, err);
-    if (!code && !writer->pending && !engine_dirty(writer->engine))
+    if (!code && !writer->pending && !engine_dirty(writer->engine) && !engine_holds(writer->engine))
         code = checkpoint(writer, err);
     return code;
 }

@@ -29,7 +29,9 @@ typedef struct poise_sender_options {
     uint32_t batch_rows;     /* rows that close a batch; 0: 1000 */
     int64_t linger_ms;       /* age at which an open batch is closed by send or step; 0: 50 */
     bool insecure;           /* allow plain TCP beyond loopback */
-    const char *software;    /* for the aggregator's log; NULL: "libpoise" */
+    bool backfill; /* much of the past: closed periods are revised once, when poise_sender_end_backfill says
+                      so */
+    const char *software; /* for the aggregator's log; NULL: "libpoise" */
     /* Called by step and drain with what the aggregator refused for good of a batch, before the spool forgets
      * the batch; may be NULL. Keep it, safely, then return POISE_OK. Any other code is a veto, and what step
      * returns: the batch stays in the spool, and is told again when the aggregator has been asked again, as
@@ -62,6 +64,8 @@ POISE_API poise_code poise_send_together(poise_sender *sender, const poise_measu
 POISE_API const void *poise_sender_mark(const poise_sender *sender, size_t *ret_length);
 /* Closes the open batch into the spool. */
 POISE_API poise_code poise_sender_flush(poise_sender *sender, poise_error *err);
+/* Says behind all that was sent that the backfill is over; later measurements are none of it. */
+POISE_API poise_code poise_sender_end_backfill(poise_sender *sender, poise_error *err);
 /* Moves batches out and acknowledgements in for at most timeout_ms; returns early when something was
  * acknowledged or nothing is left to do. A missing aggregator is no error: it is tried again. ESTORE, EFORK,
  * EGAP, EVERSION, EDENIED, EPROTO: this spool and that aggregator do not go together; later calls ask it

@@ -182,7 +182,7 @@ poise_code engine_checkpoint(struct engine *engine, checkpoint_put *put, void *w
     if (engine->broken) {
         return error_set(err, POISE_ECLOSED, "the engine has failed before; it must be closed");
     }
-    if (engine->options.offline || engine_dirty(engine)) {
+    if (engine->options.offline || engine_dirty(engine) || engine_holds(engine)) {
         return error_set(err, POISE_EINVAL, "a checkpoint is of a settled live engine");
     }
     struct giving giving = {.engine = engine, .put = put, .writer = writer};

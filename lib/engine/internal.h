@@ -122,6 +122,11 @@ struct unit { /* a scorecard at an org */
     int64_t previous_ms; /* the plan's when they were computed */
 };
 
+enum {
+    BACKFILLS_MAX = 64,             /* at a time; more revise at once, like any other */
+    BACKFILL_SILENT_MS = 15 * 60000 /* of T: after that it is over, whatever became of its producer */
+};
+
 enum { CELL_TOUCHED = 1, CELL_UNSAVED = 2, CELL_REREAD = 4 };
 
 struct cell { /* the accumulator of a feed at an org in a period */
@@ -190,6 +195,12 @@ struct engine {
     size_t saved_orgs, saved_sources;
     int64_t closed_ms; /* the latest of the plans; INT64_MIN: none, or nothing is revised */
     bool revising;
+    struct backfill {
+        uint64_t who;
+        int64_t heard_ms; /* T when it was heard last */
+    } backfills[BACKFILLS_MAX];
+    size_t backfill_count;
+    bool holding;           /* the rows at hand are of a backfill */
     struct list pasts;      /* closed periods that the settle to come may revise */
     struct hmap past_index; /* the same */
     struct hmap revisions;

@@ -128,6 +128,7 @@ struct wire_stats {
 /* A decoded batch: columns in the arena. Every index is in range, every text printable UTF-8; rows that hold
  * something refusable (bad names, numbers, times) are left to the receiver's row checks. */
 #define WIRE_SYMBOL_NONE UINT32_MAX
+enum wire_backfill { WIRE_BACKFILL_NONE, WIRE_BACKFILL_RUNS, WIRE_BACKFILL_ENDS };
 struct wire_series {
     uint32_t measure, org, source; /* symbol indices; source WIRE_SYMBOL_NONE: empty */
 };
@@ -145,6 +146,7 @@ struct wire_batch {
     const uint32_t *key;     /* symbol index + 1, 0: none; NULL: no keys */
     const uint64_t *row_seq; /* 0: none; NULL: no seqs */
     const bool *retract;     /* NULL: no retractions */
+    enum wire_backfill backfill;
 };
 
 /* Each decode checks the body; EPROTO with a reason, ELIMIT, ENOMEM. What it points to lives in the arena;
@@ -227,6 +229,8 @@ poise_code wire_builder_add(struct wire_builder *builder, const poise_measuremen
 bool wire_builder_fits(const struct wire_builder *builder, const poise_measurement *measurements,
                        size_t count);
 size_t wire_builder_rows(const struct wire_builder *builder);
+void wire_builder_backfill(struct wire_builder *builder,
+                           enum wire_backfill backfill); /* of this and later batches */
 /* Appends the batch's body to out and empties the builder; on ENOMEM it stays full. */
 poise_code wire_builder_finish(struct wire_builder *builder, uint64_t epoch, uint64_t seq, struct buf *out);
 /* Row `row` of a decoded batch as a measurement; strings in the batch's arena. */

@@ -4,7 +4,7 @@ import re
 
 import system
 from system import POISE, Aggregator, Case, run
-from wire import View, pb
+from wire import Producer, View, pb
 
 CARD = """
 scorecard: plant
@@ -162,6 +162,46 @@ class Corrections(Case):
         self.verify()
         self.same_states(self.aggregator.get("plant", "--all-orgs"),
                          self.evaluate(self.card, rows, "--all-orgs", "--as-of", "2026-04-30T00:00:00.001Z"))
+
+    def test_a_backfill_revises_once(self):
+        """However many batches and commits it takes, and over a kill -9 in its middle."""
+        card = self.write("free.yaml", CARD.replace("lock_after: 70d\n", ""))
+        self.aggregator.stop()
+        self.aggregator = Aggregator(self.folder, [card], settings="checkpoint: 100ms").start()
+        self.send(row("01-10T00:00:00", 2) + row("06-02T00:00:00", 1))
+        january = ("", DEFECTS, "2026-02-01T00:00:00.000Z")
+        rows = "".join(row(f"01-{at % 28 + 1:02}T00:00:00", 1, f"p{at % 3}") for at in range(3000))
+        producer = Producer(self.aggregator.ingest, "loader")
+        producer.hello()
+        backfill = []
+        for at in range(3):
+            batch = producer.batch([("defects", f"p{at}", 1767225600000 + at, 1.0)] * 10, backfill=pb.BACKFILL_RUNS)
+            self.assertEqual(producer.put(batch), [])
+            backfill.append(self.history()[january]["revision"])
+            if at == 1:
+                self.aggregator.kill()
+                self.aggregator.start()
+                producer.close()
+                epoch, seq = producer.epoch, producer.seq
+                producer = Producer(self.aggregator.ingest, "loader", epoch)
+                producer.seq = seq
+                producer.hello()
+        self.assertEqual(backfill, [None] * 3)
+        self.send(row("01-11T00:00:00", 1))  # another's waits with it
+        self.assertEqual(self.history()[january]["revision"], None)
+        self.assertEqual(self.history()[january]["value"], 33, "it counts at once")
+        producer.put(producer.batch([], backfill=pb.BACKFILL_ENDS))
+        self.assertEqual(self.history()[january]["revision"], 1)
+        producer.close()
+        path = self.write("more.csv", system.HEADER + rows)
+        run(POISE, "send", "--to", self.aggregator.ingest, "--spool", self.folder / "bulk", "--csv", path, "--backfill")
+        self.assertEqual(self.history()[january]["revision"], 2)
+        self.send(row("01-12T00:00:00", 1), spool="bulk")
+        self.assertEqual(self.history()[january]["revision"], 3)
+        self.verify()
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.assertEqual(self.history()[january]["revision"], 3)
 
     @staticmethod
     def differs(before, after):
