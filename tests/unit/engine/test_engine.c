@@ -175,6 +175,14 @@ static void test_lost_extreme_is_reread(void **state)
     assert_true(max(f) == 6);
 }
 
+static poise_code find_flags(void *visitor, const poise_state *state)
+{
+    if (strcmp(state->node, "card/p/o/sum") == 0) {
+        *(uint32_t *)visitor = state->numbers.flags;
+    }
+    return POISE_OK;
+}
+
 static void test_time_alone_changes_scores(void **state)
 {
     struct fixture *f = *state;
@@ -184,7 +192,10 @@ static void test_time_alone_changes_scores(void **state)
     assert_false(engine_dirty(f->world.engine));
     world_begin(&f->world, APRIL + 1);
     assert_true(engine_dirty(f->world.engine));
-    assert_true(sum(f) == 3); /* carried */
+    assert_true(sum(f) == 3);
+    uint32_t flags = 0;
+    assert_int_equal(engine_states(f->world.engine, "card", "", find_flags, &flags, NULL), POISE_OK);
+    assert_int_equal(flags, POISE_FLAG_CARRIED);
     world_begin(&f->world, APRIL + 31 * DAY);
     assert_true(isnan(sum(f)));
 }

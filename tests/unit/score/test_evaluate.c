@@ -232,6 +232,19 @@ static void test_stale(void **state)
     assert_numbers(score, NAN, 0, 100, 0, 0);
 }
 
+static void test_what_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct said said = {0};
+    f->measure.carry = 0;
+    as_said(f, &said, FEB_2026 + 5); /* nothing after T */
+    assert_int_equal(said.asked.start_ms, FEB_2026);
+    assert_int_equal(said.asked.end_ms, FEB_2026 + 6);
+    as_said(f, &said, MAR_2026); /* nor at the end */
+    assert_int_equal(said.asked.start_ms, FEB_2026);
+    assert_int_equal(said.asked.end_ms, MAR_2026);
+}
+
 static void test_rolling_window(void **state)
 {
     struct fixture *f = *state;
@@ -486,6 +499,7 @@ int main(void)
         with_fixture(test_least_count_and_of),
         with_fixture(test_pace),
         with_fixture(test_stale),
+        with_fixture(test_what_is_counted),
         with_fixture(test_rolling_window),
         with_fixture(test_missing),
         with_fixture(test_form_in_force_just_before_the_end),
