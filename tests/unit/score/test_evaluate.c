@@ -262,6 +262,36 @@ static void test_rolling_window(void **state)
     assert_int_equal(said.asked.end_ms, JAN_2026 + 29 * DAY + 60001);
 }
 
+static struct window_value across(struct fixture *f, enum across how, const double *values, int count)
+{
+    struct across_sum sum = across_nothing;
+    f->measure.across = how;
+    for (int i = 0; i < count; i++) {
+        struct accumulator *cell = f->months[i % MONTHS];
+        accumulator_clear(&f->layout, cell);
+        add(f, i % MONTHS + 1, values[i], values[i] == 9 ? 0 : 1);
+        assert_true(across_add(&sum, &f->measure, &f->layout, cell));
+    }
+    assert_true(across_add(&sum, &f->measure, &f->layout, NULL)); /* an org without measurements */
+    return across_end(&sum, &f->measure);
+}
+
+/* A ratio of which 9 has no value: it is counted, and left out of the rest. */
+static void test_across_orgs(void **state)
+{
+    struct fixture *f = *state;
+    static const double values[] = {0.1, 9, 0.2, 0.3}; /* one after the other: 0.6000000000000001 */
+    f->measure.aggregate = AGGREGATE_RATIO;
+    f->measure.min_of = 1;
+    struct window_value all = across(f, ACROSS_SUM, values, 4);
+    assert_true(all.value == 0.6 && all.count == 3 && all.counted == 4 && all.of == 3);
+    assert_true(across(f, ACROSS_MEAN, values, 4).value == 0.6 / 3);
+    assert_true(across(f, ACROSS_MIN, values, 4).value == 0.1);
+    assert_true(across(f, ACROSS_MAX, values, 4).value == 0.3);
+    all = across(f, ACROSS_SUM, values + 1, 1);
+    assert_true(isnan(all.value) && all.count == 0 && all.counted == 1);
+}
+
 static void test_missing(void **state)
 {
     struct fixture *f = *state;
@@ -419,6 +449,10 @@ static void test_critical(void **state)
     assert_near(capped.score, 70);
     assert_int_equal(capped.status, POISE_AMBER);
     assert_int_equal(score_published(&capped).flags, POISE_FLAG_CAPPED);
+    tree.scores[1].score = 60; /* amber by itself */
+    poise_score amber = rolled_up(&tree);
+    assert_int_equal(amber.status, POISE_AMBER);
+    assert_int_equal(score_published(&amber).flags, 0);
     struct tree above = new_tree(ROLLUP_MEAN);
     above.scores[2] = capped;
     assert_int_equal(rolled_up(&above).status, POISE_AMBER);
@@ -501,6 +535,7 @@ int main(void)
         with_fixture(test_stale),
         with_fixture(test_what_is_counted),
         with_fixture(test_rolling_window),
+        with_fixture(test_across_orgs),
         with_fixture(test_missing),
         with_fixture(test_form_in_force_just_before_the_end),
         with_fixture(test_orgs),
