@@ -206,8 +206,13 @@ poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *er
         return error_set(err, POISE_EINVAL,
                          "rows later than the time to score at were counted already; begin earlier");
     }
+    if (engine->reread.count > 0 && closes_period(engine, as_of_ms)) {
+        code = or_break(engine, reread_marked(engine, err));
+    }
     engine->as_of_ms = as_of_ms;
-    code = or_break(engine, future_reached(engine, err));
+    if (code == POISE_OK) {
+        code = or_break(engine, future_reached(engine, err));
+    }
     if (code == POISE_OK && !mark_moved(engine)) {
         code = or_break(engine, error_nomem(err, "the marks of a settle"));
     }

@@ -249,6 +249,8 @@ void unit_free(struct unit *unit);
 uint32_t window_add(struct plan *plan, const struct measure *measure); /* the one that fits */
 enum { WINDOWS_MAX = 4 * (PERIOD_YEAR + 1) + 1 };
 bool mark_moved(struct engine *engine); /* after T has moved */
+/* Whether a period is closed at T that is not yet: from then on, what it was is looked at. */
+bool closes_period(const struct engine *engine, int64_t as_of_ms);
 
 /* cell.c */
 enum cell_want { CELL_IF_ANY, CELL_MADE };

@@ -119,6 +119,15 @@ static bool mark_units(struct engine *engine, uint32_t plan_id)
     return true;
 }
 
+bool closes_period(const struct engine *engine, int64_t as_of_ms)
+{
+    bool closes = false;
+    for (size_t i = 0; i < engine->plan_count && engine->revising; i++) {
+        closes |= as_of_ms >= engine->plans[i].closing_ms;
+    }
+    return closes;
+}
+
 /* Which periods are closed: those that ended `grace` ago. */
 static void close_periods(struct engine *engine, struct plan *plan)
 {

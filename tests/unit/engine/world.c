@@ -160,15 +160,21 @@ void world_open(struct world *world, const struct engine_options *options)
     open_engine(world);
 }
 
-void world_close(struct world *world)
+void world_clear(struct world *world)
 {
-    engine_close(world->engine);
     for (size_t i = 0; i < ENGINE_TABLES; i++) {
         while (world->tables[i].count > 0) {
             delete (&world->tables[i], world->tables[i].count - 1);
         }
         free(world->tables[i].entries);
+        world->tables[i] = (struct table){0};
     }
+}
+
+void world_close(struct world *world)
+{
+    engine_close(world->engine);
+    world_clear(world);
     for (size_t i = 0; i < world->row_count; i++) {
         free(world->rows[i].measure);
         free(world->rows[i].org);

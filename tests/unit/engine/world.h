@@ -34,6 +34,7 @@ struct scorecard *card_of(const char *yaml); /* fails the test where there is a 
 
 void world_open(struct world *world, const struct engine_options *options); /* its ports are the world's */
 void world_close(struct world *world);
+void world_clear(struct world *world); /* the tables; rows stay */
 void world_checkpoint(struct world *world);
 void world_reopen(struct world *world); /* from the last checkpoint, as after a crash */
 void world_settle(struct world *world);
