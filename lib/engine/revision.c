@@ -12,7 +12,7 @@ struct past { /* a unit as of the end of a closed period, before this settle */
     uint32_t plan, org;
     int64_t end_ms;
     uint64_t cause; /* the place in the journal of the first measurement that touched it */
-    bool existed;   /* the unit was there */
+    bool existed;   /* the unit was there, and settled */
     bool held;      /* until the backfill that touched it ends */
     poise_score scores[];
 };
@@ -58,8 +58,8 @@ static poise_code keep(struct engine *engine, uint32_t plan, uint32_t org, int64
     past->cause = engine->ordinal;
     past->held = engine->holding;
     const struct unit *unit = engine->org_table[org].units[plan];
-    past->existed = unit != NULL;
-    poise_code code = unit_look(engine, unit, plan, end_ms, past->scores, err);
+    past->existed = unit && !unit->fresh;
+    poise_code code = unit_look(engine, past->existed ? unit : NULL, plan, end_ms, past->scores, err);
     if (code == POISE_OK && !remember(engine, hash, past)) {
         code = error_nomem(err, "a closed period");
     }

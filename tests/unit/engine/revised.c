@@ -10,18 +10,19 @@
 #include <string.h>
 #include <unit/engine/revised.h>
 
-void revised_open(struct revised *f, const char *yaml)
+void revised_open(struct revised *f, const char *yaml, const char *other)
 {
-    *f = (struct revised){.card = card_of(yaml)};
-    f->cards[0] = f->card;
-    f->options = (struct engine_options){.cards = f->cards, .card_count = 1, .max_cells = 1000};
+    *f = (struct revised){.cards = {card_of(yaml), other ? card_of(other) : NULL}};
+    f->options = (struct engine_options){
+        .cards = (const struct scorecard *const *)f->cards, .card_count = other ? 2 : 1, .max_cells = 1000};
     world_open(&f->world, &f->options);
 }
 
 void revised_close(struct revised *f)
 {
     world_close(&f->world);
-    scorecard_free(f->card);
+    scorecard_free(f->cards[0]);
+    scorecard_free(f->cards[1]);
     for (size_t i = 0; i < f->told_count; i++) {
         free(f->told[i].place);
     }
@@ -89,13 +90,14 @@ const struct told *revised_find(const struct revised *f, const char *place, int6
 
 /* ---- what they should be ---- */
 
-static bool is_closed(const struct revised *f, const char *place, int64_t end_ms)
+static bool is_closed(const struct revised *f, const struct scorecard *card, const char *place,
+                      int64_t end_ms)
 {
     const char *path = strchr(place, ' ') + 1;
-    int64_t grace_ms = f->card->grace_ms;
-    for (uint32_t node = 0; node < f->card->node_count; node++) {
-        const struct measure *measure = f->card->nodes[node].measure;
-        if (measure && strcmp(f->card->nodes[node].path, path) == 0) {
+    int64_t grace_ms = card->grace_ms;
+    for (uint32_t node = 0; node < card->node_count; node++) {
+        const struct measure *measure = card->nodes[node].measure;
+        if (measure && strcmp(card->nodes[node].path, path) == 0) {
             grace_ms = measure->rolling_ms > 0 ? INT64_MAX / 2 : measure->grace_ms;
         }
     }
@@ -142,15 +144,31 @@ static void check_told(const struct revised *f, const struct told *told, const s
     assert_true(told->cause > f->first_row && told->cause <= f->world.row_count);
 }
 
+/* Whether the org of a place has measurements that count in the period: a new one without may have scores (of
+ * `empty`, or imputed), but nothing touched the period. */
+static bool has_data(const struct picture *picture, const char *place)
+{
+    size_t length = (size_t)(strchr(place, ' ') + 1 - place);
+    for (size_t i = 0; i < picture->count; i++) {
+        if (strncmp(picture->items[i].place, place, length) == 0 && picture->items[i].numbers.count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Returns how many revisions there should be of the period. */
-static size_t check_period(const struct revised *f, const struct picture *before, const struct picture *after,
-                           int64_t end_ms)
+static size_t check_period(const struct revised *f, const struct scorecard *card,
+                           const struct picture *before, const struct picture *after, int64_t end_ms)
 {
     size_t wanted = 0;
     for (size_t i = 0; i < after->count; i++) {
         const struct shown *now = &after->items[i], *then = picture_find(before, now->place);
         const struct told *told = revised_find(f, now->place, end_ms);
-        bool is_due = is_closed(f, now->place, end_ms) && is_changed(then, now);
+        bool is_due = is_closed(f, card, now->place, end_ms) && is_changed(then, now);
+        if (!then && !told && !has_data(after, now->place)) {
+            continue;
+        }
         if (is_due != (told != NULL)) {
             fail_msg("%s as of %lld: %s", now->place, (long long)end_ms,
                      told ? "told a revision that is none" : "a revision was not told");
@@ -163,25 +181,34 @@ static size_t check_period(const struct revised *f, const struct picture *before
     return wanted;
 }
 
-void revised_check(const struct revised *f)
+static size_t check_card(const struct revised *f, const struct scorecard *card)
 {
     struct engine *without = reference_open(&f->options, &f->world, f->first_row);
     struct engine *with = reference_open(&f->options, &f->world, f->world.row_count);
-    struct calendar calendar = scorecard_calendar(f->card, f->card->period);
+    struct calendar calendar = scorecard_calendar(card, card->period);
     struct picture before = {0}, after = {0};
     size_t wanted = 0;
     int64_t end_ms = period_of(&calendar, MARCH - 70 * DAY).end_ms;
     while (end_ms <= engine_as_of_ms(f->world.engine)) {
         reference_move(without, end_ms);
         reference_move(with, end_ms);
-        picture_take(&before, without, NULL);
-        picture_take(&after, with, NULL);
-        wanted += check_period(f, &before, &after, end_ms);
+        picture_take(&before, without, card->id);
+        picture_take(&after, with, card->id);
+        wanted += check_period(f, card, &before, &after, end_ms);
         end_ms = period_of(&calendar, end_ms).end_ms;
     }
-    assert_int_equal(f->told_count - f->first_told, wanted);
     picture_clear(&before);
     picture_clear(&after);
     engine_close(without);
     engine_close(with);
+    return wanted;
+}
+
+void revised_check(const struct revised *f)
+{
+    size_t wanted = 0;
+    for (size_t i = 0; i < f->options.card_count; i++) {
+        wanted += check_card(f, f->cards[i]);
+    }
+    assert_int_equal(f->told_count - f->first_told, wanted);
 }

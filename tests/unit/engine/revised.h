@@ -19,8 +19,7 @@ struct told { /* a revision */
 };
 
 struct revised {
-    struct scorecard *card;
-    const struct scorecard *cards[1];
+    struct scorecard *cards[2];
     struct engine_options options;
     struct world world;
     struct told *told; /* all so far */
@@ -29,7 +28,7 @@ struct revised {
     size_t first_row;  /* likewise */
 };
 
-void revised_open(struct revised *f, const char *yaml);
+void revised_open(struct revised *f, const char *yaml, const char *other); /* other may be NULL */
 void revised_close(struct revised *f);
 
 /* A commit: begins at T, then rows, then a settle that notes what it tells. */

@@ -38,7 +38,7 @@ static const char yaml[] =
 static int setup(void **state)
 {
     static struct revised f;
-    revised_open(&f, yaml);
+    revised_open(&f, yaml, NULL);
     revised_begin(&f, MARCH + 10 * DAY);
     *state = &f;
     return 0;
@@ -237,6 +237,28 @@ static void test_a_new_org_in_a_closed_period(void **state)
     assert_null(revised_find(f, "n c", APRIL));
 }
 
+/* Rows of one commit come in any order: what was not there before it replaces nothing. */
+static void test_a_new_org_that_comes_with_what_is_open(void **state)
+{
+    (void)state;
+    static const char counting[] =
+        "{scorecard: c, name: C, perspectives: [{id: p, name: P, objectives: [{id: o, name: O, measures: ["
+        "{id: n, name: N, input: a, aggregate: count, empty: 0, score: {linear: {from: 0, to: 100}}}]}]}]}";
+    struct revised f;
+    revised_open(&f, counting, NULL);
+    world_begin(&f.world, MARCH + 10 * DAY);
+    revised_settle(&f);
+    revised_begin(&f, APRIL + 5 * DAY);
+    revised_give(&f, row("a", "n", APRIL + DAY, 1));
+    revised_give(&f, row("a", "n", MARCH + DAY, 1));
+    revised_settle(&f);
+    revised_check(&f);
+    expect(&f, "n c", APRIL, 1, 1, NAN);
+    expect(&f, " c", APRIL, 1, 1, 0);
+    assert_int_equal(told(&f), 2 * 4);
+    revised_close(&f);
+}
+
 static void test_a_correction_that_moves_revises_both(void **state)
 {
     struct revised *f = *state;
@@ -386,8 +408,7 @@ static void test_numbers_go_on_with_another_definition(void **state)
     memcpy(other, yaml, sizeof yaml);
     memcpy(strstr(other, "aggregate: max"), "aggregate: min", strlen("aggregate: min"));
     struct scorecard *card = card_of(other);
-    scorecard_free(f->card);
-    f->card = card;
+    scorecard_free(f->cards[0]);
     f->cards[0] = card;
     struct table kept = f->world.tables[ENGINE_REVISIONS];
     f->world.tables[ENGINE_REVISIONS] = (struct table){0};
@@ -407,17 +428,75 @@ static void test_numbers_go_on_with_another_definition(void **state)
     expect(f, " c", APRIL, 3, 3, 2);
 }
 
+static poise_code no_revision(void *visitor, const poise_state *state)
+{
+    (void)visitor;
+    assert_int_equal(state->revision, 0);
+    return POISE_OK;
+}
+
 static void test_offline_nothing_is_revised(void **state)
 {
     struct revised *f = *state;
+    revised_give(f, keyed(row("a", "", MARCH + DAY, 1), "k"));
     revised_give(f, row("a", "", MARCH + DAY, 1));
-    struct engine *offline = reference_open(&f->options, &f->world, 1);
-    engine_set_revising(offline, true);
+    struct engine_options options = f->options;
+    options.offline = true;
+    struct engine *offline;
+    assert_int_equal(engine_open(&options, &offline, NULL), POISE_OK);
     assert_int_equal(engine_begin(offline, MAY, NULL), POISE_OK);
-    f->first_told = f->told_count;
-    assert_int_equal(engine_settle(offline, SIZE_MAX, picture_add, &(struct picture){0}, NULL), POISE_OK);
-    assert_int_equal(told(f), 0);
+    engine_set_revising(offline, true); /* is of no use */
+    for (size_t i = 0; i < f->world.row_count; i++) {
+        assert_int_equal(past_apply(offline, &f->world.rows[i], INT64_MAX), POISE_REFUSAL_NONE);
+    }
+    assert_int_equal(engine_settle(offline, SIZE_MAX, no_revision, NULL, NULL), POISE_OK);
     engine_close(offline);
+}
+
+/* ---- several scorecards ---- */
+
+static void test_periods_of_other_scorecards(void **state)
+{
+    (void)state;
+    static const char other[] = "{scorecard: w, name: W, period: week, grace: 9d, perspectives: [{id: p, "
+                                "name: P, objectives: [{id: o, "
+                                "name: O, measures: [{id: s, name: S, input: a, aggregate: sum, carry: 0, "
+                                "score: {linear: {from: 0, to: "
+                                "100}}}]}]}]}";
+    struct revised f;
+    revised_open(&f, yaml, other);
+    world_begin(&f.world, MARCH + 10 * DAY);
+    revised_settle(&f);
+    commit(&f, APRIL + 5 * DAY, row("a", "", APRIL - 2 * DAY - 1, 10)); /* before Monday, 30 March */
+    expect(&f, " c", APRIL, 1, 10, NAN);
+    assert_int_equal(told(&f), 4); /* of the week not yet */
+    commit(&f, APRIL + 7 * DAY, row("a", "", APRIL - 2 * DAY - 1, 10));
+    expect(&f, " c", APRIL, 2, 20, 10);
+    expect(&f, " w", APRIL - 2 * DAY, 1, 20, 10);
+    assert_int_equal(told(&f), 2 * 4);
+    commit(&f, APRIL + 14 * DAY, row("a", "", APRIL + DAY, 30)); /* of a closed week, and of an open month */
+    expect(&f, " w", APRIL + 5 * DAY, 1, 30, NAN);
+    assert_int_equal(told(&f), 4);
+    revised_close(&f);
+}
+
+static void test_graces_are_of_their_scorecard(void **state)
+{
+    (void)state;
+    static const char other[] =
+        "{scorecard: w, name: W, grace: 20d, perspectives: [{id: p, name: P, objectives: [{id: o, "
+        "name: O, measures: [{id: s, name: S, input: a, aggregate: sum, score: {linear: {from: 0, to: "
+        "100}}}]}]}]}";
+    for (int i = 0; i < 2; i++) { /* in any order of the two */
+        struct revised f;
+        revised_open(&f, i ? yaml : other, i ? other : yaml);
+        world_begin(&f.world, MARCH + 10 * DAY);
+        revised_settle(&f);
+        commit(&f, APRIL + 19 * DAY, row("a", "", MARCH + DAY, 10));
+        assert_null(revised_find(&f, " w", APRIL));
+        expect(&f, " c", APRIL, 1, 10, NAN);
+        revised_close(&f);
+    }
 }
 
 /* ---- slices ---- */
@@ -461,6 +540,7 @@ int main(void)
         with_revised(test_periods_that_carry_it_are_revised_too),
         with_revised(test_orgs_above_are_revised),
         with_revised(test_a_new_org_in_a_closed_period),
+        cmocka_unit_test(test_a_new_org_that_comes_with_what_is_open),
         with_revised(test_a_correction_that_moves_revises_both),
         with_revised(test_a_retracted_extreme),
         with_revised(test_a_retracted_extreme_and_then_it_closes),
@@ -470,6 +550,8 @@ int main(void)
         with_revised(test_numbers_go_on_after_a_restart),
         with_revised(test_numbers_go_on_with_another_definition),
         with_revised(test_offline_nothing_is_revised),
+        cmocka_unit_test(test_periods_of_other_scorecards),
+        cmocka_unit_test(test_graces_are_of_their_scorecard),
         with_revised(test_a_settle_in_slices_revises_when_it_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
