@@ -60,7 +60,7 @@ static const struct accumulator *gather(struct leaf_reading *reading, uint32_t o
         return cell == CELL_NONE ? NULL : cell_body(&reading->engine->cells, cell);
     }
     reading->code = merge(reading, org, window);
-    return reading->engine->merging;
+    return reading->code == POISE_OK ? reading->engine->merging : NULL;
 }
 
 static void release(const struct leaf_reading *reading)
