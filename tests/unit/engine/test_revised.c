@@ -49,7 +49,7 @@ static const char *const graceful_card =
     "          - {id: made, name: Z, formula: near + each, orgs: ['', p1], critical: true, score: {linear: "
     "{from: -9, to: 9}}}\n";
 
-enum { COMMITS = 40, PAIRS = 2, ROUNDS = 2, SINCE_MAX = COMMITS };
+enum { COMMITS = 30, PAIRS = 2, ROUNDS = 2, SINCE_MAX = COMMITS };
 
 struct done { /* a commit since the last checkpoint */
     int64_t as_of_ms;
