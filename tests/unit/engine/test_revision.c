@@ -527,6 +527,98 @@ static void test_a_settle_in_slices_revises_when_it_is_done(void **state)
     assert_int_equal(revised_find(f, "a c", APRIL)->cause, 5);
 }
 
+/* ---- backfills ---- */
+
+enum { SOURCE = 7, OTHER_SOURCE = 8, SILENT_MS = 15 * 60000, BACKFILLS = 64 /* as in internal.h */ };
+
+/* A settled commit of one row from a source that backfills, or does not. */
+static void commit_of(struct revised *f, int64_t as_of_ms, uint64_t source, bool backfills,
+                      poise_measurement event)
+{
+    world_begin(&f->world, as_of_ms);
+    f->first_told = f->told_count;
+    engine_backfill(f->world.engine, source, backfills);
+    revised_give(f, event);
+    revised_settle(f);
+}
+
+static void test_a_backfill_revises_at_its_end(void **state)
+{
+    struct revised *f = *state;
+    const int64_t as_of_ms = APRIL + 5 * DAY;
+    revised_give(f, row("a", "", MARCH + DAY, 10));
+    revised_settle(f);
+    revised_begin(f, as_of_ms);
+    for (int i = 0; i < 3; i++) {
+        commit_of(f, as_of_ms, SOURCE, true, row("a", "", MARCH + DAY, 10));
+        assert_int_equal(told(f), 0);
+        assert_true(engine_holds(f->world.engine));
+        assert_int_equal(engine_checkpoint(f->world.engine, NULL, NULL, NULL), POISE_EINVAL);
+    }
+    commit_of(f, as_of_ms, OTHER_SOURCE, false, row("b", "", MARCH - DAY, 10)); /* of what is not held */
+    expect(f, " c", MARCH, 1, 10, NAN);
+    assert_null(revised_find(f, " c", APRIL)); /* but this is, whoever touches it */
+    commit_of(f, as_of_ms, OTHER_SOURCE, false, row("b", "", MARCH - DAY, 20));
+    expect(f, " c", MARCH, 2, 20, 10);
+    f->first_told = f->told_count;
+    engine_backfill(f->world.engine, SOURCE, false);
+    revised_settle(f);
+    expect(f, " c/p/o/sum", APRIL, 1, 40, 10);
+    assert_int_equal(revised_find(f, " c/p/o/sum", APRIL)->cause, 2);
+    assert_int_equal(told(f), 5); /* with the maximum that is carried */
+    assert_false(engine_holds(f->world.engine));
+    world_checkpoint(&f->world);
+}
+
+static void test_the_last_of_several_backfills(void **state)
+{
+    struct revised *f = *state;
+    const int64_t as_of_ms = APRIL + 5 * DAY;
+    revised_settle(f);
+    commit_of(f, as_of_ms, SOURCE, true, row("a", "", MARCH + DAY, 10));
+    commit_of(f, as_of_ms, OTHER_SOURCE, true, row("a", "", MARCH + DAY, 10));
+    engine_backfill(f->world.engine, SOURCE, false);
+    revised_settle(f);
+    assert_int_equal(told(f), 0);
+    engine_backfill(f->world.engine, OTHER_SOURCE, false);
+    engine_backfill(f->world.engine, SOURCE, false); /* it was over already */
+    revised_settle(f);
+    expect(f, " c", APRIL, 1, 20, NAN);
+    assert_int_equal(told(f), 4);
+}
+
+static void test_a_silent_backfill_is_over(void **state)
+{
+    struct revised *f = *state;
+    const int64_t as_of_ms = APRIL + 5 * DAY;
+    revised_settle(f);
+    commit_of(f, as_of_ms, SOURCE, true, row("a", "", MARCH + DAY, 10));
+    commit_of(f, as_of_ms + SILENT_MS, SOURCE, true, row("a", "", MARCH + DAY, 10));
+    world_begin(&f->world, as_of_ms + 2 * SILENT_MS);
+    revised_settle(f);
+    assert_int_equal(told(f), 0);
+    world_begin(&f->world, as_of_ms + 2 * SILENT_MS + 1);
+    revised_settle(f);
+    expect(f, " c", APRIL, 1, 20, NAN);
+    commit_of(f, as_of_ms + 2 * SILENT_MS + 1, OTHER_SOURCE, false, row("a", "", MARCH + DAY, 10));
+    expect(f, " c", APRIL, 2, 30, 20);
+}
+
+static void test_too_many_backfills_revise_at_once(void **state)
+{
+    struct revised *f = *state;
+    const int64_t as_of_ms = APRIL + 5 * DAY;
+    revised_settle(f);
+    for (uint64_t source = 1; source <= BACKFILLS; source++) {
+        commit_of(f, as_of_ms, source, true, row("a", "", APRIL + DAY, 10));
+    }
+    commit_of(f, as_of_ms, BACKFILLS + 1, true, row("a", "", MARCH + DAY, 10));
+    expect(f, " c", APRIL, 1, 10, NAN);
+    engine_backfill(f->world.engine, 1, false); /* there is room now */
+    commit_of(f, as_of_ms, BACKFILLS + 1, true, row("a", "", MARCH + DAY, 10));
+    assert_int_equal(told(f), 0);
+}
+
 #define with_revised(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -553,6 +645,10 @@ int main(void)
         cmocka_unit_test(test_periods_of_other_scorecards),
         cmocka_unit_test(test_graces_are_of_their_scorecard),
         with_revised(test_a_settle_in_slices_revises_when_it_is_done),
+        with_revised(test_a_backfill_revises_at_its_end),
+        with_revised(test_the_last_of_several_backfills),
+        with_revised(test_a_silent_backfill_is_over),
+        with_revised(test_too_many_backfills_revise_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
