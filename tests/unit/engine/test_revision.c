@@ -581,10 +581,12 @@ static void test_the_last_of_several_backfills(void **state)
     revised_settle(f);
     assert_int_equal(told(f), 0);
     engine_backfill(f->world.engine, OTHER_SOURCE, false);
-    engine_backfill(f->world.engine, SOURCE, false); /* it was over already */
     revised_settle(f);
     expect(f, " c", APRIL, 1, 20, NAN);
     assert_int_equal(told(f), 4);
+    engine_backfill(f->world.engine, SOURCE, false); /* it was over already */
+    commit_of(f, as_of_ms, SOURCE, false, row("a", "", MARCH + DAY, 10));
+    expect(f, " c", APRIL, 2, 30, 20);
 }
 
 static void test_a_silent_backfill_is_over(void **state)
