@@ -11,6 +11,8 @@ static poise_state measure_state(void)
                          .as_of_ms = GOLDEN_NOON,
                          .definition = 7,
                          .revision = 2,
+                         .replaced = 87.5,
+                         .cause = 1234567890123,
                          .numbers = {.value = 0.025,
                                      .attainment = 112.5,
                                      .score = 100,
@@ -50,6 +52,33 @@ static poise_state root_state(void)
                                      .uncertain = true}};
 }
 
+/* What was not there before: it replaced none. */
+static poise_state first_state(void)
+{
+    return (poise_state){.org = "plant-2",
+                         .node = "production/process",
+                         .name = "Process",
+                         .kind = POISE_PERSPECTIVE,
+                         .weight = 1,
+                         .as_of_ms = GOLDEN_NOON,
+                         .definition = 7,
+                         .revision = 1,
+                         .replaced = (double)NAN,
+                         .cause = 1,
+                         .numbers = {.value = (double)NAN,
+                                     .attainment = (double)NAN,
+                                     .score = 40,
+                                     .lo = 40,
+                                     .hi = 40,
+                                     .coverage = 1,
+                                     .filled = 1,
+                                     .trend = (double)NAN,
+                                     .count = -1,
+                                     .period_start_ms = INT64_MIN,
+                                     .period_end_ms = INT64_MIN,
+                                     .status = POISE_AMBER}};
+}
+
 static void same_number(double got, double wanted)
 {
     assert_true(isnan(wanted) ? isnan(got) : got == wanted);
@@ -65,6 +94,8 @@ static void check_state(const poise_state *got, poise_state wanted)
     assert_int_equal(got->as_of_ms, wanted.as_of_ms);
     assert_int_equal(got->definition, wanted.definition);
     assert_int_equal(got->revision, wanted.revision);
+    same_number(got->replaced, wanted.replaced);
+    assert_true(got->cause == wanted.cause);
     const poise_score *a = &got->numbers, *b = &wanted.numbers;
     same_number(a->value, b->value);
     same_number(a->attainment, b->attainment);
@@ -125,7 +156,7 @@ void check_snapshot(const void *body, size_t length, struct arena *arena)
 
 void encode_update(struct buf *out)
 {
-    poise_state states[] = {root_state()};
+    poise_state states[] = {root_state(), first_state()};
     encode(WIRE_UPDATE,
            (struct wire_states){.id = 5,
                                 .lsn = 1003,
@@ -133,7 +164,7 @@ void encode_update(struct buf *out)
                                 .as_of_ms = GOLDEN_NOON,
                                 .last = true,
                                 .states = states,
-                                .count = 1},
+                                .count = 2},
            out);
 }
 
@@ -144,8 +175,9 @@ void check_update(const void *body, size_t length, struct arena *arena)
     assert_int_equal(message.lsn, 1003);
     assert_int_equal(message.prev, 1000);
     assert_int_equal(message.as_of_ms, GOLDEN_NOON);
-    assert_int_equal(message.count, 1);
+    assert_int_equal(message.count, 2);
     check_state(&message.states[0], root_state());
+    check_state(&message.states[1], first_state());
 }
 
 void encode_result(struct buf *out)

@@ -22,12 +22,16 @@ def states(pb):
         org="plant-1/line-3", node="production/process/quality/rejects", name="Reject ratio", kind=pb.MEASURE,
         value=0.025, attainment=112.5, score=100, lo=100, hi=100, coverage=1, filled=1, status=pb.GREEN,
         count=120, weight=2, trend=-3.5, flags=1, period_ms=[1769900400000, 1772319600000],
-        as_of_ms=NOON, definition=7, revision=2)
+        as_of_ms=NOON, definition=7, revision=2, replaced=87.5, cause=1234567890123)
     root = pb.State(
         org="", node="production", name="Produktion Süd", kind=pb.SCORECARD, value=NAN, attainment=NAN,
         score=62.5, lo=50, hi=75, coverage=0.75, filled=0.75, status=pb.AMBER, uncertain=True, count=-1,
         weight=1, trend=NAN, flags=0, as_of_ms=NOON, definition=7)
-    return [measure, root]
+    first = pb.State(
+        org="plant-2", node="production/process", name="Process", kind=pb.PERSPECTIVE, value=NAN, attainment=NAN,
+        score=40, lo=40, hi=40, coverage=1, filled=1, status=pb.AMBER, count=-1, weight=1, trend=NAN,
+        as_of_ms=NOON, definition=7, revision=1, replaced=NAN, cause=1)
+    return [measure, root, first]
 
 
 def messages(pb):
@@ -57,7 +61,7 @@ def messages(pb):
             least_interval_ms=250, credit=8, once=True)),
         "credit": (17, pb.Credit(id=5, more=4)),
         "unsubscribe": (18, pb.Unsubscribe(id=5)),
-        "snapshot": (19, pb.Snapshot(id=5, lsn=1000, as_of_ms=NOON, last=True, states=states(pb))),
+        "snapshot": (19, pb.Snapshot(id=5, lsn=1000, as_of_ms=NOON, last=True, states=states(pb)[:2])),
         "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:])),
         "query": (24, pb.Query(
             id=6, scorecard="production", org="plant-1", all_orgs=True, as_of_ms=-86400000, history=True, credit=2)),

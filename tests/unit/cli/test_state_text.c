@@ -45,6 +45,30 @@ static void what_is_missing_is_null(void **unused)
     buf_free(&out);
 }
 
+/* As `poise watch` prints it: what of a state that was asked for is not known is not there. */
+static void a_revision_tells_what_it_replaced_and_why(void **unused)
+{
+    (void)unused;
+    static const struct {
+        double replaced;
+        const char *end;
+    } cases[] = {{62.5, "\"revision\":2,\"replaced\":62.5,\"cause\":9007199254740993}"},
+                 {0, "\"revision\":2,\"replaced\":0,\"cause\":9007199254740993}"},
+                 {NAN, "\"revision\":2,\"replaced\":null,\"cause\":9007199254740993}"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf out = {0};
+        poise_state state = branch("acme", "Acme", POISE_SCORECARD, 50, POISE_AMBER);
+        state.revision = 2;
+        state.replaced = cases[i].replaced;
+        state.cause = UINT64_C(9007199254740993);
+        state_put_json(&out, &state);
+        const char *text = text_of(&out);
+        assert_string_equal(strstr(text, "\"revision\""), cases[i].end);
+        assert_non_null(strstr(text, "\"as_of\":\"2026-03-20T00:00:00.000Z\""));
+        buf_free(&out);
+    }
+}
+
 static void csv_quotes_and_leaves_gaps(void **unused)
 {
     (void)unused;
@@ -71,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_has_every_key_in_order),
         cmocka_unit_test(what_is_missing_is_null),
+        cmocka_unit_test(a_revision_tells_what_it_replaced_and_why),
         cmocka_unit_test(csv_quotes_and_leaves_gaps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

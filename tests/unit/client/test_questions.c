@@ -97,6 +97,7 @@ static void finish(struct bench *b)
 static void part(struct bench *b, enum wire_kind kind, uint64_t id, uint64_t lsn, bool last, const char *node)
 {
     poise_state state = {.org = "", .node = node, .name = "", .numbers = {.count = -1}};
+    state.revision = kind == WIRE_RESULT ? 4 : 0; /* what was asked for is no news, revised or not */
     struct wire_states states = {
         .id = id, .lsn = lsn, .as_of_ms = 7, .last = last, .states = &state, .count = 1};
     fake_send(&b->fake, kind, wire_encode_states(kind, &states, &b->fake.body));

@@ -9,9 +9,9 @@
 struct bench {
     struct fake fake;
     poise_client *client;
-    uint64_t id;     /* of the last SUBSCRIBE */
-    char heard[512]; /* the events so far, a word each */
-    int stop_after;  /* events until the callback answers false; negative: never */
+    uint64_t id;      /* of the last SUBSCRIBE */
+    char heard[4096]; /* the events so far, a word each */
+    int stop_after;   /* events until the callback answers false; negative: never */
 };
 
 static bool on_event(void *context, const poise_event *event)
@@ -28,8 +28,9 @@ static bool on_event(void *context, const poise_event *event)
         snprintf(at, room, "%s=%g ", event->state->node, event->state->numbers.score);
         break;
     case POISE_EVENT_REVISION:
-        snprintf(at, room, "revision %d of %s=%g ", (int)event->state->revision, event->state->node,
-                 event->state->numbers.score);
+        snprintf(at, room, "revision %d of %s=%g for %g by %d @%d ", (int)event->state->revision,
+                 event->state->node, event->state->numbers.score, event->state->replaced,
+                 (int)event->state->cause, (int)event->state->as_of_ms);
         break;
     case POISE_EVENT_READY:
         snprintf(at, room, "ready@%d ", (int)event->lsn);
@@ -191,6 +192,62 @@ static void test_snapshot_then_updates(void **state)
     assert_int_equal(poise_subscribe(b->client, NULL, 0, NULL), POISE_EBUSY);
 }
 
+/* An update with a node's latest numbers and a revision, or with the revision alone. */
+static void revise(struct bench *b, uint64_t prev, uint64_t lsn, bool alone)
+{
+    poise_state states[] = {node("card", 52), node("card", 31)};
+    states[1].revision = 3;
+    states[1].as_of_ms = 4;
+    states[1].replaced = 30;
+    states[1].cause = 77;
+    struct wire_states part = {.id = b->id,
+                               .lsn = lsn,
+                               .prev = prev,
+                               .as_of_ms = 6,
+                               .states = alone ? states + 1 : states,
+                               .count = alone ? 1 : 2};
+    fake_send(&b->fake, WIRE_UPDATE, wire_encode_states(WIRE_UPDATE, &part, &b->fake.body));
+}
+
+static void test_revisions_are_told_apart(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    revise(b, 10, 11, false);
+    expect_events(b, "card=52 revision 3 of card=31 for 30 by 77 @4 ready@11 ");
+    revise(b, 11, 11, true); /* it does not move the view, and is no sign of life */
+    update(b, 11, 12, "card", 53);
+    expect_events(b, "revision 3 of card=31 for 30 by 77 @4 ready@11 card=53 ready@12 ");
+    b->stop_after = 0; /* after one event */
+    revise(b, 12, 13, true);
+    step(b, -1);
+    assert_string_equal(b->heard, "revision 3 of card=31 for 30 by 77 @4 ");
+}
+
+/* In a snapshot a state is a node's latest, whatever it says of itself. */
+static void test_a_snapshot_has_no_revisions(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(poise_subscribe(b->client, NULL, 0, NULL), POISE_OK);
+    expect_subscribe(b);
+    poise_state state_of = node("card", 50);
+    state_of.revision = 2;
+    struct wire_states part = {
+        .id = b->id, .lsn = 10, .as_of_ms = 5, .last = true, .states = &state_of, .count = 1};
+    fake_send(&b->fake, WIRE_SNAPSHOT, wire_encode_states(WIRE_SNAPSHOT, &part, &b->fake.body));
+    expect_events(b, "reset card=50 ready@10 ");
+}
+
+static void test_credit_of_revisions_is_returned(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    for (int i = 0; i < 31; i++) {
+        revise(b, 10, 10, true);
+    }
+    assert_int_equal(expect_credit(b).more, 32);
+}
+
 static void test_a_new_snapshot_begins_the_view_anew(void **state)
 {
     struct bench *b = *state;
@@ -334,6 +391,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_snapshot_then_updates),
+        TEST(test_revisions_are_told_apart),
+        TEST(test_a_snapshot_has_no_revisions),
+        TEST(test_credit_of_revisions_is_returned),
         TEST(test_a_new_snapshot_begins_the_view_anew),
         TEST(test_credit_is_returned),
         TEST(test_a_lost_update_begins_the_view_anew),

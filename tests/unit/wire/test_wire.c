@@ -373,6 +373,147 @@ static void states_are_checked(void **state)
     }
 }
 
+/* As large as a state can be, or nothing. */
+static poise_state extreme_state(bool large)
+{
+    static char org[POISE_ORG_MAX + 1], node[4 * POISE_ID_MAX + 4], name[POISE_ORG_MAX + 1];
+    memset(org, 'o', sizeof org - 1);
+    memset(node, 'n', sizeof node - 1);
+    memset(name, 'a', sizeof name - 1);
+    if (!large) {
+        return (poise_state){.org = "",
+                             .node = "c",
+                             .name = "",
+                             .numbers = {.period_start_ms = INT64_MIN, .period_end_ms = INT64_MIN}};
+    }
+    return (poise_state){.org = org,
+                         .node = node,
+                         .name = name,
+                         .kind = POISE_MEASURE,
+                         .weight = 0.1,
+                         .as_of_ms = INT64_MIN,
+                         .definition = UINT64_MAX,
+                         .revision = UINT64_MAX - 1,
+                         .replaced = (double)NAN,
+                         .cause = UINT64_MAX - 2,
+                         .numbers = {.value = -1.5e300,
+                                     .attainment = 1e-300,
+                                     .score = 100,
+                                     .lo = 0.25,
+                                     .hi = 99.5,
+                                     .coverage = 0.5,
+                                     .filled = 0.75,
+                                     .trend = -0.5,
+                                     .count = INT64_MIN,
+                                     .period_start_ms = INT64_MIN + 1,
+                                     .period_end_ms = INT64_MAX,
+                                     .flags = UINT32_MAX,
+                                     .status = POISE_GREEN,
+                                     .uncertain = true}};
+}
+
+static void assert_same_state(const poise_state *a, const poise_state *b)
+{
+    assert_string_equal(a->org, b->org);
+    assert_string_equal(a->node, b->node);
+    assert_string_equal(a->name, b->name);
+    assert_true(a->kind == b->kind && a->weight == b->weight && a->as_of_ms == b->as_of_ms);
+    assert_true(a->definition == b->definition && a->revision == b->revision && a->cause == b->cause);
+    assert_true(a->replaced == b->replaced || (isnan(a->replaced) && isnan(b->replaced)));
+    const poise_score *left = &a->numbers, *right = &b->numbers;
+    assert_true(left->value == right->value && left->attainment == right->attainment);
+    assert_true(left->score == right->score && left->lo == right->lo && left->hi == right->hi);
+    assert_true(left->coverage == right->coverage && left->filled == right->filled);
+    assert_true(left->trend == right->trend && left->count == right->count && left->flags == right->flags);
+    assert_true(left->period_start_ms == right->period_start_ms &&
+                left->period_end_ms == right->period_end_ms);
+    assert_true(left->status == right->status && left->uncertain == right->uncertain);
+}
+
+static void states_come_back_and_have_their_size(void **state)
+{
+    struct fixture *f = *state;
+    static const enum wire_kind kinds[] = {WIRE_SNAPSHOT, WIRE_UPDATE, WIRE_RESULT};
+    for (int i = 0; i < 3 * 2; i++) {
+        poise_state sent[] = {extreme_state(i / 3), extreme_state(!(i / 3)), extreme_state(true)};
+        sent[0].replaced = 62.5;
+        struct wire_states states = {.id = UINT64_MAX,
+                                     .lsn = UINT64_MAX,
+                                     .prev = UINT64_MAX,
+                                     .as_of_ms = INT64_MIN,
+                                     .last = true,
+                                     .states = sent,
+                                     .count = 3};
+        buf_reset(&f->body);
+        assert_int_equal(wire_encode_states(kinds[i % 3], &states, &f->body), POISE_OK);
+        size_t most = WIRE_STATES_HEAD_MAX;
+        for (int j = 0; j < 3; j++) {
+            most += wire_state_size(&sent[j]);
+        }
+        assert_true(f->body.length <= most);
+        struct wire_states got;
+        assert_int_equal(
+            wire_decode_states(kinds[i % 3], f->body.data, f->body.length, &f->arena, &got, &f->err),
+            POISE_OK);
+        assert_int_equal(got.count, 3);
+        for (int j = 0; j < 3; j++) {
+            assert_same_state(&got.states[j], &sent[j]);
+        }
+    }
+}
+
+struct seen { /* of the states of a fixture */
+    const poise_state *wanted;
+    size_t count;
+    poise_code answer; /* to the second */
+};
+
+static poise_code see(void *visitor, const poise_state *state)
+{
+    struct seen *seen = visitor;
+    assert_same_state(state, &seen->wanted[seen->count++]);
+    return seen->count == 2 ? seen->answer : POISE_OK;
+}
+
+static void changes_are_read_one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    poise_state sent[] = {extreme_state(true), extreme_state(false), extreme_state(true)};
+    sent[2].replaced = 62.5;
+    const struct wire_states states = {.lsn = 5, .as_of_ms = 7, .states = sent, .count = 3};
+    assert_int_equal(wire_encode_states(WIRE_UPDATE, &states, &f->body), POISE_OK);
+    struct seen seen = {.wanted = sent};
+    assert_int_equal(wire_each_change(f->body.data, f->body.length, &f->arena, see, &seen, &f->err),
+                     POISE_OK);
+    assert_int_equal(seen.count, 3);
+    seen = (struct seen){.wanted = sent, .answer = POISE_EFULL};
+    assert_int_equal(wire_each_change(f->body.data, f->body.length, &f->arena, see, &seen, &f->err),
+                     POISE_EFULL);
+    assert_int_equal(seen.count, 2);
+    size_t whole = 0; /* cut off anywhere but between two, it says so */
+    for (size_t length = 0; length < f->body.length; length++) {
+        seen = (struct seen){.wanted = sent};
+        poise_code code = wire_each_change(f->body.data, length, &f->arena, see, &seen, &f->err);
+        assert_true(code == POISE_OK || code == POISE_EPROTO);
+        whole += code == POISE_OK;
+    }
+    assert_true(whole <= 6); /* before and behind the three fields of the head, then behind states */
+}
+
+static void changes_that_are_none_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct buf text = {0};
+    put_text(&text, 2, "card");
+    put_number(&text, 4, 9); /* no kind */
+    put_bytes(&f->body, 5, text.data, text.length);
+    struct seen seen = {0};
+    assert_int_equal(wire_each_change(f->body.data, f->body.length, &f->arena, see, &seen, &f->err),
+                     POISE_EPROTO);
+    assert_int_equal(seen.count, 0);
+    buf_free(&text);
+}
+
 static void a_refusal_of_every_row_fits_into_one_ack(void **state)
 {
     struct fixture *f = *state;
@@ -416,6 +557,9 @@ int main(void)
         TEST(requests_need_an_id),
         TEST(long_filters_are_refused),
         TEST(states_are_checked),
+        TEST(states_come_back_and_have_their_size),
+        TEST(changes_are_read_one_by_one),
+        TEST(changes_that_are_none_are_refused),
         TEST(a_refusal_of_every_row_fits_into_one_ack),
         TEST(the_hash_is_xxh3),
     };
