@@ -462,6 +462,15 @@ static void states_come_back_and_have_their_size(void **state)
     }
 }
 
+static void a_state_has_its_size_at_most(void **state)
+{
+    struct fixture *f = *state;
+    poise_state sent = extreme_state(true);
+    struct wire_states states = {.states = &sent, .count = 1};
+    assert_int_equal(wire_encode_states(WIRE_UPDATE, &states, &f->body), POISE_OK);
+    assert_true(f->body.length <= wire_state_size(&sent)); /* a head of zeros is nothing */
+}
+
 struct seen { /* of the states of a fixture */
     const poise_state *wanted;
     size_t count;
@@ -558,6 +567,7 @@ int main(void)
         TEST(long_filters_are_refused),
         TEST(states_are_checked),
         TEST(states_come_back_and_have_their_size),
+        TEST(a_state_has_its_size_at_most),
         TEST(changes_are_read_one_by_one),
         TEST(changes_that_are_none_are_refused),
         TEST(a_refusal_of_every_row_fits_into_one_ack),
