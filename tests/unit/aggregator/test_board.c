@@ -148,6 +148,70 @@ static void the_ring_forgets_what_is_too_old(void **state)
     assert_true(board_changed(board, board->head, &unit, &node)->numbers.value == BOARD_RING);
 }
 
+static void revise(struct board *board, int card, uint32_t node, const char *org, uint64_t number,
+                   double value)
+{
+    struct changes *changes = changes_make(board->lsn + 1, 9000, 1);
+    changes->count = 1;
+    changes->states[0] = state_make(cards[card], node, org, value);
+    changes->states[0].as_of_ms = 77;
+    changes->states[0].revision = number;
+    changes->states[0].replaced = 40;
+    changes->states[0].cause = 5;
+    assert_int_equal(board_apply(board, changes, NULL), POISE_OK);
+    free(changes);
+}
+
+static void revisions_stay_apart(void **state)
+{
+    struct board *board = *state;
+    change(board, 5, 0, 3, "a", 1);
+    assert_int_equal(board_oldest_revision(board), 1);
+    revise(board, 0, 3, "a", 1, 2);
+    revise(board, 0, 3, "a", 2, 3);
+    struct board_unit *unit = board_next(board, NULL);
+    assert_true(unit->states[3].numbers.value == 1 && unit->states[3].revision == 0);
+    assert_int_equal(unit->positions[3], 1); /* nor is it a change */
+    assert_int_equal(board->head, 1);
+    assert_int_equal(board->nodes, 1);
+    assert_int_equal(board->lsn, 7);
+    assert_int_equal(board->revised, 2);
+    const struct board_revision *second = &board->revisions[2 % BOARD_REVISIONS];
+    assert_ptr_equal(second->unit, unit);
+    assert_int_equal(second->node, 3);
+    assert_true(second->state.numbers.value == 3 && second->state.revision == 2);
+    assert_true(second->state.as_of_ms == 77 && second->state.replaced == 40 && second->state.cause == 5);
+    assert_true(board->revisions[1].state.numbers.value == 2);
+}
+
+/* What closed before an org's first live state: it has a place, but no node yet. */
+static void a_revision_of_an_org_that_was_not_there(void **state)
+{
+    struct board *board = *state;
+    revise(board, 1, 3, "x", 1, 2);
+    assert_int_equal(board->nodes, 0);
+    assert_int_equal(board->head, 0);
+    expect_order(board, "zo:x ");
+    assert_int_equal(board_next(board, NULL)->positions[3], 0);
+    change(board, 5, 1, 3, "x", 1);
+    assert_int_equal(board->nodes, 1);
+    assert_true(board_next(board, NULL)->states[3].numbers.value == 1);
+}
+
+static void the_oldest_revisions_go(void **state)
+{
+    struct board *board = *state;
+    for (uint64_t i = 1; i <= BOARD_REVISIONS; i++)
+        revise(board, 0, 3, "a", i, (double)i);
+    assert_int_equal(board_oldest_revision(board), 1);
+    assert_int_equal(board->revisions[1].state.revision, 1);
+    for (uint64_t i = BOARD_REVISIONS + 1; i <= BOARD_REVISIONS + 3; i++)
+        revise(board, 0, 3, "a", i, (double)i);
+    assert_int_equal(board_oldest_revision(board), 4);
+    for (uint64_t i = 4; i <= board->revised; i++)
+        assert_int_equal(board->revisions[i % BOARD_REVISIONS].state.revision, i);
+}
+
 int main(void)
 {
 #define BOARD_TEST(name) cmocka_unit_test_setup_teardown(name, open_board, close_board)
@@ -158,6 +222,9 @@ int main(void)
         BOARD_TEST(units_go_by_scorecard_then_org),
         BOARD_TEST(a_node_that_no_scorecard_has_is_an_error),
         BOARD_TEST(the_ring_forgets_what_is_too_old),
+        BOARD_TEST(revisions_stay_apart),
+        BOARD_TEST(a_revision_of_an_org_that_was_not_there),
+        BOARD_TEST(the_oldest_revisions_go),
     };
     return cmocka_run_group_tests(tests, read_cards, free_cards);
 }

@@ -410,6 +410,116 @@ static void revisions_come_beside_the_view(void **state)
     close_client(client);
 }
 
+/* A revision of a node, and, with `moving`, a change of it in the same commit. */
+static void revise(struct world *w, int card, int org, uint32_t node, uint64_t number, bool moving)
+{
+    struct changes *changes = changes_make(0, 0, 2);
+    if (moving)
+        note(w, changes, card, org, node);
+    poise_state *revision = &changes->states[changes->count++];
+    *revision = state_make(w->cards[card], node, w->orgs[org], -1);
+    revision->as_of_ms = 3;
+    revision->revision = number;
+    revision->replaced = 40;
+    revision->cause = 5;
+    publish(w, changes);
+}
+
+/* The next message has these revisions, after `live` states; -1: there is no message. */
+static void expect_revisions(struct world *w, struct client *client, int live, uint64_t from, uint64_t to)
+{
+    struct subscription_message message = {0};
+    subscription_next(client->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
+    if (live < 0) {
+        assert_int_equal(message.kind, 0);
+        return;
+    }
+    assert_int_equal(message.kind, WIRE_UPDATE);
+    assert_int_equal(message.states.count, (size_t)live + (size_t)(to + 1 - from));
+    assert_int_equal(message.states.prev, client->lsn);
+    assert_int_equal(message.states.lsn, w->board.lsn);
+    for (int i = 0; i < live; i++)
+        assert_true(w->scratch[i].revision == 0 && w->scratch[i].as_of_ms == w->board.as_of_ms);
+    for (uint64_t number = from; number <= to; number++) {
+        const poise_state *state = &w->scratch[(uint64_t)live + number - from];
+        assert_int_equal(state->revision, number);
+        assert_true(state->as_of_ms == 3 && state->replaced == 40 && state->cause == 5);
+    }
+    check_bytes(w, &message);
+    client->lsn = message.states.lsn;
+    subscription_sent(client->subscription, &message, w->now_us);
+}
+
+static void a_revision_comes_with_the_changes_of_its_commit(void **state)
+{
+    struct world *w = *state;
+    change(w, 0, 1, 3);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 100);
+    pump_all(w, client);
+    revise(w, 0, 1, 3, 1, true);
+    revise(w, 0, 1, 3, 2, false);
+    assert_true(subscription_lags(client->subscription, &w->board));
+    expect_revisions(w, client, -1, 0, 0); /* not before the interval is over */
+    w->now_us += 100000;
+    expect_revisions(w, client, 1, 1, 2); /* live states are merged, revisions are not */
+    assert_false(subscription_lags(client->subscription, &w->board));
+    revise(w, 0, 1, 3, 3, false);
+    w->now_us += 100000;
+    expect_revisions(w, client, 0, 3, 3);
+    struct client *late = open_client(w, (struct wire_filter){0}, everything, 0);
+    pump_all(w, late); /* who comes later was not told of what was before */
+    assert_int_equal(late->updates, 0);
+    close_client(late);
+    close_client(client);
+}
+
+static void revisions_pass_the_filter(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    static const struct {
+        int card, org;
+        bool passes[5];                                    /* by filtering_client */
+    } cases[] = {{0, 5, {true, true, true, false, false}}, /* p1/l1 */
+                 {0, 4, {true, false, true, true, false}}, /* p1 */
+                 {1, 5, {true, false, true, false, false}},
+                 {0, 0, {true, false, true, true, false}}};
+    for (int which = 0; which < 5; which++) {
+        struct client *client = filtering_client(w, which, 0);
+        pump_all(w, client);
+        for (uint64_t i = 0; i < 4; i++) { /* node 3 is below ID/p/o */
+            revise(w, cases[i].card, cases[i].org, 3, i + 1, false);
+            expect_revisions(w, client, cases[i].passes[which] ? 0 : -1, i + 1, i + 1);
+            assert_false(subscription_lags(client->subscription, &w->board));
+        }
+        close_client(client);
+    }
+}
+
+/* Those that come while a snapshot is under way come after it. */
+static void revisions_wait_for_a_snapshot(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    assert_true(pump(w, client, 10, false));
+    revise(w, 0, 1, 3, 1, true);
+    while (!client->whole)
+        assert_true(pump(w, client, SCRATCH, false));
+    expect_revisions(w, client, 0, 1, 1);
+    revise(w, 0, 1, 3, 2, true);
+    change_all(w); /* too much for an update: a new snapshot, and then the revision */
+    while (client->snapshots < 2)
+        assert_true(pump(w, client, SCRATCH, false));
+    expect_revisions(w, client, 0, 2, 2);
+    overrun_the_ring(w);
+    revise(w, 0, 1, 3, 3, false);
+    while (client->snapshots < 3)
+        assert_true(pump(w, client, SCRATCH, false));
+    expect_revisions(w, client, 0, 3, 3);
+    close_client(client);
+}
+
 static void a_sign_of_life_says_where_the_stream_is(void **state)
 {
     struct world *w = *state;
@@ -474,6 +584,9 @@ int main(void)
         WORLD_TEST(who_is_too_far_behind_gets_a_snapshot),
         WORLD_TEST(filters_let_through_what_they_name),
         WORLD_TEST(revisions_come_beside_the_view),
+        WORLD_TEST(a_revision_comes_with_the_changes_of_its_commit),
+        WORLD_TEST(revisions_pass_the_filter),
+        WORLD_TEST(revisions_wait_for_a_snapshot),
         WORLD_TEST(a_sign_of_life_says_where_the_stream_is),
         WORLD_TEST(whole_views_are_the_board_in_any_order),
     };
