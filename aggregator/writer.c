@@ -437,6 +437,8 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
         return POISE_OK; /* nothing was ever settled */
     writer->changed_count = 0;
     poise_code code = engine_states(writer->engine, NULL, NULL, note_change, writer, err);
+    if (code == POISE_ENOTFOUND) /* likewise: it ended before its first settle was done */
+        return POISE_OK;
     if (!code)
         code = publish(writer, store_last_lsn(writer->options.store), err);
     writer->changed_count = 0;

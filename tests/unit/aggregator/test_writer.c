@@ -3,7 +3,7 @@
 #include <aggregator/writer.h>
 #include <stdio.h>
 
-enum { POOL = 4, EPOCH = 3 };
+enum { POOL = 4, EPOCH = 3, WIDE = 2500, WIDE_ORGS = 8 };
 static const int64_t start_ms = 1772323200000; /* 2026-03-01 */
 
 struct fixture {
@@ -112,21 +112,32 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The next batch of the producer, of one row, is with the writer. */
-static struct batch *hand_over(struct fixture *f, double value)
+/* The next batch of the producer, of a row at each of so many orgs (0: the root), is with the writer. */
+static struct batch *hand_over_of(struct fixture *f, double value, int orgs)
 {
     struct batch *batch = &f->batches[f->seq % POOL];
-    poise_measurement row = {.measure = "m0", .time_ms = start_ms - 1, .value = value, .of = 1};
     batch_reset(batch);
     batch->producer = "p";
     batch->epoch = EPOCH;
     batch->seq = ++f->seq;
-    assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
+    for (int i = 0; i < (orgs ? orgs : 1); i++) {
+        char org[16] = "";
+        if (orgs)
+            snprintf(org, sizeof org, "o%d", i);
+        const poise_measurement row = {
+            .measure = "m0", .org = org, .time_ms = start_ms - 1, .value = value, .of = 1};
+        assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
+    }
     assert_int_equal(wire_builder_finish(f->builder, EPOCH, f->seq, &batch->body), POISE_OK);
-    assert_int_equal(batch_decode(batch, 1), POISE_OK);
+    assert_int_equal(batch_decode(batch, WIDE_ORGS), POISE_OK);
     batch->hash = wire_batch_hash(batch->body.data, batch->body.length);
     assert_true(ring_push(&f->from_ingest, batch));
     return batch;
+}
+
+static struct batch *hand_over(struct fixture *f, double value)
+{
+    return hand_over_of(f, value, 0);
 }
 
 static void step(struct fixture *f)
@@ -230,6 +241,201 @@ static void what_has_no_room_on_disk_is_neither(void **state)
     assert_true(stats_get(&f->stats, STAT_commit_retries) == 3);
 }
 
+/* ---- slices ---- */
+
+/* Some 20,000 nodes, each of which is new and so looked at twice: more than a slice or two. */
+static void widen(struct fixture *f)
+{
+    scorecard_free(f->card);
+    f->card = card_make("c", WIDE);
+    f->cards[0] = f->card;
+}
+
+static void expect_quiet(struct fixture *f)
+{
+    assert_int_equal(ring_count(&f->to_stream), 0);
+}
+
+/* How many states the next changes have. */
+static size_t take_changes(struct fixture *f, uint64_t lsn)
+{
+    struct changes *changes = ring_pop(&f->to_stream);
+    assert_non_null(changes);
+    assert_int_equal(changes->lsn, lsn);
+    assert_int_equal(changes->as_of_ms, f->now_ms);
+    size_t count = changes->count;
+    free(changes);
+    return count;
+}
+
+/* Producers need not wait for it; subscribers see it whole. */
+static void a_settle_in_slices_is_published_when_it_is_done(void **state)
+{
+    struct fixture *f = *state;
+    widen(f);
+    start(f, 1);
+    f->now_ms += 1000;
+    step(f); /* the root is there */
+    assert_int_equal(take_changes(f, 1), f->card->node_count);
+    f->now_ms += 1000;
+    struct batch *batch = hand_over_of(f, 3, WIDE_ORGS);
+    step(f);
+    assert_ptr_equal(ring_pop(&f->to_ingest), batch);
+    assert_int_equal(store_last_lsn(f->store), 2);
+    expect_quiet(f);
+    assert_int_equal(writer_idle_ms(f->writer), 0);
+    int slices = 1;
+    for (; ring_count(&f->to_stream) == 0; slices++) {
+        assert_true(writer_idle_ms(f->writer) == 0 && slices < 10);
+        assert_int_equal(store_last_lsn(f->store), 2);
+        f->now_ms++;
+        step(f);
+    }
+    assert_true(slices > 2);
+    assert_int_equal(store_last_lsn(f->store), 3);                     /* with the changes of all slices */
+    assert_true(take_changes(f, 3) > WIDE_ORGS * f->card->node_count); /* the root's beside them */
+    f->now_ms += 10;
+    step(f);
+    expect_quiet(f);
+}
+
+/* What comes between two slices is of the same settle. */
+static void batches_come_between_slices(void **state)
+{
+    struct fixture *f = *state;
+    widen(f);
+    start(f, 1);
+    hand_over_of(f, 3, WIDE_ORGS);
+    step(f);
+    assert_non_null(ring_pop(&f->to_ingest));
+    expect_quiet(f);
+    hand_over(f, 4);
+    struct changes *changes = NULL;
+    for (int i = 0; i < 10 && !changes; i++) {
+        f->now_ms++;
+        step(f);
+        changes = ring_pop(&f->to_stream);
+    }
+    assert_non_null(changes);
+    assert_non_null(ring_pop(&f->to_ingest));
+    double latest = 0;
+    for (size_t i = 0; i < changes->count; i++)
+        if (changes->states[i].org[0] == '\0' && strcmp(changes->states[i].node, "c/p/o/m0") == 0)
+            latest = changes->states[i].numbers.value;
+    assert_true(latest == WIDE_ORGS * 3 + 4);
+    free(changes);
+    assert_int_equal(store_last_lsn(f->store), 3); /* two batches, then the changes */
+}
+
+static void a_start_after_half_a_settle_makes_it_whole(void **state)
+{
+    struct fixture *f = *state;
+    widen(f);
+    start(f, 1);
+    hand_over_of(f, 3, WIDE_ORGS);
+    step(f);
+    expect_quiet(f);
+    stop(f); /* as kill -9 would */
+    start(f, 1);
+    expect_ledger(f, 1);
+    struct changes *changes;
+    while ((changes = ring_pop(&f->to_stream))) /* what was settled: nothing, or the empty root */
+        free(changes);
+    bool met = false;
+    for (int i = 0; i < 10 && !met; i++) {
+        f->now_ms += 1000;
+        step(f);
+        changes = ring_pop(&f->to_stream);
+        for (size_t at = 0; changes && at < changes->count; at++)
+            met |= changes->states[at].numbers.value == WIDE_ORGS * 3;
+        free(changes);
+    }
+    assert_true(met);
+}
+
+/* ---- revisions ---- */
+
+/* The next changes have this revision of the measure. */
+static void expect_revision(struct fixture *f, uint64_t number, double value, uint64_t cause)
+{
+    struct changes *changes = ring_pop(&f->to_stream);
+    assert_non_null(changes);
+    const poise_state *found = NULL;
+    for (size_t i = 0; i < changes->count; i++)
+        if (changes->states[i].revision && strcmp(changes->states[i].node, "c/p/o/m0") == 0) {
+            assert_null(found);
+            found = &changes->states[i];
+        }
+    assert_non_null(found);
+    assert_int_equal(found->revision, number);
+    assert_int_equal(found->cause, cause);
+    assert_int_equal(found->definition, writer_definition(f->writer));
+    assert_true(found->numbers.value == value);
+    assert_true(found->as_of_ms < f->now_ms);
+    free(changes);
+}
+
+static void commit_late(struct fixture *f, double value)
+{
+    f->now_ms += 1000;
+    hand_over(f, value);
+    step(f);
+    if (ring_count(&f->to_ingest) == 0) /* it was time for a checkpoint first */
+        step(f);
+    assert_non_null(ring_pop(&f->to_ingest));
+}
+
+/* The year of the row is closed from 3 January 2027 on. */
+static void revisions_are_numbered_on_after_a_start(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    commit_late(f, 3);
+    expect_changes(f, 1, 3);
+    f->now_ms += INT64_C(400) * 86400000;
+    commit_late(f, 4);
+    expect_revision(f, 1, 7, 2);
+    commit_late(f, 5);
+    expect_revision(f, 2, 12, 3);
+    stop(f); /* as kill -9 would: they are made again, and told to nobody */
+    start(f, 1);
+    struct changes *changes = ring_pop(&f->to_stream);
+    assert_non_null(changes);
+    for (size_t i = 0; i < changes->count; i++)
+        assert_int_equal(changes->states[i].revision, 0);
+    free(changes);
+    commit_late(f, 6);
+    expect_revision(f, 3, 18, 4);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK); /* with a checkpoint */
+    stop(f);
+    start(f, 1);
+    free(ring_pop(&f->to_stream));
+    commit_late(f, 7);
+    expect_revision(f, 4, 25, 5);
+}
+
+/* Everything is made again for another definition, but what subscribers have seen has its number. */
+static void revisions_are_numbered_on_with_another_definition(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    commit_late(f, 3);
+    f->now_ms += INT64_C(400) * 86400000;
+    commit_late(f, 4);
+    commit_late(f, 5);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
+    stop(f);
+    scorecard_free(f->card);
+    f->card = card_make("c", 3);
+    f->cards[0] = f->card;
+    start(f, 1);
+    assert_int_equal(writer_definition(f->writer), 2);
+    while (ring_count(&f->to_stream) > 0)
+        free(ring_pop(&f->to_stream));
+    commit_late(f, 6);
+    expect_revision(f, 3, 18, 4);
+}
+
 int main(void)
 {
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -238,6 +444,11 @@ int main(void)
         WRITER_TEST(a_start_reads_the_checkpoint_and_what_came_after),
         WRITER_TEST(by_the_event_clock_events_move_time),
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
+        WRITER_TEST(a_settle_in_slices_is_published_when_it_is_done),
+        WRITER_TEST(batches_come_between_slices),
+        WRITER_TEST(a_start_after_half_a_settle_makes_it_whole),
+        WRITER_TEST(revisions_are_numbered_on_after_a_start),
+        WRITER_TEST(revisions_are_numbered_on_with_another_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
