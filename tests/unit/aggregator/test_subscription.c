@@ -479,16 +479,18 @@ static void revisions_pass_the_filter(void **state)
     change_all(w);
     static const struct {
         int card, org;
-        bool passes[5];                                    /* by filtering_client */
-    } cases[] = {{0, 5, {true, true, true, false, false}}, /* p1/l1 */
-                 {0, 4, {true, false, true, true, false}}, /* p1 */
-                 {1, 5, {true, false, true, false, false}},
-                 {0, 0, {true, false, true, true, false}}};
+        uint32_t node;
+        bool passes[5];                                       /* by filtering_client */
+    } cases[] = {{0, 5, 3, {true, true, true, false, false}}, /* p1/l1; node 3 is below ID/p/o */
+                 {0, 4, 3, {true, false, true, true, false}}, /* p1 */
+                 {1, 5, 3, {true, false, true, false, false}},
+                 {0, 0, 3, {true, false, true, true, false}},
+                 {0, 5, 0, {true, true, false, false, false}}};
     for (int which = 0; which < 5; which++) {
         struct client *client = filtering_client(w, which, 0);
         pump_all(w, client);
-        for (uint64_t i = 0; i < 4; i++) { /* node 3 is below ID/p/o */
-            revise(w, cases[i].card, cases[i].org, 3, i + 1, false);
+        for (uint64_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            revise(w, cases[i].card, cases[i].org, cases[i].node, i + 1, false);
             expect_revisions(w, client, cases[i].passes[which] ? 0 : -1, i + 1, i + 1);
             assert_false(subscription_lags(client->subscription, &w->board));
         }
