@@ -277,7 +277,7 @@ static void a_settle_in_slices_is_published_when_it_is_done(void **state)
     f->now_ms += 1000;
     step(f); /* the root is there */
     assert_int_equal(take_changes(f, 1), f->card->node_count);
-    f->now_ms += 1000;
+    f->now_ms += 10;
     struct batch *batch = hand_over_of(f, 3, WIDE_ORGS);
     step(f);
     assert_ptr_equal(ring_pop(&f->to_ingest), batch);
