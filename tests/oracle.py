@@ -354,6 +354,9 @@ def computed(formula, value_of):
             take("[)]")
             return value
         token = take("[A-Za-z0-9_.-]+")
+        if token == "-":
+            value = operand()
+            return None if value is None else finite(-value)
         return float(token) if re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", token) else value_of(token)
 
     def chain(operators, part):
@@ -607,19 +610,22 @@ class Oracle:
                 and (covers(org, sample.org) if whole else sample.org == org)]
 
     def value_of(self, leaf, samples):
-        """None: no data."""
+        """None: no data; else the value and the number of measurements behind it."""
         if not samples or len(samples) < leaf.get("min_count", 1):
             return None
         if "min_of" in leaf and sum_of(samples) < leaf["min_of"]:
             return None
         if leaf.get("across_orgs", "pool") == "pool":
-            return aggregated(leaf["aggregate"], samples)
+            value = aggregated(leaf["aggregate"], samples)
+            return None if value is None else (value, len(samples))
         by_org = collections.defaultdict(list)
         for sample in samples:
             by_org[sample.org].append(sample)
-        values = [aggregated(leaf["aggregate"], of_org) for of_org in by_org.values()]
-        values = [value for value in values if value is not None]
-        return combined(leaf["across_orgs"], values) if values else None
+        values = [(aggregated(leaf["aggregate"], of_org), len(of_org)) for of_org in by_org.values()]
+        values = [(value, count) for value, count in values if value is not None]  # the others are left out
+        if not values:
+            return None
+        return combined(leaf["across_orgs"], [value for value, _ in values]), sum(count for _, count in values)
 
     def measured(self, leaf, org, as_of_ms):
         """The first window that has data serves."""
@@ -630,14 +636,15 @@ class Oracle:
                 continue
             samples = self.counted(leaf, org, window, as_of_ms)
             try:
-                value = float(leaf["empty"]) if not samples and "empty" in leaf else self.value_of(leaf, samples)
+                known = (float(leaf["empty"]), 0) if not samples and "empty" in leaf else self.value_of(leaf, samples)
             except Overflow:
                 flags.add("overflow")
                 continue
-            if value is not None:
+            if known is not None:
+                value, count = known
                 flags |= {"carried"} if window.carried else set()
                 newest = max((sample.time_ms for sample in samples), default=None)
-                return Leaf(window, value + 0.0, len(samples), flags, newest)
+                return Leaf(window, value + 0.0, count, flags, newest)
         return Leaf(named, flags=flags)
 
     def calculated(self, leaf, org, as_of_ms):

@@ -11,7 +11,7 @@ from oracle import DAY, HOUR, Row, ms_of, time_text
 
 # Of the specification's options those that the programs have by now; `poise check` refuses the others by name.
 # All: stddev quantile formula rolling pace max_age across_orgs critical levels milestone tick trend
-ENABLED = set("".split())
+ENABLED = set("stddev quantile formula rolling pace max_age across_orgs critical levels milestone tick trend".split())
 
 HEADER = "time,measure,org,value,of,key,seq,source,retract\n"
 INPUTS = ["a", "b", "c"]
@@ -143,7 +143,7 @@ def unordered(some):
 small = st.integers(-50, 50)
 shares = st.integers(0, 100)
 weights = st.one_of(st.integers(0, 5), st.sampled_from([0.1, 1e-100, 1e100, 0.3333333333333333]))
-durations = st.sampled_from(["250ms", "90s", "1h", "24h", "5d", "2w"])
+durations = st.sampled_from(["1s", "90s", "1h", "24h", "5d", "2w", "3660d"])
 
 
 @st.composite
@@ -219,7 +219,7 @@ def windows(draw, aggregate, enabled):
         window = {"rolling": draw(durations), **draw(some_of(carry=st.integers(0, 3)))}
     elif "pace" in enabled and aggregate in ("sum", "count") and draw(st.booleans()):
         window = {"period": draw(st.sampled_from(PERIODS[2:])), "pace": True, **draw(some_of(
-            pace_from=st.sampled_from([0, 0.2, 0.5, 1]), basis=st.just("closed"), carry=st.integers(0, 3)))}
+            pace_from=st.sampled_from([0.001, 0.2, 0.5, 0.999]), basis=st.just("closed"), carry=st.integers(0, 3)))}
     else:
         window = draw(some_of(period=st.sampled_from([*PERIODS, "month", "year"]), carry=st.integers(0, 3),
                               basis=st.sampled_from(["open", "closed"])))
@@ -229,7 +229,7 @@ def windows(draw, aggregate, enabled):
 
 
 def operands(ids):
-    return st.one_of(st.sampled_from(ids), st.sampled_from(ids), st.sampled_from(["0", "2", "0.1", "1e100"]))
+    return st.one_of(st.sampled_from(ids), st.sampled_from(ids), st.sampled_from(["0", "2", "-0.1", "1e100"]))
 
 
 def formulas(ids):
@@ -238,7 +238,8 @@ def formulas(ids):
         return form.format(*parts)
 
     def longer(part):
-        return st.builds(joined, st.sampled_from(["{} {} {}", "({} {} {})"]), part, st.sampled_from("+-*/"), part)
+        return st.builds(joined, st.sampled_from(["{} {} {}", "({} {} {})", "- {} {} {}"]), part,
+                         st.sampled_from("+-*/"), part)
     return st.recursive(operands(ids), longer, max_leaves=4)
 
 
@@ -251,7 +252,8 @@ def measures(draw, id_, inputs, aggregates, dates, enabled, fixed):
         optional["empty"] = small
     if aggregate in ("ratio", "weighted_mean"):
         optional["min_of"] = st.sampled_from([0, 0.5, 1, 4, 100])
-    if "across_orgs" in enabled:
+    if "across_orgs" in enabled and draw(st.booleans()):
+        del optional["roll_up"]  # none leaves nothing to combine
         optional["across_orgs"] = st.sampled_from(["pool", "sum", "mean", "min", "max"])
     if "critical" in enabled:
         optional["critical"] = st.booleans()
@@ -354,7 +356,9 @@ def scenes(draw, **options):
     zone, text = draw(st.sampled_from(MOMENTS))
     as_of_ms = ms_of(text) + draw(shifts)
     day = datetime.date.fromisoformat(time_text(as_of_ms)[:10])
-    dates = [str(day + datetime.timedelta(days=days)) for days in (-400, -31, -2, -1, 0, 1, 2, 30)]
+    midnights = {oracle.Calendar(zone, 1).start_of(date): str(date) for date in (
+        day + datetime.timedelta(days=days) for days in (-400, -31, -2, -1, 0, 1, 2, 30))}  # one a day that there is
+    dates = list(midnights.values())
     card = draw(scorecards(zones=[zone], dates=dates, periods=PERIODS, **options))
     as_of_ms = draw(st.sampled_from([as_of_ms, as_of_ms, *edges(card, as_of_ms)]))
     sharp = st.builds(operator.add, st.sampled_from(edges(card, as_of_ms)), st.sampled_from([0, 0, -1, 1]))

@@ -12,7 +12,7 @@ struct fixture {
     struct scorecard *card;
     const struct scorecard *cards[1];
     struct store *store;
-    struct ring from_ingest, to_ingest, to_stream;
+    struct ring from_ingest, to_ingest, to_stream, to_restate, restated;
     struct net_wake *wake;
     struct stats stats;
     struct log log;
@@ -43,6 +43,8 @@ static void start(struct fixture *f, int64_t floor)
                                      .from_ingest = &f->from_ingest,
                                      .to_ingest = &f->to_ingest,
                                      .to_stream = &f->to_stream,
+                                     .to_restate = &f->to_restate,
+                                     .restated = &f->restated,
                                      .ingest_wake = f->wake,
                                      .stream_wake = f->wake,
                                      .stats = &f->stats,
@@ -81,7 +83,8 @@ static int setup(void **state)
     f->builder = wire_builder_open();
     *state = f;
     return f->builder && ring_init(&f->from_ingest, POOL) && ring_init(&f->to_ingest, POOL) &&
-                   ring_init(&f->to_stream, POOL) && net_wake_open(&f->wake, NULL) == POISE_OK
+                   ring_init(&f->to_stream, POOL) && ring_init(&f->to_restate, POOL) &&
+                   ring_init(&f->restated, POOL) && net_wake_open(&f->wake, NULL) == POISE_OK
                ? 0
                : -1;
 }
@@ -97,6 +100,8 @@ static int teardown(void **state)
     ring_free(&f->from_ingest);
     ring_free(&f->to_ingest);
     ring_free(&f->to_stream);
+    ring_free(&f->to_restate);
+    ring_free(&f->restated);
     scorecard_free(f->card);
     loop_close(&f->loop);
     free(f);
