@@ -115,6 +115,16 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
     return *ret_series ? POISE_OK : error_nomem(err, "a series");
 }
 
+uint32_t engine_series_source(const struct engine_series *series)
+{
+    return series->source;
+}
+
+const char *engine_source(const struct engine *engine, size_t number)
+{
+    return number < engine->sources.count ? intern_text(&engine->sources, (uint32_t)number) : NULL;
+}
+
 /* Looks up the cells of a feed for a time, from the series' org upwards. */
 static poise_code find_cells(struct engine *engine, struct engine_series *series, struct feed *feed,
                              int64_t time_ms, struct period *period, struct cell **cells, poise_error *err)
