@@ -19,9 +19,9 @@ struct fixture {
     char *said; /* what was logged */
     size_t said_length, read;
     int64_t silent_after_ms;
-    bool event_clock;
     int64_t now_ms;
     struct clock clock;
+    bool event_clock;
     struct wire_builder *builder;
     struct batch batches[POOL];
     uint64_t seq;
@@ -38,7 +38,7 @@ static int64_t monotonic_us(void *context)
     return *(int64_t *)context * 1000;
 }
 
-/* The store and the writer, as after a start; EFULL while less than `floor` is free. */
+/* The store and the writer, as after a start; EFULL while less than `floor` bytes are free. */
 static void start(struct fixture *f, int64_t floor)
 {
     struct store_options store = {.path = f->path, .map_bytes = 1 << 20, .free_bytes = floor};
@@ -54,10 +54,10 @@ static void start(struct fixture *f, int64_t floor)
                                      .stats = &f->stats,
                                      .log = &f->log,
                                      .clock = &f->clock,
+                                     .event_clock = f->event_clock,
                                      .settle_ms = 50,
                                      .checkpoint_ms = 5000,
                                      .silent_after_ms = f->silent_after_ms,
-                                     .event_clock = f->event_clock,
                                      .max_orgs = 10,
                                      .max_series = 1000};
     poise_error err = {0};
@@ -72,6 +72,8 @@ static void stop(struct fixture *f)
     struct changes *changes;
     writer_close(f->writer);
     store_close(f->store);
+    f->writer = NULL;
+    f->store = NULL;
     while ((changes = ring_pop(&f->to_stream)))
         free(changes);
 }
@@ -167,6 +169,17 @@ static void expect_changes(struct fixture *f, uint64_t lsn, double value)
     free(changes);
 }
 
+/* Of the producer, as ingest would be told. */
+static void expect_ledger(struct fixture *f, uint64_t seq)
+{
+    struct ledger ledger;
+    assert_int_equal(writer_ledger(f->writer, &ledger, NULL), POISE_OK);
+    const struct ledger_entry *entry = ledger_find(&ledger, "p", EPOCH);
+    assert_non_null(entry);
+    assert_int_equal(entry->seq, seq);
+    ledger_free(&ledger);
+}
+
 static void what_is_on_disk_is_published_and_given_back(void **state)
 {
     struct fixture *f = *state;
@@ -183,10 +196,40 @@ static void what_is_on_disk_is_published_and_given_back(void **state)
     stop(f); /* as kill -9 would: there was no checkpoint */
     start(f, 1);
     expect_changes(f, 2, 6);
-    struct ledger ledger;
-    assert_int_equal(writer_ledger(f->writer, &ledger, NULL), POISE_OK);
-    assert_int_equal(ledger_find(&ledger, "p", EPOCH)->seq, 2);
-    ledger_free(&ledger);
+    expect_ledger(f, 2);
+}
+
+static void a_start_reads_the_checkpoint_and_what_came_after(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    hand_over(f, 3);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK); /* with a checkpoint */
+    for (uint64_t lsn = 2; lsn <= 3; lsn++) {
+        stop(f);
+        start(f, 1);
+        expect_ledger(f, f->seq);
+        expect_changes(f, lsn - 1, 3 * (double)f->seq);
+        assert_non_null(ring_pop(&f->to_ingest));
+        hand_over(f, 3);
+        step(f);
+        assert_int_equal(store_last_lsn(f->store), lsn);
+        f->now_ms += 50;
+    }
+}
+
+/* T is 1 ms after the latest event, whatever the clock says. */
+static void by_the_event_clock_events_move_time(void **state)
+{
+    struct fixture *f = *state;
+    f->event_clock = true;
+    start(f, 1);
+    hand_over(f, 3);
+    step(f);
+    struct changes *changes = ring_pop(&f->to_stream);
+    assert_non_null(changes);
+    assert_int_equal(changes->as_of_ms, start_ms);
+    free(changes);
 }
 
 static void what_has_no_room_on_disk_is_neither(void **state)
@@ -347,6 +390,8 @@ int main(void)
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         WRITER_TEST(what_is_on_disk_is_published_and_given_back),
+        WRITER_TEST(a_start_reads_the_checkpoint_and_what_came_after),
+        WRITER_TEST(by_the_event_clock_events_move_time),
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
         WRITER_TEST(a_source_that_falls_silent_is_reported_once),
         WRITER_TEST(silence_counts_from_the_start),

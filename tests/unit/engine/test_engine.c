@@ -175,12 +175,20 @@ static void test_lost_extreme_is_reread(void **state)
     assert_true(max(f) == 6);
 }
 
-static poise_code find_flags(void *visitor, const poise_state *state)
+static poise_code find_numbers(void *visitor, const poise_state *state)
 {
     if (strcmp(state->node, "card/p/o/sum") == 0) {
-        *(uint32_t *)visitor = state->numbers.flags;
+        *(poise_score *)visitor = state->numbers;
     }
     return POISE_OK;
+}
+
+static poise_score numbers_of_sum(struct fixture *f)
+{
+    poise_score numbers = {0};
+    world_settle(&f->world);
+    assert_int_equal(engine_states(f->world.engine, "card", "", find_numbers, &numbers, NULL), POISE_OK);
+    return numbers;
 }
 
 static void test_time_alone_changes_scores(void **state)
@@ -193,9 +201,7 @@ static void test_time_alone_changes_scores(void **state)
     world_begin(&f->world, APRIL + 1);
     assert_true(engine_dirty(f->world.engine));
     assert_true(sum(f) == 3);
-    uint32_t flags = 0;
-    assert_int_equal(engine_states(f->world.engine, "card", "", find_flags, &flags, NULL), POISE_OK);
-    assert_int_equal(flags, POISE_FLAG_CARRIED);
+    assert_int_equal(numbers_of_sum(f).flags, POISE_FLAG_CARRIED);
     world_begin(&f->world, APRIL + 31 * DAY);
     assert_true(isnan(sum(f)));
 }
@@ -292,7 +298,7 @@ static void test_what_leaves_may_not_share(void **state)
     scorecard_free(cards[1]);
 }
 
-/* ---- closed and locked periods ---- */
+/* ---- other scorecards ---- */
 
 /* A world with one scorecard of these measures, at T = `at_ms`; small_teardown ends it. */
 static void open_with(struct fixture *f, const char *measures, int64_t at_ms)
@@ -315,11 +321,17 @@ static poise_refusal put(struct fixture *f, const char *key, int64_t time_ms, do
     return world_apply(&f->world, &row, engine_as_of_ms(f->world.engine));
 }
 
+static void accept_at(struct fixture *f, const char *org, int64_t time_ms, double value)
+{
+    const poise_measurement row = {.measure = "a", .org = org, .time_ms = time_ms, .value = value, .of = 1};
+    assert_int_equal(world_apply(&f->world, &row, engine_as_of_ms(f->world.engine)), POISE_REFUSAL_NONE);
+}
+
 static poise_code note_revision(void *visitor, const poise_state *state)
 {
     if (state->revision && state->kind == POISE_MEASURE) {
-        buf_printf(visitor, "%s %d: %g %g, ", state->name, (int)state->revision, state->replaced,
-                   state->numbers.score);
+        buf_printf(visitor, "%s%s %d: %g %g %+g, ", state->org, state->name, (int)state->revision,
+                   state->replaced, state->numbers.score, state->numbers.trend);
     }
     return POISE_OK;
 }
@@ -333,29 +345,46 @@ static void assert_revised(struct fixture *f, const char *wanted)
     buf_free(&text);
 }
 
+static void test_another_form_comes_into_force(void **state)
+{
+    struct fixture *f = *state;
+    open_with(f,
+              "{id: sum, name: S, input: a, aggregate: sum, rolling: 2d, "
+              "score: [{linear: {from: 0, to: 10}}, {from: 2026-03-02, binary: {}}]}",
+              MARCH + DAY);
+    accept(f, event("a", "", 3));
+    assert_true(numbers_of_sum(f).score == 30); /* as of the midnight, what was in force before it */
+    world_begin(&f->world, MARCH + DAY + 1);    /* before the next tick */
+    assert_true(numbers_of_sum(f).score == 100);
+}
+
 static void test_closed_periods_are_revised(void **state)
 {
     struct fixture *f = *state;
     open_with(f,
               "{id: s, name: S, input: a, aggregate: sum, grace: 2d, score: {linear: {from: 0, to: 100}}},"
-              "{id: n, name: N, input: a, aggregate: count, grace: 4d, score: {linear: {from: 0, to: 100}}}",
-              APRIL - 1);
-    assert_int_equal(put(f, NULL, MARCH, 10), POISE_REFUSAL_NONE);
+              "{id: n, name: N, input: a, aggregate: count, grace: 4d, score: {linear: {from: 0, to: 100}}},"
+              "{id: o, name: O, input: b, aggregate: sum, score: {linear: {from: 0, to: 100}}}",
+              MARCH - 1);
+    accept_at(f, "", MARCH - 1, 2);
     assert_revised(f, "");
     world_begin(&f->world, APRIL + 2 * DAY - 1);
-    assert_int_equal(put(f, NULL, MARCH, 10), POISE_REFUSAL_NONE);
+    accept_at(f, "", MARCH, 20);
     assert_revised(f, "");
     world_begin(&f->world, APRIL + 2 * DAY);
-    assert_int_equal(put(f, NULL, MARCH, 5), POISE_REFUSAL_NONE);
-    assert_int_equal(put(f, NULL, MARCH, 5), POISE_REFUSAL_NONE);
-    assert_revised(f, "S 1: 20 30, ");
+    accept_at(f, "", MARCH, 5);
+    accept_at(f, "", MARCH, 5);
+    assert_revised(f, "S 1: 20 30 +28, "); /* one a commit, and none within a node's own grace */
     world_begin(&f->world, APRIL + 4 * DAY);
-    assert_int_equal(put(f, NULL, MARCH, 1), POISE_REFUSAL_NONE);
-    assert_revised(f, "S 2: 30 31, N 1: 4 5, ");
+    accept_at(f, "", MARCH, 1);
+    assert_revised(f, "S 2: 30 31 +29, N 1: 3 4 +3, ");
     world_checkpoint(&f->world);
     world_reopen(&f->world);
-    assert_int_equal(put(f, NULL, MARCH, 1), POISE_REFUSAL_NONE);
-    assert_revised(f, "S 3: 31 32, N 2: 5 6, ");
+    accept_at(f, "x", MARCH, 1); /* of O there is nothing to say */
+    assert_revised(f, "xS 1: nan 1 +nan, xN 1: nan 1 +nan, S 3: 31 32 +30, N 2: 4 5 +4, ");
+    world_begin(&f->world, APRIL + 34 * DAY);
+    accept_at(f, "", MARCH, 1); /* April shows it, too */
+    assert_revised(f, "S 4: 32 33 +31, N 3: 5 6 +5, S 1: 32 33 +0, N 1: 5 6 +0, ");
 }
 
 static void test_locked_periods_stay(void **state)
@@ -435,6 +464,7 @@ int main(void)
         with_fixture(test_changes_are_what_changed),
         with_fixture(test_states_are_sorted),
         cmocka_unit_test(test_what_leaves_may_not_share),
+        with_fixture(test_another_form_comes_into_force),
         with_fixture(test_closed_periods_are_revised),
         with_fixture(test_locked_periods_stay),
         with_fixture(test_a_level_of_any_leaf_is_taken),

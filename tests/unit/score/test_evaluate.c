@@ -176,92 +176,6 @@ static void test_least_count_and_of(void **state)
     assert_true(isnan(as_of(f, FEB_2026 + DAY).value));
 }
 
-/* A source that says one thing of the windows that start here, nothing of others, and knows the last one. */
-struct said {
-    int64_t start_ms;
-    struct window_value value;
-    struct period asked;
-};
-
-static struct window_value say(void *context, struct period window)
-{
-    struct said *said = context;
-    said->asked = window;
-    return window.start_ms == said->start_ms ? said->value : window_nothing;
-}
-
-static poise_score as_said(struct fixture *f, struct said *said, int64_t at_ms)
-{
-    const struct leaf_source source = {.context = said, .read = say};
-    poise_score score;
-    evaluate_aggregate(&f->card, &f->measure, "plant", at_ms, &source, &score);
-    return score;
-}
-
-static void test_pace(void **state)
-{
-    struct fixture *f = *state;
-    add(f, 2, 4, 1);
-    f->measure.pace = true;
-    poise_score score = as_of(f, FEB_2026 + 14 * DAY + 59999); /* half of it: by the tick */
-    assert_true(score.value == 4 && score.attainment == 80);
-    score = as_of(f, MAR_2026);
-    assert_true(score.value == 4 && score.attainment == 40);
-    score = as_of(f, MAR_2026 + DAY); /* carried: all of its period has passed, and no more */
-    assert_true(score.value == 4 && score.attainment == 40);
-    assert_true(isnan(as_of(f, FEB_2026 + 59999).value)); /* nothing has passed */
-    f->measure.pace_from = 0.25;
-    assert_true(isnan(as_of(f, FEB_2026 + 7 * DAY - 1).value));
-    assert_true(as_of(f, FEB_2026 + 7 * DAY).attainment == 160);
-}
-
-static void test_stale(void **state)
-{
-    struct fixture *f = *state;
-    struct said said = {
-        FEB_2026, {.value = 4, .count = 1, .counted = 1, .of = NAN, .newest_ms = FEB_2026 + DAY}, {0}};
-    f->measure.max_age_ms = 2 * DAY;
-    assert_int_equal(as_said(f, &said, FEB_2026 + 3 * DAY + 59999).flags, 0); /* by the tick */
-    poise_score score = as_said(f, &said, FEB_2026 + 3 * DAY + 60000);
-    assert_int_equal(score.flags, POISE_FLAG_STALE);
-    assert_numbers(score, 40, 40, 40, 1, 1);
-    f->measure.stale_drop = true;
-    score = as_said(f, &said, FEB_2026 + 3 * DAY + 60000);
-    assert_int_equal(score.flags, POISE_FLAG_STALE);
-    assert_true(score.value == 4 && score.count == 1 && isnan(score.attainment));
-    assert_numbers(score, NAN, 0, 100, 0, 0);
-}
-
-static void test_what_is_counted(void **state)
-{
-    struct fixture *f = *state;
-    struct said said = {0};
-    f->measure.carry = 0;
-    as_said(f, &said, FEB_2026 + 5); /* nothing after T */
-    assert_int_equal(said.asked.start_ms, FEB_2026);
-    assert_int_equal(said.asked.end_ms, FEB_2026 + 6);
-    as_said(f, &said, MAR_2026); /* nor at the end */
-    assert_int_equal(said.asked.start_ms, FEB_2026);
-    assert_int_equal(said.asked.end_ms, MAR_2026);
-}
-
-static void test_rolling_window(void **state)
-{
-    struct fixture *f = *state;
-    struct said said = {0};
-    f->measure.rolling_ms = 2 * DAY;
-    f->measure.carry = 0;
-    poise_score score = as_said(f, &said, FEB_2026 + 60001);
-    assert_int_equal(score.period_start_ms, JAN_2026 + 29 * DAY + 60000); /* by the tick */
-    assert_int_equal(score.period_end_ms, FEB_2026 + 60001);
-    assert_int_equal(said.asked.start_ms, score.period_start_ms + 1); /* behind its left edge */
-    assert_int_equal(said.asked.end_ms, score.period_end_ms + 1);
-    f->measure.carry = 1;
-    as_said(f, &said, FEB_2026 + 60001);
-    assert_int_equal(said.asked.start_ms, JAN_2026 + 27 * DAY + 60001);
-    assert_int_equal(said.asked.end_ms, JAN_2026 + 29 * DAY + 60001);
-}
-
 static void test_missing(void **state)
 {
     struct fixture *f = *state;
@@ -407,56 +321,6 @@ static void test_children_in_their_order(void **state)
     assert_true(rolled_up(&tree).score == (0.1 + 0.2 + 0.3) / 3);
 }
 
-static void test_critical(void **state)
-{
-    struct fixture *f = *state;
-    struct tree tree = new_tree(ROLLUP_MEAN);
-    add(f, 2, 3, 1);
-    f->measure.critical = true;
-    tree.scores[2] = as_of(f, FEB_2026 + DAY);
-    assert_int_equal(score_published(&tree.scores[2]).flags, 0);
-    poise_score capped = rolled_up(&tree);
-    assert_near(capped.score, 70);
-    assert_int_equal(capped.status, POISE_AMBER);
-    assert_int_equal(score_published(&capped).flags, POISE_FLAG_CAPPED);
-    struct tree above = new_tree(ROLLUP_MEAN);
-    above.scores[2] = capped;
-    assert_int_equal(rolled_up(&above).status, POISE_AMBER);
-    above.nodes[2].weight = 0; /* it is capped itself, and that is the end of it */
-    assert_int_equal(rolled_up(&above).status, POISE_GREEN);
-    assert_int_equal(rolled_up(&above).flags, 0);
-}
-
-static void test_formula(void **state)
-{
-    struct fixture *f = *state;
-    struct tree tree = new_tree(ROLLUP_MEAN);
-    struct measure leaf = {.max_age_ms = DAY};
-    struct formula_step steps[] = {
-        {.op = FORMULA_LEAF, .node = 1}, {.op = FORMULA_NUMBER, .number = 2}, {.op = FORMULA_DIVIDE}};
-    const struct formula formula = {.steps = steps, .count = 3};
-    const struct tree_scores read = {.scores = tree.scores, .present = tree.present};
-    poise_score score;
-    tree.nodes[1].measure = &leaf;
-    f->card.nodes = tree.nodes;
-    f->measure.formula = &formula;
-    tree.scores[1].value = 8;
-    tree.scores[1].flags = POISE_FLAG_STALE;
-    evaluate_formula(&f->card, &f->measure, "plant", FEB_2026 + DAY, &read, &score);
-    assert_true(score.value == 4 && score.score == 40 && score.count == -1 && score.flags == 0);
-    steps[1].number = 0;
-    evaluate_formula(&f->card, &f->measure, "plant", FEB_2026 + DAY, &read, &score);
-    assert_true(isnan(score.value) && score.flags == POISE_FLAG_OVERFLOW);
-    steps[1].number = 2;
-    leaf.stale_drop = true;
-    evaluate_formula(&f->card, &f->measure, "plant", FEB_2026 + DAY, &read, &score);
-    assert_true(isnan(score.value) && isnan(score.score) && score.flags == 0);
-    leaf.stale_drop = false;
-    tree.present[1] = false;
-    evaluate_formula(&f->card, &f->measure, "plant", FEB_2026 + DAY, &read, &score);
-    assert_true(isnan(score.value));
-}
-
 static void test_equality_sees_every_number(void **state)
 {
     (void)state;
@@ -497,10 +361,6 @@ int main(void)
         with_fixture(test_carry),
         with_fixture(test_empty_goes_before_carry),
         with_fixture(test_least_count_and_of),
-        with_fixture(test_pace),
-        with_fixture(test_stale),
-        with_fixture(test_what_is_counted),
-        with_fixture(test_rolling_window),
         with_fixture(test_missing),
         with_fixture(test_form_in_force_just_before_the_end),
         with_fixture(test_orgs),
@@ -509,8 +369,6 @@ int main(void)
         cmocka_unit_test(test_least_coverage),
         cmocka_unit_test(test_children_that_do_not_count),
         cmocka_unit_test(test_children_in_their_order),
-        with_fixture(test_critical),
-        with_fixture(test_formula),
         cmocka_unit_test(test_equality_sees_every_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
