@@ -213,6 +213,7 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
                                      .event_clock = a->config->clock == 1,
                                      .settle_ms = a->config->settle_ms,
                                      .checkpoint_ms = a->config->checkpoint_ms,
+                                     .silent_after_ms = a->config->silent_after_ms,
                                      .max_orgs = (size_t)a->config->max_orgs,
                                      .max_series = (size_t)a->config->max_series,
                                      .max_cells = (size_t)a->config->max_cells};

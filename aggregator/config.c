@@ -27,6 +27,10 @@ static const struct setting table[] = {
          "Under load the scores are settled and published at most this often; when idle, with every commit."},
     {"checkpoint", SETTING_DURATION, FIELD(checkpoint_ms), .min = 100, .max = 3600000, .fallback = "5s",
      .text = "How much work may lie in the journal behind the last checkpoint: what a start has to replay."},
+    {"silent_after", SETTING_DURATION, FIELD(silent_after_ms), .min = 0, .max = 366 * 86400e3,
+     .fallback = "1d",
+     .text = "A source of which nothing was accepted for so long is reported as silent, in the log and in "
+             "`poise_sources_silent`; `0s`: none is."},
     {"map", SETTING_SIZE, FIELD(map_bytes), .min = 1 << 20, .max = 1e15, .fallback = "32GiB",
      .text = "Virtual size of the store's map at start. It grows by itself."},
     {"free_floor", SETTING_SIZE, FIELD(free_bytes), .min = 1 << 20, .max = 1e15, .fallback = "64MiB",

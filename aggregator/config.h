@@ -12,7 +12,7 @@ struct config {
     const char *store;          /* directory */
     struct texts scorecards;    /* files */
     int clock;                  /* 0: wall, 1: event */
-    int64_t settle_ms, checkpoint_ms;
+    int64_t settle_ms, checkpoint_ms, silent_after_ms;
     int64_t map_bytes, free_bytes;
     bool insecure;
     int log; /* enum log_level */

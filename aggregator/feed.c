@@ -39,7 +39,7 @@ static poise_code look_up(struct feed *feed, struct engine *engine, const struct
         return POISE_OK;
     const struct wire_series *names = &rows->series[index];
     const char *source = names->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[names->source];
-    feed->known[index] = 1;
+    feed->known[index] = FEED_KNOWN;
     feed->series[index] = NULL;
     feed->refusal[index] = POISE_REFUSAL_NONE;
     return engine_series(engine, rows->symbols[names->measure], rows->symbols[names->org], source,
@@ -100,6 +100,7 @@ poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wir
             summary->refused++;
             code = options->on_refusal ? options->on_refusal(options->context, at, refusal) : POISE_OK;
         } else if (!code) {
+            feed->known[index] = FEED_ACCEPTED;
             summarise(summary, &row);
         }
         if (code)

@@ -6,9 +6,11 @@
 #include <engine/engine.h>
 #include <wire/wire.h>
 
+enum { FEED_KNOWN = 1, FEED_ACCEPTED };
+
 struct feed { /* scratch, kept between batches; zeroed at first */
     struct engine_series **series;
-    uint8_t *known; /* a series was looked up */
+    uint8_t *known; /* FEED_KNOWN: a series was looked up; FEED_ACCEPTED: and has an accepted row */
     poise_refusal *refusal;
     size_t capacity;
 };

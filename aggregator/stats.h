@@ -40,7 +40,8 @@
     X(questions_refused, "counter", "questions", "Questions refused because too many were waiting")          \
     X(replies_lost, "counter", "messages",                                                                   \
       "Errors and numbers for peers that asked and asked, and never read")                                   \
-    X(nodes, "gauge", "nodes", "Nodes that have a live state")
+    X(nodes, "gauge", "nodes", "Nodes that have a live state")                                               \
+    X(sources_silent, "gauge", "sources", "Sources of which nothing was accepted for `silent_after`")
 
 enum stat {
 #define STATS_ENUM(name, kind, unit, text) STAT_##name,

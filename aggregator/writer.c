@@ -92,6 +92,21 @@ static poise_code gather_restated(struct writer *writer, poise_error *err)
     return code;
 }
 
+/* Once a series of a batch: its rows came at the same time. */
+static poise_code hear_sources(struct writer *writer, const struct batch *batch, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    uint32_t before = UINT32_MAX;
+    for (size_t i = 0; !code && i < batch->rows.series_count; i++) {
+        uint32_t source =
+            writer->feed.known[i] == FEED_ACCEPTED ? engine_series_source(writer->feed.series[i]) : before;
+        if (source != before)
+            code = silence_hear(&writer->silence, source, err);
+        before = source;
+    }
+    return code;
+}
+
 static poise_code gather_waiting(struct writer *writer, int64_t now_ms, poise_error *err)
 {
     size_t rows = 0;
@@ -101,6 +116,8 @@ static poise_code gather_waiting(struct writer *writer, int64_t now_ms, poise_er
         rows += batch->rows.rows;
         writer->batches[writer->batch_count++] = batch;
         poise_code code = apply_batch(writer, batch, now_ms, err);
+        if (!code)
+            code = hear_sources(writer, batch, err);
         if (code)
             return code;
     }
@@ -364,9 +381,12 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     bool unsettled = engine_dirty(writer->engine);
     if (checkpoint_due(writer) && !unsettled)
         return checkpoint(writer, err);
+    poise_code code = POISE_OK;
     if (has_work(writer) || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
-        return work(writer, err);
-    return POISE_OK;
+        code = work(writer, err);
+    if (!code && !writer->pending) /* nobody is silent whose batches only wait */
+        silence_look(&writer->silence);
+    return code;
 }
 
 int64_t writer_idle_ms(struct writer *writer)
@@ -379,6 +399,9 @@ int64_t writer_idle_ms(struct writer *writer)
     int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)
         wait = checkpoint_wait;
+    if (!writer->pending && writer->silence.due_us != INT64_MAX &&
+        writer->silence.due_us - now_us(writer) < wait)
+        wait = writer->silence.due_us - now_us(writer);
     if (wait == INT64_MAX)
         return -1;
     return wait <= 0 ? 0 : wait / 1000 + 1;
@@ -453,6 +476,13 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
     writer->options = *options;
     arena_init(&writer->arena, 0);
     poise_code code = recover(writer, err);
+    struct silence_options silence = {.engine = writer->engine,
+                                      .stats = options->stats,
+                                      .log = options->log,
+                                      .clock = options->clock,
+                                      .after_ms = options->silent_after_ms};
+    if (!code)
+        code = silence_open(&writer->silence, &silence, err);
     if (!code)
         code = publish_all(writer, err);
     if (code) {
@@ -472,6 +502,7 @@ void writer_close(struct writer *writer)
     engine_close(writer->engine);
     ledger_free(&writer->ledger);
     feed_free(&writer->feed);
+    silence_free(&writer->silence);
     arena_free(&writer->arena);
     buf_free(&writer->changes);
     free(writer->changed);

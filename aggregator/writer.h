@@ -33,6 +33,7 @@ struct writer_options { /* all borrowed */
     bool event_clock;  /* T is the latest committed event time + 1 ms, not the clock */
     int64_t settle_ms; /* under load the scores are settled at most this often */
     int64_t checkpoint_ms;
+    int64_t silent_after_ms; /* 0: no source is watched */
     size_t max_orgs, max_series, max_cells;
     uint64_t hash_seed;
 };

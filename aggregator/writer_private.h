@@ -3,6 +3,7 @@
 #define AGGREGATOR_WRITER_PRIVATE_H
 
 #include "feed.h"
+#include "silence.h"
 #include "writer.h"
 
 struct writer {
@@ -11,6 +12,7 @@ struct writer {
     struct ledger ledger;
     uint64_t definition;
     struct feed feed;
+    struct silence silence;
 
     /* the commit at hand */
     struct batch *batches[COMMIT_BATCHES];

@@ -201,8 +201,8 @@ static bool read_retract(struct row *row, struct csv_field field)
 static bool read_seq(struct row *row, struct csv_field field)
 {
     int64_t seq = 0;
-    if (field.length > 0 && (!parse_int64(field.text, field.length, &seq) || seq < 0)) {
-        set_problem(row, COLUMN_SEQ, field, "a whole number from 0 is wanted");
+    if (field.length > 0 && (!parse_int64(field.text, field.length, &seq) || seq < 1)) {
+        set_problem(row, COLUMN_SEQ, field, "a whole number from 1, or nothing, is wanted");
         return false;
     }
     row->seq = (uint64_t)seq;

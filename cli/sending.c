@@ -40,9 +40,11 @@ static uint64_t hash_of(const poise_measurement *measurement)
     hash = hash_text(measurement->org && *measurement->org ? measurement->org : NULL, hash);
     hash = hash_text(measurement->source && *measurement->source ? measurement->source : NULL, hash);
     hash = hash_text(measurement->key, hash);
-    hash = hash_mix(hash, (uint64_t)measurement->time_ms);
-    hash = hash64(&measurement->value, sizeof measurement->value, hash);
-    hash = hash64(&measurement->of, sizeof measurement->of, hash);
+    if (!measurement->retract) { /* of a retraction they do not come back as they went */
+        hash = hash_mix(hash, (uint64_t)measurement->time_ms);
+        hash = hash64(&measurement->value, sizeof measurement->value, hash);
+        hash = hash64(&measurement->of, sizeof measurement->of, hash);
+    }
     return hash_mix(hash, measurement->seq * 2 + measurement->retract);
 }
 

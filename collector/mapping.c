@@ -236,7 +236,7 @@ static poise_code read_seq(struct pass *pass, int slot, uint64_t *ret_seq)
     if (!parse_int64(cell.text, cell.length, &seq) || seq < 0) {
         return unreadable(pass, slot, FAULT_NUMBER, "a whole number", "from 0");
     }
-    *ret_seq = (uint64_t)seq;
+    *ret_seq = (uint64_t)seq + 1; /* a measurement's 0 says nothing, and counters begin at 0 */
     return POISE_OK;
 }
 

@@ -49,7 +49,8 @@ const struct setting mapping_rule_settings[] = {
      .type = SETTING_NODE,
      .offset = offsetof(struct rule_settings, seq),
      .unit = "name of a column",
-     .text = "A whole number: of two with one key the higher stands."},
+     .text = "A whole number from 0: of two with one key the higher stands. One more is sent, since 0 says "
+             "nothing there."},
     {.name = "retract",
      .type = SETTING_NODE,
      .offset = offsetof(struct rule_settings, retract),

@@ -14,10 +14,10 @@ struct source_record {
     const struct csv_field *cells;        /* these, by slot of its columns */
 
     enum row_fault fault; /* of the problem */
-    bool foreign;       /* raw is no row, but a line of the dead letters that is none: to be kept as it is */
-    const char *file;   /* where the row came from */
-    const char *header; /* ended by 0; NULL: the configuration names the columns */
-    const char *raw;    /* as it came */
+    bool foreign;         /* raw is no row, but a line of the dead letters: to be kept as it is */
+    const char *file;     /* where the row came from */
+    const char *header;   /* ended by 0; NULL: the configuration names the columns */
+    const char *raw;      /* as it came */
     size_t raw_length;
     bool cut; /* raw is only its beginning */
     uint64_t inode, offset, line;

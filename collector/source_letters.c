@@ -145,6 +145,21 @@ static poise_code take_row(struct source_letters *letters, const struct letter *
     return code == POISE_OK ? read_row(letters, letter, record) : code;
 }
 
+/* A measurement that the aggregator has in its journal, and that `poise restate` lets in: sent once more it
+ * would be let in twice. */
+static bool is_held(const struct letter *letter)
+{
+    static const char locked[] = "locked:";
+    return letter->measurement && letter->reason && strncmp(letter->reason, locked, sizeof locked - 1) == 0;
+}
+
+static void keep_line(const struct source_letters *letters, size_t length, struct source_record *record)
+{
+    record->foreign = true;
+    record->raw = letters->line;
+    record->raw_length = length;
+}
+
 /* What the line holds; ENOTFOUND: nothing that is not known already. */
 static poise_code read_letter(struct source_letters *letters, size_t length, struct source_record *ret_record,
                               poise_error *err)
@@ -156,9 +171,11 @@ static poise_code read_letter(struct source_letters *letters, size_t length, str
     arena_reset(&letters->arena);
     if (letter_parse(letters->line, length, &letters->arena, &letter, &letters->problem) != POISE_OK) {
         code = POISE_EREFUSED;
-        record.foreign = true;
-        record.raw = letters->line;
-        record.raw_length = length;
+        keep_line(letters, length, &record);
+    } else if (is_held(&letter)) {
+        code = error_set(&letters->problem, POISE_EREFUSED,
+                         "it is locked: the aggregator holds it, and `poise restate` lets it in");
+        keep_line(letters, length, &record);
     } else if (letter.measurement) {
         record.measurement = letter.measurement;
     } else {

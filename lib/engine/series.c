@@ -116,6 +116,16 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
     return *ret_series ? POISE_OK : error_nomem(err, "a series");
 }
 
+uint32_t engine_series_source(const struct engine_series *series)
+{
+    return series->source;
+}
+
+const char *engine_source(const struct engine *engine, size_t number)
+{
+    return number < engine->sources.count ? intern_text(&engine->sources, (uint32_t)number) : NULL;
+}
+
 /* Looks up the cells of a feed for a period, from the series' org upwards. */
 static poise_code find_cells(struct engine *engine, const struct engine_series *series, struct feed *feed,
                              int64_t start_ms, uint32_t *cells, size_t count, poise_error *err)

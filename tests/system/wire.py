@@ -108,11 +108,12 @@ class Producer(Peer):
 
 
 def batch_of(rows, epoch, seq):
-    """Rows of (measure, org, time_ms, value) and then, where wanted, of, key, row_seq, retract."""
+    """Rows of (measure, org, time_ms, value) and then, where wanted, of, key, row_seq, retract, source."""
     batch, symbols, series, before = pb.Batch(epoch=epoch, seq=seq), {}, {}, 0
+    sources = any(len(row) > 8 for row in rows)
     for row in rows:
-        measure, org, time_ms, value, of, key, row_seq, retract = (*row, *(1.0, "", 0, False)[len(row) - 4:])
-        names = tuple(symbols.setdefault(name, len(symbols)) for name in (measure, org))
+        measure, org, time_ms, value, of, key, row_seq, retract, source = (*row, *(1.0, "", 0, False, "")[len(row) - 4:])
+        names = tuple(symbols.setdefault(name, len(symbols)) for name in (measure, org, *([source] if sources else [])))
         batch.series.append(series.setdefault(names, len(series)))
         batch.time_delta_ms.append(time_ms - before)
         before = time_ms
@@ -122,8 +123,8 @@ def batch_of(rows, epoch, seq):
         batch.row_seq.append(row_seq)
         batch.retract.append(retract)
     batch.symbols.extend(symbols)
-    batch.series_measure.extend(measure for measure, _ in series)
-    batch.series_org.extend(org for _, org in series)
+    for column, indices in zip((batch.series_measure, batch.series_org, batch.series_source), zip(*series)):
+        column.extend(indices)
     return batch
 
 

@@ -16,6 +16,9 @@ struct fixture {
     struct net_wake *wake;
     struct stats stats;
     struct log log;
+    char *said; /* what was logged */
+    size_t said_length, read;
+    int64_t silent_after_ms;
     int64_t now_ms;
     struct clock clock;
     bool event_clock;
@@ -54,8 +57,9 @@ static void start(struct fixture *f, int64_t floor)
                                      .event_clock = f->event_clock,
                                      .settle_ms = 50,
                                      .checkpoint_ms = 5000,
+                                     .silent_after_ms = f->silent_after_ms,
                                      .max_orgs = 10,
-                                     .max_series = 10};
+                                     .max_series = 1000};
     poise_error err = {0};
     assert_int_equal(store_open(&store, &f->store, NULL), POISE_OK);
     options.store = f->store;
@@ -84,9 +88,11 @@ static int setup(void **state)
     f->cards[0] = f->card;
     f->now_ms = start_ms;
     f->clock = (struct clock){.wall_ms = wall_ms, .monotonic_us = monotonic_us, .context = &f->now_ms};
+    f->log = (struct log){.out = open_memstream(&f->said, &f->said_length), .clock = &f->clock};
+    f->log.level = LOG_INFO;
     f->builder = wire_builder_open();
     *state = f;
-    return f->builder && ring_init(&f->from_ingest, POOL) && ring_init(&f->to_ingest, POOL) &&
+    return f->builder && f->log.out && ring_init(&f->from_ingest, POOL) && ring_init(&f->to_ingest, POOL) &&
                    ring_init(&f->to_stream, POOL) && ring_init(&f->to_restate, POOL) &&
                    ring_init(&f->restated, POOL) && net_wake_open(&f->wake, NULL) == POISE_OK
                ? 0
@@ -108,28 +114,29 @@ static int teardown(void **state)
     ring_free(&f->restated);
     scorecard_free(f->card);
     loop_close(&f->loop);
+    fclose(f->log.out);
+    free(f->said);
     free(f);
     return 0;
 }
 
-/* The next batch of the producer, of a row at each of so many orgs (0: the root), is with the writer. */
-static struct batch *hand_over_of(struct fixture *f, double value, int orgs)
+static void add(struct fixture *f, const char *org, const char *source, double value)
+{
+    poise_measurement row = {
+        .measure = "m0", .org = org, .source = source, .time_ms = start_ms - 1, .value = value, .of = 1};
+    assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
+}
+
+/* The next batch of the producer, of what was added, is with the writer. */
+static struct batch *hand_over_all(struct fixture *f)
 {
     struct batch *batch = &f->batches[f->seq % POOL];
     batch_reset(batch);
     batch->producer = "p";
     batch->epoch = EPOCH;
     batch->seq = ++f->seq;
-    for (int i = 0; i < (orgs ? orgs : 1); i++) {
-        char org[16] = "";
-        if (orgs)
-            snprintf(org, sizeof org, "o%d", i);
-        const poise_measurement row = {
-            .measure = "m0", .org = org, .time_ms = start_ms - 1, .value = value, .of = 1};
-        assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
-    }
     assert_int_equal(wire_builder_finish(f->builder, EPOCH, f->seq, &batch->body), POISE_OK);
-    assert_int_equal(batch_decode(batch, WIDE_ORGS), POISE_OK);
+    assert_int_equal(batch_decode(batch, 1000), POISE_OK);
     batch->hash = wire_batch_hash(batch->body.data, batch->body.length);
     assert_true(ring_push(&f->from_ingest, batch));
     return batch;
@@ -137,7 +144,19 @@ static struct batch *hand_over_of(struct fixture *f, double value, int orgs)
 
 static struct batch *hand_over(struct fixture *f, double value)
 {
-    return hand_over_of(f, value, 0);
+    add(f, "", "", value);
+    return hand_over_all(f);
+}
+
+/* The next batch of the producer, of a row at each of so many orgs, is with the writer. */
+static struct batch *hand_over_of(struct fixture *f, double value, int orgs)
+{
+    for (int i = 0; i < orgs; i++) {
+        char org[16];
+        snprintf(org, sizeof org, "o%d", i);
+        add(f, org, "", value);
+    }
+    return hand_over_all(f);
 }
 
 static void step(struct fixture *f)
@@ -436,6 +455,142 @@ static void revisions_are_numbered_on_with_another_definition(void **state)
     expect_revision(f, 3, 18, 4);
 }
 
+/* ---- sources that fall silent ---- */
+
+/* Takes what was handed over in and empties the queues behind the writer. */
+static void take_in(struct fixture *f)
+{
+    struct changes *changes;
+    do {
+        step(f);
+        while ((changes = ring_pop(&f->to_stream)))
+            free(changes);
+        while (ring_pop(&f->to_ingest))
+            ;
+    } while (ring_count(&f->from_ingest) > 0);
+}
+
+static void hear(struct fixture *f, const char *source, double value)
+{
+    add(f, "", source, value);
+    hand_over_all(f);
+    take_in(f);
+}
+
+/* So much later, steps when the writer wants to. */
+static void later(struct fixture *f, int64_t ms)
+{
+    int64_t end_ms = f->now_ms + ms;
+    while (f->now_ms < end_ms) {
+        int64_t idle_ms = writer_idle_ms(f->writer);
+        f->now_ms = idle_ms < 0 || idle_ms > end_ms - f->now_ms ? end_ms : f->now_ms + idle_ms;
+        take_in(f);
+    }
+}
+
+/* What was logged of sources since the last call, without the times that stand before it. */
+static void expect_log(struct fixture *f, const char *lines)
+{
+    char said[4096] = "";
+    fflush(f->log.out);
+    for (const char *line = f->said + f->read, *end; (end = strchr(line, '\n')); line = end + 1) {
+        const char *event = memchr(line, ' ', (size_t)(end - line));
+        if (event && memmem(event, (size_t)(end - event), "source", 6))
+            snprintf(said + strlen(said), sizeof said - strlen(said), "%.*s\n", (int)(end - event - 1),
+                     event + 1);
+    }
+    assert_string_equal(said, lines);
+    f->read = f->said_length;
+}
+
+static void a_source_that_falls_silent_is_reported_once(void **state)
+{
+    struct fixture *f = *state;
+    f->silent_after_ms = 3600000;
+    start(f, 1);
+    hear(f, "mes", 1);
+    hear(f, "", 1);
+    later(f, 1800000);
+    hear(f, "", 1);
+    later(f, 1799999);
+    expect_log(f, "");
+    later(f, 60000);
+    expect_log(f, "warn source_silent source=mes since=2026-03-01T00:00:00.000Z\n");
+    assert_true(stats_get(&f->stats, STAT_sources_silent) == 1);
+    later(f, 7200000);
+    expect_log(f, "warn source_silent source=\"\" since=2026-03-01T00:30:00.000Z\n");
+    assert_true(stats_get(&f->stats, STAT_sources_silent) == 2);
+    hear(f, "mes", 1e200); /* refused */
+    hear(f, "new", 1e200);
+    expect_log(f, "");
+    hear(f, "mes", 1);
+    expect_log(f, "info source_back source=mes since=2026-03-01T00:00:00.000Z\n");
+    assert_true(stats_get(&f->stats, STAT_sources_silent) == 1);
+    later(f, 3600000 + 3600000 / 64);
+    expect_log(f, "warn source_silent source=mes since=2026-03-01T03:00:59.999Z\n");
+}
+
+static void silence_counts_from_the_start(void **state)
+{
+    struct fixture *f = *state;
+    f->silent_after_ms = 3600000;
+    f->event_clock = true; /* nothing else is due */
+    start(f, 1);
+    hear(f, "mes", 1);
+    later(f, 3500000);
+    assert_in_range(writer_idle_ms(f->writer), 100000, 100001);
+    stop(f);
+    start(f, 1);
+    later(f, 3599999);
+    expect_log(f, "");
+    later(f, 1);
+    expect_log(f, "warn source_silent source=mes since=2026-03-01T00:58:20.000Z\n");
+    stop(f);
+    f->silent_after_ms = 0;
+    start(f, 1);
+    assert_true(stats_get(&f->stats, STAT_sources_silent) == 0);
+    later(f, 7200000);
+    expect_log(f, "");
+}
+
+static void nobody_is_silent_whose_batches_only_wait(void **state)
+{
+    struct fixture *f = *state;
+    f->silent_after_ms = 1000;
+    start(f, 1);
+    hear(f, "mes", 1);
+    add(f, "", "mes", 1);
+    hand_over_all(f);
+    f->now_ms += 5000;
+    take_in(f);
+    expect_log(f, "");
+}
+
+static void a_burst_of_silence_does_not_fill_the_log(void **state)
+{
+    struct fixture *f = *state;
+    char name[16];
+    f->silent_after_ms = 1000;
+    start(f, 1);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 300; i++) {
+            snprintf(name, sizeof name, "s%d", i);
+            add(f, "", name, 1);
+        }
+        hand_over_all(f);
+        take_in(f);
+        later(f, 1000);
+    }
+    fflush(f->log.out);
+    int lines = 0;
+    for (const char *at = f->said; (at = strstr(at, "source")); at = strchr(at, '\n'))
+        lines++;
+    assert_int_equal(lines, 100 + 1 + 100 + 1);
+    assert_non_null(strstr(f->said, "more_sources count=200\n"));
+    assert_non_null(strstr(f->said, "more_sources count=500\n")); /* back, and silent again */
+    assert_true(stats_get(&f->stats, STAT_sources_silent) == 300);
+}
+
 int main(void)
 {
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -449,6 +604,10 @@ int main(void)
         WRITER_TEST(a_start_after_half_a_settle_makes_it_whole),
         WRITER_TEST(revisions_are_numbered_on_after_a_start),
         WRITER_TEST(revisions_are_numbered_on_with_another_definition),
+        WRITER_TEST(a_source_that_falls_silent_is_reported_once),
+        WRITER_TEST(silence_counts_from_the_start),
+        WRITER_TEST(nobody_is_silent_whose_batches_only_wait),
+        WRITER_TEST(a_burst_of_silence_does_not_fill_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

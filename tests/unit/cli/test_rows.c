@@ -85,18 +85,20 @@ static void names_what_cannot_be_read(void **unused)
                "1970-01-01T00:00:00Z,m,,1\n"
                "1970-01-01T00:00:00Z,m,,\x1b[2J,,,,,\n"
                "1970-01-01T00:00:00Z,\"m\"x,,1,,,,,\n"
-               "1970-01-01T00:00:00Z,m,,1,,,,,\n",
+               "1970-01-01T00:00:00Z,m,,1,,,,,\n"
+               "1970-01-01T00:00:00Z,m,,1,,k,0,,\n",
                "2 time '01:02' cannot be read; an RFC 3339 time is wanted, such as 2026-03-01T09:00:00Z\n"
                "3 time is empty; an RFC 3339 time is wanted, such as 2026-03-01T09:00:00Z\n"
                "4 value 'one' cannot be read; a decimal number is wanted, such as 12.5\n"
                "5 value is empty; a decimal number is wanted, such as 12.5\n"
                "6 of 'nan' cannot be read; a decimal number is wanted, such as 12.5\n"
-               "7 seq '-1' cannot be read; a whole number from 0 is wanted\n"
+               "7 seq '-1' cannot be read; a whole number from 1, or nothing, is wanted\n"
                "8 retract 'yes' cannot be read; true, 1, false, 0 or nothing is wanted\n"
                "9 the row has 4 fields, the header has 9\n"
                "10 value cannot be read; a decimal number is wanted, such as 12.5\n"
                "11 text follows the closing quote of a field\n"
-               "12 m||| 0 1/1 0 \n");
+               "12 m||| 0 1/1 0 \n"
+               "13 seq '0' cannot be read; a whole number from 1, or nothing, is wanted\n");
 }
 
 static void long_texts_stay_too_long(void **unused)

@@ -94,9 +94,13 @@ static void test_names(void **state)
     assert_string_equal(item->org, "shop/Machine 4");
     assert_string_equal(item->source, "mes {1}");
     assert_string_equal(item->key, "c1-w");
-    assert_int_equal(item->seq, 7);
+    assert_int_equal(item->seq, 8);
     assert_int_equal(item->time_ms, TIME_MS);
     assert_true(item->value == 1 && item->of == 1 && !item->retract);
+    assert_int_equal(one(&fixture, "c1," TIME ",,,0,w,x,")->seq, 1);
+    assert_true(one(&fixture, "c1," TIME ",,,4611686018427387903,w,x,")->seq == UINT64_C(1) << 62);
+    refused(&fixture, "c1," TIME ",,,4611686018427387904,w,x,", FAULT_RULE, "measure m: seq is above 2^62");
+    refused(&fixture, "c1," TIME ",,,9223372036854775807,w,x,", FAULT_RULE, "measure m: seq is above 2^62");
     assert_string_equal(one(&fixture, "c1," TIME ",,,7,w,R/D/x,")->org, "shop/R_D_x");
     assert_string_equal(one(&fixture, "c/1," TIME ",,,7,w,x,")->key, "c/1-w");
     refused(&fixture, "c1," TIME ",,,7,w,,", FAULT_EMPTY, "column 'line' is empty ('')");
