@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROUNDS = 5000, SEEDS = 12 };
+enum { ROUNDS = 4000, SEEDS = 12 };
 
 static struct {
     int64_t full_until_us; /* of the disk */
