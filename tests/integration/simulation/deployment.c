@@ -58,7 +58,7 @@ void deployment_start(void)
     poise_code code =
         aggregator_open(&deployment.config, &deployment.log, &clock_system, &deployment.aggregator, &err);
     if (code == POISE_OK) {
-        deployment_starve((enum aggregator_part)between(0, PARTS - 1));
+        deployment_starve(one_in(2) ? PART_WRITER : (enum aggregator_part)between(0, PARTS - 1));
         return;
     }
     deployment.aggregator = NULL;
@@ -94,7 +94,7 @@ size_t __wrap_ring_count(struct ring *ring);
 
 size_t __wrap_ring_count(struct ring *ring)
 {
-    if (deployment.writing && one_in(3)) {
+    if (deployment.writing && one_in(2)) {
         deployment.writing = false;
         network_move();
         deployment_turn(PART_INGEST);

@@ -18,6 +18,7 @@ struct record {
     uint64_t lsn, digest;
     int64_t as_of_ms;
     size_t row_end; /* rows up to and with this record's */
+    bool settled;
 };
 enum { DEFINITIONS_MAX = 64, ROWS_MAX = 40000, RECORDS_MAX = 8000 };
 
@@ -204,8 +205,11 @@ static void note_record(const struct journal_record *record, uint64_t lsn)
     assert_int_equal(
         wire_each_change(record->changes, record->changes_length, &journal.scratch, note_change, NULL, NULL),
         POISE_OK);
-    journal.records[journal.record_count++] = (struct record){
-        .lsn = lsn, .digest = digest_of(record), .as_of_ms = record->as_of_ms, .row_end = journal.row_count};
+    journal.records[journal.record_count++] = (struct record){.lsn = lsn,
+                                                              .digest = digest_of(record),
+                                                              .as_of_ms = record->as_of_ms,
+                                                              .row_end = journal.row_count,
+                                                              .settled = record->settled};
 }
 
 static poise_code is_record(void *visitor, const struct journal_record *record)
@@ -240,11 +244,15 @@ void journal_on_disk(const char *path)
 
 void journal_tell(void)
 {
-    size_t counts[POISE_REFUSAL_COUNT] = {0};
+    size_t counts[POISE_REFUSAL_COUNT] = {0}, unsettled = 0;
+    for (size_t i = 0; i < journal.record_count; i++) {
+        unsettled += !journal.records[i].settled;
+    }
     for (size_t i = 0; i < journal.row_count; i++) {
         counts[journal.rows[i].refusal]++;
     }
-    fprintf(stderr, "%zu records, %zu revisions, rows:", journal.record_count, revisions_count());
+    fprintf(stderr, "%zu records, %zu not settled, %zu revisions, rows:", journal.record_count, unsettled,
+            revisions_count());
     for (int i = 0; i < POISE_REFUSAL_COUNT; i++) {
         if (counts[i]) {
             fprintf(stderr, " %zu %s", counts[i], poise_refusal_name((poise_refusal)i));
