@@ -12,16 +12,15 @@
 
 enum { CHANGES_QUEUE = 1024 };
 
-/* A part in its thread: steps until it is told to stop or fails. */
+/* A part in its thread: takes turns until it is told to stop or fails. */
 struct worker {
     struct aggregator *aggregator;
-    poise_code (*run)(struct aggregator *aggregator, const _Atomic bool *stop, poise_error *err);
+    enum aggregator_part part;
     pthread_t thread;
     bool running;
     _Atomic bool stop;
     poise_error error;
 };
-enum worker_name { INGEST, WRITER, STREAM, INQUIRER, WORKERS };
 
 struct aggregator {
     const struct config *config;
@@ -31,16 +30,16 @@ struct aggregator {
     struct store *store;
     struct net *net;
     struct net_socket *ingest_socket, *query_socket;
-    struct net_wake *wakes[WORKERS], *main_wake;
+    struct net_wake *wakes[PARTS], *main_wake;
     struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer, to_restate, restated;
     struct ingest *ingest;
     struct writer *writer;
     struct stream *stream;
-    struct worker workers[WORKERS];
+    struct worker workers[PARTS];
     _Atomic bool failed;
 };
 
-/* ---- the four threads ---- */
+/* ---- turns ---- */
 
 static poise_code wait_for(struct net_socket *socket, struct net_wake *wake, int64_t timeout_ms,
                            poise_error *err)
@@ -51,96 +50,103 @@ static poise_code wait_for(struct net_socket *socket, struct net_wake *wake, int
     return code;
 }
 
-static poise_code run_ingest(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+static poise_code turn_ingest(struct aggregator *a, poise_error *err)
 {
-    poise_code code = POISE_OK;
-    while (!code && !*stop) {
-        struct net_socket *socket = ingest_can_receive(a->ingest) ? a->ingest_socket : NULL;
-        code = wait_for(socket, a->wakes[INGEST], -1, err);
-        if (!code)
-            code = ingest_step(a->ingest, err);
-    }
-    return code;
+    struct net_socket *socket = ingest_can_receive(a->ingest) ? a->ingest_socket : NULL;
+    poise_code code = wait_for(socket, a->wakes[PART_INGEST], -1, err);
+    return code ? code : ingest_step(a->ingest, err);
 }
 
-static poise_code run_writer(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+static poise_code turn_writer(struct aggregator *a, poise_error *err)
 {
-    poise_code code = POISE_OK;
-    while (!code && !*stop) {
-        int64_t idle_ms = writer_idle_ms(a->writer);
-        if (idle_ms != 0)
-            code = wait_for(NULL, a->wakes[WRITER], idle_ms, err);
-        if (!code)
-            code = writer_step(a->writer, err);
-    }
-    return code ? code : writer_finish(a->writer, err);
+    int64_t idle_ms = writer_idle_ms(a->writer);
+    poise_code code = idle_ms ? wait_for(NULL, a->wakes[PART_WRITER], idle_ms, err) : POISE_OK;
+    return code ? code : writer_step(a->writer, err);
 }
 
-static poise_code run_stream(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+static poise_code turn_stream(struct aggregator *a, poise_error *err)
 {
-    poise_code code = POISE_OK;
-    while (!code && !*stop) {
-        code = wait_for(a->query_socket, a->wakes[STREAM], stream_idle_ms(a->stream), err);
-        if (!code)
-            code = stream_step(a->stream, err);
-    }
+    poise_code code = wait_for(a->query_socket, a->wakes[PART_STREAM], stream_idle_ms(a->stream), err);
     return code ? code : stream_step(a->stream, err);
 }
 
-static poise_code run_inquirer(struct aggregator *a, const _Atomic bool *stop, poise_error *err)
+static poise_code turn_inquirer(struct aggregator *a, poise_error *err)
 {
+    const _Atomic bool *stop = &a->workers[PART_INQUIRER].stop;
     struct inquirer_options options = {.store = a->store,
                                        .cards = (const struct scorecard *const *)a->config->cards,
                                        .card_count = a->config->card_count,
                                        .definition = writer_definition(a->writer),
                                        .stop = stop};
-    poise_code code = POISE_OK;
-    while (!code && !*stop) {
-        struct inquiry *inquiry;
-        code = wait_for(NULL, a->wakes[INQUIRER], -1, err);
-        while (!code && !*stop && (inquiry = ring_pop(&a->to_inquirer))) {
-            bool answered = inquiry_answer(&options, inquiry);
-            if (!ring_push(answered ? &a->from_inquirer : &a->to_restate, inquiry))
-                code = error_set(err, POISE_EFULL,
-                                 "the queue of answers is smaller than the number of questions");
-            net_wake_up(a->wakes[answered ? STREAM : WRITER]);
-        }
+    struct inquiry *inquiry;
+    poise_code code = wait_for(NULL, a->wakes[PART_INQUIRER], -1, err);
+    while (!code && !*stop && (inquiry = ring_pop(&a->to_inquirer))) {
+        bool answered = inquiry_answer(&options, inquiry);
+        if (!ring_push(answered ? &a->from_inquirer : &a->to_restate, inquiry))
+            code =
+                error_set(err, POISE_EFULL, "the queue of answers is smaller than the number of questions");
+        net_wake_up(a->wakes[answered ? PART_STREAM : PART_WRITER]);
     }
     return code;
 }
 
+poise_code aggregator_turn(struct aggregator *a, enum aggregator_part part, poise_error *err)
+{
+    static poise_code (*const turns[PARTS])(struct aggregator *,
+                                            poise_error *) = {[PART_INGEST] = turn_ingest,
+                                                              [PART_WRITER] = turn_writer,
+                                                              [PART_STREAM] = turn_stream,
+                                                              [PART_INQUIRER] = turn_inquirer};
+    return turns[part](a, err);
+}
+
+/* What a part still has to do when it was told to stop. */
+static poise_code finish(struct aggregator *a, enum aggregator_part part, poise_error *err)
+{
+    if (part == PART_WRITER)
+        return writer_finish(a->writer, err);
+    return part == PART_STREAM ? stream_step(a->stream, err) : POISE_OK;
+}
+
+/* ---- the four threads ---- */
+
 static void *work(void *context)
 {
     struct worker *worker = context;
-    poise_code code = worker->run(worker->aggregator, &worker->stop, &worker->error);
+    struct aggregator *a = worker->aggregator;
+    poise_code code = POISE_OK;
+    while (!code && !worker->stop)
+        code = aggregator_turn(a, worker->part, &worker->error);
+    if (!code)
+        code = finish(a, worker->part, &worker->error);
     worker->error.code = code;
     if (code)
-        worker->aggregator->failed = true;
-    net_wake_up(worker->aggregator->main_wake);
+        a->failed = true;
+    net_wake_up(a->main_wake);
     return NULL;
 }
 
-static void stop_worker(struct aggregator *a, enum worker_name name)
+static void stop_worker(struct aggregator *a, enum aggregator_part part)
 {
-    struct worker *worker = &a->workers[name];
+    struct worker *worker = &a->workers[part];
     if (!worker->running)
         return;
     worker->stop = true;
-    net_wake_up(a->wakes[name]);
+    net_wake_up(a->wakes[part]);
     pthread_join(worker->thread, NULL);
     worker->running = false;
 }
 
 static poise_code start_workers(struct aggregator *a, poise_error *err)
 {
-    static poise_code (*const runs[WORKERS])(struct aggregator *, const _Atomic bool *, poise_error *) = {
-        [INGEST] = run_ingest, [WRITER] = run_writer, [STREAM] = run_stream, [INQUIRER] = run_inquirer};
-    static const char *const names[WORKERS] = {
-        [INGEST] = "ingest", [WRITER] = "writer", [STREAM] = "stream", [INQUIRER] = "inquirer"};
-    for (int i = WORKERS - 1; i >= 0; i--) { /* takers before givers */
+    static const char *const names[PARTS] = {[PART_INGEST] = "ingest",
+                                             [PART_WRITER] = "writer",
+                                             [PART_STREAM] = "stream",
+                                             [PART_INQUIRER] = "inquirer"};
+    for (int i = PARTS - 1; i >= 0; i--) { /* takers before givers */
         struct worker *worker = &a->workers[i];
         worker->aggregator = a;
-        worker->run = runs[i];
+        worker->part = (enum aggregator_part)i;
         errno = pthread_create(&worker->thread, NULL, work, worker);
         if (errno)
             return error_errno(err, POISE_EIO, "starting a thread");
@@ -156,10 +162,10 @@ poise_code aggregator_run(struct aggregator *a, int stop_fd, poise_error *err)
     struct net_wait items[2] = {{.wake = a->main_wake, .fd = -1}, {.fd = stop_fd}};
     while (!code && !a->failed && !items[1].ready)
         code = net_wait(items, 2, -1, err);
-    for (int i = 0; i < WORKERS;
+    for (int i = 0; i < PARTS;
          i++) /* givers before takers, so that nothing that was taken in is left behind */
-        stop_worker(a, (enum worker_name)i);
-    for (int i = 0; !code && i < WORKERS; i++) {
+        stop_worker(a, (enum aggregator_part)i);
+    for (int i = 0; !code && i < PARTS; i++) {
         code = a->workers[i].error.code;
         if (code && err)
             *err = a->workers[i].error;
@@ -189,7 +195,7 @@ static poise_code open_queues(struct aggregator *a, poise_error *err)
         !ring_init(&a->restated, INQUIRIES_MAX))
         return error_nomem(err, "the queues between threads");
     poise_code code = net_wake_open(&a->main_wake, err);
-    for (int i = 0; !code && i < WORKERS; i++)
+    for (int i = 0; !code && i < PARTS; i++)
         code = net_wake_open(&a->wakes[i], err);
     return code;
 }
@@ -205,8 +211,8 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
                                      .to_stream = &a->to_stream,
                                      .to_restate = &a->to_restate,
                                      .restated = &a->restated,
-                                     .ingest_wake = a->wakes[INGEST],
-                                     .stream_wake = a->wakes[STREAM],
+                                     .ingest_wake = a->wakes[PART_INGEST],
+                                     .stream_wake = a->wakes[PART_STREAM],
                                      .stats = &a->stats,
                                      .log = a->log,
                                      .clock = a->clock,
@@ -228,7 +234,7 @@ static poise_code open_ingest(struct aggregator *a, poise_error *err)
     struct ingest_options options = {.socket = a->ingest_socket,
                                      .to_writer = &a->to_writer,
                                      .from_writer = &a->to_ingest,
-                                     .writer_wake = a->wakes[WRITER],
+                                     .writer_wake = a->wakes[PART_WRITER],
                                      .stats = &a->stats,
                                      .log = a->log,
                                      .store = a->store,
@@ -250,7 +256,7 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
                                      .to_inquirer = &a->to_inquirer,
                                      .from_inquirer = &a->from_inquirer,
                                      .restated = &a->restated,
-                                     .inquirer_wake = a->wakes[INQUIRER],
+                                     .inquirer_wake = a->wakes[PART_INQUIRER],
                                      .cards = (const struct scorecard *const *)a->config->cards,
                                      .card_count = a->config->card_count,
                                      .stats = &a->stats,
@@ -311,7 +317,7 @@ void aggregator_close(struct aggregator *a)
     net_socket_close(a->ingest_socket);
     net_close(a->net);
     writer_close(a->writer);
-    for (int i = 0; i < WORKERS; i++)
+    for (int i = 0; i < PARTS; i++)
         net_wake_close(a->wakes[i]);
     net_wake_close(a->main_wake);
     struct changes *changes; /* left by a writer that opened before a stream could */

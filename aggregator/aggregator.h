@@ -21,4 +21,10 @@ const char *aggregator_query_endpoint(const struct aggregator *aggregator);
 /* Runs until stop_fd is readable or a part fails; what was taken in is committed before it returns. */
 poise_code aggregator_run(struct aggregator *aggregator, int stop_fd, poise_error *err);
 
+/* The parts, and one turn of one of them, as its thread takes them one after the other: waits until there is
+ * something to do, and does it. For a caller that has no threads, such as a simulation; not beside
+ * aggregator_run. */
+enum aggregator_part { PART_INGEST, PART_WRITER, PART_STREAM, PART_INQUIRER, PARTS };
+poise_code aggregator_turn(struct aggregator *aggregator, enum aggregator_part part, poise_error *err);
+
 #endif

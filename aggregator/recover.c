@@ -49,7 +49,8 @@ static poise_code same_definitions(struct writer *writer, bool *ret_same, poise_
     return code;
 }
 
-/* Throws the derived state away (but for the numbers of revisions: subscribers have seen them) and records
+/* Throws the derived state away (but for the numbers of revisions: subscribers have seen them; those behind
+ * the last checkpoint come from the journal) and records
  * the new definitions: from here the journal is replayed from its start, also if the process dies before it
  * is done. */
 static poise_code new_definitions(struct writer *writer, poise_error *err)
@@ -123,6 +124,13 @@ static poise_code replay_time(struct replay *replay, const struct journal_record
     return engine_begin(replay->writer->engine, record->as_of_ms, replay->err);
 }
 
+/* Rows that are applied to other definitions do not revise, but what was published keeps its number. */
+static poise_code note_revision(void *visitor, const poise_state *state)
+{
+    struct replay *replay = visitor;
+    return state->revision ? engine_revised(replay->writer->engine, state, replay->err) : POISE_OK;
+}
+
 static poise_code replay_record(void *visitor, const struct journal_record *record)
 {
     struct replay *replay = visitor;
@@ -141,6 +149,9 @@ static poise_code replay_record(void *visitor, const struct journal_record *reco
         code = replay_time(replay, record);
     if (!code && record->settled && !writer->rebuilding)
         code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
+    if (!code && record->revised && writer->rebuilding)
+        code = wire_each_change(record->changes, record->changes_length, &writer->arena, note_revision,
+                                replay, replay->err);
     replay->records++;
     return code;
 }

@@ -452,8 +452,7 @@ poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise
     return POISE_OK;
 }
 
-/* The stream's board starts from all states as they were settled last; what is due since is the first step's
- * work. */
+/* The stream's board starts from all states as they were settled last. */
 static poise_code publish_all(struct writer *writer, poise_error *err)
 {
     if (is_timeless(writer))
@@ -465,6 +464,18 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
     if (!code)
         code = publish(writer, store_last_lsn(writer->options.store), err);
     writer->changed_count = 0;
+    return code;
+}
+
+/* What is due since, before anybody is let in: nobody is shown an earlier T than before the start, nor scores
+ * without what the last records brought. */
+static poise_code settle_first(struct writer *writer, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    writer->checkpoint_us = now_us(writer);
+    writer->settled_us = writer->checkpoint_us - IDLE_SETTLE_US;
+    while (!code && !is_timeless(writer) && !writer->pending && settle_wait_us(writer) <= 0)
+        code = work(writer, err);
     return code;
 }
 
@@ -485,12 +496,12 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
         code = silence_open(&writer->silence, &silence, err);
     if (!code)
         code = publish_all(writer, err);
+    if (!code)
+        code = settle_first(writer, err);
     if (code) {
         writer_close(writer);
         return code;
     }
-    writer->checkpoint_us = now_us(writer);
-    writer->settled_us = writer->checkpoint_us - IDLE_SETTLE_US;
     *ret_writer = writer;
     return POISE_OK;
 }

@@ -39,7 +39,8 @@ struct writer_options { /* all borrowed */
 };
 
 /* Opens the engine on the store's state: the last checkpoint and the journal behind it, or the whole journal
- * where the definitions have changed. Afterwards the states of all nodes stand in the stream's queue. */
+ * where the definitions have changed. Afterwards the states of all nodes stand in the stream's queue, as of
+ * now where there were some before. */
 poise_code writer_open(const struct writer_options *options, struct writer **ret_writer, poise_error *err);
 void writer_close(struct writer *writer);
 /* What is on disk of every producer, for ingest; once, before the first step. The caller frees it. */

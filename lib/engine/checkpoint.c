@@ -167,6 +167,11 @@ static poise_code give_head(struct giving *giving)
         buf_put_svarint(out, engine->feeds[i]->stored_from_ms);
         buf_put_svarint(out, engine->feeds[i]->stored_to_ms);
     }
+    buf_put_varint(out, engine->backfill_count);
+    for (size_t i = 0; i < engine->backfill_count; i++) {
+        buf_put_u64(out, engine->backfills[i].who);
+        buf_put_svarint(out, engine->backfills[i].heard_ms);
+    }
     return give(giving, ENGINE_HEAD);
 }
 

@@ -89,6 +89,8 @@ void engine_set_limits(struct engine *engine, size_t max_orgs, size_t max_series
 /* Whether changes of closed periods are numbered and shown; true at first, and never offline. Rows that are
  * applied again to other definitions do not revise. */
 void engine_set_revising(struct engine *engine, bool revising);
+/* That there was this revision, as the journal says: the next of its node and period has a higher number. */
+poise_code engine_revised(struct engine *engine, const poise_state *state, poise_error *err);
 
 /* What `who` (a hash of a producer) says from here on: that its rows are of a backfill, or, with false, that
  * they are not or it is over. Revisions of the closed periods that a backfill touches wait for its end; while

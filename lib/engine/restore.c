@@ -35,6 +35,17 @@ static struct feed *find_feed(const struct engine *engine, uint64_t identity)
 }
 
 /* The state serves if it has the cells of every feed that the definitions want. */
+/* Another's backfill that ends behind the checkpoint waits for these. */
+static void restore_backfills(struct engine *engine, struct cursor *in)
+{
+    uint64_t count = cursor_varint(in);
+    in->failed |= count > BACKFILLS_MAX;
+    for (uint64_t i = 0; i < count && !in->failed; i++) {
+        uint64_t who = cursor_u64(in);
+        engine->backfills[engine->backfill_count++] = (struct backfill){who, cursor_svarint(in)};
+    }
+}
+
 static poise_code restore_head(struct engine *engine, struct cursor in, poise_error *err)
 {
     if (cursor_u8(&in) != HEAD_FORMAT) {
@@ -54,6 +65,7 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
             known++;
         }
     }
+    restore_backfills(engine, &in);
     if (in.failed) {
         return damaged(err, "head");
     }

@@ -155,12 +155,11 @@ static poise_code load(struct engine *engine, struct revision *revision, poise_e
     return code == POISE_ENOTFOUND ? POISE_OK : code;
 }
 
-static poise_code next_number(struct engine *engine, const struct past *past, const char *path,
-                              uint64_t *ret_number, poise_error *err)
+static poise_code find(struct engine *engine, const char *org, const char *path, int64_t end_ms,
+                       struct revision **ret_revision, poise_error *err)
 {
-    const char *org = intern_text(&engine->orgs, past->org);
     struct revision wanted = {
-        .node = hash64(path, strlen(path), 0), .org = hash64(org, strlen(org), 0), .end_ms = past->end_ms};
+        .node = hash64(path, strlen(path), 0), .org = hash64(org, strlen(org), 0), .end_ms = end_ms};
     uint64_t hash = hash_of_revision(&wanted);
     struct revision *revision = hmap_get(&engine->revisions, hash, is_revision, &wanted);
     if (!revision) {
@@ -175,11 +174,40 @@ static poise_code next_number(struct engine *engine, const struct past *past, co
         }
         *revision = wanted;
     }
-    *ret_number = ++revision->number;
+    *ret_revision = revision;
+    return POISE_OK;
+}
+
+static poise_code set_number(struct engine *engine, struct revision *revision, uint64_t number,
+                             poise_error *err)
+{
+    revision->number = number;
     if (!revision->unsaved) {
         revision->unsaved = list_push(&engine->unsaved_revisions, revision);
     }
     return revision->unsaved ? POISE_OK : error_nomem(err, "a revision");
+}
+
+static poise_code next_number(struct engine *engine, const struct past *past, const char *path,
+                              uint64_t *ret_number, poise_error *err)
+{
+    struct revision *revision;
+    poise_code code = find(engine, intern_text(&engine->orgs, past->org), path, past->end_ms, &revision, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    *ret_number = revision->number + 1;
+    return set_number(engine, revision, revision->number + 1, err);
+}
+
+poise_code engine_revised(struct engine *engine, const poise_state *state, poise_error *err)
+{
+    struct revision *revision;
+    poise_code code = find(engine, state->org, state->node, state->as_of_ms, &revision, err);
+    if (code != POISE_OK || state->revision <= revision->number) {
+        return code;
+    }
+    return set_number(engine, revision, state->revision, err);
 }
 
 void revisions_free(struct engine *engine)

@@ -229,6 +229,25 @@ static void a_start_reads_the_checkpoint_and_what_came_after(void **state)
     }
 }
 
+/* What stands in the stream's queue before anybody is let in ends as of now, not as of the last commit. */
+static void a_start_is_as_of_now(void **state)
+{
+    struct fixture *f = *state;
+    int64_t as_of_ms = 0;
+    start(f, 1);
+    hand_over(f, 3);
+    step(f);
+    stop(f);
+    f->now_ms += 3600000;
+    start(f, 1);
+    struct changes *changes;
+    while ((changes = ring_pop(&f->to_stream))) {
+        as_of_ms = changes->as_of_ms;
+        free(changes);
+    }
+    assert_true(as_of_ms == f->now_ms);
+}
+
 /* T is 1 ms after the latest event, whatever the clock says. */
 static void by_the_event_clock_events_move_time(void **state)
 {
@@ -597,6 +616,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WRITER_TEST(what_is_on_disk_is_published_and_given_back),
         WRITER_TEST(a_start_reads_the_checkpoint_and_what_came_after),
+        WRITER_TEST(a_start_is_as_of_now),
         WRITER_TEST(by_the_event_clock_events_move_time),
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
         WRITER_TEST(a_settle_in_slices_is_published_when_it_is_done),

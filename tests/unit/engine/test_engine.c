@@ -387,6 +387,46 @@ static void test_closed_periods_are_revised(void **state)
     assert_revised(f, "S 4: 32 33 +31, N 3: 5 6 +5, S 1: 32 33 +0, N 1: 5 6 +0, ");
 }
 
+/* One that ends waits for the others, over a checkpoint and a crash too. */
+static void test_a_backfill_waits_for_another(void **state)
+{
+    struct fixture *f = *state;
+    open_with(f, "{id: s, name: S, input: a, aggregate: sum, score: {linear: {from: 0, to: 100}}}",
+              MARCH - 1);
+    accept_at(f, "", MARCH - 1, 2);
+    world_settle(&f->world);
+    world_begin(&f->world, APRIL + 9 * DAY);
+    engine_backfill(f->world.engine, 1, true);
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    world_begin(&f->world, APRIL + 9 * DAY);
+    engine_backfill(f->world.engine, 2, true);
+    accept_at(f, "", MARCH, 20);
+    engine_backfill(f->world.engine, 2, false);
+    assert_revised(f, "");
+    engine_backfill(f->world.engine, 1, false);
+    assert_revised(f, "S 1: 2 20 +18, "); /* it was carried */
+}
+
+static void test_revisions_go_on_from_those_of_the_journal(void **state)
+{
+    struct fixture *f = *state;
+    open_with(f, "{id: s, name: S, input: a, aggregate: sum, score: {linear: {from: 0, to: 100}}}",
+              MARCH - 1);
+    accept_at(f, "", MARCH, 2);
+    world_begin(&f->world, APRIL + 9 * DAY);
+    world_settle(&f->world);
+    poise_state known = {.org = "", .node = "card/p/o/s", .as_of_ms = APRIL, .revision = 3};
+    assert_int_equal(engine_revised(f->world.engine, &known, NULL), POISE_OK);
+    known.revision = 2; /* the highest counts */
+    assert_int_equal(engine_revised(f->world.engine, &known, NULL), POISE_OK);
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    accept_at(f, "", MARCH, 20);
+    assert_revised(f, "S 4: 2 22 +nan, ");
+}
+
 static void test_locked_periods_stay(void **state)
 {
     struct fixture *f = *state;
@@ -466,6 +506,8 @@ int main(void)
         cmocka_unit_test(test_what_leaves_may_not_share),
         with_fixture(test_another_form_comes_into_force),
         with_fixture(test_closed_periods_are_revised),
+        with_fixture(test_a_backfill_waits_for_another),
+        with_fixture(test_revisions_go_on_from_those_of_the_journal),
         with_fixture(test_locked_periods_stay),
         with_fixture(test_a_level_of_any_leaf_is_taken),
         with_fixture(test_offline_bounds),

@@ -1,0 +1,187 @@
+#include "simulation.h"
+
+#include <base/ring.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct {
+    char directory[64], store[96];
+    struct card_set sets[SETS];
+    struct config config;
+    struct log log;
+    struct aggregator *aggregator; /* NULL: it is down */
+    int64_t up_us;                 /* when it may come back */
+    enum aggregator_part starved;  /* a thread that does not run, until then */
+    int64_t starved_until_us;
+    bool full;    /* the disk is */
+    bool writing; /* it is the writer's turn */
+    size_t crashes;
+} deployment;
+
+void deployment_crash(void)
+{
+    aggregator_close(deployment.aggregator);
+    deployment.aggregator = NULL;
+    deployment.crashes++;
+    deployment.full = false;
+    deployment.up_us = now_us() + between(0, one_in(4) ? 3000000 : 200000);
+    journal_fails(STORE_WORKS);
+    journal_on_disk(deployment.store);
+}
+
+void deployment_configure(void)
+{
+    const struct card_set *cards = &deployment.sets[deployment.config.cards ? between(0, SETS - 1) : 0];
+    deployment.config.cards = (struct scorecard **)(uintptr_t)cards->cards;
+    deployment.config.card_count = cards->count;
+    deployment.config.settle_ms = between(1, 200);
+    deployment.config.checkpoint_ms = between(100, 6000);
+    deployment.config.credit = between(1, 32);
+    deployment.config.pool = between(1, 64);
+    deployment.config.max_cells = one_in(2) ? 0 : 1000;
+    journal_opens(cards);
+}
+
+void deployment_starve(enum aggregator_part part)
+{
+    deployment.starved = part;
+    deployment.starved_until_us = now_us() + between(0, 1000000);
+}
+
+void deployment_start(void)
+{
+    poise_error err = {0};
+    subscribers_meet_aggregator(deployment.full ? INT64_MIN : wall_ms());
+    poise_code code =
+        aggregator_open(&deployment.config, &deployment.log, &clock_system, &deployment.aggregator, &err);
+    if (code == POISE_OK) {
+        deployment_starve(one_in(2) ? PART_WRITER : (enum aggregator_part)between(0, PARTS - 1));
+        return;
+    }
+    deployment.aggregator = NULL;
+    if (!journal_broke() && (code != POISE_EFULL || !deployment.full)) {
+        fail_msg("the aggregator does not open: %s", err.text);
+    }
+    deployment_crash();
+}
+
+void deployment_turn(enum aggregator_part part)
+{
+    poise_error err = {0};
+    bool starved = part == deployment.starved && now_us() < deployment.starved_until_us;
+    if (!deployment.aggregator || starved || network_sleeps(part)) {
+        return;
+    }
+    deployment.writing = part == PART_WRITER;
+    poise_code code = aggregator_turn(deployment.aggregator, part, &err);
+    deployment.writing = false;
+    if (code == POISE_OK || code == POISE_EBUSY) {
+        return;
+    }
+    if (!journal_broke()) {
+        fail_msg("the aggregator ends: %s", err.text);
+    }
+    deployment_crash();
+}
+
+/* The writer looks whether more is waiting: meanwhile ingest may have brought it. The linker sends the calls
+ * of the objects of this program here (-Wl,--wrap). */
+size_t __real_ring_count(struct ring *ring);
+size_t __wrap_ring_count(struct ring *ring);
+
+size_t __wrap_ring_count(struct ring *ring)
+{
+    if (deployment.writing && one_in(2)) {
+        deployment.writing = false;
+        network_move();
+        deployment_turn(PART_INGEST);
+        deployment.writing = true;
+    }
+    return __real_ring_count(ring);
+}
+
+/* ---- all of it ---- */
+
+bool deployment_is_up(void)
+{
+    return deployment.aggregator != NULL;
+}
+
+bool deployment_may_start(void)
+{
+    return !deployment.aggregator && now_us() >= deployment.up_us;
+}
+
+void deployment_fill_disk(bool full)
+{
+    deployment.full = full;
+    journal_fails(full ? STORE_FULL : STORE_WORKS);
+}
+
+void deployment_heal(void)
+{
+    deployment_fill_disk(false);
+    while (!deployment.aggregator) {
+        deployment_start();
+    }
+    deployment.starved_until_us = 0;
+}
+
+const struct config *deployment_config(void)
+{
+    return &deployment.config;
+}
+
+bool deployment_open(uint64_t seed)
+{
+    memset(&deployment, 0, sizeof deployment);
+    snprintf(deployment.directory, sizeof deployment.directory, "/tmp/poise-simulation-XXXXXX");
+    if (!mkdtemp(deployment.directory)) {
+        return false;
+    }
+    snprintf(deployment.store, sizeof deployment.store, "%s/store", deployment.directory);
+    cards_open(deployment.sets);
+    bool wide = one_in(3);
+    deployment.log =
+        (struct log){.out = getenv("POISE_SEED") ? stderr : NULL, .level = LOG_INFO, .clock = &clock_system};
+    deployment.config = (struct config){.ingest = INGEST_ENDPOINT,
+                                        .query = QUERY_ENDPOINT,
+                                        .store = deployment.store,
+                                        .clock = (int)(seed % 3 == 0), /* every third by the event clock */
+                                        .map_bytes = 64 << 20,
+                                        .free_bytes = 1 << 20,
+                                        .max_producers = 10,
+                                        .max_subscriptions = 100,
+                                        .max_orgs = one_in(4) ? 12 : 100,
+                                        .max_series = 10000};
+    deployment_configure();
+    deployment_start();
+    producers_open(deployment.directory, wide);
+    subscribers_open();
+    return true;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+bool deployment_close(void)
+{
+    subscribers_close();
+    producers_close();
+    aggregator_close(deployment.aggregator);
+    cards_close(deployment.sets);
+    return nftw(deployment.directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0;
+}
+
+size_t deployment_crashes(void)
+{
+    return deployment.crashes;
+}

@@ -1,0 +1,408 @@
+#include "simulation.h"
+
+#include <aggregator/restate.h>
+#include <base/error.h>
+#include <base/text.h>
+#include <engine/report.h>
+#include <stdlib.h>
+#include <store/store.h>
+#include <string.h>
+#include <wire/wire.h>
+
+struct row {
+    poise_measurement measurement;
+    poise_refusal refusal;
+    bool let_in; /* refused by a lock, and restated later */
+};
+struct record {
+    uint64_t lsn, digest;
+    int64_t as_of_ms;
+    size_t row_end; /* rows up to and with this record's */
+    bool settled;
+};
+enum { DEFINITIONS_MAX = 64, ROWS_MAX = 40000, RECORDS_MAX = 8000 };
+
+static struct {
+    struct row *rows;
+    struct record *records;
+    size_t row_count, record_count;
+    struct arena memory, scratch;
+    struct view trail;
+    bool trail_broken; /* the definitions changed: all was scored again, which no change says */
+    enum store_failure failure;
+    bool broke;
+    const struct card_set *opening, *definitions[DEFINITIONS_MAX];
+} journal;
+
+void journal_start(void)
+{
+    memset(&journal, 0, sizeof journal);
+    journal.rows = calloc(ROWS_MAX, sizeof *journal.rows);
+    journal.records = calloc(RECORDS_MAX, sizeof *journal.records);
+    assert_true(journal.rows && journal.records);
+}
+
+void journal_stop(void)
+{
+    view_free(&journal.trail);
+    arena_free(&journal.memory);
+    arena_free(&journal.scratch);
+    free(journal.rows);
+    free(journal.records);
+    memset(&journal, 0, sizeof journal);
+}
+
+uint64_t journal_lsn(void)
+{
+    return journal.record_count;
+}
+
+int64_t journal_as_of_ms(void)
+{
+    return journal.record_count ? journal.records[journal.record_count - 1].as_of_ms : INT64_MIN;
+}
+
+struct view *journal_trail(void)
+{
+    return journal.trail_broken ? NULL : &journal.trail;
+}
+
+void journal_trail_from(const struct view *view)
+{
+    view_copy(view, NULL, &journal.trail);
+    journal.trail_broken = false;
+}
+
+/* ---- rows ---- */
+
+static const char *keep(const char *text)
+{
+    const char *kept = text ? arena_strndup(&journal.memory, text, strlen(text)) : NULL;
+    assert_true(kept || !text);
+    return kept;
+}
+
+static poise_measurement keep_row(const struct wire_batch *batch, size_t at)
+{
+    poise_measurement row = wire_batch_row(batch, at);
+    row.measure = keep(row.measure);
+    row.org = keep(row.org);
+    row.source = keep(row.source);
+    row.key = keep(row.key);
+    return row;
+}
+
+/* A restated row is one that a lock held up; it is let in once. */
+static void let_in(const poise_measurement *measurement)
+{
+    for (size_t i = 0; i < journal.row_count; i++) {
+        struct row *row = &journal.rows[i];
+        if (row->refusal == POISE_REFUSAL_LOCKED && !row->let_in &&
+            measurement_same(&row->measurement, measurement)) {
+            row->let_in = true;
+            return;
+        }
+    }
+    fail_msg("restated: a measurement of %s that no lock holds", measurement->measure);
+}
+
+uint64_t journal_restated(void)
+{
+    uint64_t restated = 0;
+    for (size_t i = 0; i < journal.row_count; i++) {
+        restated += journal.rows[i].let_in;
+    }
+    return restated;
+}
+
+bool journal_accepted(uint64_t ordinal)
+{
+    return ordinal > 0 && ordinal <= journal.row_count &&
+           journal.rows[ordinal - 1].refusal == POISE_REFUSAL_NONE;
+}
+
+static void note_batch(const struct journal_batch *batch)
+{
+    struct wire_batch rows = {0};
+    bool restated = strcmp(batch->producer, RESTATE_PRODUCER) == 0;
+    if (restated && batch->rows == 0) { /* the order */
+        return;
+    }
+    arena_reset(&journal.scratch);
+    assert_int_equal(wire_decode_batch(batch->body, batch->body_length, &journal.scratch, &rows, NULL),
+                     POISE_OK);
+    assert_int_equal(rows.rows, batch->rows);
+    assert_true(journal.row_count + rows.rows < ROWS_MAX);
+    poise_measurement *measurements = calloc(rows.rows + 1, sizeof *measurements);
+    poise_refusal *refusals = calloc(rows.rows + 1, sizeof *refusals);
+    assert_true(measurements && refusals);
+    for (size_t i = 0; i < batch->refused_count; i++) {
+        assert_true(batch->refused[i] < rows.rows);
+        refusals[batch->refused[i]] = batch->reasons[i];
+    }
+    for (size_t i = 0; i < rows.rows; i++) {
+        measurements[i] = keep_row(&rows, i);
+        if (restated) {
+            let_in(&measurements[i]);
+        }
+        journal.rows[journal.row_count++] =
+            (struct row){.measurement = measurements[i], .refusal = refusals[i]};
+    }
+    if (!restated) {
+        producer_journaled(batch->producer, batch->seq, measurements, refusals, rows.rows);
+    }
+    free(measurements);
+    free(refusals);
+}
+
+/* ---- changes ---- */
+
+static poise_code note_change(void *visitor, const poise_state *state)
+{
+    (void)visitor;
+    if (state->revision) {
+        revision_note(state);
+    } else {
+        view_set(&journal.trail, journal_cards(state->definition), state);
+    }
+    return POISE_OK;
+}
+
+/* ---- records ---- */
+
+static uint64_t mix_bytes(uint64_t digest, const void *bytes, size_t length)
+{
+    return hash_mix(digest, length ? hash64(bytes, length, 1) : 0);
+}
+
+static uint64_t digest_of(const struct journal_record *record)
+{
+    uint64_t digest = hash_mix((uint64_t)record->as_of_ms, record->first_ordinal);
+    digest = hash_mix(digest, (uint64_t)record->settled << 2 | (uint64_t)record->revised << 1 |
+                                  (uint64_t)record->time_last);
+    digest = mix_bytes(digest, record->changes, record->changes_length);
+    for (size_t i = 0; i < record->batch_count; i++) {
+        const struct journal_batch *batch = &record->batches[i];
+        digest = mix_bytes(digest, batch->producer, strlen(batch->producer));
+        digest = mix_bytes(digest, batch->refused, batch->refused_count * sizeof *batch->refused);
+        digest = mix_bytes(digest, batch->reasons, batch->refused_count);
+        digest = mix_bytes(digest, batch->body, batch->body_length);
+        digest = hash_mix(hash_mix(digest, batch->epoch), hash_mix(batch->seq, batch->hash));
+    }
+    return digest;
+}
+
+static void note_record(const struct journal_record *record, uint64_t lsn)
+{
+    assert_int_equal(lsn, journal.record_count + 1);
+    assert_int_equal(record->first_ordinal, journal.row_count + 1);
+    assert_true(record->as_of_ms >= journal_as_of_ms());
+    assert_true(journal.record_count < RECORDS_MAX);
+    for (size_t i = 0; i < record->batch_count; i++) {
+        note_batch(&record->batches[i]);
+    }
+    arena_reset(&journal.scratch);
+    assert_int_equal(
+        wire_each_change(record->changes, record->changes_length, &journal.scratch, note_change, NULL, NULL),
+        POISE_OK);
+    journal.records[journal.record_count++] = (struct record){.lsn = lsn,
+                                                              .digest = digest_of(record),
+                                                              .as_of_ms = record->as_of_ms,
+                                                              .row_end = journal.row_count,
+                                                              .settled = record->settled};
+}
+
+static poise_code is_record(void *visitor, const struct journal_record *record)
+{
+    uint64_t *read = visitor;
+    assert_true(*read < journal.record_count);
+    const struct record *known = &journal.records[(*read)++];
+    assert_int_equal(record->lsn, known->lsn);
+    assert_true(digest_of(record) == known->digest);
+    return POISE_OK;
+}
+
+void journal_on_disk(const char *path)
+{
+    struct store_options options = {.path = path, .read_only = true};
+    struct store *store;
+    struct store_reader *reader;
+    uint64_t read = 0;
+    poise_error err = {0};
+    poise_code code = store_open(&options, &store, &err);
+    if (code == POISE_ENOTFOUND) {
+        assert_int_equal(journal.record_count, 0);
+        return;
+    }
+    assert_int_equal(code, POISE_OK);
+    assert_int_equal(store_reader_open(store, &reader, NULL), POISE_OK);
+    assert_int_equal(store_read_journal(reader, 1, UINT64_MAX, NULL, is_record, &read, NULL), POISE_OK);
+    assert_int_equal(read, journal.record_count);
+    store_reader_close(reader);
+    store_close(store);
+}
+
+void journal_tell(void)
+{
+    size_t counts[POISE_REFUSAL_COUNT] = {0}, unsettled = 0;
+    for (size_t i = 0; i < journal.record_count; i++) {
+        unsettled += !journal.records[i].settled;
+    }
+    for (size_t i = 0; i < journal.row_count; i++) {
+        counts[journal.rows[i].refusal]++;
+    }
+    fprintf(stderr, "%zu records, %zu not settled, %zu revisions, rows:", journal.record_count, unsettled,
+            revisions_count());
+    for (int i = 0; i < POISE_REFUSAL_COUNT; i++) {
+        if (counts[i]) {
+            fprintf(stderr, " %zu %s", counts[i], poise_refusal_name((poise_refusal)i));
+        }
+    }
+    fprintf(stderr, "\n");
+}
+
+/* ---- failures ---- */
+
+void journal_fails(enum store_failure failure)
+{
+    journal.failure = failure;
+}
+
+bool journal_broke(void)
+{
+    bool broke = journal.broke;
+    journal.broke = false;
+    return broke;
+}
+
+static bool breaks(void)
+{
+    bool now = journal.failure == STORE_BREAKS && one_in(3);
+    journal.broke |= now;
+    return now;
+}
+
+/* The linker sends the calls of the objects of this program here (-Wl,--wrap). */
+poise_code __real_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                               poise_error *err);
+poise_code __wrap_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                               poise_error *err);
+poise_code __real_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
+                                          poise_error *err);
+poise_code __wrap_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
+                                          poise_error *err);
+
+poise_code __wrap_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                               poise_error *err)
+{
+    if (journal.failure == STORE_FULL) {
+        return error_set(err, POISE_EFULL, "as the test wants");
+    }
+    if (breaks()) {
+        return error_set(err, POISE_EIO, "as the test wants, before the commit");
+    }
+    poise_code code = __real_store_append(store, record, ret_lsn, err);
+    assert_int_equal(code, POISE_OK);
+    note_record(record, *ret_lsn);
+    return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the commit") : POISE_OK;
+}
+
+static void note_mark(const struct store_mark *mark)
+{
+    assert_true(mark->definition > 0 && mark->definition < DEFINITIONS_MAX);
+    const struct card_set **known = &journal.definitions[mark->definition];
+    bool unused = journal.record_count == 0; /* nothing was scored with it, so another may have its number */
+    assert_true(!*known || *known == journal.opening || unused);
+    *known = journal.opening;
+}
+
+poise_code __wrap_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
+                                          poise_error *err)
+{
+    bool full = journal.failure == STORE_FULL;
+    if (full || breaks()) {
+        store_checkpoint_abort(store);
+        return error_set(err, full ? POISE_EFULL : POISE_EIO, "as the test wants, before the checkpoint");
+    }
+    poise_code code = __real_store_checkpoint_commit(store, mark, err);
+    assert_int_equal(code, POISE_OK);
+    note_mark(mark);
+    return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the checkpoint") : POISE_OK;
+}
+
+/* ---- definitions and what they make of the rows ---- */
+
+void journal_opens(const struct card_set *cards)
+{
+    journal.trail_broken |= journal.opening && cards != journal.opening;
+    journal.opening = cards;
+}
+
+const struct card_set *journal_cards(uint64_t definition)
+{
+    return definition < DEFINITIONS_MAX ? journal.definitions[definition] : NULL;
+}
+
+static void give(struct engine *engine, const struct row *row)
+{
+    const poise_measurement *m = &row->measurement;
+    struct engine_series *series = NULL;
+    poise_refusal refusal = row->refusal;
+    if (refusal == POISE_REFUSAL_NONE) {
+        assert_int_equal(
+            engine_series(engine, m->measure, m->org, m->source ? m->source : "", &series, &refusal, NULL),
+            POISE_OK);
+    }
+    if (!series) {
+        engine_skip(engine);
+        return;
+    }
+    const struct engine_row values = {.time_ms = m->time_ms,
+                                      .value = m->value,
+                                      .of = m->of,
+                                      .key = m->key,
+                                      .key_length = m->key ? strlen(m->key) : 0,
+                                      .seq = m->seq,
+                                      .retract = m->retract};
+    assert_int_equal(engine_apply(engine, series, &values, INT64_MAX, &refusal, NULL), POISE_OK);
+}
+
+struct showing {
+    const struct card_set *cards;
+    struct view *view;
+};
+
+static poise_code show(void *visitor, const poise_state *state)
+{
+    const struct showing *showing = visitor;
+    view_set(showing->view, showing->cards, state);
+    return POISE_OK;
+}
+
+struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards)
+{
+    struct engine_options options = {
+        .cards = (const struct scorecard *const *)cards->cards, .card_count = cards->count, .offline = true};
+    struct engine *engine = NULL;
+    size_t rows = lsn ? journal.records[lsn - 1].row_end : 0;
+    assert_int_equal(engine_open(&options, &engine, NULL), POISE_OK);
+    assert_int_equal(engine_begin(engine, as_of_ms, NULL), POISE_OK);
+    for (size_t i = 0; i < rows; i++) {
+        give(engine, &journal.rows[i]);
+    }
+    return engine;
+}
+
+void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards, struct view *ret_view)
+{
+    struct engine *engine = journal_engine(lsn, as_of_ms, cards);
+    view_clear(ret_view);
+    for (size_t c = 0; c < cards->count; c++) {
+        const struct report_question question = {.card = cards->cards[c], .as_of_ms = as_of_ms};
+        struct showing showing = {cards, ret_view};
+        assert_int_equal(report_states(engine, &question, show, &showing, NULL), POISE_OK);
+    }
+    ret_view->lsn = lsn;
+    ret_view->as_of_ms = as_of_ms;
+    engine_close(engine);
+}

@@ -1,0 +1,197 @@
+/* A whole deployment in one thread under a seed: the aggregator's parts as aggregator/aggregator.c opens them
+ * over a store on disk, producers and subscribers through libpoise.
+ *
+ * Under the seed: who moves next; both clocks (clock_system is chance.c's here); the network (lib/net is
+ * network.c's here: libzmq and its thread are not in the program, so delay, cuts and full queues are the
+ * seed's too); random numbers of the system; crashes, and where in a commit; a disk that is full for a while.
+ * Real: everything else, to the bytes of messages, LMDB and the spools' files. Nothing here is a power cut:
+ * what was written is there after a crash, so syncing is left out for speed (lib/store's and lib/spool's unit
+ * tests are about that).
+ *
+ * The same seed does the same: POISE_SEED=7 runs seed 7 alone, with the aggregator's log. */
+#ifndef SIMULATION_H
+#define SIMULATION_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <aggregator/aggregator.h>
+#include <base/arena.h>
+#include <base/clock.h>
+#include <base/hash.h>
+#include <cmocka.h>
+#include <model/scorecard.h>
+#include <poise/client.h>
+
+#define MARCH  INT64_C(1772323200000) /* 2026-03-01 */
+#define MINUTE INT64_C(60000)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+
+#define INGEST_ENDPOINT "ipc://ingest"
+#define QUERY_ENDPOINT  "ipc://query"
+
+/* ---- chance.c: the seed and the clocks ---- */
+
+void chance_start(uint64_t seed);
+int64_t between(int64_t low, int64_t high); /* both included */
+bool one_in(int64_t n);
+/* Lets time go by; the wall clock too, unless it is held. */
+void time_pass(int64_t us);
+void wall_hold(bool held);
+void wall_jump(int64_t ms);
+int64_t now_us(void);
+int64_t wall_ms(void);
+
+/* ---- network.c: lib/net without libzmq ---- */
+
+void network_start(void);
+void network_move(void); /* some messages arrive, somebody connects */
+void network_cut(void);  /* somebody's connection breaks */
+/* States are taken for so many times as long as they are, so that what few orgs have needs many messages too.
+ */
+void network_bulk(size_t times);
+/* What the rest of the world does while a client waits in net_wait. */
+void network_meanwhile(void (*move)(void));
+/* Whether the thread of a part would sleep on now: a part is not given a turn before it was woken, its socket
+ * has something, or the time is up for which it went to sleep. So a wake that is missing is missed here too.
+ */
+bool network_sleeps(enum aggregator_part part);
+
+/* ---- cards.c: definitions and measurements ---- */
+
+enum { CARDS = 4, SETS = 3 };
+
+struct card_set {
+    struct scorecard *cards[CARDS];
+    size_t count;
+};
+void cards_open(struct card_set sets[SETS]);
+void cards_close(struct card_set sets[SETS]);
+/* About now, often late, sometimes ahead; wide: of many orgs. Its texts live for ever. */
+poise_measurement random_row(bool wide);
+/* An event that is always counted, at once and for good: exactly one in the leaf TALLY. */
+poise_measurement tally_row(void);
+#define TALLY "census/all/all/tally"
+
+/* ---- view.c: states by org and node ---- */
+
+struct view {
+    struct hmap entries;
+    struct arena memory;
+    uint64_t definition; /* of the state that came last; 0: none */
+    uint64_t lsn;
+    int64_t as_of_ms;
+};
+void view_clear(struct view *view);
+void view_free(struct view *view);
+/* The node's line; `cards` say what is a rolling window, whose running end is no change. */
+void view_set(struct view *view, const struct card_set *cards, const poise_state *state);
+/* Fails, naming the first node that differs. */
+void view_same(const char *what, const struct view *got, const struct view *wanted);
+/* All that pass the filter (NULL: all) are copied. */
+void view_copy(const struct view *from, const poise_filter *filter, struct view *to);
+const char *view_line(const struct view *view, const char *org, const char *node); /* NULL: none */
+/* A state as one line, its numbers to the bit, ended by 0. */
+void state_line(const struct card_set *cards, const poise_state *state, struct buf *out);
+
+/* ---- journal.c: what was appended to the journal, seen from outside; failures of the store ---- */
+
+enum store_failure {
+    STORE_WORKS,
+    STORE_BREAKS, /* now and then a write fails for good: before it did something, or when it was done */
+    STORE_FULL
+};
+void journal_start(void);
+void journal_stop(void);
+void journal_fails(enum store_failure failure);
+bool journal_broke(void); /* a write, since the last call: an error is no mistake of the aggregator */
+/* Whose definitions the next one is, as the aggregator numbers them. */
+void journal_opens(const struct card_set *cards);
+const struct card_set *journal_cards(uint64_t definition); /* NULL: no such number */
+uint64_t journal_lsn(void);                                /* of the last record */
+int64_t journal_as_of_ms(void);                            /* T of the last record; INT64_MIN: none */
+uint64_t journal_restated(void);                           /* rows that locks refused and somebody let in */
+bool journal_accepted(uint64_t ordinal);                   /* that row, of all that there are */
+/* An offline engine with the rows of the records up to an lsn, as of T; the caller settles and closes it. */
+struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards);
+/* The states as of T that an offline engine makes of the rows of the records up to an lsn. */
+void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards, struct view *ret_view);
+/* The states that the journaled changes add up to; NULL after a change of the definitions, which scores all
+ * again without a change in the journal, until journal_trail_from says what the states are. */
+struct view *journal_trail(void);
+void journal_trail_from(const struct view *view);
+/* The store's journal, read from disk, is what was appended. The store must be closed. */
+void journal_on_disk(const char *path);
+void journal_tell(void); /* how much there was of what */
+
+/* ---- revisions.c: those of the journal ---- */
+
+void revisions_start(void);
+void revisions_stop(void);
+size_t revisions_count(void);
+void revision_note(const poise_state *state);
+bool revision_is_journaled(const poise_state *state); /* that very one */
+/* The last revision of a node and period says what an offline engine does as of its end, for some of the
+ * periods; returns how many were compared. No backfill must be running. */
+size_t revisions_check(uint64_t definition);
+
+/* ---- producers.c ---- */
+
+enum { PRODUCERS = 3 };
+
+void producers_open(const char *directory, bool wide);
+void producers_close(void);
+void producer_send(size_t which);
+void producer_flush(size_t which);
+void producer_step(size_t which);
+void producer_crash(size_t which);  /* and comes back: what was not accepted is lost */
+void producer_reopen(size_t which); /* in good order */
+void producer_end_backfill(size_t which);
+/* A last row, behind any backfill: that of a producer that crashed ends with the next batch. */
+void producer_say_goodbye(size_t which);
+bool producers_done(void);      /* all that was accepted is acknowledged */
+void producers_are_told(void);  /* of each row that was refused */
+uint64_t producers_tally(void); /* accepted events of tally_row */
+/* Of the journal: a producer's next batch, with these rows. */
+void producer_journaled(const char *name, uint64_t seq, const poise_measurement *rows,
+                        const poise_refusal *refusals, size_t count);
+bool measurement_same(const poise_measurement *a, const poise_measurement *b);
+
+/* ---- subscribers.c ---- */
+
+enum { SUBSCRIBERS = 4 };
+
+void subscribers_open(void);
+void subscribers_close(void);
+void subscriber_step(size_t which);
+void subscriber_reopen(size_t which);
+void subscribers_meet_aggregator(int64_t from_ms); /* that opens now; its T may be as early as that */
+size_t subscribers_resets(void);                   /* how often a view began again */
+/* Each one's view is that of a fresh poise_get. */
+void subscribers_agree(const struct view *all);
+/* Answers through a client of their own; false: none came, since the aggregator went down. */
+bool get_all(const poise_filter *filter, struct view *ret_view);
+bool ask(const poise_question *question, struct view *ret_view);
+bool restate(uint64_t *ret_rows); /* some of what locks hold */
+
+/* ---- deployment.c: all these and the aggregator ---- */
+
+bool deployment_open(uint64_t seed);
+bool deployment_close(void);
+const struct config *deployment_config(void);
+size_t deployment_crashes(void);
+bool deployment_is_up(void); /* the aggregator is */
+bool deployment_may_start(void);
+void deployment_start(void);
+void deployment_crash(void);
+void deployment_configure(void); /* anew, for the next start: with other definitions, too */
+/* A turn of a part, if it has something to do and its thread runs. */
+void deployment_turn(enum aggregator_part part);
+void deployment_starve(enum aggregator_part part); /* its thread does not run for a while */
+void deployment_fill_disk(bool full);
+void deployment_heal(void); /* the aggregator is up, and nothing fails */
+
+#endif

@@ -1,0 +1,404 @@
+/* Whatever comes in whatever order, whoever dies whenever: everybody who asks sees the same scores, to the
+ * bit, and those that follow from what was accepted. simulation.h says what is simulated.
+ *
+ * Checked all along:
+ *  - the journal has of each producer exactly the rows that its spool accepted, each once, in order; a row is
+ *    acknowledged when the journal has it, and who sent one that was refused is told (producers.c)
+ *  - what a subscriber has at a READY is what an offline engine makes of the journal up to that lsn as of
+ * that T; neither lsn nor T goes back; a revision's number neither, and what is shown is journaled
+ *    (subscribers.c)
+ *  - T never goes back in the journal; revisions of a node and period are numbered 1, 2, 3, ... over crashes
+ *    and changed definitions; what is on disk after a crash is what was appended (journal.c)
+ *  - an answer to poise_get, poise_ask or poise_restate is right, or there is none
+ * and here, now and then and at the end of a seed, when all is quiet:
+ *  - poise_get is the offline engine's states, the sum of the journaled changes, and each subscriber's view;
+ *    and after a crash with nothing new it is what it was before
+ *  - a count leaf counts each accepted event once. */
+#include "simulation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUNDS = 4000, SEEDS = 12 };
+
+static struct {
+    int64_t full_until_us; /* of the disk */
+    int64_t asleep_until_us[PRODUCERS + SUBSCRIBERS];
+    int64_t steady; /* how seldom the wall clock is set back */
+    bool given_up;  /* a restatement was not answered */
+    size_t calms, answers, restated, revisions;
+} world;
+
+/* Somebody beside the client that waits. */
+static void meanwhile(void)
+{
+    deployment_turn((enum aggregator_part)between(0, PARTS - 1));
+    network_move();
+    time_pass(between(0, 5000));
+}
+
+/* ---- when all is quiet ---- */
+
+static void be_quiet(bool quiet)
+{
+    wall_hold(quiet);
+    if (quiet) {
+        deployment_heal();
+    }
+}
+
+/* Until the aggregator has settled what it has, as of the wall clock. */
+static void settle_down(void)
+{
+    for (int i = 0; i < 60; i++) {
+        time_pass(50000);
+        network_move();
+        for (int part = 0; part < 3 * PARTS; part++) {
+            deployment_turn((enum aggregator_part)(part % PARTS));
+        }
+    }
+}
+
+static void check_scores(struct view *got)
+{
+    struct view wanted = {0};
+    const struct card_set *cards = journal_cards(got->definition);
+    journal_reference(journal_lsn(), got->as_of_ms, cards, &wanted);
+    view_same("poise_get and the journal", got, &wanted);
+    if (journal_trail()) {
+        view_same("the journaled changes and the journal", journal_trail(), &wanted);
+    } else {
+        journal_trail_from(got);
+    }
+    view_free(&wanted);
+}
+
+static bool get_settled(struct view *view)
+{
+    settle_down();
+    assert_true(get_all(NULL, view));
+    assert_true(deployment_config()->clock == 1 || view->as_of_ms >= wall_ms());
+    return view->definition != 0; /* by the event clock nothing is settled before the first event */
+}
+
+/* Nothing new comes: after a crash all is as it was. */
+static void calm(void)
+{
+    struct view before = {0}, after = {0};
+    be_quiet(true);
+    if (get_settled(&before)) {
+        check_scores(&before);
+        deployment_crash();
+        be_quiet(true);
+        assert_true(get_settled(&after));
+        if (wall_ms() >= before.as_of_ms) {
+            assert_int_equal(after.as_of_ms, before.as_of_ms);
+            view_same("poise_get after and before a crash", &after, &before);
+        }
+        world.calms++;
+    }
+    be_quiet(false);
+    view_free(&before);
+    view_free(&after);
+}
+
+/* ---- clients that ask while all goes on: they get an answer that is right, or none ---- */
+
+static void check_answer(const struct view *got, const poise_filter *filter)
+{
+    struct view all = {0}, wanted = {0};
+    if (got->definition) {
+        journal_reference(got->lsn, got->as_of_ms, journal_cards(got->definition), &all);
+        view_copy(&all, filter, &wanted);
+        view_same("an answer and the journal", got, &wanted);
+        world.answers++;
+    }
+    view_free(&all);
+    view_free(&wanted);
+}
+
+static void get_something(void)
+{
+    static const char *const orgs[] = {"**", "p1", "p2/**"};
+    const poise_filter filter = {.orgs = orgs, .org_count = (size_t)between(0, 3)};
+    struct view got = {0};
+    if (get_all(&filter, &got)) {
+        check_answer(&got, &filter);
+    }
+    view_free(&got);
+}
+
+static void ask_something(void)
+{
+    const struct config *config = deployment_config();
+    const char *id = config->cards[between(0, (int64_t)config->card_count - 1)]->id;
+    const poise_filter filter = {.scorecards = &id, .scorecard_count = 1};
+    const poise_question question = {.scorecard = id,
+                                     .all_orgs = true,
+                                     .as_of_ms = wall_ms() - (one_in(2) ? between(0, 9) * DAY : 0),
+                                     .known_lsn =
+                                         one_in(2) ? (uint64_t)between(0, (int64_t)journal_lsn()) : 0};
+    struct view got = {0};
+    if (ask(&question, &got)) {
+        assert_true(!question.known_lsn || got.lsn == question.known_lsn);
+        check_answer(&got, &filter);
+    }
+    view_free(&got);
+}
+
+static void restate_something(void)
+{
+    uint64_t before = journal_restated(), rows;
+    if (!restate(&rows)) {
+        world.given_up = true; /* it may still be done, later */
+    } else if (!world.given_up) {
+        assert_int_equal(journal_restated() - before, rows);
+        world.restated += rows;
+    }
+}
+
+/* ---- who moves ---- */
+
+static void aggregator_moves(void)
+{
+    if (deployment_is_up()) {
+        for (int64_t left = between(1, 4); left > 0; left--) {
+            deployment_turn((enum aggregator_part)between(0, PARTS - 1));
+        }
+    } else if (deployment_may_start()) {
+        deployment_start();
+    }
+}
+
+static bool is_awake(size_t who)
+{
+    return now_us() >= world.asleep_until_us[who];
+}
+
+static void producer_moves(void)
+{
+    size_t which = (size_t)between(0, PRODUCERS - 1);
+    if (!is_awake(which)) {
+        return;
+    }
+    int64_t what = between(0, 99);
+    if (what < 45) {
+        producer_send(which);
+    } else if (what < 90) {
+        producer_step(which);
+    } else if (what < 97) {
+        producer_flush(which);
+    } else if (what < 98) {
+        producer_end_backfill(which);
+    } else if (what < 99) {
+        producer_crash(which);
+    } else {
+        producer_reopen(which);
+    }
+}
+
+static void subscriber_moves(void)
+{
+    size_t which = (size_t)between(0, SUBSCRIBERS - 1);
+    if (!is_awake(PRODUCERS + which)) {
+        return;
+    }
+    for (int64_t left = between(1, 5); left > 0; left--) {
+        subscriber_step(which);
+    }
+    if (one_in(150)) {
+        subscriber_reopen(which);
+    }
+}
+
+static void time_moves(void)
+{
+    if (one_in(4)) {
+        time_pass(between(0, 2500000));
+    }
+    if (one_in(6)) {
+        wall_jump(between(0, 200) * MINUTE);
+    }
+    if (one_in(40)) {
+        wall_jump(between(1, 60) * HOUR);
+    }
+    if (one_in(world.steady)) {
+        wall_jump(one_in(3) ? -between(0, 60) * HOUR : -between(0, 120000));
+    }
+}
+
+static void misfortune(void)
+{
+    int64_t what = between(0, 99);
+    if (what < 25) {
+        network_cut();
+    } else if (what < 32) {
+        deployment_starve((enum aggregator_part)between(0, PARTS - 1));
+    } else if (what < 50) {
+        size_t who = (size_t)between(0, PRODUCERS + SUBSCRIBERS - 1);
+        world.asleep_until_us[who] = now_us() + between(0, one_in(4) ? 90 : 10) * 1000000;
+    } else if (what < 62 && deployment_is_up()) {
+        deployment_crash();
+    } else if (what < 68 && deployment_is_up()) {
+        deployment_crash();
+        deployment_configure();
+    } else if (what < 82) {
+        journal_fails(STORE_BREAKS);
+    } else if (what < 90) {
+        deployment_fill_disk(true);
+        world.full_until_us = now_us() + between(0, 5) * 1000000;
+    } else if (what < 93) {
+        get_something();
+    } else if (what < 95) {
+        ask_something();
+    } else if (what < 97) {
+        restate_something();
+    } else {
+        calm();
+    }
+}
+
+static void move(void)
+{
+    int64_t who = between(0, 999);
+    if (world.full_until_us && now_us() > world.full_until_us) {
+        world.full_until_us = 0;
+        deployment_fill_disk(false);
+    }
+    if (who < 420) {
+        aggregator_moves();
+    } else if (who < 720) {
+        producer_moves();
+    } else if (who < 940) {
+        subscriber_moves();
+    } else if (who < 980) {
+        time_moves();
+    } else {
+        misfortune();
+    }
+    if (one_in(2)) {
+        network_move();
+    }
+    time_pass(between(0, 20000));
+}
+
+/* ---- the end of a seed ---- */
+
+enum {
+    LONG_REST = 300,
+    SHORT_REST = 20
+}; /* of 50 ms: the longest silence that somebody waits for; less than any */
+
+/* Everybody gets what is for him, and then rests. */
+static void drain(int rest)
+{
+    for (int left = 3000; rest > 0 && left > 0; left--) {
+        rest -= producers_done();
+        time_pass(50000);
+        network_move();
+        for (size_t which = 0; which < PRODUCERS; which++) {
+            producer_flush(which);
+            producer_end_backfill(which);
+            producer_step(which);
+        }
+        for (int part = 0; part < 2 * PARTS; part++) {
+            deployment_turn((enum aggregator_part)(part % PARTS));
+        }
+        for (size_t which = 0; which < 3 * SUBSCRIBERS; which++) {
+            subscriber_step(which % SUBSCRIBERS);
+        }
+    }
+    assert_int_equal(rest, 0);
+}
+
+static void check_tally(const struct view *all)
+{
+    char wanted[32];
+    snprintf(wanted, sizeof wanted, " n=%llu ", (unsigned long long)producers_tally());
+    const char *line = view_line(all, "", TALLY);
+    if (!line || !strstr(line, wanted)) {
+        fail_msg("counted were%s: %s", wanted, line ? line : "nothing");
+    }
+}
+
+static void check_end(void)
+{
+    struct view all = {0};
+    assert_true(get_settled(&all));
+    check_scores(&all);
+    check_tally(&all);
+    subscribers_agree(&all);
+    producers_are_told();
+    world.revisions += revisions_check(all.definition);
+    view_free(&all);
+}
+
+static void test_seed(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        move();
+    }
+    be_quiet(true);
+    for (size_t which = 0; which < PRODUCERS; which++) {
+        producer_say_goodbye(which);
+    }
+    drain(LONG_REST);
+    check_end();
+    ask_something();
+    size_t resets = subscribers_resets(); /* who is up to date is told the rest, and need not begin again */
+    producer_say_goodbye(0);
+    drain(SHORT_REST);
+    check_end();
+    assert_int_equal(subscribers_resets(), resets);
+}
+
+/* ---- main ---- */
+
+static int setup(void **state)
+{
+    uint64_t seed = **(uint64_t **)state;
+    memset(&world, 0, sizeof world);
+    chance_start(seed);
+    network_start();
+    network_meanwhile(meanwhile);
+    network_bulk(one_in(2) ? 1 : (size_t)between(1, 100));
+    journal_start();
+    revisions_start();
+    world.steady = one_in(2) ? 15 : 400;
+    return deployment_open(seed) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (getenv("POISE_SEED")) {
+        journal_tell();
+        fprintf(stderr, "%zu crashes, %zu calms, %zu answers, %zu restated, %zu revisions checked\n",
+                deployment_crashes(), world.calms, world.answers, world.restated, world.revisions);
+    }
+    bool closed = deployment_close();
+    revisions_stop();
+    journal_stop();
+    return closed ? 0 : -1;
+}
+
+int main(void)
+{
+    static uint64_t seeds[SEEDS];
+    static char names[SEEDS][32];
+    struct CMUnitTest tests[SEEDS];
+    const char *wanted = getenv("POISE_SEED");
+    size_t count = wanted ? 1 : SEEDS;
+    for (size_t i = 0; i < count; i++) {
+        seeds[i] = wanted ? strtoull(wanted, NULL, 10) : i + 1;
+        snprintf(names[i], sizeof names[i], "POISE_SEED=%llu", (unsigned long long)seeds[i]);
+        tests[i] = (struct CMUnitTest){.name = names[i],
+                                       .test_func = test_seed,
+                                       .setup_func = setup,
+                                       .teardown_func = teardown,
+                                       .initial_state = &seeds[i]};
+    }
+    return _cmocka_run_group_tests("simulation", tests, count, NULL, NULL);
+}

@@ -1,0 +1,164 @@
+#include "simulation.h"
+
+#include <base/buf.h>
+#include <engine/engine.h>
+#include <model/org.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unit/engine/world.h>
+
+struct shown {
+    const char *org, *node;
+    char *line;
+    size_t room;
+};
+
+void view_clear(struct view *view)
+{
+    hmap_free(&view->entries);
+    arena_reset(&view->memory);
+    view->definition = 0;
+}
+
+void view_free(struct view *view)
+{
+    hmap_free(&view->entries);
+    arena_free(&view->memory);
+    *view = (struct view){0};
+}
+
+/* ---- a line ---- */
+
+static const struct measure *measure_of(const struct card_set *cards, const char *path)
+{
+    for (size_t c = 0; c < cards->count; c++) {
+        const struct scorecard *card = cards->cards[c];
+        size_t length = strlen(card->id);
+        for (uint32_t n = 0; strncmp(path, card->id, length) == 0 && n < card->node_count; n++) {
+            if (strcmp(card->nodes[n].path, path) == 0) {
+                return card->nodes[n].measure;
+            }
+        }
+    }
+    fail_msg("a state of a node that no scorecard has: %s", path);
+    return NULL;
+}
+
+void state_line(const struct card_set *cards, const poise_state *state, struct buf *out)
+{
+    poise_state copy = *state;
+    engine_look_at(measure_of(cards, state->node), INT64_MAX, &copy.numbers);
+    buf_reset(out);
+    dump_state(&copy, out);
+    buf_put_u8(out, 0);
+    assert_false(out->failed);
+}
+
+/* ---- entries ---- */
+
+static uint64_t hash_of(const char *org, const char *node)
+{
+    return hash_mix(hash64(org, strlen(org), 0), hash64(node, strlen(node), 0));
+}
+
+static bool is_entry(const void *entry, const void *key)
+{
+    const struct shown *a = entry, *b = key;
+    return strcmp(a->org, b->org) == 0 && strcmp(a->node, b->node) == 0;
+}
+
+static const char *keep(struct arena *arena, const char *text)
+{
+    const char *kept = arena_strndup(arena, text, strlen(text));
+    assert_non_null(kept);
+    return kept;
+}
+
+static void put(struct view *view, const char *org, const char *node, const char *line)
+{
+    struct shown wanted = {.org = org, .node = node};
+    struct shown *entry = hmap_get(&view->entries, hash_of(org, node), is_entry, &wanted);
+    if (!entry) {
+        entry = arena_zalloc(&view->memory, 1, sizeof *entry);
+        assert_non_null(entry);
+        *entry = (struct shown){.org = keep(&view->memory, org), .node = keep(&view->memory, node)};
+        assert_true(hmap_add(&view->entries, hash_of(org, node), entry));
+    }
+    size_t length = strlen(line) + 1;
+    if (length > entry->room) {
+        entry->room = length + 40; /* of the next ones */
+        entry->line = arena_alloc(&view->memory, entry->room);
+        assert_non_null(entry->line);
+    }
+    memcpy(entry->line, line, length);
+}
+
+void view_set(struct view *view, const struct card_set *cards, const poise_state *state)
+{
+    struct buf line = {0};
+    state_line(cards, state, &line);
+    put(view, state->org, state->node, (const char *)line.data);
+    view->definition = state->definition;
+    buf_free(&line);
+}
+
+const char *view_line(const struct view *view, const char *org, const char *node)
+{
+    struct shown wanted = {.org = org, .node = node};
+    const struct shown *entry = hmap_get(&view->entries, hash_of(org, node), is_entry, &wanted);
+    return entry ? entry->line : NULL;
+}
+
+void view_same(const char *what, const struct view *got, const struct view *wanted)
+{
+    const struct shown *entry;
+    for (size_t at = 0; (entry = hmap_next(&wanted->entries, &at));) {
+        const char *line = view_line(got, entry->org, entry->node);
+        if (!line || strcmp(line, entry->line) != 0) {
+            fail_msg("%s, as of %lld, lsn %llu:\n     got %s  wanted %s", what, (long long)wanted->as_of_ms,
+                     (unsigned long long)wanted->lsn, line ? line : "nothing\n", entry->line);
+        }
+    }
+    for (size_t at = 0; (entry = hmap_next(&got->entries, &at));) {
+        if (!view_line(wanted, entry->org, entry->node)) {
+            fail_msg("%s: too much: %s", what, entry->line);
+        }
+    }
+}
+
+/* ---- filters, as poise/client.h says ---- */
+
+static bool below(const char *path, const char *node)
+{
+    size_t length = strlen(node);
+    return strncmp(path, node, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+static bool passes(const poise_filter *filter, const struct shown *entry)
+{
+    bool card = filter->scorecard_count == 0, org = filter->org_count == 0, node = filter->node_count == 0;
+    for (size_t i = 0; i < filter->scorecard_count; i++) {
+        card |= below(entry->node, filter->scorecards[i]);
+    }
+    for (size_t i = 0; i < filter->org_count; i++) {
+        org |= org_matches(filter->orgs[i], entry->org);
+    }
+    for (size_t i = 0; i < filter->node_count; i++) {
+        node |= below(entry->node, filter->nodes[i]);
+    }
+    return card && org && node;
+}
+
+void view_copy(const struct view *from, const poise_filter *filter, struct view *to)
+{
+    const struct shown *entry;
+    view_clear(to);
+    for (size_t at = 0; (entry = hmap_next(&from->entries, &at));) {
+        if (!filter || passes(filter, entry)) {
+            put(to, entry->org, entry->node, entry->line);
+        }
+    }
+    to->definition = from->definition;
+    to->lsn = from->lsn;
+    to->as_of_ms = from->as_of_ms;
+}
