@@ -34,7 +34,6 @@ static struct feed *find_feed(const struct engine *engine, uint64_t identity)
     return NULL;
 }
 
-/* The state serves if it has the cells of every feed that the definitions want. */
 /* Another's backfill that ends behind the checkpoint waits for these. */
 static void restore_backfills(struct engine *engine, struct cursor *in)
 {
@@ -46,6 +45,7 @@ static void restore_backfills(struct engine *engine, struct cursor *in)
     }
 }
 
+/* The state serves if it has the cells of every feed that the definitions want. */
 static poise_code restore_head(struct engine *engine, struct cursor in, poise_error *err)
 {
     if (cursor_u8(&in) != HEAD_FORMAT) {
