@@ -76,7 +76,7 @@ class Live(Property):
                by=st.integers(-60, 60))
     def test_wall_clock(self, cards, batches, options, by):
         """Measurements of the past and of the future, which wait, are moved, superseded and retracted."""
-        shift = round(time.time() * 1000) - generators.ANCHORS[2] + by * generators.DAY_MS
+        shift = round(time.time() * 1000) - generators.ANCHORS[2] + by * generators.DAY
         moved = [([dataclasses.replace(row, time_ms=row.time_ms + shift) for row in some], *how)
                  for some, *how in batches]
         self.check_stream(cards, moved, options, "wall", [["--as-of", time_text(generators.ANCHORS[-1] + shift)]])

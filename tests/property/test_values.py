@@ -1,112 +1,46 @@
-"""Values of measures are those of exact arithmetic, rounded once, to the bit; periods tile time."""
-import datetime
+"""Values of measures are those of exact arithmetic, rounded once, to the bit."""
 import math
-import zoneinfo
 
 from hypothesis import strategies as st
 
 import generators
-import oracle
-from generators import DAY_MS, csv_of, descendants, ms_of, rows, scorecards, time_text
+from generators import ANCHORS, DAY, Row, rows
 from harness import Property, holds_for, main
+
+FORMS = [{"linear": {"from": 0, "to": 1}}, {"goal_red": {"goal": 1e-100, "red": -1e100}}, {"binary": {}},
+         {"band": {"low_zero": -1e100, "low": -1, "high": 1e-100, "high_zero": 1e100}}]
+wide = st.one_of(generators.numbers, generators.doubles.flatmap(generators.texts_of))
 
 
 @st.composite
-def cancelling(draw):
-    """Rows whose values nearly cancel: few numbers, their negatives and their neighbours."""
-    pool = [float(text) for text in draw(st.lists(generators.numbers, min_size=1, max_size=4))]
-    near = [math.nextafter(x, 0) for x in pool if abs(x) > 1e-99]
-    texts = [repr(sign * x) for x in pool + near for sign in (1, -1)]
-    return draw(rows(st.sampled_from(texts), max_size=20))
+def mixed(draw):
+    """Rows of many sizes, so that nothing but exact sums is right."""
+    size = draw(st.integers(1, 60))
+    values, ofs = (draw(st.lists(wide, min_size=size, max_size=size)) for _ in range(2))
+    return [Row(ANCHORS[0] + at % 7, "a", "p" * (at % 2), *each) for at, each in enumerate(zip(values, ofs))]
+
+
+@st.composite
+def overflowing(draw):
+    """Sums of products of 1e200 over a sum of weights of 1e-116, now, in the month before or in both."""
+    return draw(rows(generators.ordinary_numbers, inputs=["a"], max_size=3)) + [
+        Row(time_ms, "a", "p", value, of) for time_ms in draw(st.lists(st.sampled_from(ANCHORS[:2]), min_size=1))
+        for value, of in (("1e100", "1e100"), ("0", "-1e100"), ("0", repr(math.nextafter(1e-99, 1))), ("0", "-1e-99"))]
 
 
 class Values(Property):
-    def check_measure(self, state, measure, samples, as_of_ms):
-        start_ms, end_ms = map(ms_of, state["period"])
-        wanted, count = oracle.measure_value(measure, samples, state["org"], start_ms, end_ms, as_of_ms)
-        if wanted is not None and math.isinf(wanted):
-            self.assertIn("overflow", state["flags"])
-            wanted, count = None, 0
-        self.assertEqual((state["value"], state["count"]), (wanted, count), (state, measure))
-        if wanted is None:
-            self.assertNotIn("carried", state["flags"])
-        else:
-            self.assertEqual(math.copysign(1, state["value"]), -1 if wanted < 0 else 1, "-0 is 0")
-
-    @holds_for(150, card=scorecards(), some=st.one_of(rows(), cancelling()),
-               as_of_ms=st.one_of(generators.times, st.just(generators.ANCHORS[-1] + 32 * DAY_MS)))
-    def test_exact(self, card, some, as_of_ms):
-        states = self.states(self.write_card(card), csv_of(some), "--all-orgs", "--as-of", time_text(as_of_ms))
-        measures = {node["id"]: node for node in descendants(card) if "aggregate" in node}
-        read = {measure["input"] for measure in measures.values()}
-        samples, paths = {}, {""}
-        for input_ in read:
-            samples[input_], more = oracle.standing(some, input_)
-            paths |= {path[:at] for path in more for at, char in enumerate(path + "/") if char == "/"}
-        self.assertEqual({state["org"] for state in states}, paths)
-        for state in states:
-            if state["kind"] == "measure":
-                measure = measures[state["node"].split("/")[-1]]
-                self.check_measure(state, measure, samples[measure["input"]], as_of_ms)
-
-    @holds_for(100, texts=st.lists(st.one_of(generators.numbers, generators.doubles.flatmap(generators.texts_of)),
-                                   min_size=1, max_size=60),
-               ofs=st.lists(generators.numbers, min_size=60, max_size=60))
-    def test_exact_sums_of_many_sizes(self, texts, ofs):
-        some = [generators.Row(generators.ANCHORS[0], "a", "", text, of) for text, of in zip(texts, ofs)]
-        form = {"linear": {"from": 0, "to": 1}}
-        aggregates = ["sum", "mean", "weighted_mean", "ratio"]
-        card = {"scorecard": "card", "perspectives": [{"id": "p", "objectives": [{"id": "o", "measures": [
-            {"id": aggregate, "input": "a", "aggregate": aggregate, "score": form} for aggregate in aggregates]}]}]}
-        samples, _ = oracle.standing(some, "a")
-        for state in self.states(self.write_card(card), csv_of(some))[3:]:
-            self.check_measure(state, {"aggregate": state["name"]}, samples, generators.ANCHORS[0] + 1)
-
-
-def first_instants(zone, day, last):
-    """The first instant of every local date from `day` on: where it or a later one is met first, by quarters."""
-    at = datetime.datetime.combine(day, datetime.time(), datetime.timezone.utc) - datetime.timedelta(hours=15)
-    while day <= last:
-        if at.astimezone(zone).date() >= day:
-            yield at
-            day += datetime.timedelta(days=1)
-        else:
-            at += datetime.timedelta(minutes=15)
-
-
-# Months in which a day is missing in Apia, or summer time begins and ends at midnight elsewhere; then any.
-months = st.one_of(st.sampled_from([datetime.date(2011, 12, 1), datetime.date(2018, 2, 1), datetime.date(2018, 11, 1),
-                                    datetime.date(2010, 9, 1)]),
-                   st.dates(datetime.date(1975, 1, 1), datetime.date(2024, 12, 1)))
-
-
-quarters_ends = st.integers(1, 31 * 96).map(lambda quarter: quarter * 900000 - 1)
-
-
-class Periods(Property):
-    @holds_for(60, zone=st.sampled_from(generators.ZONES), month=months,
-               offsets=st.lists(st.one_of(st.integers(0, 31 * DAY_MS - 1), quarters_ends), min_size=1, max_size=40))
-    def test_days_tile_the_month(self, zone, month, offsets):
-        month = month.replace(day=1)
-        following = (month + datetime.timedelta(days=31)).replace(day=1)
-        days = [round(at.timestamp() * 1000) for at in first_instants(zoneinfo.ZoneInfo(zone), month, following)]
-        times = [days[0] + offset for offset in offsets]
-        measures = [{"id": period, "input": "a", "aggregate": "count", "empty": 0, "carry": 0, "period": period,
-                     "score": {"binary": {}}} for period in ("hour", "day", "week", "month")]
-        card = {"scorecard": "card", "timezone": zone, "period": "day",
+    @holds_for(120, some=st.one_of(mixed(), generators.cancelling(),
+                                   rows(wide, inputs=["a"], when=st.sampled_from(ANCHORS)),
+                                   generators.many(st.sampled_from(ANCHORS), ["a"]),
+                                   overflowing()),
+               form=st.sampled_from(FORMS),
+               more=generators.some_of(min_count=st.integers(0, 70), roll_up=st.just("none"), carry=st.just(0)))
+    def test_every_aggregate(self, some, form, more):
+        measures = [{"id": aggregate, "input": "a", "aggregate": aggregate, "period": "month", "score": form, **more}
+                    for aggregate in generators.AGGREGATES]
+        card = {"scorecard": "card", "timezone": "UTC",
                 "perspectives": [{"id": "p", "objectives": [{"id": "o", "measures": measures}]}]}
-        some = [generators.Row(time, "a", "", "1") for time in times]
-        states = self.states(self.write_card(card), csv_of(some), "--history", "--as-of", time_text(days[-1]))
-        of = lambda period: [state for state in states if state["name"] == period]
-        within = lambda start, end: sum(start <= time < end for time in times)
-        self.assertEqual(of("month")[-1]["count"], within(days[0], days[-1]))
-        self.assertEqual(sum(state["count"] for state in of("day")), within(days[0], days[-1]))
-        seen = [tuple(map(ms_of, state["period"])) for state in of("day")]
-        self.assertEqual(seen, [pair for pair in zip(days, days[1:]) if pair[0] < pair[1]][-len(seen):])
-        for state in states:
-            if state["kind"] == "measure":
-                start_ms, end_ms = map(ms_of, state["period"])
-                self.assertEqual(state["count"], within(start_ms, min(end_ms, ms_of(state["as_of"]) + 1)))
+        self.check_scene(card, some, ANCHORS[1] + 1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""`poise eval` equals the oracle: whatever the definition, the measurements and the time."""
+from hypothesis import strategies as st
+
+import generators
+import oracle
+from generators import DAY, HOUR, ms_of, scenes
+from harness import Property, holds_for, main
+
+HISTORY_MAX = 12
+
+
+class Oracle(Property):
+    @holds_for(200, scene=scenes())
+    def test_any_definition(self, scene):
+        self.check_scene(*scene)
+
+    @holds_for(40, scene=scenes())
+    def test_history(self, scene):
+        """The first rows are left out where they would make it too long for a slow oracle."""
+        card, some, as_of_ms = scene
+        calendar = oracle.Calendar(card["timezone"], card.get("fiscal_year_start", 1))
+        first_ms = as_of_ms
+        for _ in range(HISTORY_MAX):
+            first_ms, _ = calendar.holding(card.get("period", "month"), first_ms)
+        self.check_scene(card, [row for row in some if row.time_ms >= first_ms], as_of_ms, True)
+
+    @holds_for(40, moment=st.sampled_from(generators.MOMENTS), month=st.integers(1, 12), shift=st.integers(-DAY, DAY),
+               by=generators.shifts, data=st.data())
+    def test_periods(self, moment, month, shift, by, data):
+        """Of every kind at once, around the moments at which clocks are set, with rows at their edges."""
+        zone, text = moment
+        as_of_ms = ms_of(text) + data.draw(st.sampled_from([shift, by, 0]))
+        measures = [{"id": f"{period}-{basis}", "input": "a", "aggregate": "count", "empty": 0, "period": period,
+                     "basis": basis, "score": {"linear": {"from": 0, "to": 30}}}
+                    for period in generators.PERIODS for basis in ("open", "closed")]
+        card = {"scorecard": "card", "timezone": zone, "fiscal_year_start": month, "period": "day",
+                "perspectives": [{"id": "p", "objectives": [{"id": "o", "measures": measures}]}]}
+        edges = generators.edges(card, as_of_ms)
+        some = [generators.Row(edge + by, "a", "", "1") for edge in edges for by in (-1, 0, 1)]
+        for at in (as_of_ms, ms_of(text) + HOUR // 2, data.draw(st.sampled_from(edges)) + data.draw(st.integers(0, 1))):
+            self.check_scene(card, some, at)
+
+
+if __name__ == "__main__":
+    main()
