@@ -28,7 +28,8 @@ poise_code board_init(struct board *board, const struct scorecard *const *cards,
     *board = (struct board){.cards = cards, .card_count = count, .as_of_ms = INT64_MIN};
     board->paths = calloc(count ? count : 1, sizeof *board->paths);
     board->ring = calloc(BOARD_RING, sizeof *board->ring);
-    if (!board->paths || !board->ring)
+    board->revisions = calloc(BOARD_REVISIONS, sizeof *board->revisions);
+    if (!board->paths || !board->ring || !board->revisions)
         return error_nomem(err, "the board of published states");
     for (size_t i = 0; i < count; i++) {
         poise_code code = index_paths(&board->paths[i], cards[i], err);
@@ -56,6 +57,7 @@ void board_free(struct board *board)
     free(board->order);
     free(board->paths);
     free(board->ring);
+    free(board->revisions);
     hmap_free(&board->units);
     *board = (struct board){0};
 }
@@ -130,6 +132,11 @@ static poise_code apply_state(struct board *board, const poise_state *state, poi
         return error_nomem(err, "the published states of an org");
 
     uint32_t index = (uint32_t)(node - key.card->nodes);
+    if (state->revision) {
+        board->revised++;
+        board->revisions[board->revised % BOARD_REVISIONS] = (struct board_revision){*state, unit, index};
+        return POISE_OK;
+    }
     board->nodes += unit->positions[index] == 0;
     board->head++;
     board->ring[board->head % BOARD_RING] = (struct board_change){unit, index};

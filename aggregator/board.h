@@ -9,7 +9,10 @@
 #include <model/scorecard.h>
 #include <poise/types.h>
 
-enum { BOARD_RING = 1 << 17 }; /* changes a subscriber may lag behind before it gets a new snapshot */
+enum {
+    BOARD_RING = 1 << 17,     /* changes a subscriber may lag behind before it gets a new snapshot */
+    BOARD_REVISIONS = 1 << 13 /* revisions it may lag behind before it misses some */
+};
 
 /* What a committed settle changed. Strings of the states outlive the board. */
 struct changes {
@@ -41,6 +44,12 @@ struct board {
         uint32_t node;
     } * ring;      /* position p is at p % BOARD_RING */
     uint64_t head; /* position of the newest change; 0: none yet */
+    struct board_revision {
+        poise_state state;
+        struct board_unit *unit;
+        uint32_t node;
+    } * revisions;    /* of closed periods: number n is at n % BOARD_REVISIONS */
+    uint64_t revised; /* number of the newest revision; 0: none yet */
     uint64_t lsn;
     int64_t as_of_ms;
     uint64_t nodes;
@@ -56,6 +65,11 @@ struct board_unit *board_next(struct board *board, const struct board_unit *unit
 static inline bool board_has(const struct board *board, uint64_t position)
 {
     return board->head - position <= BOARD_RING;
+}
+/* The oldest revision that is still there, numbered as `revised`. */
+static inline uint64_t board_oldest_revision(const struct board *board)
+{
+    return board->revised > BOARD_REVISIONS ? board->revised - BOARD_REVISIONS + 1 : 1;
 }
 /* The state that changed at a position, if that is the node's latest change; else NULL. */
 const poise_state *board_changed(const struct board *board, uint64_t position, struct board_unit **ret_unit,

@@ -28,7 +28,68 @@ struct reading {
     poise_state *part; /* states of the RESULT under construction */
     size_t part_count, part_bytes;
     uint64_t lsn;
+    struct hmap revisions; /* of the nodes and closed periods that had some */
+    struct arena noted;    /* they themselves */
 };
+
+/* ---- revisions, as they were journaled ---- */
+
+struct noted {
+    uint64_t org, node; /* hashes of their paths */
+    int64_t end_ms;
+    uint64_t revision;
+};
+
+static struct noted noted_of(const poise_state *state)
+{
+    return (struct noted){.org = hash64(state->org, strlen(state->org), 0),
+                          .node = hash64(state->node, strlen(state->node), 0),
+                          .end_ms = state->as_of_ms,
+                          .revision = state->revision};
+}
+
+static uint64_t noted_hash(const struct noted *noted)
+{
+    return hash_mix(noted->org ^ hash_mix(noted->node, 0), (uint64_t)noted->end_ms);
+}
+
+static bool is_noted(const void *entry, const void *key)
+{
+    const struct noted *noted = entry, *wanted = key;
+    return noted->org == wanted->org && noted->node == wanted->node && noted->end_ms == wanted->end_ms;
+}
+
+static poise_code note_revision(struct reading *reading, const poise_state *state)
+{
+    struct noted wanted = noted_of(state);
+    struct noted *noted = hmap_get(&reading->revisions, noted_hash(&wanted), is_noted, &wanted);
+    if (!noted) {
+        noted = arena_alloc(&reading->noted, sizeof *noted);
+        if (!noted || !hmap_add(&reading->revisions, noted_hash(&wanted), noted))
+            return error_nomem(&reading->inquiry->error, "the revisions of an answer");
+    }
+    *noted = wanted; /* the later record has the higher number */
+    return POISE_OK;
+}
+
+static poise_code note_revisions(struct reading *reading, const struct journal_record *record)
+{
+    struct wire_states changes;
+    arena_reset(&reading->arena);
+    poise_code code = wire_decode_states(WIRE_UPDATE, record->changes, record->changes_length,
+                                         &reading->arena, &changes, &reading->inquiry->error);
+    for (size_t i = 0; !code && i < changes.count; i++)
+        if (changes.states[i].revision)
+            code = note_revision(reading, &changes.states[i]);
+    return code;
+}
+
+static uint64_t revision_of(const struct reading *reading, const poise_state *state)
+{
+    struct noted wanted = noted_of(state);
+    const struct noted *noted = hmap_get(&reading->revisions, noted_hash(&wanted), is_noted, &wanted);
+    return noted ? noted->revision : 0;
+}
 
 static poise_code read_batch(struct reading *reading, const struct journal_batch *batch)
 {
@@ -52,12 +113,15 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     struct reading *reading = visitor;
     if (atomic_load_explicit(reading->options->stop, memory_order_relaxed))
         return error_set(&reading->inquiry->error, POISE_ECLOSED, "the aggregator is stopping");
+    if (reading->inquiry->known_at_ms && record->as_of_ms > reading->inquiry->known_at_ms)
+        return POISE_ECLOSED; /* T only rises: that was all */
+    reading->lsn = record->lsn;
     for (size_t i = 0; i < record->batch_count; i++) {
         poise_code code = read_batch(reading, &record->batches[i]);
         if (code)
             return code == POISE_ECLOSED ? POISE_EPROTO : code;
     }
-    return POISE_OK;
+    return record->revised ? note_revisions(reading, record) : POISE_OK;
 }
 
 static poise_code read_journal(struct reading *reading)
@@ -67,10 +131,12 @@ static poise_code read_journal(struct reading *reading)
     poise_code code = store_reader_open(reading->options->store, &reader, &inquiry->error);
     if (code)
         return code;
-    reading->lsn = store_reader_lsn(reader);
+    uint64_t until = store_reader_lsn(reader);
+    if (inquiry->known_lsn && inquiry->known_lsn < until)
+        until = inquiry->known_lsn;
     /* All of it: a key of a later row may take an earlier one away, and every accepted row, whatever its
      * time, makes its org one that is asked about. */
-    code = store_read_journal(reader, 1, reading->lsn, NULL, read_record, reading, &inquiry->error);
+    code = store_read_journal(reader, 1, until, NULL, read_record, reading, &inquiry->error);
     store_reader_close(reader);
     return code;
 }
@@ -117,6 +183,7 @@ static poise_code add_state(void *visitor, const poise_state *state)
             return code;
     }
     reading->part[reading->part_count] = *state;
+    reading->part[reading->part_count].revision = revision_of(reading, state);
     reading->part[reading->part_count++].definition = reading->options->definition;
     reading->part_bytes += size;
     return POISE_OK;
@@ -156,6 +223,8 @@ void inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     inquiry->error.code = code;
     engine_close(reading.engine);
     arena_free(&reading.arena);
+    arena_free(&reading.noted);
+    hmap_free(&reading.revisions);
     feed_free(&reading.feed);
     free(reading.part);
 }

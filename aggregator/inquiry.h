@@ -21,6 +21,8 @@ struct inquiry {
     char org[POISE_ORG_MAX + 1];
     bool all_orgs, history;
     int64_t as_of_ms;
+    int64_t known_at_ms; /* 0: all that is known now */
+    uint64_t known_lsn;  /* likewise */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;

@@ -48,8 +48,9 @@ static poise_code same_definitions(struct writer *writer, bool *ret_same, poise_
     return code;
 }
 
-/* Throws the derived state away and records the new definitions: from here the journal is replayed from its
- * start, also if the process dies before it is done. */
+/* Throws the derived state away (but for the numbers of revisions: subscribers have seen them) and records
+ * the new definitions: from here the journal is replayed from its start, also if the process dies before it
+ * is done. */
 static poise_code new_definitions(struct writer *writer, poise_error *err)
 {
     static const enum store_table derived[] = {STORE_HEAD,  STORE_ORGS, STORE_SOURCES, STORE_UNITS,
@@ -126,7 +127,7 @@ static poise_code replay_record(void *visitor, const struct journal_record *reco
     for (size_t i = 0; !code && i < record->batch_count; i++)
         code = replay_batch(replay, &record->batches[i]);
     if (!code && record->settled && !writer->rebuilding)
-        code = engine_settle(writer->engine, ignore_state, NULL, replay->err);
+        code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
     replay->records++;
     return code;
 }
@@ -143,7 +144,7 @@ static poise_code replay_journal(struct writer *writer, uint64_t from, uint64_t 
     code = store_read_journal(reader, from, store_reader_lsn(reader), NULL, replay_record, &replay, &inner);
     store_reader_close(reader);
     if (!code && writer->rebuilding && engine_as_of_ms(writer->engine) != INT64_MIN)
-        code = engine_settle(writer->engine, ignore_state, NULL, &inner);
+        code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, &inner);
     writer->replayed_lsn = 0;
     *ret_records = replay.records;
     if (code && err)
@@ -205,6 +206,7 @@ poise_code recover(struct writer *writer, poise_error *err)
     struct store_mark mark = store_mark(store);
     writer->definition = mark.definition;
     writer->rebuilding = mark.state_lsn == 0;
+    engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
     code = replay_journal(writer, mark.state_lsn + 1, &records, err);
     if (!code && records && writer->rebuilding && !engine_dirty(writer->engine))
@@ -217,6 +219,7 @@ poise_code recover(struct writer *writer, poise_error *err)
             log_int("ms", (clock_monotonic_us(writer->options.clock) - start) / 1000));
     writer->rebuilding = false;
     stats_set(writer->options.stats, STAT_lsn, store_last_lsn(store));
+    engine_set_revising(writer->engine, true);
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
     warn_of_clock(writer);
     return code;

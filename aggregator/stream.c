@@ -227,6 +227,8 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
     memcpy(inquiry->org, query->org, strlen(query->org) + 1);
     inquiry->all_orgs = query->all_orgs;
     inquiry->history = query->history;
+    inquiry->known_at_ms = query->known_at_ms;
+    inquiry->known_lsn = query->known_lsn;
     inquiry->as_of_ms = query->as_of_ms;
     inquiry->credit = query->credit;
     *ret_inquiry = inquiry;
@@ -415,7 +417,7 @@ int64_t stream_idle_ms(const struct stream *stream)
     for (size_t i = 0; i < stream->subscription_count; i++) {
         const struct subscription *s = stream->subscriptions[i];
         wait_us = earlier(wait_us, s->last_us + silence_us(s) - now_us);
-        if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && s->position < stream->board.head)
+        if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && subscription_lags(s, &stream->board))
             wait_us = earlier(wait_us, s->next_us - now_us);
     }
     if (stream->inquiry_count)

@@ -1,6 +1,7 @@
 #include "subscription.h"
 
 #include <base/error.h>
+#include <engine/engine.h>
 #include <model/org.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,7 @@ poise_code subscription_open(const struct wire_subscribe *wanted, const struct n
     s->least_interval_us = (int64_t)wanted->least_interval_ms * 1000;
     s->once = wanted->once;
     s->position = board->head;
+    s->revised = board->revised;
     s->last_us = INT64_MIN;
     if (!copy_filter(s, &wanted->filter) || !pass_nodes(s, board)) {
         subscription_close(s);
@@ -153,13 +155,16 @@ struct filling { /* a message under construction */
     size_t count, room, bytes;
 };
 
-static bool fill(struct filling *filling, const poise_state *state, int64_t as_of_ms)
+static bool fill(struct filling *filling, const struct measure *measure, const poise_state *state,
+                 int64_t as_of_ms)
 {
     size_t size = wire_state_size(state);
     if (filling->count == filling->room || (filling->count && filling->bytes + size > MESSAGE_BYTES))
         return false;
-    filling->states[filling->count] = *state;
-    filling->states[filling->count++].as_of_ms = as_of_ms;
+    poise_state *copy = &filling->states[filling->count++];
+    *copy = *state;
+    copy->as_of_ms = as_of_ms;
+    engine_look_at(measure, as_of_ms, &copy->numbers);
     filling->bytes += size;
     return true;
 }
@@ -174,7 +179,8 @@ static bool fill_scan(struct subscription *s, struct board *board, struct fillin
             uint32_t node = message->scan_node;
             bool wanted =
                 unit->positions[node] && unit_passes(s, unit) && s->node_pass[unit->card_index][node];
-            if (wanted && !fill(filling, &unit->states[node], board->as_of_ms))
+            if (wanted &&
+                !fill(filling, unit->card->nodes[node].measure, &unit->states[node], board->as_of_ms))
                 return false;
         }
         message->scan_unit = unit;
@@ -192,10 +198,24 @@ static bool fill_changes(struct subscription *s, const struct board *board, stru
         uint32_t node;
         const poise_state *state = board_changed(board, message->position + 1, &unit, &node);
         if (state && unit_passes(s, unit) && s->node_pass[unit->card_index][node] &&
-            !fill(filling, state, board->as_of_ms))
+            !fill(filling, unit->card->nodes[node].measure, state, board->as_of_ms))
             return false;
     }
     return true;
+}
+
+/* Adds revisions after the message's number, as many as fit: each stands alone. */
+static void fill_revisions(struct subscription *s, const struct board *board, struct filling *filling,
+                           struct subscription_message *message)
+{
+    uint64_t oldest = board_oldest_revision(board);
+    message->revised = message->revised + 1 < oldest ? oldest - 1 : message->revised;
+    for (; message->revised < board->revised; message->revised++) {
+        const struct board_revision *revision = &board->revisions[(message->revised + 1) % BOARD_REVISIONS];
+        if (unit_passes(s, revision->unit) && s->node_pass[revision->unit->card_index][revision->node] &&
+            !fill(filling, NULL, &revision->state, revision->state.as_of_ms))
+            return;
+    }
 }
 
 static void start_over(struct subscription_message *message, const struct board *board)
@@ -206,16 +226,22 @@ static void start_over(struct subscription_message *message, const struct board 
     message->position = board->head;
 }
 
+bool subscription_lags(const struct subscription *s, const struct board *board)
+{
+    return s->position < board->head || s->revised < board->revised;
+}
+
 void subscription_next(struct subscription *s, struct board *board, int64_t now_us, poise_state *scratch,
                        size_t room, struct subscription_message *ret_message)
 {
     struct subscription_message m = {.scan_unit = s->scan_unit,
                                      .scan_node = s->scan_node,
                                      .position = s->position,
+                                     .revised = s->revised,
                                      .phase = (int)s->phase};
     struct filling filling = {.states = scratch, .room = room};
     bool whole = false;
-    if (m.phase == SUBSCRIPTION_LIVE && (m.position == board->head || now_us < s->next_us)) {
+    if (m.phase == SUBSCRIPTION_LIVE && (!subscription_lags(s, board) || now_us < s->next_us)) {
         ret_message->kind = 0;
         return;
     }
@@ -225,8 +251,12 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
         if (!fill_changes(s, board, &filling, &m)) {
             filling = (struct filling){.states = scratch, .room = room};
             start_over(&m, board);
-        } else if (filling.count == 0) {
+        } else {
+            fill_revisions(s, board, &filling, &m);
+        }
+        if (m.phase == SUBSCRIPTION_LIVE && filling.count == 0) {
             s->position = m.position; /* nothing of it is wanted here */
+            s->revised = m.revised;
             ret_message->kind = 0;
             return;
         }
@@ -256,6 +286,7 @@ void subscription_sent(struct subscription *s, const struct subscription_message
     s->scan_unit = message->scan_unit;
     s->scan_node = message->scan_node;
     s->position = message->position;
+    s->revised = message->revised;
     s->lsn = message->states.lsn;
     s->credit--;
     s->last_us = now_us;

@@ -24,6 +24,7 @@ struct subscription {
     const struct board_unit *scan_unit; /* the last unit that was sent whole; NULL: none */
     uint32_t scan_node;                 /* nodes of the unit after it that were sent */
     uint64_t position;                  /* of the board, up to which everything was sent */
+    uint64_t revised;                   /* number of the last revision that was sent, or is not for it */
     uint64_t lsn;                       /* of the last message */
     int64_t next_us, last_us;           /* earliest next update; when something was sent last */
     struct wire_filter filter;
@@ -46,12 +47,14 @@ struct subscription_message {
     struct wire_states states;
     const struct board_unit *scan_unit;
     uint32_t scan_node;
-    uint64_t position;
+    uint64_t position, revised;
     int phase;
     bool begins; /* the first part of a snapshot */
 };
 void subscription_next(struct subscription *subscription, struct board *board, int64_t now_us,
                        poise_state *scratch, size_t room, struct subscription_message *ret_message);
+/* Whether the board has something that a live subscription was not sent. */
+bool subscription_lags(const struct subscription *subscription, const struct board *board);
 void subscription_sent(struct subscription *subscription, const struct subscription_message *message,
                        int64_t now_us);
 /* An update without states: says that the stream lives. Costs no credit. Only when LIVE. */

@@ -9,6 +9,8 @@
 enum {
     RETRY_US = 200000,
     IDLE_SETTLE_US = 1000000,
+    SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
+    SLICES_MAX = 16,      /* of a settle; the last has no limit, so that it ends under any load */
     STREAM_WAIT_US = 10000000,
     CHANGES_BYTES_MAX = 256 << 20 /* journaled of a settle; LMDB takes less than 4 GiB a record */
 };
@@ -60,7 +62,6 @@ static poise_code gather(struct writer *writer, poise_error *err)
     struct batch *batch;
     int64_t now_ms = clock_wall_ms(writer->options.clock);
     writer->batch_count = 0;
-    writer->changed_count = 0;
     writer->summary = feed_nothing;
     writer->record = (struct journal_record){.first_ordinal = engine_ordinal(writer->engine) + 1};
     if (!writer->options.event_clock) {
@@ -89,6 +90,21 @@ static bool is_timeless(const struct writer *writer)
     return engine_as_of_ms(writer->engine) == INT64_MIN;
 }
 
+/* Scores that wait for a settle: measurements that were only applied, or, by the wall clock, time that went
+ * by; or the rest of a settle. */
+static int64_t settle_wait_us(const struct writer *writer)
+{
+    if (is_timeless(writer) && writer->options.event_clock)
+        return INT64_MAX;
+    if (writer->slices)
+        return 0;
+    if (engine_dirty(writer->engine))
+        return writer->settled_us + writer->options.settle_ms * 1000 - now_us(writer);
+    if (!writer->options.event_clock)
+        return writer->settled_us + IDLE_SETTLE_US - now_us(writer);
+    return INT64_MAX;
+}
+
 static int64_t checkpoint_wait_us(const struct writer *writer)
 {
     if (is_timeless(writer) || store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
@@ -112,30 +128,21 @@ static poise_code note_change(void *visitor, const poise_state *state)
         writer->changed = changed;
         writer->changed_capacity = capacity;
     }
+    writer->revised |= state->revision > 0;
     writer->changed[writer->changed_count] = *state;
     writer->changed[writer->changed_count++].definition = writer->definition;
     return POISE_OK;
 }
 
-static poise_code settle(struct writer *writer, poise_error *err)
+static poise_code encode_changes(struct writer *writer, poise_error *err)
 {
-    int64_t start = now_us(writer);
-    writer->changed_count = 0;
-    poise_code code = engine_settle(writer->engine, note_change, writer, err);
-    if (code)
-        return code;
-    writer->settled_us = now_us(writer);
-    writer->record.settled = true;
-    stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us,
-               writer->settled_us - start);
-    stats_add(writer->options.stats, STAT_changes, writer->changed_count);
-    buf_reset(&writer->changes);
-    if (writer->changed_count == 0)
-        return POISE_OK;
     struct wire_states states = {.id = 0,
                                  .as_of_ms = engine_as_of_ms(writer->engine),
                                  .states = writer->changed,
                                  .count = writer->changed_count};
+    buf_reset(&writer->changes);
+    if (writer->changed_count == 0)
+        return POISE_OK;
     if (wire_encode_states(WIRE_UPDATE, &states, &writer->changes))
         return error_nomem(err, "the changes of a settle");
     if (writer->changes.length >
@@ -145,6 +152,31 @@ static poise_code settle(struct writer *writer, poise_error *err)
         buf_free(&writer->changes);
     }
     return POISE_OK;
+}
+
+/* A slice of a settle, or all of it. What it changed is journaled and published when it is done: then every
+ * node is as of the same T. */
+static poise_code settle(struct writer *writer, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    if (writer->slices == 0) {
+        writer->changed_count = 0;
+        writer->revised = false;
+    }
+    size_t budget = ++writer->slices < SLICES_MAX ? SETTLE_NODES : SIZE_MAX;
+    poise_code code = engine_settle(writer->engine, budget, note_change, writer, err);
+    if (code)
+        return code;
+    int64_t end = now_us(writer);
+    stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
+    if (engine_dirty(writer->engine))
+        return POISE_OK;
+    writer->slices = 0;
+    writer->settled_us = end;
+    writer->record.settled = true;
+    writer->record.revised = writer->revised;
+    stats_add(writer->options.stats, STAT_changes, writer->changed_count);
+    return encode_changes(writer, err);
 }
 
 /* ---- commit and publish ---- */
@@ -238,12 +270,14 @@ static poise_code work(struct writer *writer, poise_error *err)
     if (code)
         return code;
     bool idle = ring_count(writer->options.from_ingest) == 0;
-    bool due = now_us(writer) - writer->settled_us >= writer->options.settle_ms * 1000;
+    bool due = settle_wait_us(writer) <= 0;
     if (!is_timeless(writer) &&
         (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
         code = settle(writer, err);
     if (code)
         return code;
+    if (writer->batch_count == 0 && !writer->record.settled)
+        return POISE_OK; /* a slice */
     if (writer->batch_count == 0 && writer->changed_count == 0)
         return publish(writer, 0, err); /* no change, but T has moved */
     writer->record.as_of_ms = engine_as_of_ms(writer->engine);
@@ -259,19 +293,6 @@ static poise_code work(struct writer *writer, poise_error *err)
 }
 
 /* ---- the step ---- */
-
-/* Scores that wait for a settle: measurements that were only applied, or, by the wall clock, time that went
- * by. */
-static int64_t settle_wait_us(const struct writer *writer)
-{
-    if (is_timeless(writer) && writer->options.event_clock)
-        return INT64_MAX;
-    if (engine_dirty(writer->engine))
-        return writer->settled_us + writer->options.settle_ms * 1000 - now_us(writer);
-    if (!writer->options.event_clock)
-        return writer->settled_us + IDLE_SETTLE_US - now_us(writer);
-    return INT64_MAX;
-}
 
 poise_code writer_step(struct writer *writer, poise_error *err)
 {
@@ -307,7 +328,7 @@ poise_code writer_finish(struct writer *writer, poise_error *err)
         code = commit(writer, err);
     while (!code && !writer->pending && ring_count(writer->options.from_ingest) > 0)
         code = work(writer, err);
-    if (!code && !writer->pending && settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine))
+    while (!code && !writer->pending && settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine))
         code = work(writer, err);
     if (!code && !writer->pending && !engine_dirty(writer->engine))
         code = checkpoint(writer, err);

@@ -24,8 +24,10 @@ struct writer {
     /* what the settle of the commit changed */
     poise_state *changed;
     size_t changed_count, changed_capacity;
+    bool revised;       /* some are revisions */
     struct buf changes; /* the same as it is journaled */
 
+    int slices;            /* of the settle at hand that were done; 0: none is at hand */
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint was written */
     uint64_t checkpoint_lsn;

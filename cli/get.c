@@ -8,15 +8,18 @@
 struct get_options {
     struct live_options live;
     enum output_format format;
-    int64_t as_of_ms; /* INT64_MIN: now */
+    int64_t as_of_ms;    /* INT64_MIN: now */
+    int64_t known_at_ms; /* 0: all that is known now */
     int64_t timeout_ms;
     bool history;
 };
 
-enum { KEY_AS_OF = 512, KEY_HISTORY, KEY_TIMEOUT };
+enum { KEY_AS_OF = 512, KEY_KNOWN_AT, KEY_HISTORY, KEY_TIMEOUT };
 
 static const struct argp_option option_list[] = {
     {"as-of", KEY_AS_OF, "TIME", 0, "as of this time (RFC 3339), from what is stored now; default: live", 0},
+    {"as-known-at", KEY_KNOWN_AT, "TIME", 0,
+     "without what was committed later: what this said then; without --as-of as of the same time", 0},
     {"history", KEY_HISTORY, NULL, 0, "as of the end of every period of the scorecard's calendar, too", 0},
     {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when there is no answer for so long; default: 10s", 0},
     {0}};
@@ -31,6 +34,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_AS_OF:
         options->as_of_ms = option_time(state, "as-of", argument);
+        return 0;
+    case KEY_KNOWN_AT:
+        options->known_at_ms = option_time(state, "as-known-at", argument);
         return 0;
     case KEY_HISTORY:
         options->history = true;
@@ -48,14 +54,16 @@ static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
     .children = children,
-    .doc = "Prints an aggregator's scores. With --as-of or --history a SCORECARD is needed where there are "
-           "several.\v"
-           "Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
-           "Examples:\n"
-           "  poise get\n"
-           "  poise get acme --all-orgs --format csv > scores.csv\n"
-           "  poise get acme --org plant-1 --as-of 2026-03-31T22:59:59Z\n"
-           "  poise get acme --history --format json | jq '.[] | .score'\n",
+    .doc =
+        "Prints an aggregator's scores. With --as-of, --as-known-at or --history a SCORECARD is needed where "
+        "there are several.\v"
+        "Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
+        "Examples:\n"
+        "  poise get\n"
+        "  poise get acme --all-orgs --format csv > scores.csv\n"
+        "  poise get acme --org plant-1 --as-of 2026-03-31T22:59:59Z\n"
+        "  poise get acme --as-of 2026-03-31T22:59:59Z --as-known-at 2026-04-02T08:00:00Z\n"
+        "  poise get acme --history --format json | jq '.[] | .score'\n",
 };
 
 /* What goes on between the library's events and the printer. */
@@ -130,7 +138,8 @@ static poise_code ask_past(poise_client *client, const struct get_options *optio
                                .org = options->live.org ? options->live.org : "",
                                .all_orgs = options->live.all_orgs,
                                .history = options->history,
-                               .as_of_ms = options->as_of_ms};
+                               .as_of_ms = options->as_of_ms,
+                               .known_at_ms = options->known_at_ms};
     poise_code code = complete_question(client, options, &only, &question, err);
     if (code == POISE_OK) {
         code = poise_ask(client, &question, options->timeout_ms, print_event, listener, err);
@@ -162,6 +171,9 @@ int cli_get(int argc, char **argv)
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     struct table_style style = table_style_of(stdout);
     struct listener listener = {.printer = printer_open(options.format, &style, stdout)};
+    if (options.known_at_ms && options.as_of_ms == INT64_MIN) {
+        options.as_of_ms = options.known_at_ms;
+    }
     bool past = options.history || options.as_of_ms != INT64_MIN;
     poise_client *client = NULL;
     poise_error err;

@@ -135,6 +135,11 @@ void state_put_json(struct buf *out, const poise_state *state)
     put_whole(out, (int64_t)state->definition, state->definition == 0, "null");
     put(out, ",\"revision\":");
     put_whole(out, (int64_t)state->revision, state->revision == 0, "null");
+    if (state->cause > 0) { /* a revision as it happens */
+        put_json_number(out, ",\"replaced\":", state->replaced);
+        put(out, ",\"cause\":");
+        put_whole(out, (int64_t)state->cause, false, "");
+    }
     put(out, "}");
 }
 

@@ -67,7 +67,9 @@ static const struct argp parser = {
            "the "
            "states at the start and every change are a line each.\v"
            "A line of the table format is: TIME NODE ORG OLD -> NEW STATUS, for a measure then: value OLD -> "
-           "NEW.\n"
+           "NEW. A closed period that a late measurement changed is: END NODE ORG OLD -> NEW STATUS revision "
+           "N by row "
+           "R, with the row's place in the journal.\n"
            "Exit status: 0 ended as asked, 1 failed or nothing was ever received, 2 wrong usage.\n\n"
            "Examples:\n"
            "  poise watch\n"
@@ -82,12 +84,12 @@ struct watch {
     struct view view;
     struct buf text;
     poise_code code;
-    bool ready;      /* a whole view was received */
-    bool lost;       /* the aggregator is silent */
-    bool told;       /* something came in the last step */
-    bool fresh;      /* something on the screen stands out as fresh, and will not for long */
-    bool ended;      /* --count is reached */
-    int64_t changes; /* since the first whole view */
+    bool ready;                 /* a whole view was received */
+    bool lost;                  /* the aggregator is silent */
+    bool told;                  /* something came in the last step */
+    bool fresh;                 /* something on the screen stands out as fresh, and will not for long */
+    bool ended;                 /* --count is reached */
+    int64_t changes, revisions; /* since the first whole view */
     int64_t as_of_ms;
 };
 
@@ -110,15 +112,20 @@ static void put_value(struct buf *out, double value)
     }
 }
 
-static void put_change_line(struct buf *out, const poise_state *state, const struct view_change *change)
+static void put_scores(struct buf *out, const poise_state *state, double before)
 {
     char time[TIME_TEXT_MAX];
     format_time_ms(state->as_of_ms, time);
     buf_printf(out, "%s %s %s ", time, state->node, *state->org ? state->org : "(root)");
-    put_score(out, change->known ? change->before.score : NAN);
+    put_score(out, before);
     buf_printf(out, " -> ");
     put_score(out, state->numbers.score);
     buf_printf(out, " %s", poise_status_name(state->numbers.status));
+}
+
+static void put_change_line(struct buf *out, const poise_state *state, const struct view_change *change)
+{
+    put_scores(out, state, change->known ? change->before.score : NAN);
     if (state->kind == POISE_MEASURE) {
         buf_printf(out, " value ");
         put_value(out, change->known ? change->before.value : NAN);
@@ -174,6 +181,21 @@ static poise_code take_state(struct watch *watch, const poise_state *state)
     return POISE_OK;
 }
 
+/* A closed period has other scores than were published: a line, or a number at the foot of the screen. */
+static void take_revision(struct watch *watch, const poise_state *state)
+{
+    watch->revisions++;
+    if (watch->on_screen) {
+        return;
+    }
+    if (watch->options->format != OUTPUT_TABLE) {
+        put_change(watch, state, NULL);
+        return;
+    }
+    put_scores(&watch->text, state, state->replaced);
+    buf_printf(&watch->text, " revision %" PRIu64 " by row %" PRIu64 "\n", state->revision, state->cause);
+}
+
 /* A poise_on_event. Ends the step when there is something to show. */
 static bool take_event(void *context, const poise_event *event)
 {
@@ -187,6 +209,9 @@ static bool take_event(void *context, const poise_event *event)
     case POISE_EVENT_STATE:
         watch->code = take_state(watch, event->state);
         return watch->code == POISE_OK && !watch->ended;
+    case POISE_EVENT_REVISION:
+        take_revision(watch, event->state);
+        return true;
     case POISE_EVENT_READY:
         view_finish(&watch->view);
         watch->ready = true;
@@ -245,8 +270,14 @@ static poise_code paint(struct watch *watch)
     } else if (!watch->ready) {
         snprintf(status, sizeof status, "waiting for %s; Ctrl-C ends", endpoint);
     } else {
-        snprintf(status, sizeof status, "live, %" PRId64 " change%s; Ctrl-C ends", watch->changes,
-                 watch->changes == 1 ? "" : "s");
+        int length = snprintf(status, sizeof status, "live, %" PRId64 " change%s", watch->changes,
+                              watch->changes == 1 ? "" : "s");
+        if (watch->revisions > 0) {
+            length += snprintf(status + length, sizeof status - (size_t)length,
+                               ", %" PRId64 " revision%s of closed periods", watch->revisions,
+                               watch->revisions == 1 ? "" : "s");
+        }
+        snprintf(status + length, sizeof status - (size_t)length, "; Ctrl-C ends");
     }
     poise_code code = watch->ready ? put_tables(watch) : POISE_OK;
     if (code == POISE_OK) {

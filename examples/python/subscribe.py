@@ -20,8 +20,9 @@ def number(value):
 
 def show(state):
     time = datetime.datetime.fromtimestamp(state.as_of_ms / 1000, datetime.timezone.utc)
+    revision = f" revision {state.revision} of a closed period" if state.revision else ""  # none of the latest numbers
     print(f"{time:%Y-%m-%dT%H:%M:%SZ} {state.org or '(root)'} {state.node} value={number(state.value)} "
-          f"score={number(state.score)} {pb.Status.Name(state.status).lower()}", flush=True)
+          f"score={number(state.score)} {pb.Status.Name(state.status).lower()}{revision}", flush=True)
 
 
 class Subscription:

@@ -107,12 +107,13 @@ typedef struct poise_filter {
 typedef enum poise_event_kind {
     POISE_EVENT_RESET, /* a snapshot begins: forget what you know; follows a first connect and every loss */
     POISE_EVENT_STATE, /* a node's latest numbers; of two for one node the later counts */
-    POISE_EVENT_READY, /* the states so far are one consistent view as of lsn */
-    POISE_EVENT_LOST   /* the aggregator went silent; it is asked again */
+    POISE_EVENT_REVISION, /* a node as of the end of a closed period, which a late measurement changed */
+    POISE_EVENT_READY,    /* the states so far are one consistent view as of lsn */
+    POISE_EVENT_LOST      /* the aggregator went silent; it is asked again */
 } poise_event_kind;
 typedef struct poise_event {
     poise_event_kind kind;
-    const poise_state *state; /* with STATE; lives during the call */
+    const poise_state *state; /* with STATE and REVISION; lives during the call */
     uint64_t lsn;
     int64_t as_of_ms;
 } poise_event;
@@ -142,8 +143,10 @@ typedef struct poise_question {
     bool all_orgs;
     bool history; /* as of the end of every period of the scorecard's calendar up to as_of_ms */
     int64_t as_of_ms;
+    int64_t known_at_ms; /* as known then: without what was committed at a later T; 0: all that is known now */
+    uint64_t known_lsn;  /* as known with this lsn of an event; 0: likewise */
 } poise_question;
-/* States as of a time, from what is stored now. STATE events, then READY. ENOTFOUND: no such scorecard or
+/* States as of a time, from what is stored now, or was then. STATE events, then READY. ENOTFOUND: no such scorecard or
  * org. */
 POISE_API poise_code poise_ask(poise_client *client, const poise_question *question, int64_t timeout_ms,
                                poise_on_event *on_event, void *context, poise_error *err);

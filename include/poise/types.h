@@ -48,7 +48,8 @@ typedef struct poise_measurement {
     X(LEVEL, 13, "the value is no level of the measures that read it")                                       \
     X(TOO_MANY_ORGS, 14, "max_orgs of the aggregator is reached")                                            \
     X(TOO_MANY_SERIES, 15, "max_series of the aggregator is reached")                                        \
-    X(MALFORMED, 16, "the row or its batch could not be decoded")
+    X(MALFORMED, 16, "the row or its batch could not be decoded")                                            \
+    X(LOCKED, 17, "a period that it would change is locked; `poise restate` lets it in")
 
 typedef enum poise_refusal {
 #define POISE_REFUSAL_ENUM(name, number, text) POISE_REFUSAL_##name = number,
@@ -98,7 +99,10 @@ typedef struct poise_state {
     double weight;
     int64_t as_of_ms;
     uint64_t definition; /* revision of the definition; 0: none (offline) */
-    uint64_t revision;   /* of a closed period; 0: none */
+    uint64_t
+        revision; /* how often the closed period that ended at as_of_ms was changed; 0: never, or T's own */
+    double replaced; /* with a revision: the score before it; NaN: none */
+    uint64_t cause;  /* with a revision: the measurement that made it, by its place in the journal */
     poise_score numbers;
 } poise_state;
 

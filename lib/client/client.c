@@ -226,6 +226,8 @@ poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t 
                                .org = asked->org ? asked->org : "",
                                .all_orgs = asked->all_orgs,
                                .history = asked->history,
+                               .known_at_ms = asked->known_at_ms,
+                               .known_lsn = asked->known_lsn,
                                .as_of_ms = asked->as_of_ms,
                                .credit = CLIENT_CREDIT};
     if (strlen(query.scorecard) > POISE_ID_MAX || strlen(query.org) > POISE_ORG_MAX) {

@@ -28,7 +28,8 @@ bool deliver(struct delivery *delivery, poise_on_event *on_event, void *context)
     }
     while (delivery->told < delivery->states.count) {
         const poise_state *state = &delivery->states.states[delivery->told++];
-        if (!emit(delivery, POISE_EVENT_STATE, state, on_event, context)) {
+        poise_event_kind kind = delivery->live && state->revision ? POISE_EVENT_REVISION : POISE_EVENT_STATE;
+        if (!emit(delivery, kind, state, on_event, context)) {
             return false;
         }
     }

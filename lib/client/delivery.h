@@ -12,6 +12,7 @@ struct delivery {
     bool lost, reset;
     struct wire_states states; /* live until they are told: the link must not receive before */
     size_t told;
+    bool live; /* of an UPDATE: what has a revision is none of the latest numbers */
     bool ready;
 };
 

@@ -149,7 +149,7 @@ static void on_update(struct poise_client *client, const struct wire_states *upd
     if (!sign) {
         sub->consumed++;
         sub->lsn = update->lsn;
-        sub->delivery = (struct delivery){.states = *update, .ready = true};
+        sub->delivery = (struct delivery){.states = *update, .live = true, .ready = true};
     }
 }
 

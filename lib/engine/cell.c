@@ -110,7 +110,7 @@ bool cell_touch(struct engine *engine, struct cell *cell)
 
 static bool is_open(const struct engine *engine, const struct cell *cell)
 {
-    return cell->start_ms >= feed_period(cell->feed, engine->as_of_ms - 1).start_ms;
+    return cell->start_ms >= feed_tile(cell->feed, engine->as_of_ms - 1).start_ms;
 }
 
 /* Cells of past periods leave memory when there are too many; all cells are saved when this is called. */

@@ -114,6 +114,17 @@ static poise_code give_keys(struct giving *giving)
     return code;
 }
 
+static poise_code give_revisions(struct giving *giving)
+{
+    const struct list *revisions = &giving->engine->unsaved_revisions;
+    poise_code code = POISE_OK;
+    for (size_t i = 0; i < revisions->count && code == POISE_OK; i++) {
+        revision_encode(revisions->items[i], &giving->key, &giving->value);
+        code = give(giving, ENGINE_REVISIONS);
+    }
+    return code;
+}
+
 static poise_code give_future(struct giving *giving)
 {
     const struct engine *engine = giving->engine;
@@ -158,7 +169,8 @@ static poise_code give_all(struct giving *giving)
     if (code == POISE_OK) {
         code = give_texts(giving, ENGINE_SOURCES, &engine->sources, engine->saved_sources);
     }
-    poise_code (*const steps[])(struct giving *) = {give_seen, give_cells, give_keys, give_future, give_head};
+    poise_code (*const steps[])(struct giving *) = {give_seen,      give_cells,  give_keys,
+                                                    give_revisions, give_future, give_head};
     for (size_t i = 0; i < sizeof steps / sizeof *steps && code == POISE_OK; i++) {
         code = steps[i](giving);
     }
@@ -197,6 +209,7 @@ void engine_checkpoint_done(struct engine *engine)
     buf_reset(&engine->unsaved_gone);
     engine->saved_orgs = engine->orgs.count;
     engine->saved_sources = engine->sources.count;
+    revisions_saved(engine);
     cells_shrink(engine);
     if (engine->keys.count > engine->options.max_cells) {
         keys_free(engine);

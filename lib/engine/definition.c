@@ -9,34 +9,6 @@ struct input *definition_input(const struct engine *engine, const char *name, si
     return id == INTERN_NONE ? NULL : &engine->inputs[id];
 }
 
-struct period feed_period(struct feed *feed, int64_t time_ms)
-{
-    for (size_t i = 0; i < RECENT_PERIODS; i++) {
-        if (time_ms >= feed->recent[i].start_ms && time_ms < feed->recent[i].end_ms) {
-            return feed->recent[i];
-        }
-    }
-    struct period period = period_of(&feed->calendar, time_ms);
-    feed->recent[feed->oldest_recent] = period;
-    feed->oldest_recent = (feed->oldest_recent + 1) % RECENT_PERIODS;
-    return period;
-}
-
-static struct calendar calendar_of(const struct scorecard *card, const struct measure *measure)
-{
-    struct calendar calendar = scorecard_calendar(card, measure->period);
-    if (calendar.unit < PERIOD_QUARTER) {
-        calendar.fiscal_year_start = 1; /* no part of what the period is */
-    }
-    return calendar;
-}
-
-static bool same_calendar(const struct calendar *a, const struct calendar *b)
-{
-    return a->unit == b->unit && a->fiscal_year_start == b->fiscal_year_start &&
-           strcmp(zone_name(a->zone), zone_name(b->zone)) == 0;
-}
-
 static struct input *add_input(struct engine *engine, const char *name)
 {
     size_t known = engine->input_names.count;
@@ -47,16 +19,17 @@ static struct input *add_input(struct engine *engine, const char *name)
     struct input *input = &engine->inputs[id];
     if (id == known) {
         bool *plans = arena_zalloc(&engine->arena, engine->plan_count, sizeof *plans);
-        *input = (struct input){.name = intern_text(&engine->input_names, id), .plans = plans, .id = id};
+        *input = (struct input){
+            .name = intern_text(&engine->input_names, id), .plans = plans, .only_levels = true, .id = id};
     }
     return input->plans ? input : NULL;
 }
 
-static struct feed *add_feed(struct engine *engine, struct input *input, const struct calendar *calendar,
+static struct feed *add_feed(struct engine *engine, struct input *input, const struct tiling *tiling,
                              bool subtree)
 {
     for (struct feed *feed = input->feeds; feed; feed = feed->next) {
-        if (feed->subtree == subtree && same_calendar(&feed->calendar, calendar)) {
+        if (feed->subtree == subtree && same_tiling(&feed->tiling, tiling)) {
             return feed;
         }
     }
@@ -64,7 +37,7 @@ static struct feed *add_feed(struct engine *engine, struct input *input, const s
     if (feed) {
         *feed = (struct feed){.input = input,
                               .next = input->feeds,
-                              .calendar = *calendar,
+                              .tiling = *tiling,
                               .subtree = subtree,
                               .id = (uint32_t)engine->feed_count,
                               .stored_from_ms = INT64_MAX,
@@ -76,50 +49,71 @@ static struct feed *add_feed(struct engine *engine, struct input *input, const s
     return feed;
 }
 
-static uint32_t add_window(struct plan *plan, const struct measure *measure)
+static bool is_levels_only(const struct measure *measure)
 {
-    for (uint32_t i = 0; i < plan->window_count; i++) {
-        if (plan->windows[i].unit == measure->period &&
-            plan->windows[i].basis_closed == measure->basis_closed) {
-            return i;
+    for (size_t i = 0; i < measure->form_count; i++) {
+        if (measure->forms[i].kind != FORM_LEVELS) {
+            return false;
         }
     }
-    plan->windows[plan->window_count] = (struct window){.unit = measure->period,
-                                                        .basis_closed = measure->basis_closed,
-                                                        .start_ms = INT64_MIN,
-                                                        .until_ms = INT64_MIN};
-    return plan->window_count++;
+    return true;
+}
+
+/* The feeds that the leaf reads; they have all parts that it wants. */
+static bool add_tiers(struct engine *engine, const struct scorecard *card, struct input *input,
+                      struct leaf *leaf)
+{
+    struct tiling tilings[TIERS_MAX];
+    bool subtree = leaf->measure->subtree && leaf->measure->across == ACROSS_POOL;
+    leaf->tier_count = tilings_of(card, leaf->measure, tilings);
+    for (uint32_t i = 0; i < leaf->tier_count; i++) {
+        leaf->tiers[i] = add_feed(engine, input, &tilings[i], subtree);
+        if (!leaf->tiers[i]) {
+            return false;
+        }
+        leaf->tiers[i]->layout.parts |= measure_parts(leaf->measure);
+    }
+    struct feed *finest = leaf->tiers[leaf->tier_count - 1];
+    leaf->next = finest->leaves;
+    finest->leaves = leaf;
+    return true;
 }
 
 static bool add_leaf(struct engine *engine, uint32_t plan_id, uint32_t node)
 {
     struct plan *plan = &engine->plans[plan_id];
     const struct measure *measure = plan->card->nodes[node].measure;
-    struct calendar calendar = calendar_of(plan->card, measure);
+    struct leaf *leaf = &plan->leaves[node];
+    *leaf = (struct leaf){.measure = measure, .plan = plan_id, .node = node};
+    leaf->window = window_add(plan, measure);
+    plan->grace_ms = measure->grace_ms < plan->grace_ms ? measure->grace_ms : plan->grace_ms;
+    if (measure->formula) {
+        return true;
+    }
     struct input *input = add_input(engine, measure->input);
-    struct feed *feed = input ? add_feed(engine, input, &calendar, measure->subtree) : NULL;
-    if (!feed) {
+    if (!input || !add_tiers(engine, plan->card, input, leaf)) {
         return false;
     }
     input->plans[plan_id] = true;
+    input->only_levels &= is_levels_only(measure);
+    input->locks |= measure->lock_after_ms != INT64_MAX;
     if (measure->max_ahead_ms > input->max_ahead_ms) {
         input->max_ahead_ms = measure->max_ahead_ms;
     }
-    feed->layout.parts |= aggregate_parts(measure->aggregate, measure->min_of == measure->min_of);
-    plan->leaves[node] = (struct leaf){.feed = feed,
-                                       .next = feed->leaves,
-                                       .plan = plan_id,
-                                       .node = node,
-                                       .window = add_window(plan, measure)};
-    feed->leaves = &plan->leaves[node];
+    leaf->next_of_input = input->leaves;
+    input->leaves = leaf;
     return true;
 }
 
 static bool add_plan(struct engine *engine, uint32_t plan_id)
 {
-    enum { WINDOWS_MAX = 2 * (PERIOD_YEAR + 1) };
     struct plan *plan = &engine->plans[plan_id];
     plan->card = engine->options.cards[plan_id];
+    plan->previous_ms = INT64_MIN;
+    plan->period_end_ms = INT64_MIN;
+    plan->closed_ms = INT64_MIN;
+    plan->closing_ms = INT64_MIN;
+    plan->grace_ms = plan->card->grace_ms;
     plan->leaves = arena_zalloc(&engine->arena, plan->card->node_count, sizeof *plan->leaves);
     plan->windows = arena_zalloc(&engine->arena, WINDOWS_MAX, sizeof *plan->windows);
     if (!plan->leaves || !plan->windows) {
@@ -133,39 +127,87 @@ static bool add_plan(struct engine *engine, uint32_t plan_id)
     return true;
 }
 
+/* Tiers that are merged need the same parts; false: some had not. */
+static bool share_parts(const struct leaf *leaf)
+{
+    uint32_t parts = 0;
+    for (uint32_t i = 0; i < leaf->tier_count; i++) {
+        parts |= leaf->tiers[i]->layout.parts;
+    }
+    bool shared = true;
+    for (uint32_t i = 0; i < leaf->tier_count; i++) {
+        shared &= leaf->tiers[i]->layout.parts == parts;
+        leaf->tiers[i]->layout.parts = parts;
+    }
+    return shared;
+}
+
+static void share_all_parts(struct engine *engine)
+{
+    bool shared = false;
+    while (!shared) {
+        shared = true;
+        for (size_t i = 0; i < engine->plan_count; i++) {
+            const struct plan *plan = &engine->plans[i];
+            for (uint32_t node = 0; node < plan->card->node_count; node++) {
+                shared &= share_parts(&plan->leaves[node]);
+            }
+        }
+    }
+}
+
 static uint64_t identity_of(const struct feed *feed)
 {
-    char text[512];
-    int length = snprintf(text, sizeof text, "%s|%s|%d|%s|%s|%s|%u", feed->input->name,
-                          period_unit_names[feed->calendar.unit], feed->calendar.fiscal_year_start,
-                          zone_name(feed->calendar.zone), zone_data_version(feed->calendar.zone),
-                          feed->subtree ? "subtree" : "own", feed->layout.parts);
+    char text[640], cut[32] = "";
+    const struct tiling *tiling = &feed->tiling;
+    const struct calendar *calendar = &tiling->calendar;
+    if (tiling->cut) { /* in the same zone */
+        snprintf(cut, sizeof cut, "%s %d", period_unit_names[tiling->cut_by.unit],
+                 tiling->cut_by.fiscal_year_start);
+    }
+    int length =
+        snprintf(text, sizeof text, "%s|%s|%d|%lld|%s|%s|%s|%s|%u", feed->input->name,
+                 period_unit_names[calendar->unit], calendar->fiscal_year_start, (long long)tiling->width_ms,
+                 cut, zone_name(calendar->zone), zone_data_version(calendar->zone),
+                 feed->subtree ? "subtree" : "own", feed->layout.parts);
     size_t used = length > 0 && (size_t)length < sizeof text ? (size_t)length : sizeof text - 1;
     return hash64(text, used, 0);
 }
 
-poise_code definition_compile(struct engine *engine, poise_error *err)
+static bool compile_plans(struct engine *engine)
 {
-    size_t leaves = 1;
+    size_t leaves = 1, nodes = 1;
     for (size_t i = 0; i < engine->options.card_count; i++) {
-        leaves += engine->options.cards[i]->node_count;
+        size_t count = engine->options.cards[i]->node_count;
+        leaves += count;
+        nodes = count > nodes ? count : nodes;
     }
     engine->plan_count = engine->options.card_count;
     engine->plans = arena_zalloc(&engine->arena, engine->plan_count + 1, sizeof *engine->plans);
     engine->inputs = arena_zalloc(&engine->arena, leaves, sizeof *engine->inputs);
-    engine->feeds = arena_zalloc(&engine->arena, leaves, sizeof(struct feed *));
-    if (!engine->plans || !engine->inputs || !engine->feeds) {
+    engine->feeds = arena_zalloc(&engine->arena, leaves * TIERS_MAX, sizeof(struct feed *));
+    engine->scratch = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch);
+    engine->scratch_flags = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch_flags);
+    bool ok = engine->plans && engine->inputs && engine->feeds && engine->scratch && engine->scratch_flags;
+    for (uint32_t plan = 0; ok && plan < engine->plan_count; plan++) {
+        ok = add_plan(engine, plan);
+    }
+    return ok;
+}
+
+poise_code definition_compile(struct engine *engine, poise_error *err)
+{
+    if (!compile_plans(engine)) {
         return error_nomem(err, "the compiled scorecards");
     }
-    for (uint32_t plan = 0; plan < engine->plan_count; plan++) {
-        if (!add_plan(engine, plan)) {
-            return error_nomem(err, "the compiled scorecards");
-        }
-    }
+    share_all_parts(engine);
+    size_t largest = 1;
     for (size_t i = 0; i < engine->feed_count; i++) {
         struct feed *feed = engine->feeds[i];
         feed->layout = accumulator_layout(feed->layout.parts, &engine->sources);
         feed->identity = identity_of(feed);
+        largest = feed->layout.size > largest ? feed->layout.size : largest;
     }
-    return POISE_OK;
+    engine->merging = arena_zalloc(&engine->arena, 1, largest);
+    return engine->merging ? POISE_OK : error_nomem(err, "the compiled scorecards");
 }

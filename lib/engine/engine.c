@@ -56,7 +56,8 @@ static poise_code start(struct engine *engine, poise_error *err)
     if (ok && engine->as_of_ms == INT64_MIN) {
         return POISE_OK;
     }
-    return ok && unit_mark_moved(engine) ? settle(engine, ignore, NULL, err) : error_nomem(err, "the engine");
+    return ok && mark_moved(engine) ? settle(engine, SIZE_MAX, ignore, NULL, err)
+                                    : error_nomem(err, "the engine");
 }
 
 static poise_code set_up(struct engine *engine, const struct engine_options *options, poise_error *err)
@@ -64,6 +65,8 @@ static poise_code set_up(struct engine *engine, const struct engine_options *opt
     arena_init(&engine->arena, 0);
     engine->as_of_ms = INT64_MIN;
     engine->latest_ms = INT64_MIN;
+    engine->closed_ms = INT64_MIN;
+    engine->revising = !options->offline;
     engine->folded = !options->offline;
     engine->cells_limit = options->max_cells;
     if (!copy_options(engine, options)) {
@@ -120,6 +123,8 @@ static void free_measurements(struct engine *engine)
         free(entry);
     }
     hmap_free(&engine->series);
+    pasts_free(engine);
+    revisions_free(engine);
 }
 
 void engine_close(struct engine *engine)
@@ -131,8 +136,9 @@ void engine_close(struct engine *engine)
     free_orgs(engine);
     intern_free(&engine->sources);
     intern_free(&engine->input_names);
-    struct list *lists[] = {&engine->marked, &engine->touched, &engine->reread, &engine->unsaved_cells,
-                            &engine->unsaved_keys};
+    struct list *lists[] = {&engine->marked,           &engine->touched,      &engine->reread,
+                            &engine->unsaved_cells,    &engine->unsaved_keys, &engine->pasts,
+                            &engine->unsaved_revisions};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         list_free(lists[i]);
     }
@@ -188,13 +194,27 @@ poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *er
     }
     engine->as_of_ms = as_of_ms;
     code = or_break(engine, future_reached(engine, err));
-    if (code == POISE_OK && !unit_mark_moved(engine)) {
+    if (code == POISE_OK && !mark_moved(engine)) {
         code = or_break(engine, error_nomem(err, "the marks of a settle"));
     }
     return code;
 }
 
 /* ---- rows ---- */
+
+/* Whether some leaf has a level for the value. */
+static bool is_level(const struct input *input, double value)
+{
+    for (const struct leaf *leaf = input->leaves; leaf; leaf = leaf->next_of_input) {
+        for (size_t i = 0; i < leaf->measure->form_count; i++) {
+            double attainment;
+            if (!isnan(form_score(&leaf->measure->forms[i], value, 0, &attainment))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
 
 static poise_refusal check_row(const struct engine_series *series, const struct engine_row *row,
                                int64_t now_ms)
@@ -209,9 +229,42 @@ static poise_refusal check_row(const struct engine_series *series, const struct 
     }
     poise_refusal refusal = measurement_check_row(row->time_ms, row->value, row->of, row->key ? key : NULL,
                                                   row->seq, row->retract);
-    bool is_ahead =
-        !row->retract && now_ms != INT64_MAX && row->time_ms > now_ms + series->input->max_ahead_ms;
-    return refusal == POISE_REFUSAL_NONE && is_ahead ? POISE_REFUSAL_TIME_AHEAD : refusal;
+    if (refusal != POISE_REFUSAL_NONE || row->retract) {
+        return refusal;
+    }
+    if (now_ms != INT64_MAX && row->time_ms > now_ms + series->input->max_ahead_ms) {
+        return POISE_REFUSAL_TIME_AHEAD;
+    }
+    return series->input->only_levels && !is_level(series->input, row->value) ? POISE_REFUSAL_LEVEL
+                                                                              : POISE_REFUSAL_NONE;
+}
+
+bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms)
+{
+    if (!input->locks || !engine->enforcing || engine->as_of_ms == INT64_MIN) {
+        return false;
+    }
+    for (const struct leaf *leaf = input->leaves; leaf; leaf = leaf->next_of_input) {
+        const struct measure *measure = leaf->measure;
+        if (measure->lock_after_ms == INT64_MAX || measure->rolling_ms > 0) {
+            continue;
+        }
+        struct calendar calendar = scorecard_calendar(engine->plans[leaf->plan].card, measure->period);
+        if (period_of(&calendar, time_ms).end_ms <= engine->as_of_ms - measure->lock_after_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static poise_code apply_event(struct engine *engine, struct engine_series *series,
+                              const struct sample *sample, poise_refusal *ret_refusal, poise_error *err)
+{
+    if (is_locked(engine, series->input, sample->time_ms)) {
+        *ret_refusal = POISE_REFUSAL_LOCKED;
+        return POISE_OK;
+    }
+    return future_count(engine, series, sample, NULL, err);
 }
 
 /* From now on the org is one of those where scorecards that read the input are scored. */
@@ -243,7 +296,7 @@ static poise_code apply(struct engine *engine, struct engine_series *series, con
         sample.of = row->of + 0.0;
     }
     poise_code code = row->key ? key_apply(engine, series, row, &sample, ret_refusal, err)
-                               : future_count(engine, series, &sample, NULL, err);
+                               : apply_event(engine, series, &sample, ret_refusal, err);
     bool is_seen = series->seen || row->retract || *ret_refusal != POISE_REFUSAL_NONE;
     return code == POISE_OK && !is_seen ? see(engine, series, err) : code;
 }
@@ -259,6 +312,7 @@ poise_code engine_apply(struct engine *engine, struct engine_series *series, con
         return error_set(err, POISE_EINVAL, "offline, all rows come before the first settle");
     }
     engine->ordinal++;
+    engine->enforcing = now_ms != INT64_MAX;
     *ret_refusal = check_row(series, row, now_ms);
     return *ret_refusal == POISE_REFUSAL_NONE ? or_break(engine, apply(engine, series, row, ret_refusal, err))
                                               : POISE_OK;
@@ -269,7 +323,8 @@ void engine_skip(struct engine *engine)
     engine->ordinal++;
 }
 
-poise_code engine_settle(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err)
+poise_code engine_settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor,
+                         poise_error *err)
 {
     poise_code code = check_usable(engine, err);
     if (code != POISE_OK) {
@@ -278,5 +333,5 @@ poise_code engine_settle(struct engine *engine, engine_visit *visit, void *visit
     if (engine->as_of_ms == INT64_MIN) {
         return error_set(err, POISE_EINVAL, "there is no time to settle at; begin first");
     }
-    return or_break(engine, settle(engine, visit, visitor, err));
+    return or_break(engine, settle(engine, budget, visit, visitor, err));
 }

@@ -27,6 +27,7 @@ enum engine_table {
     ENGINE_CELLS,  /* feed, org id, period -> accumulator */
     ENGINE_KEYS,   /* hash of input, source, key -> where the keyed measurement stands */
     ENGINE_FUTURE, /* accepted, not yet due */
+    ENGINE_REVISIONS, /* node, org, end of a closed period -> how often it was revised */
     ENGINE_TABLES
 };
 
@@ -85,6 +86,10 @@ void engine_close(struct engine *engine);
 /* New limits, also below what is there, which stays: replay goes without, since what was accepted once is. */
 void engine_set_limits(struct engine *engine, size_t max_orgs, size_t max_series);
 
+/* Whether changes of closed periods are numbered and shown; true at first, and never offline. Rows that are
+ * applied again to other definitions do not revise. */
+void engine_set_revising(struct engine *engine, bool revising);
+
 /* Moves T to max(T, as_of_ms) and counts what is due by then. Published changes come only from engine_settle.
  */
 poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *err);
@@ -94,15 +99,24 @@ uint64_t engine_ordinal(const struct engine *engine); /* rows seen, refused ones
 /* The series of names that may come from a peer; checks them. A refusal leaves *ret_series NULL. */
 poise_code engine_series(struct engine *engine, const char *measure, const char *org, const char *source,
                          struct engine_series **ret_series, poise_refusal *ret_refusal, poise_error *err);
-/* Takes one row and its ordinal. now_ms is the wall clock for max_ahead (INT64_MAX: no such limit). */
+/* Takes one row and its ordinal. now_ms is the wall clock for max_ahead; INT64_MAX: the row was let in
+ * before, so neither that limit nor locked periods hold it up. */
 poise_code engine_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                         int64_t now_ms, poise_refusal *ret_refusal, poise_error *err);
 /* A row that was refused before it came here: takes its ordinal. */
 void engine_skip(struct engine *engine);
 
-/* A node whose numbers differ from the last settle; new nodes too. Strings live as long as the engine. */
+/* A node whose numbers differ from the last settle; new nodes too. With a revision: a node as of the end of a
+ * closed period, which a late measurement has changed. Strings live as long as the engine. */
 typedef poise_code engine_visit(void *visitor, const poise_state *state);
-poise_code engine_settle(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
+/* Stops after the unit with which `budget` nodes were looked at (SIZE_MAX: never): the others stay as they
+ * were at an earlier T, and the engine dirty, until settle is called again. Each unit is settled as a whole.
+ */
+poise_code engine_settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor,
+                         poise_error *err);
+/* The numbers of a measure (NULL: of another node) as they look at a later T at which they are the same: a
+ * running rolling window ends at T, and that alone is no change. */
+void engine_look_at(const struct measure *measure, int64_t as_of_ms, poise_score *numbers);
 bool engine_dirty(const struct engine *engine);
 
 /* The settled nodes of a scorecard (NULL: of all) at an org (NULL: at all, sorted by path), each org's in the

@@ -2,10 +2,13 @@
  *
  *     series.c  an input's measurement goes to the cells of its org and of every org above
  *     definition.c  which cells those are: the feeds that the definitions' leaves read
+ *     tiling.c  how feeds tile time                      reading.c windows put together from cells
  *     cell.c    cells in memory, loaded on demand        key.c     where keyed measurements stand
  *     future.c  what waits for its time                  reread.c  cells that lost an extreme
- *     unit.c    scorecards at orgs and their marks       settle.c  from marks to changes
- *     checkpoint.c, restore.c  state out and in          report.c  answers about the past
+ *     unit.c    scorecards at orgs and their marks       moved.c   what the passing of time marks
+ *     settle.c  from marks to changes                    revision.c changes of closed periods
+ *     report.c  answers about the past
+ *     checkpoint.c, restore.c  state out and in
  *
  * A call that fails half-way leaves the engine broken: it then only closes. So no state here rolls back. */
 #ifndef ENGINE_INTERNAL_H
@@ -31,52 +34,76 @@ struct input {
     size_t feed_count;
     int64_t max_ahead_ms; /* the largest of its leaves */
     bool *plans;          /* by plan: whether it reads the input */
+    struct leaf *leaves;  /* all that read it, linked by next_of_input */
+    bool only_levels;     /* all of their forms are `levels` */
+    bool locks;           /* some of them lock their periods */
     uint32_t id;
 };
 
+/* How a feed tiles time: by the periods of a calendar, or into spans (k width, (k + 1) width]. */
+struct tiling {
+    struct calendar calendar;
+    int64_t width_ms; /* of spans; 0: periods of calendar */
+    bool cut; /* tiles also end where a period of cut_by does, behind the last millisecond that is looked
+                 at as of its end */
+    struct calendar cut_by;
+};
+enum { TIERS_MAX = 8 };
+
 enum { RECENT_PERIODS = 4 };
 
-/* A way to sum up an input that all leaves of all scorecards share which want the same periods and orgs. */
+/* A way to sum up an input that all leaves of all scorecards share which want the same tiles and orgs. */
 struct feed {
     struct input *input;
     struct feed *next;   /* of the same input */
-    struct leaf *leaves; /* linked by next */
-    struct calendar calendar;
-    struct accumulator_layout layout; /* all parts that any of the leaves wants */
+    struct leaf *leaves; /* that are marked when it changes, linked by next */
+    struct tiling tiling;
+    struct accumulator_layout layout; /* all parts that any of its readers wants */
     bool subtree;
     uint32_t id;
     uint64_t identity; /* equal in another process means: the same cells */
     struct period recent[RECENT_PERIODS];
     size_t oldest_recent;
     int64_t stored_from_ms,
-        stored_to_ms; /* starts of the first and last checkpointed periods; from > to: none */
+        stored_to_ms; /* starts of the first and last checkpointed tiles; from > to: none */
 };
 
-struct leaf { /* a measure of a scorecard */
-    struct feed *feed;
-    struct leaf *next; /* of the same feed */
+/* A measure of a scorecard. Its windows are put together from the tiles of its tiers, the coarsest first;
+ * every tile of a tier is tiled by the next one. A formula has none. */
+struct leaf {
+    struct feed *tiers[TIERS_MAX];
+    uint32_t tier_count;
+    const struct measure *measure;
+    struct leaf *next; /* of the same last tier */
+    struct leaf *next_of_input;
     uint32_t plan, node, window;
 };
 
-/* What the basis of some leaves of a scorecard names, and until when. */
+/* Leaves of a scorecard that time alone changes at the same instants (moved.c). */
 struct window {
-    enum period_unit unit;
-    bool basis_closed;
-    int64_t start_ms; /* of the period that is named */
-    int64_t until_ms; /* the first T that may name another */
+    const struct measure *like; /* one of them */
+    bool ticks;                 /* they change with every tick */
+    int64_t start_ms;           /* of the period that their basis names */
+    int64_t until_ms;           /* the first T that may change them */
 };
 
 struct plan { /* a scorecard */
     const struct scorecard *card;
-    struct leaf *leaves; /* by node; the feed is NULL above measures */
+    struct leaf *leaves; /* by node */
     struct window *windows;
     uint32_t window_count;
+    int64_t previous_ms; /* trends are against the scores as of here: where the period that holds T starts */
+    int64_t period_end_ms; /* of that period */
+    int64_t grace_ms;      /* the least of the scorecard and its measures */
+    int64_t closed_ms;     /* the end of the last period that is closed for some node; INT64_MIN: none */
+    int64_t closing_ms;    /* the T at which the next one is */
 };
 
 /* ---- state ---- */
 
 struct org {
     uint32_t parent; /* INTERN_NONE: the root */
+    uint32_t first_child, next_sibling;
     uint32_t depth;
     struct unit **units; /* by plan; NULL: none */
     uint64_t *seen;      /* bit by input: an accepted row was here */
@@ -84,11 +111,15 @@ struct org {
 
 struct unit { /* a scorecard at an org */
     uint32_t plan, org;
-    bool fresh;                /* never settled */
-    bool marked;               /* in engine->marked */
-    uint64_t *dirty, *changed; /* bits by node */
-    bool *present;             /* by node, as scores */
+    bool fresh;        /* never settled */
+    bool marked;       /* in engine->marked */
+    bool past_touched; /* a measurement changed what was before previous_ms */
+    uint64_t *dirty;   /* bits by rank */
+    uint64_t *changed; /* bits by node, as the arrays below */
+    bool *present;
     poise_score *scores;
+    double *previous;    /* scores as of previous_ms */
+    int64_t previous_ms; /* the plan's when they were computed */
 };
 
 enum { CELL_TOUCHED = 1, CELL_UNSAVED = 2, CELL_REREAD = 4 };
@@ -138,6 +169,7 @@ struct engine {
     uint64_t ordinal;
     bool folded; /* keyed rows are counted; false: offline, before the first settle */
     bool broken;
+    bool enforcing;    /* locks, on the row at hand: not in a replay, which has only what they let pass */
     int64_t latest_ms; /* of what was counted before the first begin (offline) */
 
     struct intern orgs, sources;
@@ -156,13 +188,40 @@ struct engine {
     struct buf unsaved_seen,
         unsaved_gone; /* keys of ENGINE_UNITS to put, of ENGINE_FUTURE to delete; each a text */
     size_t saved_orgs, saved_sources;
+    int64_t closed_ms; /* the latest of the plans; INT64_MIN: none, or nothing is revised */
+    bool revising;
+    struct list pasts;      /* closed periods that the settle to come may revise */
+    struct hmap past_index; /* the same */
+    struct hmap revisions;
+    struct list unsaved_revisions; /* since the last checkpoint */
+    bool *scratch_flags;           /* by node, as scratch */
+    size_t evaluated;              /* nodes, in the settle at hand */
+    poise_score *scratch;          /* as many as the largest scorecard has nodes */
+    struct accumulator *merging;   /* as large as the largest layout; empty between readings */
 };
 
 /* definition.c */
 poise_code definition_compile(struct engine *engine, poise_error *err);
 struct input *definition_input(const struct engine *engine, const char *name,
                                size_t length); /* NULL: unknown */
-struct period feed_period(struct feed *feed, int64_t time_ms);
+
+/* tiling.c */
+/* The tilings that a measure's windows are put together from, the coarsest first; returns how many. */
+uint32_t tilings_of(const struct scorecard *card, const struct measure *measure,
+                    struct tiling ret_tilings[TIERS_MAX]);
+bool same_tiling(const struct tiling *a, const struct tiling *b);
+struct period feed_tile(struct feed *feed, int64_t time_ms); /* [start, end) */
+
+/* reading.c */
+/* What evaluate_aggregate asks for. */
+struct leaf_reading {
+    struct engine *engine;
+    const struct leaf *leaf;
+    uint32_t org;
+    poise_code code; /* what went wrong */
+    poise_error *err;
+};
+struct window_value read_window(void *reading, struct period window);
 
 /* unit.c */
 uint32_t org_add(struct engine *engine, const char *path, size_t length); /* INTERN_NONE: out of memory */
@@ -170,9 +229,14 @@ size_t org_missing(const struct engine *engine, const char *path); /* how many o
 bool unit_add(struct engine *engine, uint32_t plan, uint32_t org); /* fine if it is there */
 /* After an accepted row: the units of the scorecards that read the input. *ret_new: the first of its kind. */
 bool units_add_seen(struct engine *engine, const struct input *input, uint32_t org, bool *ret_new);
-bool unit_mark(struct engine *engine, struct unit *unit, uint32_t node);
-bool unit_mark_moved(struct engine *engine); /* after T has moved */
+bool unit_mark(struct engine *engine, struct unit *unit); /* to be looked at by the next settle */
+bool unit_mark_node(struct engine *engine, struct unit *unit, uint32_t node);
 void unit_free(struct unit *unit);
+
+/* moved.c */
+uint32_t window_add(struct plan *plan, const struct measure *measure); /* the one that fits */
+enum { WINDOWS_MAX = 4 * (PERIOD_YEAR + 1) + 1 };
+bool mark_moved(struct engine *engine); /* after T has moved */
 
 /* cell.c */
 enum cell_want { CELL_IF_ANY, CELL_MADE };
@@ -192,6 +256,9 @@ poise_code series_count(struct engine *engine, struct engine_series *series, con
                         poise_error *err);
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err);
+
+/* Whether a period that holds the time is locked for some reader of the input. */
+bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms);
 
 /* key.c */
 struct hash128 key_hash(const struct engine *engine, const struct input *input, uint32_t source,
@@ -217,14 +284,29 @@ poise_code future_restore(struct engine *engine, struct cursor key, struct curso
 /* reread.c */
 poise_code reread_marked(struct engine *engine, poise_error *err);
 
+/* revision.c */
+struct revision;
+/* Before a cell of the org changes: keeps what closed periods were. */
+poise_code past_keep(struct engine *engine, const struct feed *feed, uint32_t org, struct period tile,
+                     poise_error *err);
+/* After a settle: numbers and shows what has become of them. */
+poise_code past_revise(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
+void pasts_free(struct engine *engine);
+void revision_encode(const struct revision *revision, struct buf *key, struct buf *value);
+void revisions_saved(struct engine *engine);
+void revisions_free(struct engine *engine);
+
 /* settle.c */
-poise_code settle(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
+/* Every node of a unit (NULL: one that is not there yet) as of a time in the past, by node. */
+poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t plan, int64_t as_of_ms,
+                     poise_score *ret_scores, poise_error *err);
+poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor, poise_error *err);
 
 /* restore.c */
 poise_code restore(struct engine *engine, poise_error *err); /* fine where nothing was stored */
 
 /* Keys of tables: big-endian, so that stores keep them in order. */
-enum { HEAD_KEY = 'h', HEAD_FORMAT = 1, FUTURE_KEY_BYTES = 16 };
+enum { HEAD_KEY = 'h', HEAD_FORMAT = 2, FUTURE_KEY_BYTES = 16 };
 void put_big32(struct buf *out, uint32_t value);
 void put_big64(struct buf *out, uint64_t value);
 uint32_t take_big32(struct cursor *in);

@@ -158,8 +158,13 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
     if (code != POISE_OK) {
         return code;
     }
+    bool is_new_locked = !row->retract && is_locked(engine, series->input, sample->time_ms);
     if (!key) {
         struct key fresh = {.hash = hash};
+        if (is_new_locked) {
+            *ret_refusal = POISE_REFUSAL_LOCKED;
+            return POISE_OK;
+        }
         return keep(engine, &fresh, &key) ? stand(engine, key, series, sample, row->retract, err)
                                           : error_nomem(err, "a key");
     }
@@ -169,6 +174,10 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
     if (sample->rank == key->sample.rank) {
         *ret_refusal = says_the_same(key, series, sample, row->retract) ? POISE_REFUSAL_NONE
                                                                         : POISE_REFUSAL_SEQ_CONFLICT;
+        return POISE_OK;
+    }
+    if (is_new_locked || (!key->retract && is_locked(engine, series->input, key->sample.time_ms))) {
+        *ret_refusal = POISE_REFUSAL_LOCKED;
         return POISE_OK;
     }
     if (engine->folded && !key->retract && future_is_due(engine, key->sample.time_ms)) {

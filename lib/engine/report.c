@@ -25,7 +25,7 @@ static poise_code states_as_of(struct engine *engine, const struct report_questi
 {
     poise_code code = engine_begin(engine, as_of_ms, err);
     if (code == POISE_OK) {
-        code = engine_settle(engine, ignore_change, NULL, err);
+        code = engine_settle(engine, SIZE_MAX, ignore_change, NULL, err);
     }
     if (code == POISE_OK) {
         code = engine_states(engine, question->card->id, question->org, visit, visitor, err);
@@ -37,7 +37,8 @@ static poise_code states_as_of(struct engine *engine, const struct report_questi
 static poise_code states_of_history(struct engine *engine, const struct report_question *question,
                                     engine_visit *visit, void *visitor, poise_error *err)
 {
-    poise_code code = engine_settle(engine, ignore_change, NULL, err); /* sorts out which keyed rows stand */
+    poise_code code =
+        engine_settle(engine, SIZE_MAX, ignore_change, NULL, err); /* sorts out which keyed rows stand */
     struct heap_item earliest;
     if (code != POISE_OK || !heap_peek(&engine->future, &earliest)) {
         return code;

@@ -85,7 +85,7 @@ static poise_code reread(struct engine *engine, struct cell **cells, size_t coun
     for (size_t i = 0; i < count; i++) {
         accumulator_clear(&feed->layout, cell_body(cells[i]));
     }
-    struct period period = feed_period(feed, rereading.start_ms);
+    struct period period = feed_tile(feed, rereading.start_ms);
     poise_code code = ports->reread(ports->context, feed->input->name, period.start_ms, period.end_ms,
                                     add_row, &rereading, err);
     for (size_t i = 0; i < count && code == POISE_OK; i++) {

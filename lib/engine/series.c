@@ -119,7 +119,7 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
 static poise_code find_cells(struct engine *engine, struct engine_series *series, struct feed *feed,
                              int64_t time_ms, struct period *period, struct cell **cells, poise_error *err)
 {
-    struct period found = feed_period(feed, time_ms);
+    struct period found = feed_tile(feed, time_ms);
     size_t count = levels(engine, feed, series->org);
     uint32_t org = series->org;
     for (size_t i = 0; i < count; i++) {
@@ -169,6 +169,9 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
         poise_code code = POISE_OK;
         if (sample->time_ms < period->start_ms || sample->time_ms >= period->end_ms) {
             code = find_cells(engine, series, feed, sample->time_ms, period, cells, err);
+        }
+        if (period->start_ms < engine->closed_ms && feed->leaves && code == POISE_OK) {
+            code = past_keep(engine, feed, series->org, *period, err);
         }
         for (size_t left = levels(engine, feed, series->org); left > 0 && code == POISE_OK; left--) {
             code = change(engine, *cells++, sample, err);

@@ -3,82 +3,152 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The cells of a leaf at an org, for evaluate_measure. */
-struct lookup {
-    struct engine *engine;
-    struct feed *feed;
-    uint32_t org;
-    poise_code code;
-    poise_error *err;
-};
-
-static const struct accumulator *find_cell(void *context, struct period period)
-{
-    struct lookup *lookup = context;
-    struct cell *cell = NULL;
-    if (lookup->code == POISE_OK) {
-        lookup->code = cell_find(lookup->engine, lookup->feed, lookup->org, period.start_ms, CELL_IF_ANY,
-                                 &cell, lookup->err);
-    }
-    return cell ? cell_body(cell) : NULL;
-}
-
-static poise_code evaluate(struct engine *engine, const struct unit *unit, uint32_t node,
-                           poise_score *ret_score, poise_error *err)
+static poise_code evaluate(struct engine *engine, const struct unit *unit, uint32_t node, int64_t as_of_ms,
+                           const poise_score *scores, poise_score *ret_score, poise_error *err)
 {
     const struct plan *plan = &engine->plans[unit->plan];
-    const struct measure *measure = plan->card->nodes[node].measure;
-    if (!measure) {
-        evaluate_rollup(plan->card, node, unit->scores, unit->present, ret_score);
-        return POISE_OK;
+    const struct leaf *leaf = &plan->leaves[node];
+    const struct tree_scores tree = {.scores = scores, .present = unit->present};
+    const char *org = intern_text(&engine->orgs, unit->org);
+    engine->evaluated++;
+    if (!leaf->measure) {
+        evaluate_rollup(plan->card, node, &tree, ret_score);
+    } else if (leaf->measure->formula) {
+        evaluate_formula(plan->card, leaf->measure, org, as_of_ms, &tree, ret_score);
+    } else {
+        struct leaf_reading reading = {.engine = engine, .leaf = leaf, .org = unit->org, .err = err};
+        const struct leaf_source source = {.context = &reading, .read = read_window};
+        evaluate_aggregate(plan->card, leaf->measure, org, as_of_ms, &source, ret_score);
+        return reading.code;
     }
-    struct feed *feed = plan->leaves[node].feed;
-    struct lookup lookup = {.engine = engine, .feed = feed, .org = unit->org, .err = err};
-    const struct period_source source = {.find = find_cell, .context = &lookup, .layout = &feed->layout};
-    evaluate_measure(plan->card, measure, intern_text(&engine->orgs, unit->org), engine->as_of_ms, &source,
-                     ret_score);
-    return lookup.code;
+    return POISE_OK;
 }
 
-/* Children stand behind their parents, so going down the indices meets every child first. */
+static const poise_score no_score = {
+    .value = NAN, .attainment = NAN, .score = NAN, .trend = NAN, .hi = 100, .uncertain = true};
+
+poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t plan, int64_t as_of_ms,
+                     poise_score *ret_scores, poise_error *err)
+{
+    const struct scorecard *card = engine->plans[plan].card;
+    poise_code code = POISE_OK;
+    for (uint32_t rank = 0; rank < card->node_count && code == POISE_OK; rank++) {
+        uint32_t node = card->order[rank];
+        ret_scores[node] = no_score;
+        if (unit && unit->present[node]) {
+            code = evaluate(engine, unit, node, as_of_ms, ret_scores, &ret_scores[node], err);
+        }
+    }
+    return code;
+}
+
+/* Computes what trends are against: every node as of the end of the period before. */
+static poise_code look_back(struct engine *engine, struct unit *unit, poise_error *err)
+{
+    const struct plan *plan = &engine->plans[unit->plan];
+    poise_code code = unit_look(engine, unit, unit->plan, plan->previous_ms, engine->scratch, err);
+    for (uint32_t node = 0; node < plan->card->node_count; node++) {
+        unit->previous[node] = engine->scratch[node].score;
+    }
+    unit->previous_ms = plan->previous_ms;
+    unit->past_touched = false;
+    return code;
+}
+
+static void mark_readers_of(const struct scorecard *card, struct unit *unit, uint32_t node)
+{
+    const struct node *defined = &card->nodes[node];
+    if (defined->parent != NODE_NONE) {
+        uint32_t rank = card->rank[defined->parent];
+        unit->dirty[rank / 64] |= bit_of(rank);
+    }
+    for (uint32_t i = 0; i < defined->reader_count; i++) {
+        uint32_t rank = card->rank[defined->readers[i]];
+        if (unit->present[defined->readers[i]]) {
+            unit->dirty[rank / 64] |= bit_of(rank);
+        }
+    }
+}
+
+void engine_look_at(const struct measure *measure, int64_t as_of_ms, poise_score *numbers)
+{
+    if (measure && measure->rolling_ms > 0 && !(numbers->flags & POISE_FLAG_CARRIED)) {
+        numbers->period_end_ms = as_of_ms;
+    }
+}
+
+/* In the order of ranks every node comes behind what it reads, and marks only what comes behind it. */
 static poise_code recompute(struct engine *engine, struct unit *unit, poise_error *err)
 {
-    const struct scorecard *card = engine->plans[unit->plan].card;
-    for (size_t word = (card->node_count + 63) / 64; word-- > 0;) {
+    const struct plan *plan = &engine->plans[unit->plan];
+    const struct scorecard *card = plan->card;
+    for (size_t word = 0; word < (card->node_count + 63) / 64; word++) {
         while (unit->dirty[word]) {
-            uint32_t node = (uint32_t)(64 * word + 63 - (unsigned)__builtin_clzll(unit->dirty[word]));
+            uint32_t rank = (uint32_t)(64 * word + (unsigned)__builtin_ctzll(unit->dirty[word]));
+            uint32_t node = card->order[rank];
             poise_score score;
-            poise_code code = evaluate(engine, unit, node, &score, err);
+            poise_code code = evaluate(engine, unit, node, engine->as_of_ms, unit->scores, &score, err);
             if (code != POISE_OK) {
                 return code;
             }
-            unit->dirty[word] &= ~bit_of(node);
+            score.trend = score.score - unit->previous[node];
+            engine_look_at(plan->leaves[node].measure, INT64_MAX, &score);
+            unit->dirty[word] &= ~bit_of(rank);
             if (!unit->fresh && score_equal(&score, &unit->scores[node])) {
                 continue;
             }
-            unit->scores[node] = score;
-            unit->changed[word] |= bit_of(node);
-            uint32_t parent = card->nodes[node].parent;
-            if (parent != NODE_NONE) {
-                unit->dirty[parent / 64] |= bit_of(parent);
+            if (unit->fresh || !score_published_equal(&score, &unit->scores[node])) {
+                unit->changed[node / 64] |= bit_of(node);
             }
+            unit->scores[node] = score;
+            mark_readers_of(card, unit, node);
         }
     }
     unit->fresh = false;
     return POISE_OK;
 }
 
+/* After look_back: the trends of nodes that did not change themselves. */
+static void compare(const struct engine *engine, struct unit *unit)
+{
+    uint32_t count = engine->plans[unit->plan].card->node_count;
+    for (uint32_t node = 0; node < count; node++) {
+        poise_score *score = &unit->scores[node];
+        double trend = score->score - unit->previous[node];
+        bool is_same = trend == score->trend || (isnan(trend) && isnan(score->trend));
+        if (unit->present[node] && !is_same) {
+            score->trend = trend;
+            unit->changed[node / 64] |= bit_of(node);
+        }
+    }
+}
+
+static poise_code settle_unit(struct engine *engine, struct unit *unit, poise_error *err)
+{
+    bool looks_back = unit->past_touched || unit->previous_ms != engine->plans[unit->plan].previous_ms;
+    poise_code code = looks_back ? look_back(engine, unit, err) : POISE_OK;
+    if (code == POISE_OK) {
+        code = recompute(engine, unit, err);
+    }
+    if (code == POISE_OK && looks_back) {
+        compare(engine, unit);
+    }
+    return code;
+}
+
 static poise_code show(const struct engine *engine, const struct unit *unit, uint32_t node,
                        engine_visit *visit, void *visitor)
 {
-    const struct node *defined = &engine->plans[unit->plan].card->nodes[node];
-    const poise_state state = {.org = intern_text(&engine->orgs, unit->org),
-                               .node = defined->path,
-                               .name = defined->name,
-                               .kind = defined->kind,
-                               .weight = defined->weight,
-                               .as_of_ms = engine->as_of_ms,
-                               .numbers = unit->scores[node]};
+    const struct plan *plan = &engine->plans[unit->plan];
+    const struct node *defined = &plan->card->nodes[node];
+    poise_state state = {.org = intern_text(&engine->orgs, unit->org),
+                         .node = defined->path,
+                         .name = defined->name,
+                         .kind = defined->kind,
+                         .weight = defined->weight,
+                         .as_of_ms = engine->as_of_ms,
+                         .numbers = score_published(&unit->scores[node])};
+    engine_look_at(defined->measure, engine->as_of_ms, &state.numbers);
     return visit(visitor, &state);
 }
 
@@ -99,16 +169,28 @@ static poise_code show_changed(const struct engine *engine, struct unit *unit, e
     return POISE_OK;
 }
 
-/* Marks the leaves that read a cell which has changed. */
+static bool mark_reader(struct engine *engine, const struct leaf *leaf, uint32_t org, int64_t start_ms)
+{
+    struct unit *unit = engine->org_table[org].units[leaf->plan];
+    if (!unit || !unit->present[leaf->node]) {
+        return true;
+    }
+    unit->past_touched |= start_ms < engine->plans[leaf->plan].previous_ms;
+    return unit_mark_node(engine, unit, leaf->node);
+}
+
+/* Marks the leaves that read a cell which has changed: at its org, and across orgs at those above. */
 static bool mark_readers(struct engine *engine, const struct cell *cell)
 {
+    bool ok = true;
     for (const struct leaf *leaf = cell->feed->leaves; leaf; leaf = leaf->next) {
-        struct unit *unit = engine->org_table[cell->org].units[leaf->plan];
-        if (unit && unit->present[leaf->node] && !unit_mark(engine, unit, leaf->node)) {
-            return false;
-        }
+        uint32_t org = cell->org;
+        do {
+            ok = ok && mark_reader(engine, leaf, org, cell->start_ms);
+            org = leaf->measure->across != ACROSS_POOL ? engine->org_table[org].parent : INTERN_NONE;
+        } while (org != INTERN_NONE);
     }
-    return true;
+    return ok;
 }
 
 static poise_code spread_marks(struct engine *engine, poise_error *err)
@@ -124,7 +206,30 @@ static poise_code spread_marks(struct engine *engine, poise_error *err)
     return POISE_OK;
 }
 
-poise_code settle(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err)
+/* Settles units until so many nodes were looked at; the others stay marked. */
+static poise_code settle_marked(struct engine *engine, size_t budget, engine_visit *visit, void *visitor,
+                                poise_error *err)
+{
+    struct list *marked = &engine->marked;
+    poise_code code = POISE_OK;
+    size_t done = 0;
+    engine->evaluated = 0;
+    while (done < marked->count && code == POISE_OK && engine->evaluated < budget) {
+        struct unit *unit = marked->items[done++];
+        unit->marked = false;
+        code = settle_unit(engine, unit, err);
+        if (code == POISE_OK) {
+            code = show_changed(engine, unit, visit, visitor);
+        }
+    }
+    marked->count -= done;
+    if (marked->count > 0) {
+        memmove(marked->items, marked->items + done, marked->count * sizeof *marked->items);
+    }
+    return code;
+}
+
+poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor, poise_error *err)
 {
     poise_code code = engine->folded ? POISE_OK : keys_fold(engine, err);
     if (code == POISE_OK) {
@@ -133,16 +238,11 @@ poise_code settle(struct engine *engine, engine_visit *visit, void *visitor, poi
     if (code == POISE_OK) {
         code = spread_marks(engine, err);
     }
-    for (size_t i = 0; i < engine->marked.count && code == POISE_OK; i++) {
-        struct unit *unit = engine->marked.items[i];
-        code = recompute(engine, unit, err);
-        if (code == POISE_OK) {
-            code = show_changed(engine, unit, visit, visitor);
-        }
-        unit->marked = false;
+    if (code == POISE_OK) {
+        code = settle_marked(engine, budget, visit, visitor, err);
     }
-    engine->marked.count = 0;
-    return code;
+    bool is_done = code == POISE_OK && engine->marked.count == 0;
+    return is_done ? past_revise(engine, visit, visitor, err) : code;
 }
 
 bool engine_dirty(const struct engine *engine)

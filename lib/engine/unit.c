@@ -44,6 +44,8 @@ static bool make_org(struct engine *engine, uint32_t parent, struct org *ret_org
 {
     size_t words = engine->input_names.count / 64 + 1;
     struct org org = {.parent = parent,
+                      .first_child = INTERN_NONE,
+                      .next_sibling = INTERN_NONE,
                       .depth = parent == INTERN_NONE ? 0 : engine->org_table[parent].depth + 1,
                       .units = calloc(engine->plan_count + 1, sizeof(struct unit *)),
                       .seen = calloc(words, sizeof(uint64_t))};
@@ -80,6 +82,10 @@ uint32_t org_add(struct engine *engine, const char *path, size_t length)
         free(org.seen);
         return INTERN_NONE;
     }
+    if (parent != INTERN_NONE) {
+        org.next_sibling = engine->org_table[parent].first_child;
+        engine->org_table[parent].first_child = id;
+    }
     engine->org_table[id] = org;
     return id;
 }
@@ -101,19 +107,20 @@ static void find_present(const struct scorecard *card, const char *org, bool *pr
     }
 }
 
-/* One block: the unit, two bitmaps, the scores, the presences. */
+/* One block: the unit, two bitmaps, the scores now and before, the presences. */
 static struct unit *new_unit(uint32_t plan, uint32_t org, size_t nodes)
 {
     size_t words = (nodes + 63) / 64;
-    size_t size =
-        sizeof(struct unit) + 2 * words * sizeof(uint64_t) + nodes * (sizeof(poise_score) + sizeof(bool));
+    size_t size = sizeof(struct unit) + 2 * words * sizeof(uint64_t) +
+                  nodes * (sizeof(poise_score) + sizeof(double) + sizeof(bool));
     struct unit *unit = calloc(1, size);
     if (unit) {
-        *unit = (struct unit){.plan = plan, .org = org, .fresh = true};
+        *unit = (struct unit){.plan = plan, .org = org, .fresh = true, .previous_ms = INT64_MIN};
         unit->dirty = (uint64_t *)(unit + 1);
         unit->changed = unit->dirty + words;
         unit->scores = (poise_score *)(unit->changed + words);
-        unit->present = (bool *)(unit->scores + nodes);
+        unit->previous = (double *)(unit->scores + nodes);
+        unit->present = (bool *)(unit->previous + nodes);
     }
     return unit;
 }
@@ -123,13 +130,19 @@ void unit_free(struct unit *unit)
     free(unit);
 }
 
-bool unit_mark(struct engine *engine, struct unit *unit, uint32_t node)
+bool unit_mark(struct engine *engine, struct unit *unit)
 {
-    unit->dirty[node / 64] |= bit_of(node);
     if (!unit->marked) {
         unit->marked = list_push(&engine->marked, unit);
     }
     return unit->marked;
+}
+
+bool unit_mark_node(struct engine *engine, struct unit *unit, uint32_t node)
+{
+    uint32_t rank = engine->plans[unit->plan].card->rank[node];
+    unit->dirty[rank / 64] |= bit_of(rank);
+    return unit_mark(engine, unit);
 }
 
 bool unit_add(struct engine *engine, uint32_t plan, uint32_t org)
@@ -147,7 +160,7 @@ bool unit_add(struct engine *engine, uint32_t plan, uint32_t org)
     find_present(card, intern_text(&engine->orgs, org), unit->present);
     bool ok = true;
     for (uint32_t node = 0; ok && node < card->node_count; node++) {
-        ok = !unit->present[node] || unit_mark(engine, unit, node);
+        ok = !unit->present[node] || unit_mark_node(engine, unit, node);
     }
     return ok;
 }
@@ -160,54 +173,6 @@ bool units_add_seen(struct engine *engine, const struct input *input, uint32_t o
     for (uint32_t at = org; *ret_new && at != INTERN_NONE; at = engine->org_table[at].parent) {
         for (uint32_t plan = 0; plan < engine->plan_count; plan++) {
             if (input->plans[plan] && !unit_add(engine, plan, at)) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-/* ---- time ---- */
-
-/* Whether T has moved out of the period that the window named. */
-static bool window_moved(const struct plan *plan, struct window *window, int64_t as_of_ms)
-{
-    if (as_of_ms < window->until_ms) {
-        return false;
-    }
-    const struct measure measure = {.period = window->unit, .basis_closed = window->basis_closed};
-    struct calendar calendar = scorecard_calendar(plan->card, window->unit);
-    int64_t end_ms = period_at(&calendar, as_of_ms).end_ms;
-    window->until_ms = window->basis_closed ? end_ms : end_ms + 1;
-    int64_t start_ms = measure_period(plan->card, &measure, as_of_ms).start_ms;
-    bool moved = start_ms != window->start_ms;
-    window->start_ms = start_ms;
-    return moved;
-}
-
-static bool mark_leaves(struct engine *engine, uint32_t plan_id, uint32_t window)
-{
-    const struct plan *plan = &engine->plans[plan_id];
-    for (uint32_t node = 0; node < plan->card->node_count; node++) {
-        if (!plan->leaves[node].feed || plan->leaves[node].window != window) {
-            continue;
-        }
-        for (size_t org = 0; org < engine->orgs.count; org++) {
-            struct unit *unit = engine->org_table[org].units[plan_id];
-            if (unit && unit->present[node] && !unit_mark(engine, unit, node)) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-bool unit_mark_moved(struct engine *engine)
-{
-    for (uint32_t id = 0; id < engine->plan_count; id++) {
-        struct plan *plan = &engine->plans[id];
-        for (uint32_t i = 0; i < plan->window_count; i++) {
-            if (window_moved(plan, &plan->windows[i], engine->as_of_ms) && !mark_leaves(engine, id, i)) {
                 return false;
             }
         }

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LABEL_MAX = 2 * POISE_ID_MAX + 2, CYCLE_TEXT_MAX = 512 };
+enum { LABEL_MAX = 2 * POISE_ID_MAX + 2 };
 
 struct objective {
     char label[LABEL_MAX]; /* "perspective.objective" */
@@ -13,12 +13,8 @@ struct objective {
 /* The map as a graph, by node. */
 struct graph {
     struct objective *objectives;
-    uint32_t **targets; /* of each item of `drives`; NODE_NONE: none such */
-    struct visit {
-        uint32_t node;
-        size_t next;
-    } * stack;
-    enum { UNSEEN, ON_STACK, DONE } * marks;
+    const char **labels;
+    struct links *links; /* a target of NODE_NONE: there is no such objective */
 };
 
 static bool has_label(const void *entry, const void *key)
@@ -41,82 +37,56 @@ static bool index_objectives(struct card_reader *in, struct graph *graph, struct
         struct objective *objective = &graph->objectives[i];
         objective->node = i;
         snprintf(objective->label, sizeof objective->label, "%s.%s", nodes[nodes[i].parent].id, nodes[i].id);
+        graph->labels[i] = objective->label;
         const struct objective *other =
             hmap_get(index, hash_of(objective->label), has_label, objective->label);
         if (other && other->node != i && nodes[other->node].parent != nodes[i].parent)
             reader_problem(&in->reader, NULL,
                            "two objectives are called %s (%s and %s): change a dot in their ids",
                            objective->label, nodes[other->node].path, nodes[i].path);
-        if (!other && !hmap_add(index, hash_of(objective->label), objective))
+        if (!other && !hmap_add(index, hash_of(objective->label), objective)) {
+            out_of_memory(in);
             return false;
+        }
     }
     return true;
 }
 
-/* The item of a list in the file, or the one text that stands for a list. */
-static const struct yaml_node *item_of(const struct yaml_node *list, size_t at)
+/* The first item of a list in the file, or the one text that stands for a list. */
+static const struct yaml_node *first_of(const struct yaml_node *list)
 {
-    const struct yaml_node *item = list->kind == YAML_SCALAR ? list : list->first;
-    for (; at > 0; at--)
-        item = item->next;
-    return item;
+    return list->kind == YAML_SCALAR ? list : list->first;
 }
 
-static void resolve(struct card_reader *in, struct graph *graph, const struct hmap *index, uint32_t at)
+static bool resolve(struct card_reader *in, const struct graph *graph, const struct hmap *index, uint32_t at)
 {
     const struct node *node = &in->card->nodes[at];
-    graph->targets[at] = take(in, &in->scratch, node->drives.count, sizeof **graph->targets);
-    for (size_t i = 0; graph->targets[at] && i < node->drives.count; i++) {
-        const char *label = node->drives.items[i];
+    struct links *links = &graph->links[at];
+    if (node->drives.count == 0)
+        return true;
+    links->targets = take(in, &in->scratch, node->drives.count, sizeof *links->targets);
+    if (!links->targets)
+        return false;
+    const struct yaml_node *item = first_of(in->others[at].drives);
+    for (; links->count < node->drives.count; links->count++, item = item->next) {
+        const char *label = node->drives.items[links->count];
         const struct objective *target = hmap_get(index, hash_of(label), has_label, label);
-        graph->targets[at][i] = target ? target->node : NODE_NONE;
+        links->targets[links->count] = target ? target->node : NODE_NONE;
         if (!target)
             reader_problem(
-                &in->reader, item_of(in->drives[at], i),
+                &in->reader, item,
                 "there is no objective '%.130s': write perspective.objective, the ids of one of this file",
                 label);
     }
+    return true;
 }
 
-static void report_cycle(struct card_reader *in, const struct graph *graph, size_t depth, uint32_t first)
+static void report_cycle(struct card_reader *in, uint32_t node, size_t link, const char *text)
 {
-    char text[CYCLE_TEXT_MAX];
-    size_t at = depth;
-    while (graph->stack[at - 1].node != first)
-        at--;
-    int length = snprintf(text, sizeof text, "%s", graph->objectives[first].label);
-    for (; at < depth && (size_t)length < sizeof text - LABEL_MAX - 16; at++)
-        length += snprintf(text + length, sizeof text - (size_t)length, " -> %s",
-                           graph->objectives[graph->stack[at].node].label);
-    snprintf(text + length, sizeof text - (size_t)length, "%s -> %s", at < depth ? " -> ..." : "",
-             graph->objectives[first].label);
-    const struct visit *top = &graph->stack[depth - 1];
-    reader_problem(&in->reader, item_of(in->drives[top->node], top->next - 1),
-                   "drives makes a cycle: %s; take one of its links out", text);
-}
-
-/* Depth first; a link to what is still on the stack closes a cycle. */
-static void find_cycles(struct card_reader *in, struct graph *graph, uint32_t start)
-{
-    size_t depth = 0;
-    if (graph->marks[start] == UNSEEN)
-        graph->stack[depth++] = (struct visit){.node = start};
-    while (depth > 0) {
-        struct visit *top = &graph->stack[depth - 1];
-        graph->marks[top->node] = ON_STACK;
-        if (top->next == in->card->nodes[top->node].drives.count) {
-            graph->marks[top->node] = DONE;
-            depth--;
-            continue;
-        }
-        uint32_t target = graph->targets[top->node][top->next++];
-        if (target == NODE_NONE || graph->marks[target] == DONE)
-            continue;
-        if (graph->marks[target] == ON_STACK)
-            report_cycle(in, graph, depth, target);
-        else
-            graph->stack[depth++] = (struct visit){.node = target};
-    }
+    const struct yaml_node *item = first_of(in->others[node].drives);
+    for (; link > 0; link--)
+        item = item->next;
+    reader_problem(&in->reader, item, "drives makes a cycle: %s; take one of its links out", text);
 }
 
 void drives_check(struct card_reader *in)
@@ -124,19 +94,16 @@ void drives_check(struct card_reader *in)
     size_t count = in->card->node_count;
     struct graph graph = {
         .objectives = take(in, &in->scratch, count, sizeof *graph.objectives),
-        .targets = take(in, &in->scratch, count, sizeof *graph.targets),
-        .stack = take(in, &in->scratch, count, sizeof *graph.stack),
-        .marks = take(in, &in->scratch, count, sizeof *graph.marks),
+        .labels = take(in, &in->scratch, count, sizeof *graph.labels),
+        .links = take(in, &in->scratch, count, sizeof *graph.links),
     };
-    if (!graph.objectives || !graph.targets || !graph.stack || !graph.marks)
+    if (!graph.objectives || !graph.labels || !graph.links)
         return;
     struct hmap index = {0};
     bool fine = index_objectives(in, &graph, &index);
-    for (uint32_t i = 0; fine && i < count; i++) {
-        resolve(in, &graph, &index, i);
-        fine = graph.targets[i] != NULL;
-    }
     for (uint32_t i = 0; fine && i < count; i++)
-        find_cycles(in, &graph, i);
+        fine = resolve(in, &graph, &index, i);
     hmap_free(&index);
+    if (fine)
+        cycles_check(in, graph.links, graph.labels, report_cycle);
 }

@@ -25,6 +25,7 @@ static const char *const refusal_names[] = {
     [POISE_REFUSAL_TOO_MANY_ORGS] = "too_many_orgs",
     [POISE_REFUSAL_TOO_MANY_SERIES] = "too_many_series",
     [POISE_REFUSAL_MALFORMED] = "malformed",
+    [POISE_REFUSAL_LOCKED] = "locked",
 };
 _Static_assert(sizeof refusal_names / sizeof *refusal_names == POISE_REFUSAL_COUNT,
                "every refusal has a name");

@@ -18,6 +18,12 @@ struct calendar scorecard_calendar(const struct scorecard *card, enum period_uni
     return (struct calendar){.zone = card->zone, .unit = unit, .fiscal_year_start = card->fiscal_year_start};
 }
 
+int64_t scorecard_tick(const struct scorecard *card, int64_t as_of_ms)
+{
+    int64_t past_ms = as_of_ms % card->tick_ms; /* below 0 before 1970 */
+    return as_of_ms - past_ms - (past_ms < 0 ? card->tick_ms : 0);
+}
+
 bool globs_match(const struct globs *globs, const char *org)
 {
     for (size_t i = 0; i < globs->count; i++)

@@ -12,7 +12,7 @@ struct part_fields {
     const struct yaml_node *rollup, *drives, *children;
     double min_coverage;
     const char *zone; /* this and the rest: of the scorecard */
-    int64_t fiscal_year_start;
+    int64_t fiscal_year_start, tick_ms, grace_ms, lock_after_ms;
     int period;
     const struct yaml_node *status;
 };
@@ -59,6 +59,26 @@ static const struct setting scorecard_table[] = {
      .choices = period_unit_names,
      .fallback = "month",
      .text = "the calendar of history and trend, and the default of measures"},
+    {.name = "tick",
+     .type = SETTING_DURATION,
+     AT(tick_ms),
+     .min = 1000,
+     .max = 86400000,
+     .fallback = "1m",
+     .unit = "`1s` to `1d`",
+     .text = "time alone changes scores in steps of this"},
+    {.name = "grace",
+     .type = SETTING_DURATION,
+     AT(grace_ms),
+     .max = LONGEST_WAIT_MS,
+     .fallback = "2d",
+     .text = "a period is closed so long after its end: what changes it then makes a revision"},
+    {.name = "lock_after",
+     .type = SETTING_DURATION,
+     AT(lock_after_ms),
+     .max = LONGEST_WAIT_MS,
+     .text = "a period is locked so long after its end: what would change it is kept, and waits for "
+             "`poise restate`; never where it is absent"},
     ROLLUP_ROW("what makes one score of the children's; `mean` where it is absent"),
     {.name = "min_coverage",
      .type = SETTING_REAL,
@@ -126,11 +146,11 @@ static const struct setting objective_table[] = {
      .text = "at least one"},
 };
 
-static const struct level {
+static const struct tier {
     const struct setting *table;
     size_t count;
     const char *title, *children;
-} levels[] = {
+} tiers[] = {
     [POISE_SCORECARD] = {scorecard_table, COUNT(scorecard_table), "Scorecard", "perspectives"},
     [POISE_PERSPECTIVE] = {perspective_table, COUNT(perspective_table), "Perspective", "objectives"},
     [POISE_OBJECTIVE] = {objective_table, COUNT(objective_table), "Objective", "measures"},
@@ -166,8 +186,13 @@ void *take(struct card_reader *in, struct arena *arena, size_t count, size_t siz
 {
     void *bytes = arena_zalloc(arena, count, size);
     if (!bytes)
-        reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
+        out_of_memory(in);
     return bytes;
+}
+
+void out_of_memory(struct card_reader *in)
+{
+    reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
 }
 
 struct seen_id {
@@ -201,7 +226,7 @@ void check_id(struct card_reader *in, uint32_t scope, const struct yaml_node *ma
         return;
     *entry = key;
     if (!hmap_add(&in->ids, hash, entry))
-        reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
+        out_of_memory(in);
 }
 
 static void read_rollup(struct card_reader *in, const struct yaml_node *node, struct rollup *rollup)
@@ -221,7 +246,7 @@ static void read_drives(struct card_reader *in, const struct yaml_node *value, u
 {
     struct texts texts;
     if (value && setting_texts(&in->reader, value, &texts)) {
-        in->drives[at] = value;
+        in->others[at].drives = value;
         in->card->nodes[at].drives = (struct texts_of_drives){.items = texts.items, .count = texts.count};
     }
 }
@@ -231,6 +256,7 @@ static uint32_t add_node(struct card_reader *in, poise_kind kind, uint32_t paren
 {
     const char *id = part->id ? part->id : "?";
     in->unnamed |= !part->id && (kind == POISE_PERSPECTIVE || kind == POISE_OBJECTIVE);
+    in->unnamed_measure |= !part->id && kind == POISE_MEASURE;
     char path[PATH_TEXT_MAX];
     int length =
         snprintf(path, sizeof path, "%s%s%s", parent == NODE_NONE ? "" : in->card->nodes[parent].path,
@@ -238,7 +264,7 @@ static uint32_t add_node(struct card_reader *in, poise_kind kind, uint32_t paren
     const char *copy = arena_strndup(in->reader.arena, path, (size_t)length);
     uint32_t at = in->card->node_count;
     if (!copy || at == in->capacity) {
-        reader_problem(&in->reader, NULL, "out of memory: the definition is too large");
+        out_of_memory(in);
         return NODE_NONE;
     }
     in->card->nodes[at] = (struct node){
@@ -261,7 +287,7 @@ static uint32_t read_part(struct card_reader *in, poise_kind kind, const struct 
 static void read_children(struct card_reader *in, uint32_t parent, const struct yaml_node *list)
 {
     struct node *nodes = in->card->nodes;
-    const char *word = levels[nodes[parent].kind].children;
+    const char *word = tiers[nodes[parent].kind].children;
     if (list->kind != YAML_SEQUENCE || list->count == 0) {
         reader_problem(&in->reader, list,
                        "'%s' must be a list with at least one item, lines that start with '- '", word);
@@ -287,8 +313,11 @@ static uint32_t read_leaf(struct card_reader *in, const struct yaml_node *mappin
     const struct measure *measure = measure_read(in, mapping, &part);
     check_id(in, NODE_NONE, mapping, part.id);
     uint32_t at = measure ? add_node(in, POISE_MEASURE, parent, &part) : NODE_NONE;
-    if (at != NODE_NONE)
-        in->card->nodes[at].measure = measure;
+    if (at == NODE_NONE)
+        return at;
+    in->card->nodes[at].measure = measure;
+    in->others[at].formula = part.formula;
+    in->others[at].formula_node = yaml_get(mapping, "formula");
     return at;
 }
 
@@ -299,7 +328,7 @@ static uint32_t read_part(struct card_reader *in, poise_kind kind, const struct 
         return read_leaf(in, mapping, parent);
     struct rollup rollup = in->card->nodes[parent].rollup;
     struct part_fields fields = {.min_coverage = rollup.min_coverage};
-    settings_read(&in->reader, levels[kind].table, levels[kind].count, mapping, &fields);
+    settings_read(&in->reader, tiers[kind].table, tiers[kind].count, mapping, &fields);
     check_id(in, parent, mapping, fields.part.id);
     if (fields.rollup)
         read_rollup(in, fields.rollup, &rollup);
@@ -335,10 +364,14 @@ static void open_zone(struct card_reader *in, const struct yaml_node *root, cons
 static void read_root(struct card_reader *in, const struct yaml_node *root)
 {
     struct scorecard *card = in->card;
-    struct part_fields fields = {.part = {.weight = 1}};
+    struct part_fields fields = {.part = {.weight = 1}, .lock_after_ms = INT64_MAX};
     settings_read(&in->reader, scorecard_table, COUNT(scorecard_table), root, &fields);
     card->fiscal_year_start = (int)fields.fiscal_year_start;
     card->period = (enum period_unit)fields.period;
+    card->tick_ms = fields.tick_ms;
+    card->grace_ms = fields.grace_ms;
+    card->lock_after_ms = fields.lock_after_ms;
+    lock_after_grace(in, root, fields.grace_ms, fields.lock_after_ms);
     card->green_from = 200.0 / 3;
     card->amber_from = 100.0 / 3;
     open_zone(in, root, fields.zone);
@@ -356,12 +389,14 @@ static void read_root(struct card_reader *in, const struct yaml_node *root)
         read_children(in, at, fields.children);
     if (!in->unnamed)
         drives_check(in);
+    formulas_read(in);
+    order_make(in);
 }
 
 static size_t count_nodes(const struct yaml_node *mapping, poise_kind kind)
 {
     size_t count = 1;
-    const struct yaml_node *list = kind < POISE_MEASURE ? yaml_get(mapping, levels[kind].children) : NULL;
+    const struct yaml_node *list = kind < POISE_MEASURE ? yaml_get(mapping, tiers[kind].children) : NULL;
     for (const struct yaml_node *item = list ? list->first : NULL; item; item = item->next)
         count += count_nodes(item, (poise_kind)(kind + 1));
     return count;
@@ -377,8 +412,8 @@ static void read_tree(struct card_reader *in, const struct yaml_node *root)
     }
     in->capacity = (uint32_t)count;
     in->card->nodes = take(in, in->reader.arena, count, sizeof *in->card->nodes);
-    in->drives = take(in, &in->scratch, count, sizeof *in->drives);
-    if (in->card->nodes && in->drives)
+    in->others = take(in, &in->scratch, count, sizeof *in->others);
+    if (in->card->nodes && in->others)
         read_root(in, root);
 }
 
@@ -446,9 +481,9 @@ poise_code scorecard_read_file(const char *path, struct scorecard **ret_card, st
 
 void scorecard_document(FILE *out)
 {
-    for (size_t i = 0; i < COUNT(levels); i++) {
-        fprintf(out, "%s### %s\n\n", i == 0 ? "" : "\n", levels[i].title);
-        settings_document(levels[i].table, levels[i].count, out);
+    for (size_t i = 0; i < COUNT(tiers); i++) {
+        fprintf(out, "%s### %s\n\n", i == 0 ? "" : "\n", tiers[i].title);
+        settings_document(tiers[i].table, tiers[i].count, out);
     }
     measure_document(out);
     forms_document(out);

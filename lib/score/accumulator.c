@@ -1,19 +1,13 @@
-#include <base/buf.h>
+#include "accumulator_internal.h"
 #include <math.h>
-#include <model/measurement.h>
-#include <score/accumulator.h>
 #include <string.h>
 
-/* The parts follow the count in the order of their bits. */
-struct accumulator {
-    uint64_t count;
+enum {
+    PARTS_SUM = PART_VALUE | PART_OF | PART_PRODUCT | PART_SQUARE,
+    PARTS_EDGE = PART_MIN | PART_MAX | PART_FIRST | PART_LAST | PART_NEWEST
 };
 
-enum part { VALUE, OF, PRODUCT, MIN, MAX, FIRST, LAST };
-
-_Static_assert(1 << LAST == PART_LAST && LAST + 1 == ACCUMULATOR_PARTS, "enum part names the bits");
-
-uint32_t aggregate_parts(enum aggregate aggregate, bool min_of)
+uint32_t measure_parts(const struct measure *measure)
 {
     static const uint32_t parts[] = {
         [AGGREGATE_SUM] = PART_VALUE,
@@ -25,16 +19,24 @@ uint32_t aggregate_parts(enum aggregate aggregate, bool min_of)
         [AGGREGATE_RATIO] = PART_VALUE | PART_OF,
         [AGGREGATE_FIRST] = PART_FIRST,
         [AGGREGATE_LAST] = PART_LAST,
+        [AGGREGATE_STDDEV] = PART_VALUE | PART_SQUARE,
+        [AGGREGATE_QUANTILE] = PART_QUANTILE,
     };
-    return parts[aggregate] | (min_of ? PART_OF : 0);
+    if (measure->aggregate == AGGREGATE_FORMULA) {
+        return 0;
+    }
+    return parts[measure->aggregate] | (isnan(measure->min_of) ? 0 : PART_OF) |
+           (measure->max_age_ms > 0 ? PART_NEWEST : 0);
 }
 
 struct accumulator_layout accumulator_layout(uint32_t parts, const struct intern *sources)
 {
     static const uint16_t sizes[ACCUMULATOR_PARTS] = {
-        [VALUE] = sizeof(struct exact), [OF] = sizeof(struct exact), [PRODUCT] = sizeof(struct exact),
-        [MIN] = sizeof(double),         [MAX] = sizeof(double),      [FIRST] = sizeof(struct sample),
-        [LAST] = sizeof(struct sample),
+        [VALUE] = sizeof(struct exact),   [OF] = sizeof(struct exact),
+        [PRODUCT] = sizeof(struct exact), [SQUARE] = sizeof(struct exact),
+        [MIN] = sizeof(double),           [MAX] = sizeof(double),
+        [FIRST] = sizeof(struct sample),  [LAST] = sizeof(struct sample),
+        [NEWEST] = sizeof(int64_t),       [QUANTILE] = sizeof(struct quantile *),
     };
     struct accumulator_layout layout = {
         .parts = parts, .size = sizeof(struct accumulator), .sources = sources};
@@ -47,25 +49,17 @@ struct accumulator_layout accumulator_layout(uint32_t parts, const struct intern
     return layout;
 }
 
-/* The part, or NULL where the layout has none. */
-static void *part_of(const struct accumulator_layout *layout, struct accumulator *cell, enum part part)
-{
-    return layout->at[part] ? (char *)cell + layout->at[part] : NULL;
-}
-
-static const void *read_part(const struct accumulator_layout *layout, const struct accumulator *cell,
-                             enum part part)
-{
-    return (const char *)cell + layout->at[part];
-}
-
 void accumulator_clear(const struct accumulator_layout *layout, struct accumulator *cell)
 {
-    for (int part = VALUE; part <= PRODUCT; part++) {
+    for (int part = VALUE; part <= SQUARE; part++) {
         struct exact *sum = part_of(layout, cell, (enum part)part);
         if (sum) {
             exact_free(sum);
         }
+    }
+    struct quantile **values = part_of(layout, cell, QUANTILE);
+    if (values) {
+        quantile_free(*values);
     }
     memset(cell, 0, layout->size);
 }
@@ -85,32 +79,85 @@ static bool is_before(const struct intern *sources, const struct sample *a, cons
 static bool add_sums(const struct accumulator_layout *layout, struct accumulator *cell, double value,
                      double of, double sign)
 {
-    struct exact *values = part_of(layout, cell, VALUE);
-    struct exact *ofs = part_of(layout, cell, OF);
-    struct exact *products = part_of(layout, cell, PRODUCT);
+    struct exact *values = part_of(layout, cell, VALUE), *ofs = part_of(layout, cell, OF);
+    struct exact *products = part_of(layout, cell, PRODUCT), *squares = part_of(layout, cell, SQUARE);
     return (!values || exact_add(values, sign * value)) && (!ofs || exact_add(ofs, sign * of)) &&
-           (!products || exact_add_product(products, sign * value, of));
+           (!products || exact_add_product(products, sign * value, of)) &&
+           (!squares || exact_add_product(squares, sign * value, value));
+}
+
+/* Each moves one edge of a cell, if it has it; is_first: it had none yet. */
+static inline void lower(double *min, bool is_first, double value)
+{
+    if (min && (is_first || value < *min)) {
+        *min = value;
+    }
+}
+
+static inline void raise(double *max, bool is_first, double value)
+{
+    if (max && (is_first || value > *max)) {
+        *max = value;
+    }
+}
+
+static inline void renew(int64_t *newest, bool is_first, int64_t time_ms)
+{
+    if (newest && (is_first || time_ms > *newest)) {
+        *newest = time_ms;
+    }
+}
+
+static inline void move_first(const struct intern *sources, struct sample *first, bool is_first,
+                              const struct sample *sample)
+{
+    if (first && (is_first || is_before(sources, sample, first))) {
+        *first = *sample;
+    }
+}
+
+static inline void move_last(const struct intern *sources, struct sample *last, bool is_first,
+                             const struct sample *sample)
+{
+    if (last && (is_first || is_before(sources, last, sample))) {
+        *last = *sample;
+    }
+}
+
+static inline void move_edges(const struct accumulator_layout *layout, struct accumulator *cell,
+                              bool is_first, const struct sample *sample)
+{
+    double value = sample->value + 0.0; /* -0 is 0 */
+    lower(part_of(layout, cell, MIN), is_first, value);
+    raise(part_of(layout, cell, MAX), is_first, value);
+    move_first(layout->sources, part_of(layout, cell, FIRST), is_first, sample);
+    move_last(layout->sources, part_of(layout, cell, LAST), is_first, sample);
+    renew(part_of(layout, cell, NEWEST), is_first, sample->time_ms);
 }
 
 bool accumulator_add(const struct accumulator_layout *layout, struct accumulator *cell,
                      const struct sample *sample)
 {
     bool is_first = cell->count++ == 0;
-    double *min = part_of(layout, cell, MIN), *max = part_of(layout, cell, MAX);
-    struct sample *first = part_of(layout, cell, FIRST), *last = part_of(layout, cell, LAST);
-    if (min && (is_first || sample->value < *min)) {
-        *min = sample->value;
+    if (layout->parts & PARTS_EDGE) {
+        move_edges(layout, cell, is_first, sample);
     }
-    if (max && (is_first || sample->value > *max)) {
-        *max = sample->value;
+    if (layout->parts & PART_QUANTILE && !quantile_add(part_of(layout, cell, QUANTILE), sample->value)) {
+        return false;
     }
-    if (first && (is_first || is_before(layout->sources, sample, first))) {
-        *first = *sample;
-    }
-    if (last && (is_first || is_before(layout->sources, last, sample))) {
-        *last = *sample;
-    }
-    return add_sums(layout, cell, sample->value, sample->of, 1);
+    return !(layout->parts & PARTS_SUM) || add_sums(layout, cell, sample->value, sample->of, 1);
+}
+
+/* Whether a sample that is taken away was at an edge. */
+static bool was_at_edge(const struct accumulator_layout *layout, const struct accumulator *cell,
+                        const struct sample *sample)
+{
+    const double *min = find_part(layout, cell, MIN), *max = find_part(layout, cell, MAX);
+    const struct sample *first = find_part(layout, cell, FIRST), *last = find_part(layout, cell, LAST);
+    const int64_t *newest = find_part(layout, cell, NEWEST);
+    return (min && sample->value <= *min) || (max && sample->value >= *max) ||
+           (first && first->ordinal == sample->ordinal) || (last && last->ordinal == sample->ordinal) ||
+           (newest && sample->time_ms >= *newest);
 }
 
 bool accumulator_remove(const struct accumulator_layout *layout, struct accumulator *cell,
@@ -121,13 +168,62 @@ bool accumulator_remove(const struct accumulator_layout *layout, struct accumula
         return true;
     }
     cell->count--;
-    const double *min = part_of(layout, cell, MIN), *max = part_of(layout, cell, MAX);
-    const struct sample *first = part_of(layout, cell, FIRST), *last = part_of(layout, cell, LAST);
-    if ((min && sample->value <= *min) || (max && sample->value >= *max) ||
-        (first && first->ordinal == sample->ordinal) || (last && last->ordinal == sample->ordinal)) {
+    bool reread = was_at_edge(layout, cell, sample);
+    if (layout->parts & PART_QUANTILE) {
+        struct quantile **values = part_of(layout, cell, QUANTILE);
+        quantile_remove(*values, sample->value);
+        reread = reread || quantile_is_lossy(*values, cell->count);
+    }
+    if (reread) {
         *ret_reread = true;
     }
     return add_sums(layout, cell, sample->value, sample->of, -1);
+}
+
+static bool merge_part(const struct accumulator_layout *layout, struct accumulator *into, bool is_first,
+                       const struct accumulator *from, enum part part)
+{
+    void *to = part_of(layout, into, part);
+    const void *more = read_part(layout, from, part);
+    switch (part) {
+    case VALUE:
+    case OF:
+    case PRODUCT:
+    case SQUARE:
+        return exact_merge(to, more);
+    case MIN:
+        lower(to, is_first, *(const double *)more);
+        return true;
+    case MAX:
+        raise(to, is_first, *(const double *)more);
+        return true;
+    case FIRST:
+        move_first(layout->sources, to, is_first, more);
+        return true;
+    case LAST:
+        move_last(layout->sources, to, is_first, more);
+        return true;
+    case NEWEST:
+        renew(to, is_first, *(const int64_t *)more);
+        return true;
+    case QUANTILE:
+        return quantile_merge(to, values_of(layout, from));
+    }
+    return false;
+}
+
+bool accumulator_merge(const struct accumulator_layout *layout, struct accumulator *into,
+                       const struct accumulator *from)
+{
+    if (from->count == 0) {
+        return true;
+    }
+    bool is_first = into->count == 0, ok = true;
+    into->count += from->count;
+    for (int part = 0; part < ACCUMULATOR_PARTS && ok; part++) {
+        ok = !layout->at[part] || merge_part(layout, into, is_first, from, (enum part)part);
+    }
+    return ok;
 }
 
 uint64_t accumulator_count(const struct accumulator *cell)
@@ -146,6 +242,11 @@ double accumulator_of(const struct accumulator_layout *layout, const struct accu
     return rounded_sum(layout, cell, OF);
 }
 
+int64_t accumulator_newest(const struct accumulator_layout *layout, const struct accumulator *cell)
+{
+    return cell->count > 0 ? *(const int64_t *)read_part(layout, cell, NEWEST) : INT64_MIN;
+}
+
 /* The sum over that of `of`, where that is positive. */
 static double per_of(const struct accumulator_layout *layout, const struct accumulator *cell, enum part part)
 {
@@ -153,10 +254,17 @@ static double per_of(const struct accumulator_layout *layout, const struct accum
     return of > 0 ? rounded_sum(layout, cell, part) / of : NAN;
 }
 
-static double value_of(const struct accumulator_layout *layout, const struct accumulator *cell,
-                       enum aggregate aggregate)
+static double deviation(const struct accumulator_layout *layout, const struct accumulator *cell)
 {
-    switch (aggregate) {
+    return cell->count < 2 ? NAN
+                           : sqrt(exact_variance(read_part(layout, cell, VALUE),
+                                                 read_part(layout, cell, SQUARE), cell->count));
+}
+
+static double value_of(const struct accumulator_layout *layout, const struct accumulator *cell,
+                       const struct measure *measure)
+{
+    switch (measure->aggregate) {
     case AGGREGATE_SUM:
         return rounded_sum(layout, cell, VALUE);
     case AGGREGATE_COUNT:
@@ -175,96 +283,26 @@ static double value_of(const struct accumulator_layout *layout, const struct acc
         return ((const struct sample *)read_part(layout, cell, FIRST))->value;
     case AGGREGATE_LAST:
         return ((const struct sample *)read_part(layout, cell, LAST))->value;
+    case AGGREGATE_STDDEV:
+        return deviation(layout, cell);
+    case AGGREGATE_QUANTILE:
+        return quantile_value(values_of(layout, cell), cell->count, measure->quantile);
+    case AGGREGATE_FORMULA:
+        break;
     }
     return NAN;
 }
 
 double accumulator_value(const struct accumulator_layout *layout, const struct accumulator *cell,
-                         enum aggregate aggregate, bool *ret_overflow)
+                         const struct measure *measure, bool *ret_overflow)
 {
     if (cell->count == 0) {
         return NAN;
     }
-    double value = value_of(layout, cell, aggregate);
+    double value = value_of(layout, cell, measure);
     if (isinf(value)) {
         *ret_overflow = true;
         return NAN;
     }
     return value + 0.0; /* -0 is 0 */
-}
-
-static void encode_sample(const struct sample *sample, struct buf *out)
-{
-    buf_put_svarint(out, sample->time_ms);
-    buf_put_f64(out, sample->value);
-    buf_put_f64(out, sample->of);
-    buf_put_varint(out, sample->source);
-    buf_put_varint(out, sample->rank);
-    buf_put_varint(out, sample->ordinal);
-}
-
-static bool decode_sample(const struct accumulator_layout *layout, struct sample *sample, struct cursor *in)
-{
-    sample->time_ms = cursor_svarint(in);
-    sample->value = cursor_f64(in);
-    sample->of = cursor_f64(in);
-    uint64_t source = cursor_varint(in);
-    sample->rank = cursor_varint(in);
-    sample->ordinal = cursor_varint(in);
-    sample->source = (uint32_t)source;
-    return !in->failed && source < layout->sources->count && number_valid(sample->value) &&
-           number_valid(sample->of);
-}
-
-void accumulator_encode(const struct accumulator_layout *layout, const struct accumulator *cell,
-                        struct buf *out)
-{
-    buf_put_varint(out, cell->count);
-    for (int part = 0; part < ACCUMULATOR_PARTS && cell->count > 0; part++) {
-        const void *from = read_part(layout, cell, (enum part)part);
-        if (!layout->at[part]) {
-            continue;
-        }
-        if (part <= PRODUCT) {
-            exact_encode(from, out);
-        } else if (part <= MAX) {
-            buf_put_f64(out, *(const double *)from);
-        } else {
-            encode_sample(from, out);
-        }
-    }
-}
-
-static poise_code decode_part(const struct accumulator_layout *layout, struct accumulator *cell,
-                              enum part part, struct cursor *in)
-{
-    void *to = part_of(layout, cell, part);
-    if (!to) {
-        return POISE_OK;
-    }
-    if (part <= PRODUCT) {
-        return exact_decode(to, in);
-    }
-    if (part >= FIRST) {
-        return decode_sample(layout, to, in) ? POISE_OK : POISE_ECORRUPT;
-    }
-    double extreme = cursor_f64(in);
-    *(double *)to = extreme;
-    return in->failed || !number_valid(extreme) ? POISE_ECORRUPT : POISE_OK;
-}
-
-poise_code accumulator_decode(const struct accumulator_layout *layout, struct accumulator *cell,
-                              struct cursor *in)
-{
-    uint64_t count = cursor_varint(in);
-    poise_code code = in->failed ? POISE_ECORRUPT : POISE_OK;
-    for (int part = 0; part < ACCUMULATOR_PARTS && count > 0 && code == POISE_OK; part++) {
-        code = decode_part(layout, cell, (enum part)part, in);
-    }
-    if (code == POISE_OK) {
-        cell->count = count;
-    } else {
-        accumulator_clear(layout, cell);
-    }
-    return code;
 }

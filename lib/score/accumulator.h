@@ -1,6 +1,6 @@
-/* What is kept of a period's measurements: a count and exact sums, which form a group, and extremes, which do
- * not (taking an extreme away asks for the period to be read again). Which parts a cell has is its layout's
- * affair. Pure: no I/O, no clock. */
+/* What is kept of a period's measurements: a count and exact sums, which form a group, and extremes and the
+ * values of quantiles, which do not (taking an extreme away, or the 65th value, asks for the period to be
+ * read again). Which parts a cell has is its layout's affair. Pure: no I/O, no clock. */
 #ifndef SCORE_ACCUMULATOR_H
 #define SCORE_ACCUMULATOR_H
 
@@ -21,13 +21,17 @@ enum accumulator_part {                   /* every cell counts */
                         PART_VALUE = 1,   /* exact sum of value */
                         PART_OF = 2,      /* exact sum of `of` */
                         PART_PRODUCT = 4, /* exact sum of value * of */
-                        PART_MIN = 8,
-                        PART_MAX = 16,
-                        PART_FIRST = 32,
-                        PART_LAST = 64
+                        PART_SQUARE = 8,  /* exact sum of value * value */
+                        PART_MIN = 16,
+                        PART_MAX = 32,
+                        PART_FIRST = 64,
+                        PART_LAST = 128,
+                        PART_NEWEST = 256,  /* the latest time */
+                        PART_QUANTILE = 512 /* the values, or a histogram of them */
 };
-enum { ACCUMULATOR_PARTS = 7 };
-uint32_t aggregate_parts(enum aggregate aggregate, bool min_of);
+enum { ACCUMULATOR_PARTS = 10 };
+/* What the aggregate, min_of and max_age of a measure need; of a formula 0. */
+uint32_t measure_parts(const struct measure *measure);
 
 struct accumulator_layout {
     uint32_t parts;
@@ -43,17 +47,24 @@ void accumulator_clear(const struct accumulator_layout *layout, struct accumulat
 /* false: out of memory; the accumulator is of no use any more. */
 bool accumulator_add(const struct accumulator_layout *layout, struct accumulator *cell,
                      const struct sample *sample);
-/* Takes a counted sample away; *ret_reread is set (never cleared) where it was an extreme: accumulator_clear
- * and add the period's samples again before reading. false as in accumulator_add. */
+/* Takes a counted sample away; *ret_reread is set (never cleared) where it was an extreme, or left values
+ * that are to be exact (score/quantile.h) in a histogram: accumulator_clear and add the period's samples
+ * again before reading, merging or encoding. false as in accumulator_add. */
 bool accumulator_remove(const struct accumulator_layout *layout, struct accumulator *cell,
                         const struct sample *sample, bool *ret_reread);
+/* Adds all that `from`, another cell, has; false: out of memory, and `into` is of no use any more. */
+bool accumulator_merge(const struct accumulator_layout *layout, struct accumulator *into,
+                       const struct accumulator *from);
 uint64_t accumulator_count(const struct accumulator *cell);
 
-/* The aggregate's value; NaN: no data; *ret_overflow is set (never cleared) where it was not finite. */
+/* The value of the measure's aggregate; NaN: no data; *ret_overflow is set (never cleared) where it was not
+ * finite. */
 double accumulator_value(const struct accumulator_layout *layout, const struct accumulator *cell,
-                         enum aggregate aggregate, bool *ret_overflow);
+                         const struct measure *measure, bool *ret_overflow);
 double accumulator_of(const struct accumulator_layout *layout,
                       const struct accumulator *cell); /* needs PART_OF */
+int64_t accumulator_newest(const struct accumulator_layout *layout,
+                           const struct accumulator *cell); /* needs PART_NEWEST; INT64_MIN: empty */
 
 /* For checkpoints: equal contents have equal bytes. Decoding wants an empty accumulator, and leaves it empty
  * where it fails: ECORRUPT, ENOMEM. */

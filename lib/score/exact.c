@@ -1,27 +1,16 @@
+#include "exact_internal.h"
 #include <assert.h>
-#include <base/buf.h>
-#include <math.h>
-#include <score/exact.h>
 #include <stdlib.h>
 #include <string.h>
 
-__extension__ typedef unsigned __int128 u128;
-
-/* The smallest product of valid numbers is 1e-200 > 2^-665 and has at most 106 bits: the lowest bit is above
- * 2^-771. The largest is 1e200 < 2^665; the wide form ends at 2^765, so that 2^98 of them fit beside the
- * sign.
- *
- * The first term's highest bit is put at bit 135 of the window. That leaves 55 bits above it (a sum of 3e16
+/* The first term's highest bit is put at bit 135 of the window. That leaves 55 bits above it (a sum of 3e16
  * such terms) and 135 below: 82 below a double's own bits, 29 below a product's. */
 enum {
-    WIDE_LIMBS = 24,
-    WIDE_EXPONENT = -771,
-    WIDE_BYTES = 8 * WIDE_LIMBS,
     WINDOW_BITS = 64 * EXACT_WINDOW_LIMBS,
-    FIRST_TERM_TOP = 135
+    FIRST_TERM_TOP = 135,
+    DOUBLE_BITS = 53,
+    PRODUCT_BITS = 2 * DOUBLE_BITS
 };
-
-enum form { FORM_ZERO, FORM_WINDOW, FORM_WIDE };
 
 struct term {
     u128 significand; /* not 0 */
@@ -31,13 +20,13 @@ struct term {
 
 void exact_free(struct exact *sum)
 {
-    if (sum->form == FORM_WIDE) {
+    if (sum->form == EXACT_WIDE) {
         free(sum->wide);
     }
     *sum = (struct exact){0};
 }
 
-static struct term term_of(double x)
+static inline struct term term_of(double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -58,52 +47,43 @@ static int trailing_zeros(u128 x)
     return low ? __builtin_ctzll(low) : 64 + __builtin_ctzll((uint64_t)(x >> 64));
 }
 
-static bool is_negative(const uint64_t *limbs, size_t count)
+/* window += addend + carry; false: the sum does not fit, nothing changed. */
+static inline bool add_limbs(uint64_t window[EXACT_WINDOW_LIMBS], const uint64_t addend[EXACT_WINDOW_LIMBS],
+                             bool carry)
 {
-    return limbs[count - 1] >> 63;
+    u128 low = (u128)window[1] << 64 | window[0], more = (u128)addend[1] << 64 | addend[0];
+    u128 without = low + more, total = without + carry;
+    uint64_t high = window[2] + addend[2] + (without < low) + (total < without);
+    if (((window[2] ^ high) & (addend[2] ^ high)) >> 63) {
+        return false;
+    }
+    window[0] = (uint64_t)total;
+    window[1] = (uint64_t)(total >> 64);
+    window[2] = high;
+    return true;
 }
 
-/* limbs += or -= significand << shift; what runs over the top is lost. */
-static void add_shifted(uint64_t *limbs, size_t count, u128 significand, unsigned shift, bool negative)
+/* Adds significand << shift, which ends below the window's sign, without branches: no branch predictor knows
+ * the next value. */
+static inline bool add_in_window(uint64_t window[EXACT_WINDOW_LIMBS], u128 significand, unsigned shift,
+                                 bool negative)
 {
     unsigned bit = shift % 64;
     u128 low = significand << bit;
     uint64_t parts[3] = {(uint64_t)low, (uint64_t)(low >> 64),
-                         bit > 0 ? (uint64_t)(significand >> (128 - bit)) : 0};
-    uint64_t flip = negative ? UINT64_MAX : 0; /* -x is ~x + 1 */
-    uint64_t carry = negative ? 1 : 0;
-    size_t first = shift / 64;
-    for (size_t i = first; i < count; i++) {
-        size_t part = i - first;
-        if (part >= 3 && carry == (flip & 1)) {
-            return;
-        }
-        u128 next = (u128)limbs[i] + ((part < 3 ? parts[part] : 0) ^ flip) + carry;
-        limbs[i] = (uint64_t)next;
-        carry = (uint64_t)(next >> 64);
-    }
+                         (uint64_t)(significand >> 64 >> (63 - bit) >> 1)};
+    uint64_t flip = -(uint64_t)negative; /* -x is ~x + 1 */
+    uint64_t at_0 = -(uint64_t)(shift / 64 == 0), at_1 = -(uint64_t)(shift / 64 == 1);
+    uint64_t at_2 = ~(at_0 | at_1);
+    const uint64_t addend[EXACT_WINDOW_LIMBS] = {
+        (parts[0] & at_0) ^ flip,
+        ((parts[1] & at_0) | (parts[0] & at_1)) ^ flip,
+        ((parts[2] & at_0) | (parts[1] & at_1) | (parts[0] & at_2)) ^ flip,
+    };
+    return add_limbs(window, addend, negative);
 }
 
-/* As add_shifted for a window, without branches; shift < WINDOW_BITS and the significand ends below its top.
- */
-static inline void add_in_window(uint64_t *limbs, u128 significand, unsigned shift, bool negative)
-{
-    unsigned bit = shift % 64;
-    uint64_t addend[EXACT_WINDOW_LIMBS + 2] = {0};
-    u128 low = significand << bit;
-    uint64_t flip = negative ? UINT64_MAX : 0;
-    u128 carry = negative;
-    addend[shift / 64] = (uint64_t)low;
-    addend[shift / 64 + 1] = (uint64_t)(low >> 64);
-    addend[shift / 64 + 2] = (uint64_t)(significand >> 64 >> (63 - bit) >> 1);
-    for (int i = 0; i < EXACT_WINDOW_LIMBS; i++) {
-        carry += (u128)limbs[i] + (addend[i] ^ flip);
-        limbs[i] = (uint64_t)carry;
-        carry >>= 64;
-    }
-}
-
-/* false: the term or the sum does not fit; nothing changed. */
+/* A term that may end outside the window; false: it does, or the sum does not fit; nothing changed. */
 static bool add_to_window(struct exact *sum, struct term term)
 {
     int shift = term.exponent - sum->exponent;
@@ -114,84 +94,62 @@ static bool add_to_window(struct exact *sum, struct term term)
         term.significand >>= -shift;
         shift = 0;
     }
-    if (shift + bit_length(term.significand) >= WINDOW_BITS) {
-        return false;
-    }
-    uint64_t limbs[EXACT_WINDOW_LIMBS];
-    memcpy(limbs, sum->window, sizeof limbs);
-    bool was_negative = is_negative(limbs, EXACT_WINDOW_LIMBS);
-    add_in_window(limbs, term.significand, (unsigned)shift, term.negative);
-    if (was_negative == term.negative && is_negative(limbs, EXACT_WINDOW_LIMBS) != was_negative) {
-        return false;
-    }
-    memcpy(sum->window, limbs, sizeof limbs);
-    return true;
+    return shift + bit_length(term.significand) < WINDOW_BITS &&
+           add_in_window(sum->window, term.significand, (unsigned)shift, term.negative);
 }
 
-static void negate(uint64_t *limbs, size_t count)
+void exact_spread(const struct exact *sum, uint64_t wide[WIDE_LIMBS])
 {
-    uint64_t carry = 1;
-    for (size_t i = 0; i < count; i++) {
-        limbs[i] = ~limbs[i] + carry;
-        carry = carry && limbs[i] == 0;
-    }
-}
-
-/* The sum in the wide form. */
-static void spread(const struct exact *sum, uint64_t wide[WIDE_LIMBS])
-{
-    if (sum->form == FORM_WIDE) {
+    if (sum->form == EXACT_WIDE) {
         memcpy(wide, sum->wide, WIDE_BYTES);
         return;
     }
     memset(wide, 0, WIDE_BYTES);
-    if (sum->form == FORM_WINDOW) {
-        uint64_t limbs[EXACT_WINDOW_LIMBS];
-        memcpy(limbs, sum->window, sizeof limbs);
-        bool negative = is_negative(limbs, EXACT_WINDOW_LIMBS);
-        if (negative) {
-            negate(limbs, EXACT_WINDOW_LIMBS);
-        }
-        for (int i = 0; i < EXACT_WINDOW_LIMBS; i++) {
-            add_shifted(wide, WIDE_LIMBS, limbs[i], (unsigned)(sum->exponent - WIDE_EXPONENT + 64 * i),
-                        negative);
+    if (sum->form == EXACT_WINDOW) {
+        for (int i = 0; i < WIDE_LIMBS; i++) {
+            wide[i] = limbs_bits(sum->window, EXACT_WINDOW_LIMBS, WIDE_EXPONENT + 64 * i - sum->exponent);
         }
     }
 }
 
-static bool widen(struct exact *sum)
-{
-    uint64_t *wide = malloc(WIDE_BYTES);
-    if (!wide) {
-        return false;
-    }
-    spread(sum, wide);
-    *sum = (struct exact){.wide = wide, .form = FORM_WIDE};
-    return true;
-}
-
+/* Whatever add_quickly does not do. */
 static bool add_term(struct exact *sum, struct term term)
 {
     assert(term.exponent >= WIDE_EXPONENT && term.exponent < -WIDE_EXPONENT);
-    if (sum->form == FORM_ZERO) {
+    if (sum->form == EXACT_ZERO) {
         int lowest = term.exponent + bit_length(term.significand) - 1 - FIRST_TERM_TOP;
         sum->exponent = (int16_t)(lowest > WIDE_EXPONENT ? lowest : WIDE_EXPONENT);
-        sum->form = FORM_WINDOW;
+        sum->form = EXACT_WINDOW;
     }
-    if (sum->form == FORM_WINDOW && add_to_window(sum, term)) {
+    unsigned shift = (unsigned)(term.exponent - WIDE_EXPONENT);
+    if (sum->form == EXACT_WIDE) {
+        limbs_add(sum->wide, WIDE_LIMBS, term.significand, shift, term.negative);
         return true;
     }
-    if (sum->form == FORM_WINDOW && !widen(sum)) {
-        return false;
+    if (add_to_window(sum, term)) {
+        return true;
     }
-    add_shifted(sum->wide, WIDE_LIMBS, term.significand, (unsigned)(term.exponent - WIDE_EXPONENT),
-                term.negative);
-    return true;
+    uint64_t wide[WIDE_LIMBS];
+    exact_spread(sum, wide);
+    limbs_add(wide, WIDE_LIMBS, term.significand, shift, term.negative);
+    return exact_assign(sum, wide);
+}
+
+/* The usual case: a term of at most so many bits, well inside the window. */
+static inline bool add_quickly(struct exact *sum, struct term term, int bits)
+{
+    unsigned shift = (unsigned)(term.exponent - sum->exponent);
+    return sum->form == EXACT_WINDOW && shift < (unsigned)(WINDOW_BITS - bits) &&
+           add_in_window(sum->window, term.significand, shift, term.negative);
 }
 
 bool exact_add(struct exact *sum, double x)
 {
-    return x == 0 || add_term(sum, term_of(x));
+    if (x == 0) {
+        return true;
+    }
+    struct term term = term_of(x);
+    return add_quickly(sum, term, DOUBLE_BITS) || add_term(sum, term);
 }
 
 bool exact_add_product(struct exact *sum, double a, double b)
@@ -200,107 +158,56 @@ bool exact_add_product(struct exact *sum, double a, double b)
         return true;
     }
     struct term left = term_of(a), right = term_of(b);
-    return add_term(sum, (struct term){.significand = left.significand * right.significand,
-                                       .exponent = left.exponent + right.exponent,
-                                       .negative = left.negative != right.negative});
+    struct term term = {.significand = left.significand * right.significand,
+                        .exponent = left.exponent + right.exponent,
+                        .negative = left.negative != right.negative};
+    return add_quickly(sum, term, PRODUCT_BITS) || add_term(sum, term);
 }
 
-double exact_round(const struct exact *sum)
+/* false: other's window does not fit into this one, or the sum does not; nothing changed. */
+static bool merge_windows(struct exact *sum, const struct exact *other)
 {
-    if (sum->form == FORM_ZERO) {
-        return 0;
+    int shift = other->exponent - sum->exponent;
+    uint64_t moved[EXACT_WINDOW_LIMBS];
+    for (int i = 0; i < EXACT_WINDOW_LIMBS; i++) {
+        moved[i] = limbs_bits(other->window, EXACT_WINDOW_LIMBS, 64 * i - shift);
     }
-    bool is_wide = sum->form == FORM_WIDE;
-    size_t count = is_wide ? WIDE_LIMBS : EXACT_WINDOW_LIMBS;
-    uint64_t limbs[WIDE_LIMBS];
-    memcpy(limbs, is_wide ? sum->wide : sum->window, count * sizeof *limbs);
-    bool negative = is_negative(limbs, count);
-    if (negative) {
-        negate(limbs, count);
-    }
-    size_t top = count;
-    while (top > 0 && limbs[top - 1] == 0) {
-        top--;
-    }
-    if (top == 0) {
-        return 0;
-    }
-    /* The 64 highest bits; whether anything is below them goes into the last, which is too low to be more
-     * than the tie-breaker of the conversion's rounding. */
-    int lead = __builtin_clzll(limbs[top - 1]);
-    u128 two = (u128)limbs[top - 1] << 64 | (top > 1 ? limbs[top - 2] : 0);
-    two <<= lead;
-    uint64_t below = (uint64_t)two;
-    for (size_t i = 0; i + 2 < top; i++) {
-        below |= limbs[i];
-    }
-    double head = (double)((uint64_t)(two >> 64) | (below != 0));
-    double size = ldexp(head, (is_wide ? WIDE_EXPONENT : sum->exponent) + 64 * ((int)top - 1) - lead);
-    return negative ? -size : size;
-}
-
-static uint8_t byte_at(const uint64_t *limbs, size_t at)
-{
-    return (uint8_t)(limbs[at / 8] >> (8 * (at % 8)));
-}
-
-/* The number of bytes, the place of the lowest (none for 0), then the bytes: the wide form without zeros
- * below and copies of the sign above. */
-void exact_encode(const struct exact *sum, struct buf *out)
-{
-    uint64_t wide[WIDE_LIMBS];
-    spread(sum, wide);
-    size_t low = 0, high = WIDE_BYTES;
-    while (low < high && byte_at(wide, low) == 0) {
-        low++;
-    }
-    uint8_t sign = is_negative(wide, WIDE_LIMBS) ? 0xff : 0;
-    while (high > low + 1 && byte_at(wide, high - 1) == sign &&
-           (byte_at(wide, high - 2) & 0x80) == (sign & 0x80)) {
-        high--;
-    }
-    buf_put_u8(out, (uint8_t)(high - low));
-    if (high > low) {
-        buf_put_u8(out, (uint8_t)low);
-        for (size_t i = low; i < high; i++) {
-            buf_put_u8(out, byte_at(wide, i));
+    for (int i = 0; i < EXACT_WINDOW_LIMBS; i++) { /* moved back it must be what it was */
+        if (limbs_bits(moved, EXACT_WINDOW_LIMBS, 64 * i + shift) != other->window[i]) {
+            return false;
         }
     }
+    return add_limbs(sum->window, moved, false);
 }
 
-static bool read_wide(struct cursor *in, uint64_t wide[WIDE_LIMBS])
+bool exact_merge(struct exact *sum, const struct exact *other)
 {
-    memset(wide, 0, WIDE_BYTES);
-    size_t count = cursor_u8(in);
-    if (count == 0) {
-        return !in->failed;
+    if (other->form == EXACT_ZERO) {
+        return true;
     }
-    size_t low = cursor_u8(in);
-    const uint8_t *bytes = low + count <= WIDE_BYTES ? cursor_bytes(in, count) : NULL;
-    if (!bytes) {
-        return false;
+    if (other->form == EXACT_WINDOW && sum->form == EXACT_ZERO) {
+        *sum = *other;
+        return true;
     }
-    uint8_t sign = bytes[count - 1] & 0x80 ? 0xff : 0;
-    for (size_t i = low; i < WIDE_BYTES; i++) {
-        wide[i / 8] |= (uint64_t)(i - low < count ? bytes[i - low] : sign) << (8 * (i % 8));
+    if (other->form == EXACT_WINDOW && sum->form == EXACT_WINDOW && merge_windows(sum, other)) {
+        return true;
     }
-    return true;
-}
-
-/* Bits from..from + 63 of the wide form; above its end the sign goes on. */
-static uint64_t limb_from(const uint64_t *wide, size_t from)
-{
-    uint64_t sign = is_negative(wide, WIDE_LIMBS) ? UINT64_MAX : 0;
-    size_t at = from / 64, bit = from % 64;
-    uint64_t low = at < WIDE_LIMBS ? wide[at] : sign;
-    uint64_t high = at + 1 < WIDE_LIMBS ? wide[at + 1] : sign;
-    return bit > 0 ? low >> bit | high << (64 - bit) : low;
+    uint64_t wide[WIDE_LIMBS], more[WIDE_LIMBS];
+    exact_spread(sum, wide);
+    exact_spread(other, more);
+    u128 carry = 0;
+    for (int i = 0; i < WIDE_LIMBS; i++) {
+        carry += (u128)wide[i] + more[i];
+        wide[i] = (uint64_t)carry;
+        carry >>= 64;
+    }
+    return exact_assign(sum, wide);
 }
 
 /* The lowest bit of a window that holds the whole sum (which is not 0), or -1. */
 static int window_start(const uint64_t wide[WIDE_LIMBS])
 {
-    uint64_t sign = is_negative(wide, WIDE_LIMBS) ? UINT64_MAX : 0;
+    uint64_t sign = limbs_negative(wide, WIDE_LIMBS) ? UINT64_MAX : 0;
     size_t low = 0, high = WIDE_LIMBS;
     while (wide[low] == 0) {
         low++;
@@ -315,30 +222,58 @@ static int window_start(const uint64_t wide[WIDE_LIMBS])
     return highest - start < WINDOW_BITS - 1 ? start : -1;
 }
 
-poise_code exact_decode(struct exact *sum, struct cursor *in)
+bool exact_assign(struct exact *sum, const uint64_t wide[WIDE_LIMBS])
 {
-    static const uint64_t zero[WIDE_LIMBS];
-    uint64_t wide[WIDE_LIMBS];
-    if (!read_wide(in, wide)) {
-        return POISE_ECORRUPT;
-    }
-    if (memcmp(wide, zero, WIDE_BYTES) == 0) {
-        return POISE_OK;
+    if (limbs_trim(wide, WIDE_LIMBS) == 0) {
+        exact_free(sum);
+        return true;
     }
     int start = window_start(wide);
     if (start >= 0) {
-        for (size_t i = 0; i < EXACT_WINDOW_LIMBS; i++) {
-            sum->window[i] = limb_from(wide, (size_t)start + 64 * i);
+        exact_free(sum);
+        for (int i = 0; i < EXACT_WINDOW_LIMBS; i++) {
+            sum->window[i] = limbs_bits(wide, WIDE_LIMBS, start + 64 * i);
         }
         sum->exponent = (int16_t)(start + WIDE_EXPONENT);
-        sum->form = FORM_WINDOW;
-        return POISE_OK;
+        sum->form = EXACT_WINDOW;
+        return true;
     }
-    uint64_t *kept = malloc(WIDE_BYTES);
+    uint64_t *kept = sum->form == EXACT_WIDE ? sum->wide : malloc(WIDE_BYTES);
     if (!kept) {
-        return POISE_ENOMEM;
+        return false;
     }
     memcpy(kept, wide, WIDE_BYTES);
-    *sum = (struct exact){.wide = kept, .form = FORM_WIDE};
-    return POISE_OK;
+    *sum = (struct exact){.wide = kept, .form = EXACT_WIDE};
+    return true;
+}
+
+size_t exact_magnitude(const struct exact *sum, uint64_t limbs[WIDE_LIMBS], int *ret_exponent,
+                       bool *ret_negative)
+{
+    bool is_wide = sum->form == EXACT_WIDE;
+    size_t count = is_wide ? WIDE_LIMBS : EXACT_WINDOW_LIMBS;
+    memcpy(limbs, is_wide ? sum->wide : sum->window, count * sizeof *limbs);
+    *ret_negative = limbs_negative(limbs, count);
+    if (*ret_negative) {
+        limbs_negate(limbs, count);
+    }
+    *ret_exponent = is_wide ? WIDE_EXPONENT : sum->exponent;
+    return limbs_trim(limbs, count);
+}
+
+double exact_round(const struct exact *sum)
+{
+    uint64_t limbs[WIDE_LIMBS];
+    int exponent;
+    bool negative;
+    size_t top = exact_magnitude(sum, limbs, &exponent, &negative);
+    if (top == 0) {
+        return 0;
+    }
+    int lead = __builtin_clzll(limbs[top - 1]);
+    exponent += 64 * ((int)top - 1) - lead;
+    u128 two = ((u128)limbs[top - 1] << 64 | (top > 1 ? limbs[top - 2] : 0)) << lead;
+    bool below = (uint64_t)two != 0 || (top > 2 && limbs_trim(limbs, top - 2) > 0);
+    double size = limbs_round((uint64_t)(two >> 64), below, exponent);
+    return negative ? -size : size;
 }

@@ -27,8 +27,43 @@ static double step_score(const struct form *form, double x)
     return score;
 }
 
+static double level_score(const struct form *form, double x)
+{
+    for (size_t i = 0; i < form->levels.count; i++) {
+        if (form->levels.items[i].value == x) {
+            return form->levels.items[i].score;
+        }
+    }
+    return NAN;
+}
+
+/* What the plan says of a time: straight between its dates, flat outside. */
+static double planned_at(const struct form *form, int64_t time_ms)
+{
+    const struct planned *plan = form->milestone.items;
+    size_t next = 0;
+    while (next < form->milestone.count && plan[next].on_ms <= time_ms) {
+        next++;
+    }
+    if (next == 0) {
+        return plan[0].value;
+    }
+    const struct planned *from = &plan[next - 1];
+    if (next == form->milestone.count) {
+        return from->value;
+    }
+    double share = (double)(time_ms - from->on_ms) / (double)(plan[next].on_ms - from->on_ms);
+    return from->value + (plan[next].value - from->value) * share;
+}
+
+static double milestone_line(const struct form *form, double x, int64_t time_ms)
+{
+    double planned = planned_at(form, time_ms);
+    return planned > 0 ? 100 * x / planned : NAN;
+}
+
 /* What is clamped to give the score. */
-static double line(const struct form *form, double x)
+static double line(const struct form *form, double x, int64_t time_ms)
 {
     switch (form->kind) {
     case FORM_LINEAR:
@@ -41,15 +76,19 @@ static double line(const struct form *form, double x)
         return band_score(form, x);
     case FORM_STEP:
         return step_score(form, x);
+    case FORM_LEVELS:
+        return level_score(form, x);
     case FORM_BINARY:
         return x != 0 ? 100 : 0;
+    case FORM_MILESTONE:
+        return milestone_line(form, x, time_ms);
     }
     return NAN;
 }
 
-double form_score(const struct form *form, double x, double *ret_attainment)
+double form_score(const struct form *form, double x, int64_t time_ms, double *ret_attainment)
 {
-    double attainment = line(form, x) + 0.0; /* -0 is 0 */
+    double attainment = line(form, x, time_ms) + 0.0; /* -0 is 0 */
     *ret_attainment = isfinite(attainment) ? attainment : NAN;
     return clamp(attainment);
 }

@@ -4,9 +4,9 @@
 
 #include <model/scorecard.h>
 
-/* The score 0..100 of x (a finite number), and *ret_attainment, the unclamped line (NaN where it is not
- * finite). */
-double form_score(const struct form *form, double x, double *ret_attainment);
+/* The score 0..100 of x (a finite number) at a time, which only a milestone asks for, and *ret_attainment,
+ * the unclamped line (NaN where it is not finite). NaN: no score. */
+double form_score(const struct form *form, double x, int64_t time_ms, double *ret_attainment);
 /* S + 1e-9 >= bound; no_data for NaN. */
 poise_status score_status(const struct scorecard *card, double score);
 

@@ -45,6 +45,7 @@ struct journal_record {
     uint64_t lsn;                     /* 1, 2, ...; given by store_append */
     int64_t as_of_ms;                 /* T of the commit */
     bool settled;                     /* T was settled and `changes` are its difference */
+    bool revised;                     /* some of them are revisions */
     uint64_t first_ordinal;           /* of the record's first row */
     int64_t min_time_ms, max_time_ms; /* of its rows; min > max: none */
     const struct journal_batch *batches;
@@ -89,6 +90,7 @@ enum store_table { /* names in LMDB as docs/storage.md lists them */
                    STORE_CELLS,
                    STORE_KEYS,
                    STORE_FUTURE,
+                   STORE_REVISIONS,
                    STORE_PRODUCERS,
                    STORE_DEFINITIONS, /* revision -> text and hash of each scorecard's definition */
                    STORE_TABLES

@@ -6,9 +6,11 @@
 #include <string.h>
 
 const char *const table_names[STORE_TABLES] = {
-    [STORE_HEAD] = "head",     [STORE_ORGS] = "orgs",           [STORE_SOURCES] = "sources",
-    [STORE_UNITS] = "units",   [STORE_CELLS] = "cells",         [STORE_KEYS] = "keys",
-    [STORE_FUTURE] = "future", [STORE_PRODUCERS] = "producers", [STORE_DEFINITIONS] = "definitions",
+    [STORE_HEAD] = "head",           [STORE_ORGS] = "orgs",
+    [STORE_SOURCES] = "sources",     [STORE_UNITS] = "units",
+    [STORE_CELLS] = "cells",         [STORE_KEYS] = "keys",
+    [STORE_FUTURE] = "future",       [STORE_REVISIONS] = "revisions",
+    [STORE_PRODUCERS] = "producers", [STORE_DEFINITIONS] = "definitions",
 };
 
 /* ---- values ---- */

@@ -32,6 +32,8 @@ static poise_state state_of(const Poise__V1__State *message)
                          .as_of_ms = message->as_of_ms,
                          .definition = message->definition,
                          .revision = message->revision,
+                         .replaced = message->replaced,
+                         .cause = message->cause,
                          .numbers = {.value = message->value,
                                      .attainment = message->attainment,
                                      .score = message->score,
@@ -163,6 +165,8 @@ static void fill_state(Poise__V1__State *message, const poise_state *state, int6
     message->as_of_ms = state->as_of_ms;
     message->definition = state->definition;
     message->revision = state->revision;
+    message->replaced = state->replaced;
+    message->cause = state->cause;
 }
 
 static poise_code encode_head(enum wire_kind kind, const struct wire_states *states, struct buf *out)
@@ -210,6 +214,6 @@ poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *sta
 
 size_t wire_state_size(const poise_state *state)
 {
-    enum { NUMBERS_MAX = 256 }; /* 9 doubles, 8 varints, 2 times, 3 lengths, each with its tag */
+    enum { NUMBERS_MAX = 280 }; /* 10 doubles, 9 varints, 2 times, 3 lengths, each with its tag */
     return NUMBERS_MAX + strlen(state->org) + strlen(state->node) + strlen(state->name);
 }

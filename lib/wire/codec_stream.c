@@ -154,7 +154,9 @@ poise_code wire_decode_query(const void *body, size_t length, struct arena *aren
                                    .all_orgs = message->all_orgs,
                                    .history = message->history,
                                    .as_of_ms = message->as_of_ms,
-                                   .credit = message->credit};
+                                   .credit = message->credit,
+                                   .known_at_ms = message->known_at_ms,
+                                   .known_lsn = message->known_lsn};
     }
     return code;
 }
@@ -170,6 +172,8 @@ poise_code wire_encode_query(const struct wire_query *query, struct buf *out)
     message.as_of_ms = query->as_of_ms;
     message.history = query->history;
     message.credit = query->credit;
+    message.known_at_ms = query->known_at_ms;
+    message.known_lsn = query->known_lsn;
     return codec_put(out, &message.base);
 }
 

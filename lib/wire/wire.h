@@ -105,6 +105,8 @@ struct wire_query {
     bool all_orgs, history;
     int64_t as_of_ms;
     uint32_t credit;
+    int64_t known_at_ms; /* 0: all that is known now */
+    uint64_t known_lsn;  /* likewise */
 };
 struct wire_stats {
     uint64_t id;

@@ -134,7 +134,7 @@ class View:
     def __init__(self, endpoint, credit=64, options=None, **subscribe):
         self.peer = Peer(endpoint, **options or {})
         self.subscribe = {"credit": credit, **subscribe}
-        self.states, self.lsn = {}, 0
+        self.states, self.lsn, self.revisions = {}, 0, []
         self.snapshots = self.updates = 0
         self.ask()
 
@@ -171,8 +171,13 @@ class View:
     def on_update(self, update):
         if update.prev == update.lsn and not update.states:
             return  # a sign of life
-        assert self.complete and update.prev == self.lsn < update.lsn, f"{update.prev} to {update.lsn}, had {self.lsn}"
-        assert len({(state.org, state.node) for state in update.states}) == len(update.states) > 0
+        revisions = [state for state in update.states if state.revision]
+        live = [state for state in update.states if not state.revision]
+        assert self.complete and update.prev == self.lsn <= update.lsn, f"{update.prev} to {update.lsn}, had {self.lsn}"
+        assert live or revisions
+        assert len({(state.org, state.node) for state in live}) == len(live)
+        assert self.lsn < update.lsn or not live, "only revisions may come later"
+        self.revisions += revisions
         self.updates += 1
         self.merge(update)
 
@@ -180,7 +185,8 @@ class View:
         self.lsn = message.lsn
         self.owed += 1
         for state in message.states:
-            self.states[state.org, state.node] = state
+            if not state.revision:
+                self.states[state.org, state.node] = state
 
     def give(self):
         """Gives back the credit of what was taken in."""

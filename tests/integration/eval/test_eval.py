@@ -239,6 +239,24 @@ class Check(Case):
         self.assertRegex(run.stderr, rf"(?m)^{wrong}:11:\d+: .*liner")
         self.assertIn("nowhere.yaml", run.stderr)
 
+    def test_formulas_are_looked_at_last_and_named_in_their_place(self):
+        wrong = self.write("wrong.yaml", CARD + """\
+          - {id: all, formula: nps * (npss, carry: 2, score: {binary: {}}}
+          - {id: x, formula: nps-all, score: {binary: {}}}
+          - {id: y, formula: 1 + y, score: {binary: {}}, weight: -1}
+""")
+        run = self.poise("check", wrong, status=1)
+        said = ["13:32: 'formula', character 8: there is no measure 'npss'; did you mean 'nps'?",
+                "13:32: 'formula', character 7: this '(' is not closed",
+                "13:52: 'carry' does not go with 'formula'",
+                "14:30: 'formula', character 1: there is no measure 'nps-all'; a minus needs blanks",
+                "15:30: a formula needs its own value: y -> y;",
+                "15:66: 'weight' must be from 0"]
+        lines = run.stderr.splitlines()
+        self.assertEqual(len(lines), len(said), run.stderr)
+        for line, words in zip(lines, said):
+            self.assertTrue(line.startswith(f"{wrong}:{words}"), line)
+
 
 class Usage(Case):
     def test_help(self):

@@ -103,7 +103,7 @@ static poise_code take_sum(void *visitor, const poise_state *state)
 static double settled_sum(struct fixture *f)
 {
     assert_int_equal(engine_begin(f->engine, start_ms + 3600000, NULL), POISE_OK);
-    assert_int_equal(engine_settle(f->engine, take_sum, f, NULL), POISE_OK);
+    assert_int_equal(engine_settle(f->engine, SIZE_MAX, take_sum, f, NULL), POISE_OK);
     return f->sum;
 }
 

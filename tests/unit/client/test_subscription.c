@@ -27,6 +27,10 @@ static bool on_event(void *context, const poise_event *event)
     case POISE_EVENT_STATE:
         snprintf(at, room, "%s=%g ", event->state->node, event->state->numbers.score);
         break;
+    case POISE_EVENT_REVISION:
+        snprintf(at, room, "revision %d of %s=%g ", (int)event->state->revision, event->state->node,
+                 event->state->numbers.score);
+        break;
     case POISE_EVENT_READY:
         snprintf(at, room, "ready@%d ", (int)event->lsn);
         break;

@@ -116,7 +116,7 @@ static void test_failed_port_breaks_the_engine(void **state)
     f->world.fail_load = POISE_OK;
     assert_int_equal(engine_apply(f->world.engine, series, &row, INT64_MAX, &refusal, NULL), POISE_ECLOSED);
     assert_int_equal(engine_begin(f->world.engine, APRIL, NULL), POISE_ECLOSED);
-    assert_int_equal(engine_settle(f->world.engine, count_visit, &(int){0}, NULL), POISE_ECLOSED);
+    assert_int_equal(engine_settle(f->world.engine, SIZE_MAX, count_visit, &(int){0}, NULL), POISE_ECLOSED);
     assert_int_equal(engine_checkpoint(f->world.engine, refuse_put, NULL, NULL), POISE_ECLOSED);
     world_reopen(&f->world);
     assert_true(sum(f) == 3);

@@ -192,7 +192,7 @@ static void test_time_alone_changes_scores(void **state)
 static int changes(struct fixture *f)
 {
     int count = 0;
-    assert_int_equal(engine_settle(f->world.engine, count_visit, &count, NULL), POISE_OK);
+    assert_int_equal(engine_settle(f->world.engine, SIZE_MAX, count_visit, &count, NULL), POISE_OK);
     return count;
 }
 
@@ -290,7 +290,8 @@ static void test_offline_bounds(void **state)
     world_open(&world, &options);
     const poise_measurement row = event("a", "", 1);
     assert_int_equal(world_apply(&world, &row, INT64_MAX), POISE_REFUSAL_NONE);
-    assert_int_equal(engine_settle(world.engine, count_visit, &(int){0}, NULL), POISE_EINVAL); /* no T yet */
+    assert_int_equal(engine_settle(world.engine, SIZE_MAX, count_visit, &(int){0}, NULL),
+                     POISE_EINVAL);                                          /* no T yet */
     assert_int_equal(engine_begin(world.engine, MARCH, NULL), POISE_EINVAL); /* the row is later */
     world_begin(&world, MARCH + 1);
     world_settle(&world);

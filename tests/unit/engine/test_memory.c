@@ -106,9 +106,9 @@ static poise_code live(struct world *world, bool offline, struct engine **ret_en
     for (size_t i = code ? 0 : (size_t)engine_ordinal(*ret_engine); !code && i < world->row_count; i++) {
         code = apply_past(*ret_engine, &world->rows[i]);
     }
-    code = code ? code : engine_settle(*ret_engine, ignore, NULL, NULL);
+    code = code ? code : engine_settle(*ret_engine, SIZE_MAX, ignore, NULL, NULL);
     code = code ? code : engine_begin(*ret_engine, MARCH + 2 * DAY, NULL);
-    code = code ? code : engine_settle(*ret_engine, ignore, NULL, NULL);
+    code = code ? code : engine_settle(*ret_engine, SIZE_MAX, ignore, NULL, NULL);
     code = code || offline ? code : engine_checkpoint(*ret_engine, take, NULL, NULL);
     if (!code && !offline) {
         engine_checkpoint_done(*ret_engine);

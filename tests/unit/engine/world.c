@@ -200,7 +200,7 @@ static poise_code ignore(void *visitor, const poise_state *state)
 void world_settle(struct world *world)
 {
     poise_error err = {0};
-    if (engine_settle(world->engine, ignore, NULL, &err) != POISE_OK) {
+    if (engine_settle(world->engine, SIZE_MAX, ignore, NULL, &err) != POISE_OK) {
         fail_msg("%s", err.text);
     }
     assert_false(engine_dirty(world->engine));
@@ -268,12 +268,14 @@ poise_refusal world_apply(struct world *world, const poise_measurement *measurem
 void dump_state(const poise_state *state, struct buf *out)
 {
     const poise_score *numbers = &state->numbers;
-    buf_printf(
-        out, "%s %s %s %s %g: %a %a %a [%a %a] %a %a n=%" PRId64 " %" PRId64 "..%" PRId64 " flags=%u %s%s\n",
-        state->org, state->node, state->name, poise_kind_name(state->kind), state->weight, numbers->value,
-        numbers->attainment, numbers->score, numbers->lo, numbers->hi, numbers->coverage, numbers->filled,
-        numbers->count, numbers->period_start_ms, numbers->period_end_ms, numbers->flags,
-        poise_status_name(numbers->status), numbers->uncertain ? " uncertain" : "");
+    buf_printf(out,
+               "%s %s %s %s %g: %a %a %a [%a %a] %a %a trend=%a n=%" PRId64 " %" PRId64 "..%" PRId64
+               " flags=%u %s%s\n",
+               state->org, state->node, state->name, poise_kind_name(state->kind), state->weight,
+               numbers->value, numbers->attainment, numbers->score, numbers->lo, numbers->hi,
+               numbers->coverage, numbers->filled, numbers->trend, numbers->count, numbers->period_start_ms,
+               numbers->period_end_ms, numbers->flags, poise_status_name(numbers->status),
+               numbers->uncertain ? " uncertain" : "");
 }
 
 static poise_code add_state(void *visitor, const poise_state *state)

@@ -1,3 +1,4 @@
+#include <base/buf.h>
 #include <base/text.h>
 #include <math.h>
 #include <model/scorecard.h>
@@ -68,6 +69,13 @@ static void defaults(void **state)
     assert_int_equal(measure->orgs.count, 0);
     assert_int_equal(measure->form_count, 1);
     assert_true(measure->forms[0].from_ms == INT64_MIN);
+    assert_int_equal(card->tick_ms, 60000);
+    assert_null(measure->formula);
+    assert_int_equal(measure->rolling_ms, 0);
+    assert_int_equal(measure->across, ACROSS_POOL);
+    assert_int_equal(measure->max_age_ms, 0);
+    assert_true(measure->pace_from == 0);
+    assert_false(measure->pace || measure->stale_drop || measure->critical);
     scorecard_free(card);
     scorecard_free(NULL);
 }
@@ -146,6 +154,122 @@ static void every_option(void **state)
     assert_int_equal(measure->period, PERIOD_QUARTER);
     assert_true(measure->empty == 0);
     assert_int_equal(measure->missing, MISSING_ZERO);
+    scorecard_free(card);
+}
+
+static const char windows[] =
+    "scorecard: c\n"
+    "tick: 1h\n"
+    "period: day\n"
+    "perspectives:\n"
+    "  - id: p\n"
+    "    objectives:\n"
+    "      - id: o\n"
+    "        measures:\n"
+    "          - {id: a, aggregate: p1, rolling: 7d, max_age: 36h, score: {binary: {}}}\n"
+    "          - {id: b, aggregate: p99, input: a, max_age: 2w, stale: drop, score: {binary: {}}}\n"
+    "          - {id: d, aggregate: 'p50', across_orgs: max, stale: hold, max_age: 1ms, score: {binary: "
+    "{}}}\n"
+    "          - {id: e, aggregate: sum, pace: true, pace_from: 0.25, across_orgs: sum, score: {binary: "
+    "{}}}\n"
+    "          - {id: f, aggregate: count, period: year, basis: closed, pace: true, score: {binary: {}}}\n"
+    "          - {id: g, aggregate: stddev, critical: true, weight: 0, pace: false, score: {binary: {}}}\n"
+    "          - {id: h, aggregate: last, roll_up: none, rolling: 3660d, pace: false, score: {binary: {}}}\n";
+
+static void windows_and_age(void **state)
+{
+    (void)state;
+    struct scorecard *card = read(windows);
+    assert_int_equal(card->tick_ms, 3600000);
+    const struct measure *a = card->nodes[3].measure, *b = card->nodes[4].measure;
+    const struct measure *d = card->nodes[5].measure, *e = card->nodes[6].measure;
+    const struct measure *f = card->nodes[7].measure, *g = card->nodes[8].measure;
+    assert_int_equal(a->aggregate, AGGREGATE_QUANTILE);
+    assert_true(a->quantile == 1 && b->quantile == 99 && d->quantile == 50);
+    assert_int_equal(a->rolling_ms, INT64_C(7) * 86400000);
+    assert_int_equal(a->period, PERIOD_DAY);
+    assert_int_equal(a->max_age_ms, 36 * 3600000);
+    assert_true(!a->stale_drop && b->stale_drop && !d->stale_drop);
+    assert_int_equal(b->max_age_ms, INT64_C(14) * 86400000);
+    assert_int_equal(d->across, ACROSS_MAX);
+    assert_int_equal(e->across, ACROSS_SUM);
+    assert_true(e->pace && e->pace_from == 0.25);
+    assert_true(f->pace && f->pace_from == 0 && f->basis_closed);
+    assert_int_equal(g->aggregate, AGGREGATE_STDDEV);
+    assert_true(g->critical && !g->pace && !a->critical);
+    assert_int_equal(card->nodes[9].measure->rolling_ms, INT64_C(3660) * 86400000);
+    scorecard_free(card);
+}
+
+static void every_percentile(void **state)
+{
+    (void)state;
+    const char *at = strstr(minimal, "sum");
+    for (int quantile = 1; quantile <= 99; quantile++) {
+        struct buf text = {0};
+        buf_printf(&text, "%.*sp%d%s", (int)(at - minimal), minimal, quantile, at + strlen("sum"));
+        buf_put_u8(&text, 0);
+        struct scorecard *card = read((const char *)text.data);
+        assert_int_equal(card->nodes[3].measure->aggregate, AGGREGATE_QUANTILE);
+        assert_int_equal(card->nodes[3].measure->quantile, quantile);
+        scorecard_free(card);
+        buf_free(&text);
+    }
+}
+
+static void time_is_rounded_down_to_the_tick(void **state)
+{
+    (void)state;
+    struct scorecard *card = read(windows);
+    assert_int_equal(scorecard_tick(card, ms("2026-03-01T12:34:56.789Z")), ms("2026-03-01T12:00:00Z"));
+    assert_int_equal(scorecard_tick(card, ms("2026-03-01T12:00:00Z")), ms("2026-03-01T12:00:00Z"));
+    assert_int_equal(scorecard_tick(card, 3599999), 0);
+    assert_int_equal(scorecard_tick(card, 0), 0);
+    assert_int_equal(scorecard_tick(card, -1), -3600000);
+    assert_int_equal(scorecard_tick(card, -3600000), -3600000);
+    assert_int_equal(scorecard_tick(card, ms("1969-07-20T20:17:40Z")), ms("1969-07-20T20:00:00Z"));
+    scorecard_free(card);
+}
+
+static void levels_and_plans(void **state)
+{
+    (void)state;
+    struct scorecard *card =
+        read("{scorecard: c, timezone: Europe/London, perspectives: [{id: p, objectives: [{id: o, measures: ["
+             "{id: a, aggregate: min, score: {levels: [{name: good, value: 2, score: 60}, "
+             "{name: 'not so good', value: -1.5, score: 0}]}}, "
+             "{id: b, aggregate: sum, score: {milestone: {planned: [{on: 2026-03-29, value: 0}, "
+             "{on: 2026-03-30, value: 1e100}, {on: '2026-10-25', value: 5}, {on: 2026-10-26, value: 5}]}}}]"
+             "}]}]}");
+    const struct form *levels = &card->nodes[3].measure->forms[0];
+    assert_int_equal(levels->kind, FORM_LEVELS);
+    assert_int_equal(levels->levels.count, 2);
+    assert_string_equal(levels->levels.items[0].name, "good");
+    assert_true(levels->levels.items[0].value == 2 && levels->levels.items[0].score == 60);
+    assert_string_equal(levels->levels.items[1].name, "not so good");
+    assert_true(levels->levels.items[1].value == -1.5 && levels->levels.items[1].score == 0);
+    const struct form *plan = &card->nodes[4].measure->forms[0];
+    assert_int_equal(plan->kind, FORM_MILESTONE);
+    assert_int_equal(plan->milestone.count, 4);
+    const struct planned *items = plan->milestone.items;
+    assert_int_equal(items[0].on_ms, ms("2026-03-29T00:00:00Z")); /* the clock changes an hour later */
+    assert_int_equal(items[1].on_ms, ms("2026-03-29T23:00:00Z"));
+    assert_int_equal(items[2].on_ms, ms("2026-10-24T23:00:00Z"));
+    assert_int_equal(items[3].on_ms, ms("2026-10-26T00:00:00Z"));
+    assert_true(items[0].value == 0 && items[1].value == 1e100 && items[3].value == 5);
+    scorecard_free(card);
+    card = read("{scorecard: c, perspectives: [{id: p, objectives: [{id: o, measures: ["
+                "{id: a, aggregate: first, score: {levels: [{name: x, value: 0, score: 0}]}}, "
+                "{id: b, aggregate: last, score: [{binary: {}}, {levels: [{name: x, value: 0, score: 0}]}]}, "
+                "{id: d, aggregate: max, score: {levels: [{name: x, value: 0, score: 0}]}}]}]}]}");
+    assert_int_equal(card->nodes[4].measure->forms[0].kind, FORM_LEVELS); /* further down goes first */
+    assert_int_equal(card->nodes[4].measure->forms[1].kind, FORM_BINARY);
+    scorecard_free(card);
+    /* A midnight that the zone left out: the day begins at one. */
+    card = read("{scorecard: c, timezone: America/Sao_Paulo, perspectives: [{id: p, objectives: [{id: o, "
+                "measures: [{id: a, aggregate: sum, score: {milestone: {planned: [{on: 2017-10-15, value: 1}"
+                "]}}}]}]}]}");
+    assert_int_equal(card->nodes[3].measure->forms[0].milestone.items[0].on_ms, ms("2017-10-15T03:00:00Z"));
     scorecard_free(card);
 }
 
@@ -287,6 +411,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(every_option),
+        cmocka_unit_test(windows_and_age),
+        cmocka_unit_test(every_percentile),
+        cmocka_unit_test(time_is_rounded_down_to_the_tick),
+        cmocka_unit_test(levels_and_plans),
         cmocka_unit_test(nodes_are_linked),
         cmocka_unit_test(rollup_is_inherited),
         cmocka_unit_test(the_latest_form_in_force_counts),

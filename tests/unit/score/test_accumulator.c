@@ -10,7 +10,8 @@
 #include <unit/score/rng.h>
 
 enum {
-    ALL_PARTS = PART_VALUE | PART_OF | PART_PRODUCT | PART_MIN | PART_MAX | PART_FIRST | PART_LAST,
+    ALL_PARTS = (1 << ACCUMULATOR_PARTS) - 1,
+    SUM_PARTS = PART_VALUE | PART_OF | PART_PRODUCT | PART_SQUARE,
     SAMPLES = 24,
     ROUNDS = 500
 };
@@ -55,7 +56,8 @@ static int teardown(void **state)
 static double value(const struct fixture *fixture, enum aggregate aggregate)
 {
     bool overflow = false;
-    double x = accumulator_value(&fixture->layout, fixture->cell, aggregate, &overflow);
+    const struct measure measure = {.aggregate = aggregate, .quantile = 50};
+    double x = accumulator_value(&fixture->layout, fixture->cell, &measure, &overflow);
     assert_false(overflow);
     return x;
 }
@@ -81,9 +83,58 @@ static void test_every_aggregate(void **state)
     assert_true(value(f, AGGREGATE_MEAN) == 23.0 / 5);
     assert_true(value(f, AGGREGATE_WEIGHTED_MEAN) == (8 + 18 + 1 + 36 + 15) / 15.0);
     assert_true(value(f, AGGREGATE_RATIO) == 23 / 15.0);
-    assert_true(value(f, AGGREGATE_FIRST) == 1); /* equal times and sources: the lower rank */
-    assert_true(value(f, AGGREGATE_LAST) == 6);  /* equal times: source "z" is after "a" */
+    assert_true(value(f, AGGREGATE_FIRST) == 1);               /* equal times and sources: the lower rank */
+    assert_true(value(f, AGGREGATE_LAST) == 6);                /* equal times: source "z" is after "a" */
+    assert_true(value(f, AGGREGATE_STDDEV) == sqrt(37.2 / 4)); /* around 4.6 */
+    assert_true(value(f, AGGREGATE_QUANTILE) == 4);
     assert_true(accumulator_of(&f->layout, f->cell) == 15);
+    assert_true(accumulator_newest(&f->layout, f->cell) == 20);
+}
+
+static void test_parts_of_a_measure(void **state)
+{
+    (void)state;
+    struct measure measure = {.aggregate = AGGREGATE_COUNT, .min_of = NAN};
+    assert_int_equal(measure_parts(&measure), 0);
+    measure.min_of = 1;
+    assert_int_equal(measure_parts(&measure), PART_OF);
+    measure.max_age_ms = 1;
+    assert_int_equal(measure_parts(&measure), PART_OF | PART_NEWEST);
+    measure.aggregate = AGGREGATE_STDDEV;
+    measure.min_of = NAN;
+    assert_int_equal(measure_parts(&measure), PART_VALUE | PART_SQUARE | PART_NEWEST);
+    measure.aggregate = AGGREGATE_QUANTILE;
+    measure.max_age_ms = 0;
+    assert_int_equal(measure_parts(&measure), PART_QUANTILE);
+    measure.aggregate = AGGREGATE_FORMULA;
+    assert_int_equal(measure_parts(&measure), 0);
+}
+
+static void test_deviation_of_one_is_no_data(void **state)
+{
+    struct fixture *f = *state;
+    add(f, (struct sample){.value = 0.1});
+    assert_true(isnan(value(f, AGGREGATE_STDDEV)));
+    add(f, (struct sample){.value = 0.1});
+    assert_true(value(f, AGGREGATE_STDDEV) == 0);
+}
+
+static void test_newest(void **state)
+{
+    struct fixture *f = *state;
+    f->layout = accumulator_layout(PART_NEWEST, &f->sources);
+    assert_true(accumulator_newest(&f->layout, f->cell) == INT64_MIN);
+    struct sample early = {.time_ms = -9}, late = {.time_ms = -5};
+    add(f, early);
+    assert_true(accumulator_newest(&f->layout, f->cell) == -9);
+    add(f, late);
+    add(f, early);
+    assert_true(accumulator_newest(&f->layout, f->cell) == -5);
+    bool reread = false;
+    assert_true(accumulator_remove(&f->layout, f->cell, &early, &reread));
+    assert_false(reread);
+    assert_true(accumulator_remove(&f->layout, f->cell, &late, &reread));
+    assert_true(reread);
 }
 
 static void test_equal_ranks_go_by_the_journal(void **state)
@@ -98,7 +149,7 @@ static void test_equal_ranks_go_by_the_journal(void **state)
 static void test_no_data(void **state)
 {
     struct fixture *f = *state;
-    for (int aggregate = AGGREGATE_SUM; aggregate <= AGGREGATE_LAST; aggregate++) {
+    for (int aggregate = AGGREGATE_SUM; aggregate <= AGGREGATE_FORMULA; aggregate++) {
         assert_true(isnan(value(f, (enum aggregate)aggregate)));
     }
     add(f, (struct sample){.value = 5, .of = 2});
@@ -113,7 +164,7 @@ static void test_minus_zero_is_zero(void **state)
 {
     struct fixture *f = *state;
     add(f, (struct sample){.value = -0.0, .of = 1});
-    for (int aggregate = AGGREGATE_SUM; aggregate <= AGGREGATE_LAST; aggregate++) {
+    for (int aggregate = AGGREGATE_SUM; aggregate <= AGGREGATE_FORMULA; aggregate++) {
         assert_false(signbit(value(f, (enum aggregate)aggregate)));
     }
 }
@@ -133,7 +184,8 @@ static void test_overflow_is_no_data(void **state)
     assert_int_equal(accumulator_decode(&f->layout, f->cell, &in), POISE_OK);
     assert_true(value(f, AGGREGATE_SUM) == 0x1p733);
     bool overflow = false;
-    assert_true(isnan(accumulator_value(&f->layout, f->cell, AGGREGATE_RATIO, &overflow)));
+    const struct measure ratio = {.aggregate = AGGREGATE_RATIO};
+    assert_true(isnan(accumulator_value(&f->layout, f->cell, &ratio, &overflow)));
     assert_true(overflow);
     buf_free(&bytes);
 }
@@ -202,7 +254,7 @@ static void test_taking_away(void **state)
 static void test_sums_never_reread(void **state)
 {
     struct fixture *f = *state;
-    f->layout = accumulator_layout(PART_VALUE | PART_OF | PART_PRODUCT, &f->sources);
+    f->layout = accumulator_layout(SUM_PARTS, &f->sources);
     struct sample sample = {.value = 3, .of = 4};
     add(f, sample);
     add(f, sample);
@@ -212,13 +264,64 @@ static void test_sums_never_reread(void **state)
     assert_true(value(f, AGGREGATE_WEIGHTED_MEAN) == 3);
 }
 
+/* Samples dealt out to cells, which are merged in some order: the bytes are those of one cell that got them
+ * all. */
+static void test_merging_is_adding_all(void **state)
+{
+    enum { CELLS = 7 };
+    struct fixture *f = *state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct accumulator *cells[CELLS];
+        for (int i = 0; i < CELLS; i++) {
+            cells[i] = new_cell(&f->layout);
+        }
+        int64_t count = rng_between(&f->rng, 0, 140);
+        for (int64_t i = 0; i < count; i++) {
+            struct sample sample = random_sample(f, (uint64_t)i + 1);
+            add(f, sample);
+            int64_t cell = rng_between(&f->rng, rng_between(&f->rng, 0, CELLS - 1), CELLS - 1);
+            assert_true(accumulator_add(&f->layout, cells[cell], &sample));
+        }
+        for (int left = CELLS; left > 1; left--) {
+            int64_t from = rng_between(&f->rng, 0, left - 1), into = rng_between(&f->rng, 0, left - 2);
+            struct accumulator *merged = cells[from];
+            cells[from] = cells[left - 1];
+            assert_true(accumulator_merge(&f->layout, cells[into], merged));
+            accumulator_clear(&f->layout, merged);
+            free(merged);
+        }
+        assert_same(f, f->cell, cells[0]);
+        assert_int_equal(accumulator_count(cells[0]), count);
+        accumulator_clear(&f->layout, cells[0]);
+        free(cells[0]);
+        accumulator_clear(&f->layout, f->cell);
+    }
+}
+
+/* Whether 0 or -0, and which came first, does not show. */
+static void test_bytes_know_no_minus_zero(void **state)
+{
+    struct fixture *f = *state;
+    f->layout = accumulator_layout(ALL_PARTS & ~(uint32_t)(PART_FIRST | PART_LAST), &f->sources);
+    struct accumulator *other = new_cell(&f->layout);
+    struct sample zero = {.value = 0}, minus_zero = {.value = -0.0};
+    add(f, zero);
+    assert_true(accumulator_add(&f->layout, other, &minus_zero));
+    assert_same(f, f->cell, other);
+    add(f, minus_zero);
+    assert_true(accumulator_add(&f->layout, other, &zero));
+    assert_same(f, f->cell, other);
+    accumulator_clear(&f->layout, other);
+    free(other);
+}
+
 static void test_bytes_read_back(void **state)
 {
     struct fixture *f = *state;
     for (int round = 0; round < ROUNDS; round++) {
         f->layout = accumulator_layout((uint32_t)rng_between(&f->rng, 0, ALL_PARTS), &f->sources);
         struct accumulator *copy = new_cell(&f->layout);
-        int64_t count = rng_between(&f->rng, 0, 4);
+        int64_t count = rng_between(&f->rng, 0, rng_between(&f->rng, 0, 9) ? 4 : 90);
         for (int64_t i = 0; i < count; i++) {
             add(f, random_sample(f, (uint64_t)i + 1));
         }
@@ -260,12 +363,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         with_fixture(test_every_aggregate),
+        with_fixture(test_parts_of_a_measure),
+        with_fixture(test_deviation_of_one_is_no_data),
+        with_fixture(test_newest),
         with_fixture(test_equal_ranks_go_by_the_journal),
         with_fixture(test_no_data),
         with_fixture(test_minus_zero_is_zero),
         with_fixture(test_overflow_is_no_data),
         with_fixture(test_taking_away),
         with_fixture(test_sums_never_reread),
+        with_fixture(test_merging_is_adding_all),
+        with_fixture(test_bytes_know_no_minus_zero),
         with_fixture(test_bytes_read_back),
         with_fixture(test_unknown_source_is_damage),
     };

@@ -31,6 +31,7 @@ static int setup(void **state)
         .form = {.kind = FORM_LINEAR, .from_ms = INT64_MIN, .linear = {.from = 0, .to = 10}}};
     assert_int_equal(zone_open("UTC", &f.zone, NULL), POISE_OK);
     f.card = (struct scorecard){.zone = f.zone,
+                                .tick_ms = 60000,
                                 .fiscal_year_start = 1,
                                 .period = PERIOD_MONTH,
                                 .green_from = 200.0 / 3,
@@ -64,16 +65,15 @@ static int teardown(void **state)
     return 0;
 }
 
-static const struct accumulator *find_month(void *context, struct period period)
+static struct window_value read_month(void *context, struct period window)
 {
     static const int64_t starts[MONTHS] = {JAN_2026, FEB_2026, MAR_2026};
     const struct fixture *f = context;
+    const struct accumulator *month = NULL;
     for (int i = 0; i < MONTHS; i++) {
-        if (starts[i] == period.start_ms) {
-            return f->months[i];
-        }
+        month = starts[i] == window.start_ms ? f->months[i] : month;
     }
-    return NULL;
+    return window_pooled(&f->measure, &f->layout, month);
 }
 
 static void add(struct fixture *f, int month, double value, double of)
@@ -84,9 +84,9 @@ static void add(struct fixture *f, int month, double value, double of)
 
 static poise_score as_of(struct fixture *f, int64_t as_of_ms)
 {
-    const struct period_source source = {.find = find_month, .context = f, .layout = &f->layout};
+    const struct leaf_source source = {.context = f, .read = read_month};
     poise_score score;
-    evaluate_measure(&f->card, &f->measure, "plant", as_of_ms, &source, &score);
+    evaluate_aggregate(&f->card, &f->measure, "plant", as_of_ms, &source, &score);
     return score;
 }
 
@@ -246,7 +246,8 @@ static poise_score rolled_up(struct tree *tree)
 {
     tree->card.nodes = tree->nodes;
     poise_score score;
-    evaluate_rollup(&tree->card, 0, tree->scores, tree->present, &score);
+    const struct tree_scores scores = {.scores = tree->scores, .present = tree->present};
+    evaluate_rollup(&tree->card, 0, &scores, &score);
     return score;
 }
 

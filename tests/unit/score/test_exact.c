@@ -123,6 +123,63 @@ static void test_taking_away_undoes_adding(void **state)
     }
 }
 
+/* Terms dealt out to two sums of their own scales, then put together. */
+static void test_merging_is_adding_all(void **state)
+{
+    (void)state;
+    struct rng rng = {4};
+    for (int round = 0; round < ROUNDS; round++) {
+        struct exact sums[2], all = {0};
+        memset(sums, 0, sizeof sums);
+        int half_scales[2] = {(int)rng_between(&rng, -20, 20), 0};
+        half_scales[1] = half_scales[0];
+        if (rng_between(&rng, 0, 1)) {
+            half_scales[1] = (int)rng_between(&rng, -130, 110);
+        }
+        int64_t count = rng_between(&rng, 0, TERMS);
+        for (int64_t i = 0; i < count; i++) {
+            struct term term = random_term(&rng);
+            int64_t to = rng_between(&rng, 0, 1);
+            add(&sums[to], term, half_scales[to], 1);
+            add(&all, term, half_scales[to], 1);
+        }
+        assert_true(exact_merge(&sums[0], &sums[1]));
+        assert_same_bytes(&sums[0], &all);
+        struct term more = random_term(&rng);
+        add(&sums[0], more, half_scales[0], 1);
+        add(&all, more, half_scales[0], 1);
+        assert_same_bytes(&sums[0], &all);
+        assert_true(exact_round(&sums[0]) == exact_round(&all));
+        exact_free(&sums[0]);
+        exact_free(&sums[1]);
+        exact_free(&all);
+    }
+}
+
+/* 2^k times a sum, which runs over its window, and the opposite, which leaves nothing. */
+static void test_merging_runs_over(void **state)
+{
+    (void)state;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        struct exact sum = {0}, opposite = {0};
+        assert_true(exact_add(&sum, sign * 1.5) && exact_add(&opposite, -sign * 1.5));
+        for (int k = 1; k < 90; k++) {
+            struct exact same = {0};
+            assert_true(exact_merge(&same, &sum) && exact_merge(&sum, &same));
+            exact_free(&same);
+            assert_true(exact_merge(&same, &opposite) && exact_merge(&opposite, &same));
+            exact_free(&same);
+            assert_true(exact_round(&sum) == sign * ldexp(1.5, k));
+        }
+        assert_true(exact_merge(&sum, &opposite));
+        struct exact none = {0};
+        assert_same_bytes(&sum, &none);
+        assert_true(exact_add(&sum, 3) && exact_round(&sum) == 3);
+        exact_free(&sum);
+        exact_free(&opposite);
+    }
+}
+
 static void test_far_apart(void **state)
 {
     (void)state;
@@ -215,6 +272,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums_equal_integers_in_any_order),
         cmocka_unit_test(test_taking_away_undoes_adding),
+        cmocka_unit_test(test_merging_is_adding_all),
+        cmocka_unit_test(test_merging_runs_over),
         cmocka_unit_test(test_far_apart),
         cmocka_unit_test(test_ties_go_to_even),
         cmocka_unit_test(test_window_overflows_into_wide),

@@ -9,7 +9,7 @@
 static void assert_score(const struct form *form, double x, double score, double attainment)
 {
     double shown = 0;
-    double got = form_score(form, x, &shown);
+    double got = form_score(form, x, 0, &shown);
     assert_true(fabs(got - score) <= 1e-12 && !signbit(got));
     assert_true(fabs(shown - attainment) <= 1e-12 * fmax(1, fabs(attainment)));
 }
@@ -83,9 +83,9 @@ static void test_attainment_is_finite_or_none(void **state)
     (void)state;
     const struct form line = {.kind = FORM_LINEAR, .linear = {.from = 0, .to = 1e-100}};
     double attainment = 0;
-    assert_true(form_score(&line, 1e300, &attainment) == 100);
+    assert_true(form_score(&line, 1e300, 0, &attainment) == 100);
     assert_true(isnan(attainment));
-    assert_true(form_score(&line, -1e300, &attainment) == 0);
+    assert_true(form_score(&line, -1e300, 0, &attainment) == 0);
 }
 
 static void test_status(void **state)
