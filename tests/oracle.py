@@ -354,6 +354,9 @@ def computed(formula, value_of):
             take("[)]")
             return value
         token = take("[A-Za-z0-9_.-]+")
+        if token == "-":
+            value = operand()
+            return None if value is None else finite(-value)
         return float(token) if re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", token) else value_of(token)
 
     def chain(operators, part):
@@ -607,19 +610,21 @@ class Oracle:
                 and (covers(org, sample.org) if whole else sample.org == org)]
 
     def value_of(self, leaf, samples):
-        """None: no data."""
+        """The value, None: no data, and the measurements behind it (9: count)."""
         if not samples or len(samples) < leaf.get("min_count", 1):
-            return None
+            return None, []
         if "min_of" in leaf and sum_of(samples) < leaf["min_of"]:
-            return None
+            return None, []
         if leaf.get("across_orgs", "pool") == "pool":
-            return aggregated(leaf["aggregate"], samples)
-        by_org = collections.defaultdict(list)
-        for sample in samples:
-            by_org[sample.org].append(sample)
-        values = [aggregated(leaf["aggregate"], of_org) for of_org in by_org.values()]
-        values = [value for value in values if value is not None]
-        return combined(leaf["across_orgs"], values) if values else None
+            return aggregated(leaf["aggregate"], samples), samples
+        values, behind = [], []
+        for org in {sample.org for sample in samples}:
+            own = [sample for sample in samples if sample.org == org]
+            value = aggregated(leaf["aggregate"], own)
+            if value is not None:  # those without a value are left out
+                values.append(value)
+                behind += own
+        return combined(leaf["across_orgs"], values) if values else None, behind
 
     def measured(self, leaf, org, as_of_ms):
         """The first window that has data serves."""
@@ -630,14 +635,16 @@ class Oracle:
                 continue
             samples = self.counted(leaf, org, window, as_of_ms)
             try:
-                value = float(leaf["empty"]) if not samples and "empty" in leaf else self.value_of(leaf, samples)
+                value, behind = self.value_of(leaf, samples)
+                if not samples and "empty" in leaf:
+                    value = float(leaf["empty"])
             except Overflow:
                 flags.add("overflow")
                 continue
             if value is not None:
                 flags |= {"carried"} if window.carried else set()
-                newest = max((sample.time_ms for sample in samples), default=None)
-                return Leaf(window, value + 0.0, len(samples), flags, newest)
+                newest = max((sample.time_ms for sample in samples), default=None)  # counted, if not behind the value
+                return Leaf(window, value + 0.0, len(behind), flags, newest)
         return Leaf(named, flags=flags)
 
     def calculated(self, leaf, org, as_of_ms):

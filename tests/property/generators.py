@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 import oracle
 from oracle import DAY, HOUR, Row, ms_of, time_text
 
-# Of the specification's options those that the programs have by now; `poise check` refuses the others by name.
-# All: stddev quantile formula rolling pace max_age across_orgs critical levels milestone tick trend
-ENABLED = set("".split())
+# What is tried of the options that a program may lack, or a test may not bear (`but=`).
+OPTIONS = set("formula rolling pace max_age across_orgs critical levels milestone rolling_dates tick".split())
 
 HEADER = "time,measure,org,value,of,key,seq,source,retract\n"
 INPUTS = ["a", "b", "c"]
@@ -20,9 +19,8 @@ SOURCES = ["", "s1", "s2"]
 ZONES = ["UTC", "Europe/London", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo",
          "Africa/Cairo", "Pacific/Apia"]
 PERIODS = ["minute", "hour", "day", "week", "month", "quarter", "half", "year"]
-QUANTILES = ["p1", "p50", "p90", "p99"] if "quantile" in ENABLED else []
-AGGREGATES = ["sum", "count", "min", "max", "mean", "weighted_mean", "ratio", "first", "last",
-              *(["stddev"] if "stddev" in ENABLED else []), *QUANTILES]
+QUANTILES = ["p1", "p50", "p90", "p99"]
+AGGREGATES = ["sum", "count", "min", "max", "mean", "weighted_mean", "ratio", "first", "last", "stddev", *QUANTILES]
 PATTERNS = ["", "*", "**", "p", "p/**", "*/x", "q/*/deep", "**/y", "p/**/x", "r-*", "**/z/**"]
 DATES = ["2020-06-01", "2021-03-28", "2021-03-31"]
 
@@ -143,7 +141,7 @@ def unordered(some):
 small = st.integers(-50, 50)
 shares = st.integers(0, 100)
 weights = st.one_of(st.integers(0, 5), st.sampled_from([0.1, 1e-100, 1e100, 0.3333333333333333]))
-durations = st.sampled_from(["250ms", "90s", "1h", "24h", "5d", "2w"])
+durations = st.sampled_from(["1s", "90s", "1h", "24h", "5d", "2w", "3660d"])
 
 
 @st.composite
@@ -200,9 +198,9 @@ def forms(dates, with_levels, with_milestone):
     return st.one_of([st.fixed_dictionaries({name: form}) for name, form in kinds.items()])
 
 
-def scores(dates, *with_):
-    more = some_of(**{"from": st.sampled_from(dates), "orgs": patterns()})
-    form = forms(dates, *with_)
+def scores(dates, with_levels, with_milestone, with_from=True):
+    more = some_of(orgs=patterns(), **({"from": st.sampled_from(dates)} if with_from else {}))
+    form = forms(dates, with_levels, with_milestone)
     return st.one_of(form, st.lists(st.builds(operator.or_, form, more), min_size=1, max_size=3))
 
 
@@ -219,7 +217,7 @@ def windows(draw, aggregate, enabled):
         window = {"rolling": draw(durations), **draw(some_of(carry=st.integers(0, 3)))}
     elif "pace" in enabled and aggregate in ("sum", "count") and draw(st.booleans()):
         window = {"period": draw(st.sampled_from(PERIODS[2:])), "pace": True, **draw(some_of(
-            pace_from=st.sampled_from([0, 0.2, 0.5, 1]), basis=st.just("closed"), carry=st.integers(0, 3)))}
+            pace_from=st.sampled_from([0.001, 0.2, 0.5, 0.999]), basis=st.just("closed"), carry=st.integers(0, 3)))}
     else:
         window = draw(some_of(period=st.sampled_from([*PERIODS, "month", "year"]), carry=st.integers(0, 3),
                               basis=st.sampled_from(["open", "closed"])))
@@ -229,7 +227,7 @@ def windows(draw, aggregate, enabled):
 
 
 def operands(ids):
-    return st.one_of(st.sampled_from(ids), st.sampled_from(ids), st.sampled_from(["0", "2", "0.1", "1e100"]))
+    return st.one_of(st.sampled_from(ids), st.sampled_from(ids), st.sampled_from(["0", "2", "-0.1", "1e100"]))
 
 
 def formulas(ids):
@@ -238,7 +236,8 @@ def formulas(ids):
         return form.format(*parts)
 
     def longer(part):
-        return st.builds(joined, st.sampled_from(["{} {} {}", "({} {} {})"]), part, st.sampled_from("+-*/"), part)
+        return st.builds(joined, st.sampled_from(["{} {} {}", "({} {} {})", "- {} {} {}"]), part,
+                         st.sampled_from("+-*/"), part)
     return st.recursive(operands(ids), longer, max_leaves=4)
 
 
@@ -251,14 +250,17 @@ def measures(draw, id_, inputs, aggregates, dates, enabled, fixed):
         optional["empty"] = small
     if aggregate in ("ratio", "weighted_mean"):
         optional["min_of"] = st.sampled_from([0, 0.5, 1, 4, 100])
-    if "across_orgs" in enabled:
+    if "across_orgs" in enabled and draw(st.booleans()):
+        del optional["roll_up"]  # none leaves nothing to combine
         optional["across_orgs"] = st.sampled_from(["pool", "sum", "mean", "min", "max"])
     if "critical" in enabled:
         optional["critical"] = st.booleans()
+    window = draw(windows(aggregate, enabled))
     with_levels = "levels" in enabled and aggregate in ("first", "last", "min", "max")
+    with_dates = "rolling_dates" in enabled or "rolling" not in window
     return {"id": id_, "input": draw(st.sampled_from(inputs)), "aggregate": aggregate,
-            "score": draw(scores(tuple(dates), with_levels, "milestone" in enabled)),
-            **draw(some_of(**optional)), **draw(windows(aggregate, enabled)), **fixed}
+            "score": draw(scores(tuple(dates), with_levels, "milestone" in enabled and with_dates, with_dates)), **draw(some_of(**optional)), **window,
+            **fixed}
 
 
 @st.composite
@@ -277,7 +279,7 @@ def calculated(draw, leaf, ids, dates, enabled):
 def scorecards(draw, id_="card", max_children=2, inputs=INPUTS, aggregates=AGGREGATES, but=(), zones=ZONES, dates=DATES,
                periods=PERIODS[2:], **fixed):
     """`but` some options; `fixed` keys of every measure that reads an input; `periods` of the scorecard."""
-    enabled = ENABLED - set(but)
+    enabled = OPTIONS - set(but)
     count = lambda: range(draw(st.integers(1, max_children)))
     more = lambda: draw(some_of(**common))
     a_measure = lambda id_: draw(measures(id_, inputs, aggregates, dates, enabled, fixed))
@@ -323,7 +325,7 @@ MOMENTS = [  # zones and instants at which something happens in them
     ("America/Havana", "2021-11-07T05:00:00Z"), ("Africa/Cairo", "2010-09-09T21:00:00Z"),
     ("America/St_Johns", "2010-11-07T02:31:00Z"),  # a minute behind midnight back to the day before
     ("Pacific/Apia", "2011-12-30T10:00:00Z"),  # a day is left out
-    ("Africa/Monrovia", "1972-01-07T00:44:30Z"),  # by a part of a minute
+    ("Africa/Monrovia", "1972-01-07T00:44:30Z"), ("Europe/Amsterdam", "1937-06-30T23:40:28Z"),  # by a part of a minute
     ("Antarctica/Troll", "2021-03-28T01:00:00Z"), ("Asia/Tokyo", "2037-12-31T15:00:00Z"),
     ("Africa/Casablanca", "2021-04-11T02:00:00Z"), ("Pacific/Chatham", "2021-09-25T14:00:00Z")]
 shifts = st.sampled_from([0, 0, -1, 1, -HOUR, HOUR, HOUR // 2, -DAY, DAY, 10 * DAY, 31 * DAY])
@@ -349,12 +351,23 @@ def edges(card, as_of_ms):
 
 
 @st.composite
+def moments(draw):
+    """A zone and an instant near which something happens in it."""
+    if draw(st.integers(0, 3)):
+        zone, text = draw(st.sampled_from(MOMENTS))
+        return zone, ms_of(text) + draw(shifts)
+    zone, year = draw(st.sampled_from(ZONES)), draw(st.integers(1975, 2037))
+    return zone, draw(st.sampled_from([*oracle.changes(zone, year), ms_of(f"{year}-01-01T00:00:00Z")])) + draw(shifts)
+
+
+@st.composite
 def scenes(draw, **options):
     """A scorecard, the rows and T."""
-    zone, text = draw(st.sampled_from(MOMENTS))
-    as_of_ms = ms_of(text) + draw(shifts)
+    zone, as_of_ms = draw(moments())
     day = datetime.date.fromisoformat(time_text(as_of_ms)[:10])
-    dates = [str(day + datetime.timedelta(days=days)) for days in (-400, -31, -2, -1, 0, 1, 2, 30)]
+    midnights = {oracle.Calendar(zone, 1).start_of(date): str(date) for date in (
+        day + datetime.timedelta(days=days) for days in (-400, -31, -2, -1, 0, 1, 2, 30))}  # one a day that there is
+    dates = list(midnights.values())
     card = draw(scorecards(zones=[zone], dates=dates, periods=PERIODS, **options))
     as_of_ms = draw(st.sampled_from([as_of_ms, as_of_ms, *edges(card, as_of_ms)]))
     sharp = st.builds(operator.add, st.sampled_from(edges(card, as_of_ms)), st.sampled_from([0, 0, -1, 1]))

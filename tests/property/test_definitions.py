@@ -4,78 +4,14 @@ import re
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from generators import children, descendants, forms, scorecards, yaml_of
+from generators import scorecards, yaml_of
 from harness import POISE, Property, holds_for, main, run
 
 KEY = re.compile(r"^([ -]*)([a-z_]+): *(.*)$")
 VALUES = ["", "~", "[]", "{}", "[1, 2]", "{a: 1}", "{a}", "x y", "'1'", "-1", "1e400", "1e-101", "nan", ".inf", "0x10",
           "true", "99999999999999999999", "2021-02-30", "&a 1", "*a", "!!str 5", "|", '"open', "{open", "ß", '"\\0"',
           "x" * 70, "p50", "p100", "0s", "366d", "1 +", "((1)", "m0-0-0", "m0-0-0 / (1 - 2e3)", "2021-01-01"]
-LEVELS = [{"name": "poor", "value": -1, "score": 0}, {"name": "gut", "value": 2.5, "score": 100}]
 
-
-# ---- scorecards with every option ----
-
-milestones = st.sets(st.integers(1, 28), min_size=1, max_size=3).map(lambda days: {"milestone": {"planned": [
-    {"on": f"2021-03-{day:02}", "value": day * 10} for day in sorted(days)]}})
-operands = st.sampled_from(["2", "0.5", "1e-5", "-3"])
-
-
-def formulas(ids):
-    """Text over ids and numbers; where there are no ids, over numbers."""
-    leaves = st.one_of(operands, st.sampled_from(ids)) if ids else operands
-    return st.recursive(leaves, lambda inner: st.one_of(
-        st.builds("{} {} {}".format, inner, st.sampled_from("+-*/"), inner), inner.map("({})".format),
-        inner.map("- {}".format)), max_leaves=6)
-
-
-def make_formula(draw, measure, ids):
-    for key in ("aggregate", "input", "period", "basis", "carry", "roll_up", "min_count", "min_of", "empty"):
-        measure.pop(key, None)
-    measure["formula"] = draw(formulas(ids))
-
-
-def widen(draw, measure, ids):
-    """Options beyond those of `generators.measures`, of which this version may score fewer than it checks."""
-    some = st.booleans()
-    if draw(some):
-        measure["critical"] = draw(some)
-    if draw(some):
-        measure["score"] = draw(milestones)
-    if draw(st.integers(0, 3)) == 0:
-        make_formula(draw, measure, ids)
-        return
-    if draw(some):
-        measure["aggregate"] = draw(st.sampled_from(["stddev", "p1", "p50", "p99", "last", "min"]))
-        measure.pop("empty", None)
-        measure.pop("min_of", None)
-    if measure["aggregate"] in ("first", "last", "min", "max") and draw(some):
-        measure["score"] = [{"levels": LEVELS}, draw(forms)]
-    if draw(some):
-        measure["rolling"] = draw(st.sampled_from(["1s", "7d", "3660d"]))
-        measure.pop("period", None)
-        measure.pop("basis", None)
-    elif measure["aggregate"] in ("sum", "count") and measure.setdefault("period", "week") not in ("minute", "hour"):
-        measure |= draw(st.sampled_from([{"pace": False}, {"pace": True}, {"pace": True, "pace_from": 0.2}]))
-    if measure.get("basis") != "closed" and draw(some):
-        measure |= draw(st.sampled_from([{"max_age": "1ms"}, {"max_age": "36h", "stale": "drop"}]))
-    if measure.get("roll_up") != "none" and draw(some):
-        measure["across_orgs"] = draw(st.sampled_from(["pool", "sum", "mean", "min", "max"]))
-
-
-@st.composite
-def full_scorecards(draw):
-    card = draw(scorecards())
-    if draw(st.booleans()):
-        card["tick"] = draw(st.sampled_from(["1s", "90s", "1d"]))
-    ids = []
-    for measure in [node for node in descendants(card) if not children(node)]:
-        widen(draw, measure, list(ids))
-        ids.append(measure["id"])
-    return card
-
-
-# ---- damage ----
 
 def indent(line):
     return len(line) - len(line.lstrip(" -"))
@@ -113,7 +49,7 @@ def mutate(draw, lines):
 
 @st.composite
 def damaged(draw):
-    lines = yaml_of(draw(full_scorecards())).splitlines()
+    lines = yaml_of(draw(scorecards())).splitlines()
     for _ in range(draw(st.integers(1, 4))):
         if lines:
             mutate(draw, lines)
@@ -145,7 +81,7 @@ class Definitions(Property):
                                   check=1 if complaints else 0)
         self.assertEqual(bool(done.stdout), not complaints)
 
-    @holds_for(100, card=full_scorecards(), data=st.data())
+    @holds_for(100, card=scorecards(), data=st.data())
     def test_wrong_keys_are_found(self, card, data):
         """A key that does not exist, or stands twice, is named by its line."""
         lines = yaml_of(card).splitlines()
