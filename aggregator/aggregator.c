@@ -32,7 +32,7 @@ struct aggregator {
     struct net *net;
     struct net_socket *ingest_socket, *query_socket;
     struct net_wake *wakes[WORKERS], *main_wake;
-    struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer;
+    struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer, to_restate, restated;
     struct ingest *ingest;
     struct writer *writer;
     struct stream *stream;
@@ -99,11 +99,11 @@ static poise_code run_inquirer(struct aggregator *a, const _Atomic bool *stop, p
         struct inquiry *inquiry;
         code = wait_for(NULL, a->wakes[INQUIRER], -1, err);
         while (!code && !*stop && (inquiry = ring_pop(&a->to_inquirer))) {
-            inquiry_answer(&options, inquiry);
-            if (!ring_push(&a->from_inquirer, inquiry))
+            bool answered = inquiry_answer(&options, inquiry);
+            if (!ring_push(answered ? &a->from_inquirer : &a->to_restate, inquiry))
                 code = error_set(err, POISE_EFULL,
                                  "the queue of answers is smaller than the number of questions");
-            net_wake_up(a->wakes[STREAM]);
+            net_wake_up(a->wakes[answered ? STREAM : WRITER]);
         }
     }
     return code;
@@ -185,7 +185,8 @@ static poise_code open_queues(struct aggregator *a, poise_error *err)
     size_t pool = (size_t)a->config->pool;
     if (!ring_init(&a->to_writer, pool) || !ring_init(&a->to_ingest, pool) ||
         !ring_init(&a->to_stream, CHANGES_QUEUE) || !ring_init(&a->to_inquirer, INQUIRIES_MAX) ||
-        !ring_init(&a->from_inquirer, INQUIRIES_MAX))
+        !ring_init(&a->from_inquirer, INQUIRIES_MAX) || !ring_init(&a->to_restate, INQUIRIES_MAX) ||
+        !ring_init(&a->restated, INQUIRIES_MAX))
         return error_nomem(err, "the queues between threads");
     poise_code code = net_wake_open(&a->main_wake, err);
     for (int i = 0; !code && i < WORKERS; i++)
@@ -202,6 +203,8 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
                                      .from_ingest = &a->to_writer,
                                      .to_ingest = &a->to_ingest,
                                      .to_stream = &a->to_stream,
+                                     .to_restate = &a->to_restate,
+                                     .restated = &a->restated,
                                      .ingest_wake = a->wakes[INGEST],
                                      .stream_wake = a->wakes[STREAM],
                                      .stats = &a->stats,
@@ -245,6 +248,7 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
                                      .from_writer = &a->to_stream,
                                      .to_inquirer = &a->to_inquirer,
                                      .from_inquirer = &a->from_inquirer,
+                                     .restated = &a->restated,
                                      .inquirer_wake = a->wakes[INQUIRER],
                                      .cards = (const struct scorecard *const *)a->config->cards,
                                      .card_count = a->config->card_count,
@@ -317,6 +321,8 @@ void aggregator_close(struct aggregator *a)
     ring_free(&a->to_stream);
     ring_free(&a->to_inquirer);
     ring_free(&a->from_inquirer);
+    ring_free(&a->to_restate);
+    ring_free(&a->restated);
     store_close(a->store);
     free(a);
 }

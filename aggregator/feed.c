@@ -79,6 +79,8 @@ poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wir
     if (!reserve(feed, rows->series_count))
         return error_nomem(err, "the series of a batch");
     size_t refused_at = 0;
+    uint64_t who = options->producer ? hash64(options->producer, strlen(options->producer), 0) : 0;
+    engine_backfill(engine, who, rows->backfill != WIRE_BACKFILL_NONE);
     for (uint32_t at = 0; at < rows->rows; at++) {
         if (batch_row_refused(options->refused, options->refused_count, &refused_at, at)) {
             engine_skip(engine);
@@ -103,5 +105,7 @@ poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wir
         if (code)
             return code;
     }
+    if (rows->backfill == WIRE_BACKFILL_ENDS)
+        engine_backfill(engine, who, false);
     return POISE_OK;
 }

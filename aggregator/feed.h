@@ -15,6 +15,7 @@ struct feed { /* scratch, kept between batches; zeroed at first */
 void feed_free(struct feed *feed);
 
 struct feed_options {
+    const char *producer; /* for backfills; NULL: none */
     /* Rows that were refused before: they only take their ordinal. */
     const uint32_t *refused;
     size_t refused_count;

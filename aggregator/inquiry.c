@@ -1,6 +1,7 @@
 #include "inquiry.h"
 
 #include "feed.h"
+#include "restate.h"
 #include <base/error.h>
 #include <engine/report.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@ void inquiry_free(struct inquiry *inquiry)
 {
     if (!inquiry)
         return;
+    restate_free(inquiry->restate);
     buf_free(&inquiry->bodies);
     free(inquiry->ends);
     free(inquiry);
@@ -59,9 +61,12 @@ static bool is_noted(const void *entry, const void *key)
     return noted->org == wanted->org && noted->node == wanted->node && noted->end_ms == wanted->end_ms;
 }
 
-static poise_code note_revision(struct reading *reading, const poise_state *state)
+static poise_code note_revision(void *visitor, const poise_state *state)
 {
+    struct reading *reading = visitor;
     struct noted wanted = noted_of(state);
+    if (state->revision == 0)
+        return POISE_OK;
     struct noted *noted = hmap_get(&reading->revisions, noted_hash(&wanted), is_noted, &wanted);
     if (!noted) {
         noted = arena_alloc(&reading->noted, sizeof *noted);
@@ -70,18 +75,6 @@ static poise_code note_revision(struct reading *reading, const poise_state *stat
     }
     *noted = wanted; /* the later record has the higher number */
     return POISE_OK;
-}
-
-static poise_code note_revisions(struct reading *reading, const struct journal_record *record)
-{
-    struct wire_states changes;
-    arena_reset(&reading->arena);
-    poise_code code = wire_decode_states(WIRE_UPDATE, record->changes, record->changes_length,
-                                         &reading->arena, &changes, &reading->inquiry->error);
-    for (size_t i = 0; !code && i < changes.count; i++)
-        if (changes.states[i].revision)
-            code = note_revision(reading, &changes.states[i]);
-    return code;
 }
 
 static uint64_t revision_of(const struct reading *reading, const poise_state *state)
@@ -121,7 +114,10 @@ static poise_code read_record(void *visitor, const struct journal_record *record
         if (code)
             return code == POISE_ECLOSED ? POISE_EPROTO : code;
     }
-    return record->revised ? note_revisions(reading, record) : POISE_OK;
+    if (!record->revised)
+        return POISE_OK;
+    return wire_each_change(record->changes, record->changes_length, &reading->arena, note_revision, reading,
+                            &reading->inquiry->error);
 }
 
 static poise_code read_journal(struct reading *reading)
@@ -143,9 +139,9 @@ static poise_code read_journal(struct reading *reading)
 
 /* ---- writing the answer ---- */
 
-static poise_code end_part(struct reading *reading, bool last)
+/* The body that was appended last is whole. */
+static poise_code end_body(struct inquiry *inquiry)
 {
-    struct inquiry *inquiry = reading->inquiry;
     if (inquiry->count == inquiry->capacity) {
         size_t capacity = inquiry->capacity ? inquiry->capacity * 2 : 8;
         size_t *ends = realloc(inquiry->ends, capacity * sizeof *ends);
@@ -154,6 +150,13 @@ static poise_code end_part(struct reading *reading, bool last)
         inquiry->ends = ends;
         inquiry->capacity = capacity;
     }
+    inquiry->ends[inquiry->count++] = inquiry->bodies.length;
+    return POISE_OK;
+}
+
+static poise_code end_part(struct reading *reading, bool last)
+{
+    struct inquiry *inquiry = reading->inquiry;
     struct wire_states states = {.id = inquiry->id,
                                  .lsn = reading->lsn,
                                  .last = last,
@@ -161,10 +164,20 @@ static poise_code end_part(struct reading *reading, bool last)
                                  .count = reading->part_count};
     if (wire_encode_states(WIRE_RESULT, &states, &inquiry->bodies))
         return error_nomem(&inquiry->error, "an answer");
-    inquiry->ends[inquiry->count++] = inquiry->bodies.length;
     reading->part_count = 0;
     reading->part_bytes = 0;
-    return POISE_OK;
+    return end_body(inquiry);
+}
+
+void inquiry_restated(struct inquiry *inquiry)
+{
+    const struct restate *restate = inquiry->restate;
+    const struct wire_restated answer = {
+        .id = inquiry->id, .rows = restate->rows, .refused = restate->refused, .lsn = restate->lsn};
+    if (wire_encode_restated(&answer, &inquiry->bodies))
+        inquiry->error.code = error_nomem(&inquiry->error, "an answer");
+    else
+        inquiry->error.code = end_body(inquiry);
 }
 
 static poise_code add_state(void *visitor, const poise_state *state)
@@ -207,15 +220,21 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
     return code ? code : end_part(reading, true);
 }
 
-void inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
+bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
 {
     const struct scorecard *card = NULL;
+    if (inquiry->restate) {
+        inquiry->error.code = restate_find(inquiry->restate, options->store, &inquiry->error);
+        if (!inquiry->error.code && inquiry->restate->rows == 0)
+            inquiry_restated(inquiry);
+        return inquiry->error.code || inquiry->restate->rows == 0;
+    }
     for (size_t i = 0; i < options->card_count; i++)
         if (strcmp(options->cards[i]->id, inquiry->scorecard) == 0)
             card = options->cards[i];
     if (!card) {
         error_set(&inquiry->error, POISE_ENOTFOUND, "there is no scorecard '%s' here", inquiry->scorecard);
-        return;
+        return true;
     }
     struct reading reading = {.options = options, .inquiry = inquiry};
     reading.part = malloc(PART_STATES * sizeof *reading.part);
@@ -227,4 +246,5 @@ void inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     hmap_free(&reading.revisions);
     feed_free(&reading.feed);
     free(reading.part);
+    return true;
 }

@@ -4,6 +4,7 @@
 #ifndef AGGREGATOR_INQUIRY_H
 #define AGGREGATOR_INQUIRY_H
 
+#include "batch.h"
 #include <base/ring.h>
 #include <model/scorecard.h>
 #include <net/net.h>
@@ -21,8 +22,9 @@ struct inquiry {
     char org[POISE_ORG_MAX + 1];
     bool all_orgs, history;
     int64_t as_of_ms;
-    int64_t known_at_ms; /* 0: all that is known now */
-    uint64_t known_lsn;  /* likewise */
+    int64_t known_at_ms;     /* 0: all that is known now */
+    uint64_t known_lsn;      /* likewise */
+    struct restate *restate; /* instead of all these: what an operator wants to let in; else NULL */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;
@@ -45,7 +47,11 @@ struct inquirer_options {
     uint64_t definition;      /* revision that the states name */
     const _Atomic bool *stop; /* ends a running answer */
 };
-/* Answers one inquiry, on any thread; failures are part of the answer. */
-void inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry);
+/* Answers one inquiry, on any thread; failures are part of the answer. false: a restatement, for which the
+ * writer has to do the rest. */
+bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry);
+
+/* The answer to a restatement that was done. */
+void inquiry_restated(struct inquiry *inquiry);
 
 #endif

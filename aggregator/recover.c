@@ -1,6 +1,7 @@
 /* Start and checkpoints: from the store to an engine and back. Start reads the checkpointed state and the
  * journal behind it, never history; but where the definitions have changed, all cells are made again from the
  * whole journal. */
+#include "restate.h"
 #include "writer_private.h"
 #include <base/error.h>
 #include <base/text.h>
@@ -56,7 +57,9 @@ static poise_code new_definitions(struct writer *writer, poise_error *err)
     static const enum store_table derived[] = {STORE_HEAD,  STORE_ORGS, STORE_SOURCES, STORE_UNITS,
                                                STORE_CELLS, STORE_KEYS, STORE_FUTURE};
     struct store *store = writer->options.store;
-    struct store_mark mark = {.state_lsn = 0, .definition = store_mark(store).definition + 1};
+    /* Those that nothing was ever scored with have no number. */
+    uint64_t before = store_last_lsn(store) > 0 ? store_mark(store).definition : 0;
+    struct store_mark mark = {.state_lsn = 0, .definition = before + 1};
     struct buf text = {0};
     uint8_t key[8];
     describe_definitions(writer, &text);
@@ -92,11 +95,12 @@ struct replay {
 static poise_code replay_batch(struct replay *replay, const struct journal_batch *batch)
 {
     struct writer *writer = replay->writer;
-    struct ledger_entry *entry = ledger_add(&writer->ledger, batch->producer, batch->epoch);
-    if (!entry ||
-        !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons, batch->refused_count))
+    bool restated = strcmp(batch->producer, RESTATE_PRODUCER) == 0; /* of no producer */
+    struct ledger_entry *entry = restated ? NULL : ledger_add(&writer->ledger, batch->producer, batch->epoch);
+    if (!restated && (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
+                                               batch->refused_count)))
         return error_nomem(replay->err, "the ledger of producers");
-    if (batch->rows == 0)
+    if (batch->rows == 0 && (restated || batch->refused_count)) /* an order, or what could not be decoded */
         return POISE_OK;
     struct wire_batch rows;
     arena_reset(&writer->arena);
@@ -104,10 +108,19 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     if (code)
         return error_wrap(replay->err, "batch %llu of '%s' in the journal", (unsigned long long)batch->seq,
                           batch->producer);
-    struct feed_options options = {
-        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = INT64_MAX};
+    struct feed_options options = {.producer = batch->producer,
+                                   .refused = batch->refused,
+                                   .refused_count = batch->refused_count,
+                                   .now_ms = INT64_MAX};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
+}
+
+static poise_code replay_time(struct replay *replay, const struct journal_record *record)
+{
+    if (record->as_of_ms == INT64_MIN) /* before the first event of an event clock */
+        return POISE_OK;
+    return engine_begin(replay->writer->engine, record->as_of_ms, replay->err);
 }
 
 static poise_code replay_record(void *visitor, const struct journal_record *record)
@@ -121,11 +134,11 @@ static poise_code replay_record(void *visitor, const struct journal_record *reco
             (unsigned long long)record->lsn, (unsigned long long)record->first_ordinal,
             (unsigned long long)engine_ordinal(writer->engine) + 1);
     writer->replayed_lsn = record->lsn;
-    poise_code code = POISE_OK;
-    if (record->as_of_ms != INT64_MIN) /* else it was before the first event of an event clock */
-        code = engine_begin(writer->engine, record->as_of_ms, replay->err);
+    poise_code code = record->time_last ? POISE_OK : replay_time(replay, record);
     for (size_t i = 0; !code && i < record->batch_count; i++)
         code = replay_batch(replay, &record->batches[i]);
+    if (!code && record->time_last) /* as it was: what is late, and so a revision, depends on it */
+        code = replay_time(replay, record);
     if (!code && record->settled && !writer->rebuilding)
         code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
     replay->records++;
@@ -205,11 +218,14 @@ poise_code recover(struct writer *writer, poise_error *err)
         return code;
     struct store_mark mark = store_mark(store);
     writer->definition = mark.definition;
-    writer->rebuilding = mark.state_lsn == 0;
+    /* The first definition's records are replayed as they were: they were settled, and revised what they did.
+     */
+    writer->rebuilding = mark.state_lsn == 0 && mark.definition > 1;
     engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
     code = replay_journal(writer, mark.state_lsn + 1, &records, err);
-    if (!code && records && writer->rebuilding && !engine_dirty(writer->engine))
+    if (!code && records && writer->rebuilding && !engine_dirty(writer->engine) &&
+        !engine_holds(writer->engine))
         code = checkpoint(writer, err);
     if (!code)
         log_event(

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "replies.h"
+#include "restate.h"
 #include "subscription.h"
 #include <base/error.h>
 #include <stdlib.h>
@@ -235,6 +236,39 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
     return POISE_OK;
 }
 
+/* Hands a question to the inquirer. */
+static poise_code hand_over(struct stream *stream, struct inquiry *inquiry, poise_error *err)
+{
+    if (!ring_push(stream->options.to_inquirer, inquiry)) {
+        inquiry_free(inquiry);
+        return error_set(err, POISE_EFULL, "the inquirer's queue is smaller than the number of questions");
+    }
+    inquiry->progress_us = clock_monotonic_us(stream->options.clock);
+    stream->inquiries[stream->inquiry_count++] = inquiry;
+    net_wake_up(stream->options.inquirer_wake);
+    return POISE_OK;
+}
+
+static poise_code on_restate(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                             poise_error *err)
+{
+    struct wire_restate order;
+    struct inquiry *inquiry = NULL;
+    poise_code code = wire_decode_restate(message->body, message->body_length, &stream->arena, &order, err);
+    if (code)
+        return code;
+    *ret_id = order.id;
+    const struct wire_query query = {.id = order.id, .scorecard = "", .org = "", .credit = 1};
+    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    if (!code)
+        code = restate_open(&order, &inquiry->restate, err);
+    if (code) {
+        inquiry_free(inquiry);
+        return code;
+    }
+    return hand_over(stream, inquiry, err);
+}
+
 static poise_code on_query(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                            poise_error *err)
 {
@@ -247,14 +281,7 @@ static poise_code on_query(struct stream *stream, const struct net_message *mess
     code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
     if (code)
         return code;
-    if (!ring_push(stream->options.to_inquirer, inquiry)) {
-        inquiry_free(inquiry);
-        return error_set(err, POISE_EFULL, "the inquirer's queue is smaller than the number of questions");
-    }
-    inquiry->progress_us = clock_monotonic_us(stream->options.clock);
-    stream->inquiries[stream->inquiry_count++] = inquiry;
-    net_wake_up(stream->options.inquirer_wake);
-    return POISE_OK;
+    return hand_over(stream, inquiry, err);
 }
 
 /* Sends what an answer has credit for; true: it is done with. */
@@ -268,8 +295,8 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
     }
     while (inquiry->sent < inquiry->count && inquiry->credit > 0) {
         size_t start = inquiry->sent ? inquiry->ends[inquiry->sent - 1] : 0;
-        poise_code code = send_body(stream, &inquiry->peer, WIRE_RESULT, inquiry->bodies.data + start,
-                                    inquiry->ends[inquiry->sent] - start);
+        poise_code code = send_body(stream, &inquiry->peer, inquiry->restate ? WIRE_RESTATED : WIRE_RESULT,
+                                    inquiry->bodies.data + start, inquiry->ends[inquiry->sent] - start);
         if (code == POISE_ECLOSED)
             return true;
         if (code)
@@ -284,7 +311,8 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
 static void take_answers(struct stream *stream, int64_t now_us)
 {
     struct inquiry *inquiry;
-    while ((inquiry = ring_pop(stream->options.from_inquirer))) {
+    while ((inquiry = ring_pop(stream->options.from_inquirer)) ||
+           (inquiry = ring_pop(stream->options.restated))) {
         inquiry->answered = true;
         inquiry->progress_us = now_us;
         stats_add(stream->options.stats, STAT_questions, 1);
@@ -340,6 +368,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         return on_unsubscribe(stream, message, ret_id, err);
     case WIRE_QUERY:
         return on_query(stream, message, ret_id, err);
+    case WIRE_RESTATE:
+        return on_restate(stream, message, ret_id, err);
     case WIRE_STATS_REQUEST:
         return on_stats(stream, message, ret_id, err);
     default:

@@ -19,6 +19,7 @@ struct stream_options { /* all borrowed */
     struct ring *from_writer;   /* of struct changes; the stream frees them */
     struct ring *to_inquirer;   /* of struct inquiry, room for INQUIRIES_MAX */
     struct ring *from_inquirer; /* likewise */
+    struct ring *restated;      /* likewise, from the writer: those that it had to do the rest of */
     struct net_wake *inquirer_wake;
     const struct scorecard *const *cards;
     size_t card_count;

@@ -1,5 +1,7 @@
 #include "writer.h"
 
+#include "inquiry.h"
+#include "restate.h"
 #include "writer_private.h"
 #include <base/error.h>
 #include <stdlib.h>
@@ -20,6 +22,11 @@ static int64_t now_us(const struct writer *writer)
     return clock_monotonic_us(writer->options.clock);
 }
 
+static bool has_work(const struct writer *writer)
+{
+    return ring_count(writer->options.from_ingest) > 0 || ring_count(writer->options.to_restate) > 0;
+}
+
 /* ---- apply ---- */
 
 struct refusing {
@@ -35,7 +42,8 @@ static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_
 {
     poise_code code = POISE_OK;
     struct refusing refusing = {batch};
-    struct feed_options options = {.now_ms = now_ms, .on_refusal = refuse_row, .context = &refusing};
+    struct feed_options options = {
+        .producer = batch->producer, .now_ms = now_ms, .on_refusal = refuse_row, .context = &refusing};
     if (batch->malformed)
         code = batch_refuse(batch, WIRE_ROW_ALL, POISE_REFUSAL_MALFORMED);
     else
@@ -55,20 +63,39 @@ static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_
     return POISE_OK;
 }
 
-/* Takes what is waiting, up to a commit's worth. */
-static poise_code gather(struct writer *writer, poise_error *err)
+static poise_code answer_restatement(struct writer *writer, poise_error *err)
+{
+    struct inquiry *inquiry = writer->restating;
+    writer->restating = NULL;
+    if (!ring_push(writer->options.restated, inquiry))
+        return error_set(err, POISE_EFULL, "the queue of answers is smaller than the number of questions");
+    net_wake_up(writer->options.stream_wake);
+    return POISE_OK;
+}
+
+/* Applies what an operator lets in: locks do not hold it up, as nothing does that was let in before. */
+static poise_code gather_restated(struct writer *writer, poise_error *err)
+{
+    struct inquiry *inquiry = writer->restating;
+    struct restate *restate = inquiry->restate;
+    if (restate->found_lsn < writer->restated_lsn) { /* what it found may be let in already */
+        inquiry->error.code =
+            error_set(&inquiry->error, POISE_EBUSY, "another restatement came first; try again");
+        return answer_restatement(writer, err);
+    }
+    poise_code code = POISE_OK;
+    for (size_t i = 0; !code && i < restate->count; i++) {
+        writer->batches[writer->batch_count++] = &restate->batches[i];
+        code = apply_batch(writer, &restate->batches[i], INT64_MAX, err);
+        restate->refused += restate->batches[i].refused_count;
+    }
+    return code;
+}
+
+static poise_code gather_waiting(struct writer *writer, int64_t now_ms, poise_error *err)
 {
     size_t rows = 0;
     struct batch *batch;
-    int64_t now_ms = clock_wall_ms(writer->options.clock);
-    writer->batch_count = 0;
-    writer->summary = feed_nothing;
-    writer->record = (struct journal_record){.first_ordinal = engine_ordinal(writer->engine) + 1};
-    if (!writer->options.event_clock) {
-        poise_code code = engine_begin(writer->engine, now_ms, err);
-        if (code)
-            return code;
-    }
     while (rows < COMMIT_ROWS && writer->batch_count < COMMIT_BATCHES &&
            (batch = ring_pop(writer->options.from_ingest))) {
         rows += batch->rows.rows;
@@ -77,6 +104,26 @@ static poise_code gather(struct writer *writer, poise_error *err)
         if (code)
             return code;
     }
+    return POISE_OK;
+}
+
+/* Takes what is waiting, up to a commit's worth; a restatement is a commit of its own. */
+static poise_code gather(struct writer *writer, poise_error *err)
+{
+    int64_t now_ms = clock_wall_ms(writer->options.clock);
+    writer->batch_count = 0;
+    writer->summary = feed_nothing;
+    writer->record = (struct journal_record){.first_ordinal = engine_ordinal(writer->engine) + 1,
+                                             .time_last = writer->options.event_clock};
+    if (!writer->options.event_clock) {
+        poise_code code = engine_begin(writer->engine, now_ms, err);
+        if (code)
+            return code;
+    }
+    writer->restating = ring_pop(writer->options.to_restate);
+    poise_code code = writer->restating ? gather_restated(writer, err) : gather_waiting(writer, now_ms, err);
+    if (code)
+        return code;
     if (writer->options.event_clock && writer->summary.max_time_ms != INT64_MIN)
         return engine_begin(writer->engine, writer->summary.max_time_ms + 1, err);
     return POISE_OK;
@@ -107,7 +154,8 @@ static int64_t settle_wait_us(const struct writer *writer)
 
 static int64_t checkpoint_wait_us(const struct writer *writer)
 {
-    if (is_timeless(writer) || store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
+    if (is_timeless(writer) || engine_holds(writer->engine) ||
+        store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
         return INT64_MAX;
     return writer->checkpoint_us + writer->options.checkpoint_ms * 1000 - now_us(writer);
 }
@@ -218,6 +266,8 @@ static poise_code give_back(struct writer *writer, poise_error *err)
 {
     for (size_t i = 0; i < writer->batch_count; i++) {
         struct batch *batch = writer->batches[i];
+        if (writer->restating)
+            continue; /* of no producer */
         struct ledger_entry *entry = ledger_add(&writer->ledger, batch->producer, batch->epoch);
         if (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
                                      batch->refused_count))
@@ -225,10 +275,21 @@ static poise_code give_back(struct writer *writer, poise_error *err)
         if (!ring_push(writer->options.to_ingest, batch))
             return error_set(err, POISE_EFULL, "ingest's queue is smaller than the pool of batches");
     }
-    if (writer->batch_count)
+    if (writer->batch_count && !writer->restating)
         net_wake_up(writer->options.ingest_wake);
     writer->batch_count = 0;
     return POISE_OK;
+}
+
+static poise_code end_restatement(struct writer *writer, uint64_t lsn, poise_error *err)
+{
+    struct restate *restate = writer->restating->restate;
+    restate->lsn = writer->restated_lsn = lsn;
+    log_event(writer->options.log, LOG_INFO, "restated", log_text("reason", restate->reason),
+              log_text("measure", restate->measure), log_text("org", restate->org),
+              log_int("rows", (int64_t)restate->rows), log_int("lsn", (int64_t)lsn));
+    inquiry_restated(writer->restating);
+    return answer_restatement(writer, err);
 }
 
 static poise_code commit(struct writer *writer, poise_error *err)
@@ -260,7 +321,9 @@ static poise_code commit(struct writer *writer, poise_error *err)
     stats_add(writer->options.stats, STAT_rows_refused, writer->summary.refused);
     if (writer->record.settled)
         code = publish(writer, lsn, err);
-    return code ? code : give_back(writer, err);
+    if (!code)
+        code = give_back(writer, err);
+    return !code && writer->restating ? end_restatement(writer, lsn, err) : code;
 }
 
 /* One commit: what is waiting, or what time alone has changed. */
@@ -269,7 +332,7 @@ static poise_code work(struct writer *writer, poise_error *err)
     poise_code code = gather(writer, err);
     if (code)
         return code;
-    bool idle = ring_count(writer->options.from_ingest) == 0;
+    bool idle = !has_work(writer);
     bool due = settle_wait_us(writer) <= 0;
     if (!is_timeless(writer) &&
         (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
@@ -301,7 +364,7 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     bool unsettled = engine_dirty(writer->engine);
     if (checkpoint_due(writer) && !unsettled)
         return checkpoint(writer, err);
-    if (ring_count(writer->options.from_ingest) > 0 || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
+    if (has_work(writer) || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
         return work(writer, err);
     return POISE_OK;
 }
@@ -311,7 +374,7 @@ int64_t writer_idle_ms(struct writer *writer)
     int64_t wait = settle_wait_us(writer);
     if (writer->pending)
         wait = writer->retry_us - now_us(writer);
-    else if (ring_count(writer->options.from_ingest) > 0)
+    else if (has_work(writer))
         return 0;
     int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)
@@ -326,11 +389,11 @@ poise_code writer_finish(struct writer *writer, poise_error *err)
     poise_code code = POISE_OK;
     if (writer->pending)
         code = commit(writer, err);
-    while (!code && !writer->pending && ring_count(writer->options.from_ingest) > 0)
+    while (!code && !writer->pending && has_work(writer))
         code = work(writer, err);
     while (!code && !writer->pending && settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine))
         code = work(writer, err);
-    if (!code && !writer->pending && !engine_dirty(writer->engine))
+    if (!code && !writer->pending && !engine_dirty(writer->engine) && !engine_holds(writer->engine))
         code = checkpoint(writer, err);
     return code;
 }

@@ -25,6 +25,7 @@ struct writer_options { /* all borrowed */
     struct store *store;
     struct ring *from_ingest, *to_ingest; /* of struct batch */
     struct ring *to_stream; /* of struct changes, owned by the taker; full: the writer waits, counted */
+    struct ring *to_restate, *restated; /* of struct inquiry: restatements, and those that are on disk */
     struct net_wake *ingest_wake, *stream_wake;
     struct stats *stats;
     const struct log *log;

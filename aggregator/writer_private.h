@@ -18,7 +18,8 @@ struct writer {
     size_t batch_count;
     struct journal_record record;
     struct feed_summary summary;
-    bool pending; /* it is applied but not on disk: there was no room */
+    struct inquiry *restating; /* what the commit restates; NULL: nothing */
+    bool pending;              /* it is applied but not on disk: there was no room */
     int64_t retry_us;
 
     /* what the settle of the commit changed */
@@ -31,6 +32,7 @@ struct writer {
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint was written */
     uint64_t checkpoint_lsn;
+    uint64_t restated_lsn; /* of the last restatement of this run */
     struct arena arena;    /* for reading old batches */
     uint64_t replayed_lsn; /* while recovering: the record at hand; 0: not recovering */
     bool rebuilding;       /* from the whole journal, because the definitions have changed */

@@ -1,16 +1,15 @@
 /* bench_ingest: what poise-aggregator takes in, measured from outside as a producer and a subscriber see it.
- * `bench/ingest` runs it. A failure ends the program; figures go to stdout, a `name value` a line. */
+ * `bench/ingest` runs it. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
+#include "figures.h"
 #include <base/arena.h>
 #include <base/buf.h>
 #include <net/net.h>
-#include <poise/error.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <sys/types.h>
 #include <wire/wire.h>
 
 enum { MEASURES = 48, PLANTS = 10, LINES = 208, TICK_MS = 10000, PATIENCE_MS = 60000 };
@@ -24,19 +23,6 @@ struct options {
     bool one_measure;           /* the same series as sources of one measure */
     uint32_t rate, seconds;     /* of latency */
 };
-
-_Noreturn __attribute__((format(printf, 1, 2))) void die(const char *format, ...);
-void check(poise_code code, const poise_error *err); /* dies of anything but OK */
-void figure(const char *name, double value);
-
-int64_t now_ns(void); /* monotonic */
-int64_t wall_ms(void);
-int64_t cpu_ns(pid_t pid); /* of a process; 0: of this thread */
-struct quantiles {
-    double p50, p99, max;
-};
-struct quantiles quantiles(double *values, size_t count); /* sorts them */
-void figure_quantiles(const char *name, double *values, size_t count);
 
 /* ---- workload W ---- */
 

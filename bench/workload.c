@@ -1,41 +1,9 @@
-/* Workload W: interleaved samples of some 10,000 series, 10 s apart: a third each random walk with two
- * decimals, counter, noisy double. The same on every run. */
+/* Workload W: interleaved samples of some 10,000 series, 10 s apart. */
 #include "bench.h"
+#include "values.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-
-struct random {
-    uint64_t state;
-};
-
-static uint64_t next(struct random *random) /* splitmix64 */
-{
-    uint64_t x = random->state += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static int64_t between(struct random *random, int64_t low, int64_t high)
-{
-    return low + (int64_t)(next(random) % (uint64_t)(high - low + 1));
-}
-
-/* The next value of a series; *last is what it remembers. */
-static double next_value(struct random *random, uint32_t series, int64_t *last)
-{
-    switch (series % 3) {
-    case 0: /* hundredths */
-        *last += between(random, -50, 50);
-        return (double)*last / 100;
-    case 1:
-        *last += between(random, 0, 20);
-        return (double)*last;
-    default:
-        return 40 + 20 * ((double)(next(random) >> 11) / 9007199254740992.0);
-    }
-}
 
 void series_name(uint32_t line, uint32_t measure, bool one_measure, struct series_name *ret_name)
 {

@@ -26,6 +26,7 @@ enum {
     KEY_CSV,
     KEY_TIMEOUT,
     KEY_INSECURE,
+    KEY_BACKFILL,
     KEY_OF,
     KEY_SEQ,
     KEY_SOURCE,
@@ -36,6 +37,8 @@ static const struct argp_option option_list[] = {
     {"to", 'T', "ENDPOINT", 0,
      "the aggregator's ingest endpoint; default: $POISE_INGEST, else tcp://127.0.0.1:5570", 0},
     {"csv", KEY_CSV, "FILE", 0, "send the rows of a CSV file; - for standard input", 0},
+    {"backfill", KEY_BACKFILL, NULL, 0,
+     "with --csv: much of the past; closed periods are revised once, at the end", 0},
     {"org", 'o', "ORG", 0, "where it was measured; default: the root, which is the whole organisation", 1},
     {"time", 't', "TIME", 0, "when it happened (RFC 3339); default: now", 1},
     {"of", KEY_OF, "N", 0, "the denominator or weight; default: 1", 1},
@@ -102,6 +105,9 @@ static void check_options(struct send_options *options, struct argp_state *state
     if (options->csv) {
         return;
     }
+    if (options->sending.backfill) {
+        argp_error(state, "--backfill goes with --csv FILE");
+    }
     if (options->argument_count < wanted) {
         argp_error(state, "MEASURE and VALUE are needed, or --csv FILE");
     }
@@ -122,6 +128,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_CSV:
         options->csv = argument;
+        return 0;
+    case KEY_BACKFILL:
+        sending->backfill = true;
         return 0;
     case KEY_SPOOL:
         sending->spool = argument;
@@ -211,7 +220,7 @@ static poise_code send_file(struct sending *sending, const char *path, poise_err
         }
     }
     if (code == POISE_OK) {
-        code = sending_wait(sending, err);
+        code = sending_end(sending, err);
     }
     rows_close(rows);
     return code;

@@ -21,6 +21,7 @@ struct sending {
     const char *endpoint;
     char *spool;
     int64_t timeout_ms;
+    bool backfill;
     uint64_t refused;
     size_t count, at; /* waiting lines, and how many of them refusals have gone past */
     struct waiting {
@@ -130,6 +131,7 @@ static poise_code open_sender(struct sending *sending, const struct sending_opti
                                                  .producer = producer,
                                                  .spool = sending->spool,
                                                  .insecure = options->insecure,
+                                                 .backfill = options->backfill,
                                                  .software = "poise " POISE_VERSION_TEXT,
                                                  .refused = note_refusals,
                                                  .context = sending};
@@ -152,6 +154,7 @@ poise_code sending_open(const struct sending_options *options, struct sending **
     }
     sending->endpoint = options->endpoint;
     sending->timeout_ms = options->timeout_ms;
+    sending->backfill = options->backfill;
     poise_code code = POISE_OK;
     if (!options->spool) {
         code = default_spool(options->endpoint, &sending->spool, err);
@@ -213,6 +216,15 @@ poise_code sending_wait(struct sending *sending, poise_error *err)
     }
     sending->count = sending->at = 0;
     return code;
+}
+
+poise_code sending_end(struct sending *sending, poise_error *err)
+{
+    poise_code code = sending->backfill ? sending_wait(sending, err) : POISE_OK; /* so that there is room */
+    if (code == POISE_OK && sending->backfill) {
+        code = poise_sender_end_backfill(sending->sender, err);
+    }
+    return code == POISE_OK ? sending_wait(sending, err) : code;
 }
 
 poise_code sending_add(struct sending *sending, const poise_measurement *measurement, uint64_t line,

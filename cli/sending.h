@@ -13,6 +13,7 @@ struct sending_options {
     const char *spool;    /* NULL: by the endpoint, in the user's state directory */
     const char *producer; /* NULL: by the host's name */
     bool insecure;
+    bool backfill;      /* ended by sending_end */
     int64_t timeout_ms; /* without an acknowledgement */
 };
 
@@ -29,6 +30,8 @@ poise_code sending_add(struct sending *sending, const poise_measurement *measure
 void sending_refuse(struct sending *sending, uint64_t line, const char *reason);
 /* Until everything is acknowledged; ETIMEOUT. */
 poise_code sending_wait(struct sending *sending, poise_error *err);
+/* Behind the last measurement: ends a backfill, and waits likewise. */
+poise_code sending_end(struct sending *sending, poise_error *err);
 /* A line for people. Whether anything was refused. */
 bool sending_summary(const struct sending *sending, FILE *out);
 

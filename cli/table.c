@@ -358,6 +358,40 @@ static void put_row(struct buf *out, const struct table_style *style, const stru
     buf_put_u8(out, '\n');
 }
 
+/* How evenly the perspectives do: 100 times their geometric mean over their arithmetic one, by weight, scores
+ * below 1 as
+ * 1. NaN for fewer than two that have a score. */
+static double balance_of(const struct table_row *rows, size_t count)
+{
+    double weight = 0, sum = 0, logs = 0;
+    size_t scored = 0;
+    for (size_t i = 0; i < count; i++) {
+        const poise_state *state = rows[i].state;
+        if (state->kind != POISE_PERSPECTIVE || isnan(state->numbers.score) || !(state->weight > 0)) {
+            continue;
+        }
+        double score = fmax(state->numbers.score, 1);
+        scored++;
+        weight += state->weight;
+        sum += state->weight * score;
+        logs += state->weight * log(score);
+    }
+    return scored < 2 ? NAN : 100 * exp(logs / weight) / (sum / weight);
+}
+
+static void put_balance(struct buf *out, const struct table_style *style, const struct table_row *rows,
+                        size_t count)
+{
+    double balance = balance_of(rows, count);
+    if (isnan(balance)) {
+        return;
+    }
+    paint(out, style, DIM);
+    buf_printf(out, "Balance of the perspectives: %.0f of 100", balance);
+    paint(out, style, PLAIN);
+    buf_put_u8(out, '\n');
+}
+
 void table_put(struct buf *out, const struct table_style *style, int64_t as_of_ms,
                const struct table_row *rows, size_t count)
 {
@@ -370,4 +404,5 @@ void table_put(struct buf *out, const struct table_style *style, int64_t as_of_m
     for (size_t i = 0; i < count; i++) {
         put_row(out, style, &layout, &rows[i]);
     }
+    put_balance(out, style, rows, count);
 }

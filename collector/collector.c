@@ -372,6 +372,7 @@ static poise_code open_sender(struct collector *collector, poise_error *err)
                                           .batch_rows = (uint32_t)config->batch_rows,
                                           .linger_ms = config->linger_ms,
                                           .insecure = config->insecure,
+                                          .backfill = collector->options->backfill,
                                           .software = "poise-collector",
                                           .refused = on_refused,
                                           .context = collector};
@@ -416,7 +417,8 @@ static poise_code open_sources(struct collector *collector, poise_error *err)
 
 static poise_code run(struct collector *collector, poise_error *err)
 {
-    poise_code code = letters_open(collector->options->config->dead_letters, &collector->letters, err);
+    const struct collector_options *options = collector->options;
+    poise_code code = letters_open(options->config->dead_letters, &collector->letters, err);
     if (code == POISE_OK) {
         code = open_sender(collector, err);
     }
@@ -428,6 +430,13 @@ static poise_code run(struct collector *collector, poise_error *err)
     }
     if (code == POISE_OK) {
         code = finish(collector, err);
+    }
+    if (code == POISE_OK && options->backfill &&
+        !collector->summary.stopped) { /* else the next run goes on with it */
+        code = poise_sender_end_backfill(collector->sender, err);
+        code = code == POISE_OK ? finish(collector, err) : code;
+    }
+    if (code == POISE_OK) {
         show_progress(collector, true);
     }
     /* Unless it was stopped every letter is safe, in the spool or as a new letter. */

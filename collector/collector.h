@@ -16,6 +16,7 @@ struct collector_options {
     bool once;          /* ends at the present end of the sources */
     bool replay;        /* reads the dead letters instead of the sources */
     bool from_start;    /* forgets what an earlier run has read */
+    bool backfill;      /* with once: closed periods are revised once, at the end */
     int64_t timeout_ms; /* for the last acknowledgements; 0: none */
     int stop_fd;        /* readable: end now; -1: none */
     FILE *progress;     /* a terminal that shows it; NULL: none */

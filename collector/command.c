@@ -23,6 +23,7 @@ static const char usage[] =
     "  --dry-run              only prints the measurements of the files, as CSV for poise eval\n"
     "  --replay               sends the dead letters again, then ends\n"
     "  --from-start           reads files from their beginning, not from where an earlier run ended\n"
+    "  --backfill             with --once: much of the past; closed periods are revised once, at the end\n"
     "  --timeout DURATION     gives up waiting for the last acknowledgements (30s, 5m)\n"
     "  --input FILE           reads this instead of the path of the only source; - is standard input\n"
     "  --aggregator ENDPOINT  instead of that of the configuration\n"
@@ -42,7 +43,7 @@ static const char usage[] =
 struct arguments {
     const char *config, *input, *aggregator, *spool, *dead_letters;
     int64_t timeout_ms;
-    bool check, dry, once, replay, from_start;
+    bool check, dry, once, replay, from_start, backfill;
 };
 
 enum option_letter {
@@ -53,6 +54,7 @@ enum option_letter {
     OPTION_ONCE,
     OPTION_REPLAY,
     OPTION_FROM_START,
+    OPTION_BACKFILL,
     OPTION_TIMEOUT,
     OPTION_INPUT,
     OPTION_AGGREGATOR,
@@ -66,6 +68,7 @@ static const struct option options[] = {{"config", required_argument, NULL, OPTI
                                         {"once", no_argument, NULL, OPTION_ONCE},
                                         {"replay", no_argument, NULL, OPTION_REPLAY},
                                         {"from-start", no_argument, NULL, OPTION_FROM_START},
+                                        {"backfill", no_argument, NULL, OPTION_BACKFILL},
                                         {"timeout", required_argument, NULL, OPTION_TIMEOUT},
                                         {"input", required_argument, NULL, OPTION_INPUT},
                                         {"aggregator", required_argument, NULL, OPTION_AGGREGATOR},
@@ -104,6 +107,9 @@ static int take_option(int option, struct arguments *arguments)
         return GO_ON;
     case OPTION_FROM_START:
         arguments->from_start = true;
+        return GO_ON;
+    case OPTION_BACKFILL:
+        arguments->backfill = true;
         return GO_ON;
     case OPTION_INPUT:
         arguments->input = optarg;
@@ -149,6 +155,9 @@ static int parse(int argc, char **argv, struct arguments *arguments)
     }
     if (arguments->replay && arguments->from_start) {
         return wrong_usage("--replay and --from-start", "do not go together");
+    }
+    if (arguments->backfill && !arguments->once) {
+        return wrong_usage("--backfill", "goes with --once: it has an end");
     }
     return GO_ON;
 }
@@ -237,6 +246,7 @@ static int run(const struct arguments *arguments, const struct collector_config 
                                           .once = ends,
                                           .replay = arguments->replay,
                                           .from_start = arguments->from_start,
+                                          .backfill = arguments->backfill,
                                           .timeout_ms = arguments->timeout_ms,
                                           .stop_fd = open_signals(),
                                           .progress = ends && isatty(STDERR_FILENO) ? stderr : NULL};

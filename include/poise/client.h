@@ -29,7 +29,9 @@ typedef struct poise_sender_options {
     uint32_t batch_rows;     /* rows that close a batch; 0: 1000 */
     int64_t linger_ms;       /* age at which an open batch is closed by send or step; 0: 50 */
     bool insecure;           /* allow plain TCP beyond loopback */
-    const char *software;    /* for the aggregator's log; NULL: "libpoise" */
+    bool backfill; /* much of the past: closed periods are revised once, when poise_sender_end_backfill says
+                      so */
+    const char *software; /* for the aggregator's log; NULL: "libpoise" */
     /* Called by step and drain with what the aggregator refused for good of a batch, before the spool forgets
      * the batch; may be NULL. Keep it, safely, then return POISE_OK. Any other code is a veto, and what step
      * returns: the batch stays in the spool, and is told again when the aggregator has been asked again, as
@@ -62,6 +64,8 @@ POISE_API poise_code poise_send_together(poise_sender *sender, const poise_measu
 POISE_API const void *poise_sender_mark(const poise_sender *sender, size_t *ret_length);
 /* Closes the open batch into the spool. */
 POISE_API poise_code poise_sender_flush(poise_sender *sender, poise_error *err);
+/* Says behind all that was sent that the backfill is over; later measurements are none of it. */
+POISE_API poise_code poise_sender_end_backfill(poise_sender *sender, poise_error *err);
 /* Moves batches out and acknowledgements in for at most timeout_ms; returns early when something was
  * acknowledged or nothing is left to do. A missing aggregator is no error: it is tried again. ESTORE, EFORK,
  * EGAP, EVERSION, EDENIED, EPROTO: this spool and that aggregator do not go together; later calls ask it
@@ -130,7 +134,7 @@ POISE_API poise_code poise_subscribe(poise_client *client, const poise_filter *f
 POISE_API poise_code poise_client_step(poise_client *client, int64_t timeout_ms, poise_on_event *on_event,
                                        void *context, poise_error *err);
 
-/* The three calls below need a client without a subscription (EBUSY; also when the aggregator has too many
+/* The four calls below need a client without a subscription (EBUSY; also when the aggregator has too many
  * questions: ask again). A timeout below 0 is none. An answer is complete, and consistent, with its READY. */
 
 /* The live states that pass the filter; ETIMEOUT. STATE events, then READY. */
@@ -143,13 +147,28 @@ typedef struct poise_question {
     bool all_orgs;
     bool history; /* as of the end of every period of the scorecard's calendar up to as_of_ms */
     int64_t as_of_ms;
-    int64_t known_at_ms; /* as known then: without what was committed at a later T; 0: all that is known now */
-    uint64_t known_lsn;  /* as known with this lsn of an event; 0: likewise */
+    int64_t
+        known_at_ms;    /* as known then: without what was committed at a later T; 0: all that is known now */
+    uint64_t known_lsn; /* as known with this lsn of an event; 0: likewise */
 } poise_question;
-/* States as of a time, from what is stored now, or was then. STATE events, then READY. ENOTFOUND: no such scorecard or
- * org. */
+/* States as of a time, from what is stored now, or was then. STATE events, then READY. ENOTFOUND: no such
+ * scorecard or org. */
 POISE_API poise_code poise_ask(poise_client *client, const poise_question *question, int64_t timeout_ms,
                                poise_on_event *on_event, void *context, poise_error *err);
+
+/* What an operator lets in of the measurements that locked periods have held up. */
+typedef struct poise_restatement {
+    const char *measure; /* the input; NULL: all */
+    const char *org;     /* a glob as in scorecards; NULL: all */
+    int64_t from_ms,
+        to_ms; /* of the measurements' times, from <= time < to; retractions have none and match any */
+    const char *reason; /* for the journal and the log */
+} poise_restatement;
+/* Done, and on disk, with POISE_OK; *ret_rows were let in, *ret_refused of them were refused for another
+ * reason. EBUSY: another came first, try again. ELIMIT: it names too many at once. */
+POISE_API poise_code poise_restate(poise_client *client, const poise_restatement *restatement,
+                                   int64_t timeout_ms, uint64_t *ret_rows, uint64_t *ret_refused,
+                                   poise_error *err);
 
 /* The aggregator's own numbers, one call a number. */
 POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,

@@ -240,6 +240,51 @@ poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t 
                             : code;
 }
 
+static poise_code take_restated(const struct question *question, struct wire_restated *ret_restated,
+                                poise_error *err)
+{
+    do {
+        struct link_message message;
+        poise_code code = next_answer(question, WIRE_RESTATED, &message, err);
+        if (code == POISE_OK) {
+            code = wire_decode_restated(message.body, message.length, &question->client->link.arena,
+                                        ret_restated, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    } while (ret_restated->id != question->id);
+    return POISE_OK;
+}
+
+poise_code poise_restate(poise_client *client, const poise_restatement *restatement, int64_t timeout_ms,
+                         uint64_t *ret_rows, uint64_t *ret_refused, poise_error *err)
+{
+    struct question question = {0};
+    poise_code code = begin(client, timeout_ms, &question, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const struct wire_restate order = {.id = question.id,
+                                       .measure = restatement->measure ? restatement->measure : "",
+                                       .org = restatement->org ? restatement->org : "",
+                                       .reason = restatement->reason ? restatement->reason : "",
+                                       .from_ms = restatement->from_ms,
+                                       .to_ms = restatement->to_ms};
+    struct buf body = {0};
+    code = send_question(&question, WIRE_RESTATE, wire_encode_restate(&order, &body), &body, err);
+    buf_free(&body);
+    struct wire_restated restated;
+    if (code == POISE_OK) {
+        code = take_restated(&question, &restated, err);
+    }
+    if (code == POISE_OK) {
+        *ret_rows = restated.rows;
+        *ret_refused = restated.refused;
+    }
+    return code;
+}
+
 static poise_code take_stats(const struct question *question, struct wire_stats *ret_stats, poise_error *err)
 {
     struct link *link = &question->client->link;

@@ -69,6 +69,7 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
         return error_nomem(err, "a batch");
     }
     wire_builder_limits(sender->builder, sender->batch_rows, WIRE_MESSAGE_MAX);
+    wire_builder_backfill(sender->builder, options->backfill ? WIRE_BACKFILL_RUNS : WIRE_BACKFILL_NONE);
     poise_code code = outbox_open(&sender->outbox, options->spool, options->spool_max_bytes, err);
     return code == POISE_OK ? uplink_open(&sender->uplink, options->endpoint, options->insecure, err) : code;
 }
@@ -159,6 +160,17 @@ poise_code poise_sender_flush(poise_sender *sender, poise_error *err)
     sender->closed_mark = sender->mark;
     sender->mark = empty;
     return spool_closed(sender, err);
+}
+
+poise_code poise_sender_end_backfill(poise_sender *sender, poise_error *err)
+{
+    poise_code code = poise_sender_flush(sender, err);
+    if (code == POISE_OK) {
+        wire_builder_backfill(sender->builder, WIRE_BACKFILL_ENDS);
+        code = close_batch(sender, err); /* an empty one */
+    }
+    wire_builder_backfill(sender->builder, WIRE_BACKFILL_NONE);
+    return code == POISE_OK ? spool_closed(sender, err) : code;
 }
 
 static int64_t linger_end(const poise_sender *sender)

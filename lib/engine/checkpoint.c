@@ -84,18 +84,26 @@ static poise_code give_seen(struct giving *giving)
     return code;
 }
 
+static poise_code give_cell(struct giving *giving, struct feed *feed, uint32_t id)
+{
+    const struct cell *cell = cell_at(&giving->engine->cells, id);
+    feed->stored_from_ms = cell->start_ms < feed->stored_from_ms ? cell->start_ms : feed->stored_from_ms;
+    feed->stored_to_ms = cell->start_ms > feed->stored_to_ms ? cell->start_ms : feed->stored_to_ms;
+    cell_key(feed, cell->org, cell->start_ms, &giving->key);
+    accumulator_encode(&feed->layout, cell_body(&giving->engine->cells, id), &giving->value);
+    return give(giving, ENGINE_CELLS);
+}
+
 static poise_code give_cells(struct giving *giving)
 {
-    const struct list *cells = &giving->engine->unsaved_cells;
+    const struct numbers *blocks = &giving->engine->unsaved_blocks;
     poise_code code = POISE_OK;
-    for (size_t i = 0; i < cells->count && code == POISE_OK; i++) {
-        struct cell *cell = cells->items[i];
-        struct feed *feed = cell->feed;
-        feed->stored_from_ms = cell->start_ms < feed->stored_from_ms ? cell->start_ms : feed->stored_from_ms;
-        feed->stored_to_ms = cell->start_ms > feed->stored_to_ms ? cell->start_ms : feed->stored_to_ms;
-        cell_key(feed, cell->org, cell->start_ms, &giving->key);
-        accumulator_encode(&feed->layout, cell_body(cell), &giving->value);
-        code = give(giving, ENGINE_CELLS);
+    for (size_t i = 0; i < blocks->count; i++) {
+        const struct block *block = &giving->engine->cells.blocks[blocks->items[i]];
+        uint32_t bits = block->unsaved;
+        while (bits && code == POISE_OK) {
+            code = give_cell(giving, block->feed, next_in_block(blocks->items[i], &bits));
+        }
     }
     return code;
 }
@@ -182,7 +190,7 @@ poise_code engine_checkpoint(struct engine *engine, checkpoint_put *put, void *w
     if (engine->broken) {
         return error_set(err, POISE_ECLOSED, "the engine has failed before; it must be closed");
     }
-    if (engine->options.offline || engine_dirty(engine)) {
+    if (engine->options.offline || engine_dirty(engine) || engine_holds(engine)) {
         return error_set(err, POISE_EINVAL, "a checkpoint is of a settled live engine");
     }
     struct giving giving = {.engine = engine, .put = put, .writer = writer};
@@ -194,8 +202,8 @@ poise_code engine_checkpoint(struct engine *engine, checkpoint_put *put, void *w
 
 void engine_checkpoint_done(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->unsaved_cells.count; i++) {
-        ((struct cell *)engine->unsaved_cells.items[i])->flags &= ~(uint32_t)CELL_UNSAVED;
+    for (size_t i = 0; i < engine->unsaved_blocks.count; i++) {
+        engine->cells.blocks[engine->unsaved_blocks.items[i]].unsaved = 0;
     }
     for (size_t i = 0; i < engine->unsaved_keys.count; i++) {
         ((struct key *)engine->unsaved_keys.items[i])->unsaved = false;
@@ -203,7 +211,7 @@ void engine_checkpoint_done(struct engine *engine)
     for (size_t i = 0; i < engine->future.count; i++) {
         ((struct waiting *)engine->future.items[i].value)->saved = true;
     }
-    engine->unsaved_cells.count = 0;
+    engine->unsaved_blocks.count = 0;
     engine->unsaved_keys.count = 0;
     buf_reset(&engine->unsaved_seen);
     buf_reset(&engine->unsaved_gone);

@@ -25,6 +25,21 @@ void list_free(struct list *list)
     *list = (struct list){0};
 }
 
+bool numbers_push(struct numbers *numbers, uint32_t number)
+{
+    if (numbers->count == numbers->capacity) {
+        size_t capacity = numbers->capacity ? 2 * numbers->capacity : 64;
+        uint32_t *items = reallocarray(numbers->items, capacity, sizeof *items);
+        if (!items) {
+            return false;
+        }
+        numbers->items = items;
+        numbers->capacity = capacity;
+    }
+    numbers->items[numbers->count++] = number;
+    return true;
+}
+
 /* ---- life ---- */
 
 static bool copy_options(struct engine *engine, const struct engine_options *options)
@@ -110,10 +125,10 @@ static void free_orgs(struct engine *engine)
 static void free_measurements(struct engine *engine)
 {
     void *entry;
-    for (size_t at = 0; (entry = hmap_next(&engine->cells, &at));) {
-        cell_free(entry);
-    }
-    hmap_free(&engine->cells);
+    cells_free(&engine->cells);
+    free(engine->touched.items);
+    free(engine->reread.items);
+    free(engine->unsaved_blocks.items);
     keys_free(engine);
     for (size_t i = 0; i < engine->future.count; i++) {
         free(engine->future.items[i].value);
@@ -136,8 +151,7 @@ void engine_close(struct engine *engine)
     free_orgs(engine);
     intern_free(&engine->sources);
     intern_free(&engine->input_names);
-    struct list *lists[] = {&engine->marked,           &engine->touched,      &engine->reread,
-                            &engine->unsaved_cells,    &engine->unsaved_keys, &engine->pasts,
+    struct list *lists[] = {&engine->marked, &engine->unsaved_keys, &engine->pasts,
                             &engine->unsaved_revisions};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         list_free(lists[i]);

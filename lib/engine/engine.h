@@ -90,6 +90,12 @@ void engine_set_limits(struct engine *engine, size_t max_orgs, size_t max_series
  * applied again to other definitions do not revise. */
 void engine_set_revising(struct engine *engine, bool revising);
 
+/* What `who` (a hash of a producer) says from here on: that its rows are of a backfill, or, with false, that
+ * they are not or it is over. Revisions of the closed periods that a backfill touches wait for its end; while
+ * some wait the engine holds what it was before, and no checkpoint can be written. */
+void engine_backfill(struct engine *engine, uint64_t who, bool runs);
+bool engine_holds(const struct engine *engine);
+
 /* Moves T to max(T, as_of_ms) and counts what is due by then. Published changes come only from engine_settle.
  */
 poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *err);
@@ -125,7 +131,8 @@ poise_code engine_states(const struct engine *engine, const char *card, const ch
                          void *visitor, poise_error *err);
 
 /* Everything that changed since the last checkpoint, as puts (value NULL: delete), then done: what was given
- * out counts as stored, and clean cells beyond max_cells are dropped. Not between begin and settle. */
+ * out counts as stored, and clean cells beyond max_cells are dropped. Not between begin and settle, nor while
+ * the engine holds. */
 poise_code engine_checkpoint(struct engine *engine,
                              poise_code (*put)(void *writer, enum engine_table table, const void *key,
                                                size_t key_length, const void *value, size_t value_length),

@@ -3,8 +3,9 @@
  *     series.c  an input's measurement goes to the cells of its org and of every org above
  *     definition.c  which cells those are: the feeds that the definitions' leaves read
  *     tiling.c  how feeds tile time                      reading.c windows put together from cells
- *     cell.c    cells in memory, loaded on demand        key.c     where keyed measurements stand
- *     future.c  what waits for its time                  reread.c  cells that lost an extreme
+ *     cell.c    cells, loaded on demand                  cells.c   those in memory
+ *     key.c     where keyed measurements stand           future.c  what waits for its time
+ *     reread.c  cells that lost an extreme
  *     unit.c    scorecards at orgs and their marks       moved.c   what the passing of time marks
  *     settle.c  from marks to changes                    revision.c changes of closed periods
  *     report.c  answers about the past
@@ -14,6 +15,7 @@
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
+#include "cells.h"
 #include <base/arena.h>
 #include <base/heap.h>
 #include <engine/engine.h>
@@ -25,6 +27,12 @@ struct list {
 };
 bool list_push(struct list *list, void *item); /* false: out of memory */
 void list_free(struct list *list);             /* not the items */
+
+struct numbers {
+    uint32_t *items;
+    size_t count, capacity;
+};
+bool numbers_push(struct numbers *numbers, uint32_t number); /* false: out of memory */
 
 /* ---- the compiled definitions (definition.c) ---- */
 
@@ -64,6 +72,8 @@ struct feed {
     uint64_t identity; /* equal in another process means: the same cells */
     struct period recent[RECENT_PERIODS];
     size_t oldest_recent;
+    uint32_t with_room;   /* the first of its blocks that have some */
+    int64_t open_from_ms; /* cells that start earlier may leave memory */
     int64_t stored_from_ms,
         stored_to_ms; /* starts of the first and last checkpointed tiles; from > to: none */
 };
@@ -122,22 +132,17 @@ struct unit { /* a scorecard at an org */
     int64_t previous_ms; /* the plan's when they were computed */
 };
 
-enum { CELL_TOUCHED = 1, CELL_UNSAVED = 2, CELL_REREAD = 4 };
-
-struct cell { /* the accumulator of a feed at an org in a period */
-    struct feed *feed;
-    int64_t start_ms;
-    uint32_t org;
-    uint32_t flags;
-    uint64_t body[]; /* struct accumulator */
+enum {
+    BACKFILLS_MAX = 64,             /* at a time; more revise at once, like any other */
+    BACKFILL_SILENT_MS = 15 * 60000 /* of T: after that it is over, whatever became of its producer */
 };
 
 struct engine_series {
     struct input *input;
     uint32_t org, source;
-    uint64_t generation;     /* of engine, in which the cells below were looked up */
-    bool seen;               /* its org is known to have seen the input */
-    struct period periods[]; /* by feed of the input; then the cells, by feed, from the org upwards */
+    uint32_t generation; /* of engine, in which the cells below were looked up */
+    bool seen;           /* its org is known to have seen the input */
+    uint32_t cells[];    /* of one period by feed of the input, from the org upwards */
 };
 
 struct key { /* where a keyed measurement stands */
@@ -175,21 +180,28 @@ struct engine {
     struct intern orgs, sources;
     struct org *org_table;
     size_t org_capacity;
-    struct hmap series, cells, keys;
-    uint64_t generation; /* rises when cells leave memory */
+    struct hmap series, keys;
+    struct cells cells;
+    uint32_t generation; /* rises when cells leave memory */
     size_t cells_limit;
     struct heap future;
 
-    struct list marked;        /* units to settle */
-    struct list touched;       /* cells since the last settle */
-    struct list reread;        /* cells to rebuild */
-    struct list unsaved_cells; /* since the last checkpoint, as those below */
-    struct list unsaved_keys;
+    struct list marked;            /* units to settle */
+    struct numbers touched;        /* blocks with cells that are */
+    struct numbers reread;         /* cells to rebuild */
+    struct numbers unsaved_blocks; /* with unsaved cells */
+    struct list unsaved_keys;      /* since the last checkpoint, as those below */
     struct buf unsaved_seen,
         unsaved_gone; /* keys of ENGINE_UNITS to put, of ENGINE_FUTURE to delete; each a text */
     size_t saved_orgs, saved_sources;
     int64_t closed_ms; /* the latest of the plans; INT64_MIN: none, or nothing is revised */
     bool revising;
+    struct backfill {
+        uint64_t who;
+        int64_t heard_ms; /* T when it was heard last */
+    } backfills[BACKFILLS_MAX];
+    size_t backfill_count;
+    bool holding;           /* the rows at hand are of a backfill */
     struct list pasts;      /* closed periods that the settle to come may revise */
     struct hmap past_index; /* the same */
     struct hmap revisions;
@@ -241,13 +253,9 @@ bool mark_moved(struct engine *engine); /* after T has moved */
 /* cell.c */
 enum cell_want { CELL_IF_ANY, CELL_MADE };
 poise_code cell_find(struct engine *engine, struct feed *feed, uint32_t org, int64_t start_ms,
-                     enum cell_want want, struct cell **ret_cell,
-                     poise_error *err); /* NULL only with CELL_IF_ANY */
-struct cell *cell_in_memory(const struct engine *engine, const struct feed *feed, uint32_t org,
-                            int64_t start_ms);
-struct accumulator *cell_body(struct cell *cell);
-bool cell_touch(struct engine *engine, struct cell *cell);
-void cell_free(struct cell *cell);
+                     enum cell_want want, uint32_t *ret_cell,
+                     poise_error *err); /* CELL_NONE only with CELL_IF_ANY */
+bool cell_touch(struct engine *engine, uint32_t cell);
 void cells_shrink(struct engine *engine);
 
 /* series.c */

@@ -27,7 +27,7 @@ static struct feed *choose(const struct leaf_reading *reading, struct period win
 static poise_code merge(const struct leaf_reading *reading, uint32_t org, struct period window)
 {
     while (window.start_ms < window.end_ms) {
-        struct cell *cell = NULL;
+        uint32_t cell = CELL_NONE;
         struct period tile;
         struct feed *feed = choose(reading, window, &tile);
         if (!feed) {
@@ -39,7 +39,8 @@ static poise_code merge(const struct leaf_reading *reading, uint32_t org, struct
         if (code != POISE_OK) {
             return code;
         }
-        if (cell && !accumulator_merge(&feed->layout, reading->engine->merging, cell_body(cell))) {
+        if (cell != CELL_NONE && !accumulator_merge(&feed->layout, reading->engine->merging,
+                                                    cell_body(&reading->engine->cells, cell))) {
             return error_nomem(reading->err, "a window");
         }
         window.start_ms = tile.end_ms;
@@ -50,13 +51,13 @@ static poise_code merge(const struct leaf_reading *reading, uint32_t org, struct
 /* The org's accumulator of a window, or NULL; until `release`. */
 static const struct accumulator *gather(struct leaf_reading *reading, uint32_t org, struct period window)
 {
-    struct cell *cell = NULL;
+    uint32_t cell = CELL_NONE;
     struct period tile;
     struct feed *feed = choose(reading, window, &tile);
     if (feed && (tile.end_ms >= window.end_ms)) {
         reading->code =
             cell_find(reading->engine, feed, org, tile.start_ms, CELL_IF_ANY, &cell, reading->err);
-        return cell ? cell_body(cell) : NULL;
+        return cell == CELL_NONE ? NULL : cell_body(&reading->engine->cells, cell);
     }
     reading->code = merge(reading, org, window);
     return reading->engine->merging;

@@ -11,16 +11,6 @@ struct rereading {
     poise_error *err;
 };
 
-/* Cells of one feed and period together. */
-static int by_period(const void *a, const void *b)
-{
-    const struct cell *left = *(struct cell *const *)a, *right = *(struct cell *const *)b;
-    if (left->feed != right->feed) {
-        return left->feed->id < right->feed->id ? -1 : 1;
-    }
-    return left->start_ms < right->start_ms ? -1 : left->start_ms > right->start_ms;
-}
-
 /* Whether an accepted row counts now. */
 static poise_code stands(const struct rereading *rereading, const struct engine_past_row *row,
                          uint32_t source, bool *ret_stands)
@@ -61,9 +51,10 @@ static poise_code add_row(void *visitor, const struct engine_past_row *row)
                                   .rank = row->row.seq ? row->row.seq : row->ordinal,
                                   .ordinal = row->ordinal};
     while (org != INTERN_NONE) {
-        struct cell *cell = cell_in_memory(engine, rereading->feed, org, rereading->start_ms);
-        if (cell && cell->flags & CELL_REREAD &&
-            !accumulator_add(&cell->feed->layout, cell_body(cell), &sample)) {
+        uint32_t cell = cells_find(&engine->cells, rereading->feed, org, rereading->start_ms);
+        bool is_marked = cell != CELL_NONE && block_of(&engine->cells, cell)->reread & bit_in_block(cell);
+        if (is_marked &&
+            !accumulator_add(&rereading->feed->layout, cell_body(&engine->cells, cell), &sample)) {
             return error_nomem(rereading->err, "a cell");
         }
         org = rereading->feed->subtree ? engine->org_table[org].parent : INTERN_NONE;
@@ -72,37 +63,51 @@ static poise_code add_row(void *visitor, const struct engine_past_row *row)
 }
 
 /* Cells of one feed and period. */
-static poise_code reread(struct engine *engine, struct cell **cells, size_t count, poise_error *err)
+static poise_code reread(struct engine *engine, const uint32_t *cells, size_t count, poise_error *err)
 {
     const struct engine_ports *ports = &engine->options.ports;
-    struct feed *feed = cells[0]->feed;
-    struct rereading rereading = {.engine = engine, .feed = feed, .start_ms = cells[0]->start_ms, .err = err};
+    struct feed *feed = block_of(&engine->cells, cells[0])->feed;
+    struct rereading rereading = {
+        .engine = engine, .feed = feed, .start_ms = cell_at(&engine->cells, cells[0])->start_ms, .err = err};
     if (!ports->reread) {
         return error_set(err, POISE_EUNSUPPORTED,
                          "an extreme of input %s was taken away, and nothing can be reread",
                          feed->input->name);
     }
     for (size_t i = 0; i < count; i++) {
-        accumulator_clear(&feed->layout, cell_body(cells[i]));
+        accumulator_clear(&feed->layout, cell_body(&engine->cells, cells[i]));
     }
     struct period period = feed_tile(feed, rereading.start_ms);
     poise_code code = ports->reread(ports->context, feed->input->name, period.start_ms, period.end_ms,
                                     add_row, &rereading, err);
     for (size_t i = 0; i < count && code == POISE_OK; i++) {
-        cells[i]->flags &= ~(uint32_t)CELL_REREAD;
+        block_of(&engine->cells, cells[i])->reread &= ~bit_in_block(cells[i]);
     }
     return code;
 }
 
+/* Cells of one feed and period together. */
+static int by_period(const void *a, const void *b, void *context)
+{
+    const struct cells *cells = context;
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    const struct feed *left_feed = block_of(cells, left)->feed, *right_feed = block_of(cells, right)->feed;
+    if (left_feed != right_feed) {
+        return left_feed->id < right_feed->id ? -1 : 1;
+    }
+    int64_t left_ms = cell_at(cells, left)->start_ms, right_ms = cell_at(cells, right)->start_ms;
+    return left_ms < right_ms ? -1 : left_ms > right_ms;
+}
+
 poise_code reread_marked(struct engine *engine, poise_error *err)
 {
-    struct list *marked = &engine->reread;
-    struct cell **cells = (struct cell **)marked->items;
+    struct numbers *marked = &engine->reread;
+    uint32_t *cells = marked->items;
     if (marked->count > 1) {
-        qsort(cells, marked->count, sizeof *cells, by_period);
+        qsort_r(cells, marked->count, sizeof *cells, by_period, &engine->cells);
     }
     for (size_t from = 0, to = 1; from < marked->count; from = to++) {
-        while (to < marked->count && by_period(&cells[from], &cells[to]) == 0) {
+        while (to < marked->count && by_period(&cells[from], &cells[to], &engine->cells) == 0) {
             to++;
         }
         poise_code code = reread(engine, cells + from, to - from, err);

@@ -13,6 +13,7 @@ struct past { /* a unit as of the end of a closed period, before this settle */
     int64_t end_ms;
     uint64_t cause; /* the place in the journal of the first measurement that touched it */
     bool existed;   /* the unit was there */
+    bool held;      /* until the backfill that touched it ends */
     poise_score scores[];
 };
 
@@ -55,6 +56,7 @@ static poise_code keep(struct engine *engine, uint32_t plan, uint32_t org, int64
     }
     *past = wanted;
     past->cause = engine->ordinal;
+    past->held = engine->holding;
     const struct unit *unit = engine->org_table[org].units[plan];
     past->existed = unit != NULL;
     poise_code code = unit_look(engine, unit, plan, end_ms, past->scores, err);
@@ -201,6 +203,43 @@ void revisions_saved(struct engine *engine)
     }
 }
 
+/* ---- backfills ---- */
+
+static void end_backfill(struct engine *engine, size_t at)
+{
+    engine->backfills[at] = engine->backfills[--engine->backfill_count];
+}
+
+/* Those whose producers have gone away. */
+static void forget_silent(struct engine *engine)
+{
+    for (size_t i = engine->backfill_count; i-- > 0;) {
+        if (engine->as_of_ms - engine->backfills[i].heard_ms > BACKFILL_SILENT_MS) {
+            end_backfill(engine, i);
+        }
+    }
+}
+
+void engine_backfill(struct engine *engine, uint64_t who, bool runs)
+{
+    size_t at = 0;
+    while (at < engine->backfill_count && engine->backfills[at].who != who) {
+        at++;
+    }
+    engine->holding = runs && at < BACKFILLS_MAX && engine->as_of_ms != INT64_MIN;
+    if (engine->holding) {
+        engine->backfills[at] = (struct backfill){who, engine->as_of_ms};
+        engine->backfill_count += at == engine->backfill_count;
+    } else if (at < engine->backfill_count) {
+        end_backfill(engine, at);
+    }
+}
+
+bool engine_holds(const struct engine *engine)
+{
+    return engine->pasts.count > 0;
+}
+
 /* ---- after ---- */
 
 static bool is_closed(const struct engine *engine, const struct scorecard *card, uint32_t node,
@@ -292,11 +331,21 @@ static poise_code revise(struct engine *engine, const struct past *past, engine_
 
 poise_code past_revise(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err)
 {
+    struct list *pasts = &engine->pasts;
     poise_code code = POISE_OK;
-    for (size_t i = 0; i < engine->pasts.count && code == POISE_OK; i++) {
-        code = revise(engine, engine->pasts.items[i], visit, visitor, err);
+    size_t kept = 0;
+    forget_silent(engine);
+    for (size_t i = 0; i < pasts->count; i++) {
+        struct past *past = pasts->items[i];
+        if (code != POISE_OK || (past->held && engine->backfill_count > 0)) {
+            pasts->items[kept++] = past;
+            continue;
+        }
+        code = revise(engine, past, visit, visitor, err);
+        hmap_remove(&engine->past_index, hash_of_past(past->plan, past->org, past->end_ms), is_past, past);
+        free(past);
     }
-    pasts_free(engine);
+    pasts->count = kept;
     return code;
 }
 

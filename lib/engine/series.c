@@ -27,20 +27,21 @@ static size_t levels(const struct engine *engine, const struct feed *feed, uint3
     return feed->subtree ? engine->org_table[org].depth + 1 : 1;
 }
 
-static struct cell **cells_of(struct engine_series *series)
+/* How many cells a measurement of the input at the org is counted in. */
+static size_t cells_of(const struct engine *engine, const struct input *input, uint32_t org)
 {
-    return (struct cell **)(series->periods + series->input->feed_count);
+    size_t count = 0;
+    for (const struct feed *feed = input->feeds; feed; feed = feed->next) {
+        count += levels(engine, feed, org);
+    }
+    return count;
 }
 
 static struct engine_series *make_series(struct engine *engine, const struct series_id *id,
                                          struct input *input)
 {
-    size_t cells = 0;
-    for (const struct feed *feed = input->feeds; feed; feed = feed->next) {
-        cells += levels(engine, feed, id->org);
-    }
-    struct engine_series *series =
-        calloc(1, sizeof *series + input->feed_count * sizeof(struct period) + cells * sizeof(struct cell *));
+    size_t cells = cells_of(engine, input, id->org);
+    struct engine_series *series = calloc(1, sizeof *series + cells * sizeof series->cells[0]);
     if (series) {
         series->input = input;
         series->org = id->org;
@@ -115,70 +116,83 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
     return *ret_series ? POISE_OK : error_nomem(err, "a series");
 }
 
-/* Looks up the cells of a feed for a time, from the series' org upwards. */
-static poise_code find_cells(struct engine *engine, struct engine_series *series, struct feed *feed,
-                             int64_t time_ms, struct period *period, struct cell **cells, poise_error *err)
+/* Looks up the cells of a feed for a period, from the series' org upwards. */
+static poise_code find_cells(struct engine *engine, const struct engine_series *series, struct feed *feed,
+                             int64_t start_ms, uint32_t *cells, size_t count, poise_error *err)
 {
-    struct period found = feed_tile(feed, time_ms);
-    size_t count = levels(engine, feed, series->org);
     uint32_t org = series->org;
     for (size_t i = 0; i < count; i++) {
-        poise_code code = cell_find(engine, feed, org, found.start_ms, CELL_MADE, &cells[i], err);
+        poise_code code = cell_find(engine, feed, org, start_ms, CELL_MADE, &cells[i], err);
         if (code != POISE_OK) {
             return code;
         }
         org = engine->org_table[org].parent;
     }
-    *period = found;
     return POISE_OK;
 }
 
-static poise_code add_to_cell(struct engine *engine, struct cell *cell, const struct sample *sample,
-                              poise_error *err)
+static poise_code add_to_cell(struct engine *engine, const struct feed *feed, uint32_t cell,
+                              const struct sample *sample, poise_error *err)
 {
-    bool ok = accumulator_add(&cell->feed->layout, cell_body(cell), sample) && cell_touch(engine, cell);
+    bool ok =
+        accumulator_add(&feed->layout, cell_body(&engine->cells, cell), sample) && cell_touch(engine, cell);
     return ok ? POISE_OK : error_nomem(err, "a cell");
 }
 
-static poise_code take_from_cell(struct engine *engine, struct cell *cell, const struct sample *sample,
-                                 poise_error *err)
+static poise_code take_from_cell(struct engine *engine, const struct feed *feed, uint32_t cell,
+                                 const struct sample *sample, poise_error *err)
 {
     bool reread = false;
-    bool ok =
-        accumulator_remove(&cell->feed->layout, cell_body(cell), sample, &reread) && cell_touch(engine, cell);
-    if (ok && reread && !(cell->flags & CELL_REREAD)) {
-        cell->flags |= CELL_REREAD;
-        ok = list_push(&engine->reread, cell);
+    bool ok = accumulator_remove(&feed->layout, cell_body(&engine->cells, cell), sample, &reread) &&
+              cell_touch(engine, cell);
+    struct block *block = block_of(&engine->cells, cell);
+    if (ok && reread && !(block->reread & bit_in_block(cell))) {
+        block->reread |= bit_in_block(cell);
+        ok = numbers_push(&engine->reread, cell);
     }
     return ok ? POISE_OK : error_nomem(err, "a cell");
 }
 
-typedef poise_code cell_change(struct engine *engine, struct cell *cell, const struct sample *sample,
-                               poise_error *err);
+typedef poise_code cell_change(struct engine *engine, const struct feed *feed, uint32_t cell,
+                               const struct sample *sample, poise_error *err);
+
+/* Whether the cells that were looked up last are of the period. */
+static bool are_of(const struct engine *engine, const uint32_t *cells, int64_t start_ms)
+{
+    return cells[0] != CELL_NONE && cell_at(&engine->cells, cells[0])->start_ms == start_ms;
+}
+
+static void forget_cells(const struct engine *engine, struct engine_series *series)
+{
+    size_t count = cells_of(engine, series->input, series->org);
+    memset(series->cells, 0, count * sizeof series->cells[0]);
+    series->generation = engine->generation;
+}
 
 static inline poise_code change_cells(struct engine *engine, struct engine_series *series,
                                       const struct sample *sample, cell_change *change, poise_error *err)
 {
     if (series->generation != engine->generation) {
-        memset(series->periods, 0, series->input->feed_count * sizeof *series->periods);
-        series->generation = engine->generation;
+        forget_cells(engine, series);
     }
-    struct period *period = series->periods;
-    struct cell **cells = cells_of(series);
-    for (struct feed *feed = series->input->feeds; feed; feed = feed->next, period++) {
+    uint32_t *cells = series->cells;
+    for (struct feed *feed = series->input->feeds; feed; feed = feed->next) {
+        struct period tile = feed_tile(feed, sample->time_ms);
+        size_t count = levels(engine, feed, series->org);
         poise_code code = POISE_OK;
-        if (sample->time_ms < period->start_ms || sample->time_ms >= period->end_ms) {
-            code = find_cells(engine, series, feed, sample->time_ms, period, cells, err);
+        if (!are_of(engine, cells, tile.start_ms)) {
+            code = find_cells(engine, series, feed, tile.start_ms, cells, count, err);
         }
-        if (period->start_ms < engine->closed_ms && feed->leaves && code == POISE_OK) {
-            code = past_keep(engine, feed, series->org, *period, err);
+        if (tile.start_ms < engine->closed_ms && feed->leaves && code == POISE_OK) {
+            code = past_keep(engine, feed, series->org, tile, err);
         }
-        for (size_t left = levels(engine, feed, series->org); left > 0 && code == POISE_OK; left--) {
-            code = change(engine, *cells++, sample, err);
+        for (size_t i = 0; i < count && code == POISE_OK; i++) {
+            code = change(engine, feed, cells[i], sample, err);
         }
         if (code != POISE_OK) {
             return code;
         }
+        cells += count;
     }
     return POISE_OK;
 }

@@ -180,10 +180,10 @@ static bool mark_reader(struct engine *engine, const struct leaf *leaf, uint32_t
 }
 
 /* Marks the leaves that read a cell which has changed: at its org, and across orgs at those above. */
-static bool mark_readers(struct engine *engine, const struct cell *cell)
+static bool mark_readers(struct engine *engine, const struct feed *feed, const struct cell *cell)
 {
     bool ok = true;
-    for (const struct leaf *leaf = cell->feed->leaves; leaf; leaf = leaf->next) {
+    for (const struct leaf *leaf = feed->leaves; leaf; leaf = leaf->next) {
         uint32_t org = cell->org;
         do {
             ok = ok && mark_reader(engine, leaf, org, cell->start_ms);
@@ -196,10 +196,13 @@ static bool mark_readers(struct engine *engine, const struct cell *cell)
 static poise_code spread_marks(struct engine *engine, poise_error *err)
 {
     for (size_t i = 0; i < engine->touched.count; i++) {
-        struct cell *cell = engine->touched.items[i];
-        cell->flags &= ~(uint32_t)CELL_TOUCHED;
-        if (!mark_readers(engine, cell)) {
-            return error_nomem(err, "the marks of a settle");
+        uint32_t number = engine->touched.items[i];
+        struct block *block = &engine->cells.blocks[number];
+        while (block->touched) {
+            uint32_t cell = next_in_block(number, &block->touched);
+            if (!mark_readers(engine, block->feed, cell_at(&engine->cells, cell))) {
+                return error_nomem(err, "the marks of a settle");
+            }
         }
     }
     engine->touched.count = 0;

@@ -47,9 +47,10 @@ static int64_t gcd(int64_t a, int64_t b)
 static uint32_t span_tilings(const struct scorecard *card, const struct measure *measure,
                              struct tiling ret_tilings[TIERS_MAX])
 {
-    int64_t finest_ms = gcd(measure->rolling_ms, card->tick_ms), width_ms = finest_ms;
+    int64_t width_ms = gcd(measure->rolling_ms, card->tick_ms);
+    int64_t longest_ms = measure->rolling_ms + card->tick_ms; /* of a window: it ends at T, not at its tick */
     uint32_t count = 1;
-    while (count < TIERS_MAX && width_ms <= measure->rolling_ms / SPAN_GROWTH) {
+    while (count < TIERS_MAX && width_ms <= longest_ms / SPAN_GROWTH) {
         width_ms *= SPAN_GROWTH;
         count++;
     }

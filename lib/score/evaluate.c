@@ -51,19 +51,20 @@ bool across_add(struct across_sum *across, const struct measure *measure,
         all->value = is_first || is_beyond ? own.value : all->value;
         return true;
     }
-    return exact_add(&across->sum, own.value);
+    double_sum_add(&across->sum, own.value);
+    return true;
 }
 
 struct window_value across_end(struct across_sum *across, const struct measure *measure)
 {
     struct window_value all = across->all;
     if (across->orgs > 0 && (measure->across == ACROSS_SUM || measure->across == ACROSS_MEAN)) {
-        all.value = exact_round(&across->sum) / (measure->across == ACROSS_SUM ? 1 : (double)across->orgs);
+        all.value =
+            double_sum_round(&across->sum) / (measure->across == ACROSS_SUM ? 1 : (double)across->orgs);
     }
     if (!isnan(measure->min_of)) {
         all.of = exact_round(&across->of);
     }
-    exact_free(&across->sum);
     exact_free(&across->of);
     *across = across_nothing;
     return all;

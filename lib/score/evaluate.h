@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <score/accumulator.h>
+#include <score/double_sum.h>
 #include <score/function.h>
 
 /* What the measurements of a window say of a measure at an org. */
@@ -24,7 +25,7 @@ struct window_value window_pooled(const struct measure *measure, const struct ac
  * value. */
 struct across_sum {
     struct window_value all;
-    struct exact sum; /* of their values */
+    struct double_sum sum; /* of their values */
     struct exact of;
     uint64_t orgs; /* that have a value */
 };

@@ -266,14 +266,7 @@ double exact_round(const struct exact *sum)
     uint64_t limbs[WIDE_LIMBS];
     int exponent;
     bool negative;
-    size_t top = exact_magnitude(sum, limbs, &exponent, &negative);
-    if (top == 0) {
-        return 0;
-    }
-    int lead = __builtin_clzll(limbs[top - 1]);
-    exponent += 64 * ((int)top - 1) - lead;
-    u128 two = ((u128)limbs[top - 1] << 64 | (top > 1 ? limbs[top - 2] : 0)) << lead;
-    bool below = (uint64_t)two != 0 || (top > 2 && limbs_trim(limbs, top - 2) > 0);
-    double size = limbs_round((uint64_t)(two >> 64), below, exponent);
+    size_t count = exact_magnitude(sum, limbs, &exponent, &negative);
+    double size = limbs_to_double(limbs, count, exponent);
     return negative ? -size : size;
 }

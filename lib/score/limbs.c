@@ -66,3 +66,15 @@ double limbs_round(uint64_t head, bool below, int exponent)
     kept += rest > half || (rest == half && (below || kept & 1));
     return ldexp((double)kept, exponent + drop);
 }
+
+double limbs_to_double(const uint64_t *limbs, size_t count, int exponent)
+{
+    size_t top = limbs_trim(limbs, count);
+    if (top == 0) {
+        return 0;
+    }
+    int lead = __builtin_clzll(limbs[top - 1]);
+    u128 two = ((u128)limbs[top - 1] << 64 | (top > 1 ? limbs[top - 2] : 0)) << lead;
+    bool below = (uint64_t)two != 0 || (top > 2 && limbs_trim(limbs, top - 2) > 0);
+    return limbs_round((uint64_t)(two >> 64), below, exponent + 64 * ((int)top - 1) - lead);
+}

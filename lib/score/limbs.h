@@ -22,5 +22,7 @@ size_t limbs_trim(const uint64_t *limbs, size_t count);
 /* head * 2^exponent rounded to nearest, ties to even; the highest bit of head is set, and `below` says
  * whether there is more, less than its lowest. */
 double limbs_round(uint64_t head, bool below, int exponent);
+/* A number that is not negative, its lowest bit worth 2^exponent, likewise. */
+double limbs_to_double(const uint64_t *limbs, size_t count, int exponent);
 
 #endif

@@ -8,6 +8,7 @@ enum {
     FORMAT = 1,
     FLAG_SETTLED = 1,
     FLAG_REVISED = 2,
+    FLAG_TIME_LAST = 4,
     CRC_BYTES = 4,
     BATCH_FIXED = 38 /* bytes of a batch before its producer */
 };
@@ -65,7 +66,8 @@ static void put_batch(struct buf *out, const struct journal_batch *batch)
 static void put_head(struct buf *out, const struct journal_record *record, const struct extent *extent)
 {
     buf_put_u8(out, FORMAT);
-    buf_put_u8(out, (uint8_t)((record->settled ? FLAG_SETTLED : 0) | (record->revised ? FLAG_REVISED : 0)));
+    buf_put_u8(out, (uint8_t)((record->settled ? FLAG_SETTLED : 0) | (record->revised ? FLAG_REVISED : 0) |
+                              (record->time_last ? FLAG_TIME_LAST : 0)));
     buf_put_u16(out, 0);
     buf_put_u64(out, record->lsn);
     buf_put_u64(out, (uint64_t)record->as_of_ms);
@@ -127,14 +129,16 @@ static poise_code read_head(const uint8_t *bytes, size_t length, uint64_t lsn, s
         return damaged(err, lsn, "the CRC of its head does not match");
     }
     unsigned format = cursor_u8(&in), flags = cursor_u8(&in);
-    if (format != FORMAT || (flags & ~(unsigned)(FLAG_SETTLED | FLAG_REVISED)) != 0 || cursor_u16(&in) != 0) {
+    if (format != FORMAT || (flags & ~(unsigned)(FLAG_SETTLED | FLAG_REVISED | FLAG_TIME_LAST)) != 0 ||
+        cursor_u16(&in) != 0) {
         return error_set(err, POISE_EVERSION,
                          "journal record %" PRIu64
                          " has format %u, flags %u, which this version does not know",
                          lsn, format, flags);
     }
     *head = (struct journal_record){.settled = (flags & FLAG_SETTLED) != 0,
-                                    .revised = (flags & FLAG_REVISED) != 0};
+                                    .revised = (flags & FLAG_REVISED) != 0,
+                                    .time_last = (flags & FLAG_TIME_LAST) != 0};
     head->lsn = cursor_u64(&in);
     head->as_of_ms = (int64_t)cursor_u64(&in);
     head->first_ordinal = cursor_u64(&in);

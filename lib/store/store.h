@@ -46,6 +46,7 @@ struct journal_record {
     int64_t as_of_ms;                 /* T of the commit */
     bool settled;                     /* T was settled and `changes` are its difference */
     bool revised;                     /* some of them are revisions */
+    bool time_last;                   /* T moved behind its rows (event clock), not before them */
     uint64_t first_ordinal;           /* of the record's first row */
     int64_t min_time_ms, max_time_ms; /* of its rows; min > max: none */
     const struct journal_batch *batches;

@@ -19,13 +19,13 @@ enum column {
     RETRACT = 14,
     COLUMN_END
 };
-enum { EPOCH = 1, SEQ = 2, SYMBOLS = 3, BASE_TIME = 7 };
+enum { EPOCH = 1, SEQ = 2, SYMBOLS = 3, BASE_TIME = 7, BACKFILL = 15 };
 enum { VARINT = 0, FIXED64 = 1, DELIMITED = 2 };
 
 enum {
     VARINT_MAX = 10,
     INDEX_MAX = 3,                   /* bytes of a symbol's or series' index */
-    HEAD_MAX = 9 + 2 * 11,           /* epoch, seq, base time */
+    HEAD_MAX = 9 + 2 * 11 + 2,       /* epoch, seq, base time, backfill */
     COLUMN_HEAD_MAX = 1 + INDEX_MAX, /* a column has less than 2 MiB */
     SYMBOL_HEAD_MAX = 1 + 2,
     LEAST_BYTES = 2048 /* any one measurement fits */
@@ -41,6 +41,7 @@ struct wire_builder {
     unsigned used; /* bits of the columns that say anything */
     size_t rows, max_rows, max_bytes;
     int64_t base_time_ms, last_time_ms;
+    enum wire_backfill backfill;
 };
 
 struct wire_builder *wire_builder_open(void)
@@ -236,6 +237,11 @@ bool wire_builder_fits(const struct wire_builder *builder, const poise_measureme
     return builder->rows + count <= builder->max_rows && size <= builder->max_bytes;
 }
 
+void wire_builder_backfill(struct wire_builder *builder, enum wire_backfill backfill)
+{
+    builder->backfill = backfill;
+}
+
 /* ---- finishing ---- */
 
 static void put_column(const struct wire_builder *builder, size_t column, struct buf *out)
@@ -278,6 +284,10 @@ poise_code wire_builder_finish(struct wire_builder *builder, uint64_t epoch, uin
     }
     for (size_t i = SERIES; i < COLUMN_END; i++) {
         put_column(builder, i, out);
+    }
+    if (builder->backfill != WIRE_BACKFILL_NONE) {
+        buf_put_varint(out, BACKFILL << 3 | VARINT);
+        buf_put_varint(out, builder->backfill);
     }
     if (out->failed) {
         return POISE_ENOMEM;

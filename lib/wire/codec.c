@@ -82,6 +82,18 @@ static bool next_field(struct cursor *cursor, struct tag *ret_tag, struct cursor
     return true;
 }
 
+bool codec_next_field(struct cursor *cursor, unsigned *ret_field, struct cursor *ret_payload)
+{
+    struct tag tag;
+    do {
+        if (!next_field(cursor, &tag, ret_payload)) {
+            return false;
+        }
+    } while (tag.type != DELIMITED);
+    *ret_field = tag.field;
+    return true;
+}
+
 static bool is_text(const struct cursor *payload, size_t text_max)
 {
     return cursor_left(payload) <= text_max &&

@@ -18,6 +18,10 @@ struct codec_kind {
 poise_code codec_unpack(const struct codec_kind *kind, const void *body, size_t length, struct arena *arena,
                         void **ret_message, poise_error *err);
 
+/* The payload of the next field that is a text, message or packed list; false: at the end, or malformed
+ * (cursor->failed). */
+bool codec_next_field(struct cursor *cursor, unsigned *ret_field, struct cursor *ret_payload);
+
 /* arena_zalloc for the count things that a message became; NULL: *ret_code says ELIMIT or ENOMEM. */
 void *codec_alloc(const struct codec_kind *kind, struct arena *arena, size_t count, size_t size,
                   poise_code *ret_code, poise_error *err);

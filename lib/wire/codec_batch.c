@@ -35,6 +35,11 @@ static poise_code check_counts(const Poise__V1__Batch *message, poise_error *err
                              columns[i].name, columns[i].count, rows);
         }
     }
+    if (message->backfill > POISE__V1__BACKFILL__BACKFILL_ENDS ||
+        message->backfill < POISE__V1__BACKFILL__BACKFILL_NONE) {
+        return error_set(err, POISE_EPROTO, "BATCH: backfill %d is none of 0, 1 and 2",
+                         (int)message->backfill);
+    }
     return POISE_OK;
 }
 
@@ -150,6 +155,7 @@ poise_code wire_decode_batch(const void *body, size_t length, struct arena *aren
                                .value = message->value,
                                .of = message->n_of ? message->of : NULL,
                                .key = message->n_key ? message->key : NULL,
+                               .backfill = (enum wire_backfill)message->backfill,
                                .row_seq = message->n_row_seq ? message->row_seq : NULL,
                                .retract = retract};
     return POISE_OK;

@@ -7,6 +7,7 @@
 
 static const struct codec_kind snapshot_kind = {"SNAPSHOT", &poise__v1__snapshot__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind update_kind = {"UPDATE", &poise__v1__update__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind state_kind = {"State", &poise__v1__state__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind result_kind = {"RESULT", &poise__v1__result__descriptor, WIRE_TEXT_MAX};
 
 enum { SNAPSHOT_STATES = 5, UPDATE_STATES = 5, RESULT_STATES = 4 };
@@ -130,6 +131,31 @@ poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t leng
         *ret = states;
     }
     return code;
+}
+
+poise_code wire_each_change(const void *changes, size_t length, struct arena *arena,
+                            poise_code (*visit)(void *visitor, const poise_state *state), void *visitor,
+                            poise_error *err)
+{
+    struct cursor in = cursor_of(changes, length), payload;
+    unsigned field;
+    poise_code code = POISE_OK;
+    while (code == POISE_OK && codec_next_field(&in, &field, &payload)) {
+        void *message;
+        if (field != UPDATE_STATES) {
+            continue;
+        }
+        arena_reset(arena);
+        code = codec_unpack(&state_kind, payload.at, cursor_left(&payload), arena, &message, err);
+        if (code == POISE_OK && !is_valid(message)) {
+            code = error_set(err, POISE_EPROTO, "a state of the changes is none");
+        }
+        if (code == POISE_OK) {
+            poise_state state = state_of(message);
+            code = visit(visitor, &state);
+        }
+    }
+    return code == POISE_OK && in.failed ? error_set(err, POISE_EPROTO, "the changes are cut off") : code;
 }
 
 /* ---- encoding ---- */

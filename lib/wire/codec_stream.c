@@ -1,4 +1,4 @@
-/* SUBSCRIBE, CREDIT, UNSUBSCRIBE, SNAPSHOT, UPDATE, QUERY, RESULT, STATS. */
+/* SUBSCRIBE, CREDIT, UNSUBSCRIBE, QUERY, RESTATE, STATS. */
 #include "codec.h"
 #include <base/error.h>
 #include <poise.pb-c.h>
@@ -9,6 +9,8 @@ static const struct codec_kind credit_kind = {"CREDIT", &poise__v1__credit__desc
 static const struct codec_kind unsubscribe_kind = {"UNSUBSCRIBE", &poise__v1__unsubscribe__descriptor,
                                                    WIRE_TEXT_MAX};
 static const struct codec_kind query_kind = {"QUERY", &poise__v1__query__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind restate_kind = {"RESTATE", &poise__v1__restate__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind restated_kind = {"RESTATED", &poise__v1__restated__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind stats_request_kind = {"STATS_REQUEST", &poise__v1__stats_request__descriptor,
                                                      WIRE_TEXT_MAX};
 static const struct codec_kind stats_kind = {"STATS", &poise__v1__stats__descriptor, WIRE_TEXT_MAX};
@@ -174,6 +176,67 @@ poise_code wire_encode_query(const struct wire_query *query, struct buf *out)
     message.credit = query->credit;
     message.known_at_ms = query->known_at_ms;
     message.known_lsn = query->known_lsn;
+    return codec_put(out, &message.base);
+}
+
+/* ---- RESTATE ---- */
+
+poise_code wire_decode_restate(const void *body, size_t length, struct arena *arena, struct wire_restate *ret,
+                               poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&restate_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Restate *message = unpacked;
+    code = check_id(&restate_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret = (struct wire_restate){.id = message->id,
+                                     .measure = message->measure,
+                                     .org = message->org,
+                                     .reason = message->reason,
+                                     .from_ms = message->from_ms,
+                                     .to_ms = message->to_ms};
+    }
+    return code;
+}
+
+poise_code wire_encode_restate(const struct wire_restate *restate, struct buf *out)
+{
+    Poise__V1__Restate message;
+    poise__v1__restate__init(&message);
+    message.id = restate->id;
+    message.measure = codec_text(restate->measure);
+    message.org = codec_text(restate->org);
+    message.reason = codec_text(restate->reason);
+    message.from_ms = restate->from_ms;
+    message.to_ms = restate->to_ms;
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_decode_restated(const void *body, size_t length, struct arena *arena,
+                                struct wire_restated *ret, poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&restated_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Restated *message = unpacked;
+    *ret = (struct wire_restated){
+        .id = message->id, .rows = message->rows, .refused = message->refused, .lsn = message->lsn};
+    return POISE_OK;
+}
+
+poise_code wire_encode_restated(const struct wire_restated *restated, struct buf *out)
+{
+    Poise__V1__Restated message;
+    poise__v1__restated__init(&message);
+    message.id = restated->id;
+    message.rows = restated->rows;
+    message.refused = restated->refused;
+    message.lsn = restated->lsn;
     return codec_put(out, &message.base);
 }
 

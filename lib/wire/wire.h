@@ -39,7 +39,9 @@ enum wire_kind {
     WIRE_QUERY = 24,
     WIRE_RESULT = 25,
     WIRE_STATS_REQUEST = 26,
-    WIRE_STATS = 27
+    WIRE_STATS = 27,
+    WIRE_RESTATE = 28,
+    WIRE_RESTATED = 29
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -108,6 +110,14 @@ struct wire_query {
     int64_t known_at_ms; /* 0: all that is known now */
     uint64_t known_lsn;  /* likewise */
 };
+struct wire_restate {
+    uint64_t id;
+    const char *measure, *org, *reason;
+    int64_t from_ms, to_ms;
+};
+struct wire_restated {
+    uint64_t id, rows, refused, lsn;
+};
 struct wire_stats {
     uint64_t id;
     const char **names;
@@ -118,6 +128,7 @@ struct wire_stats {
 /* A decoded batch: columns in the arena. Every index is in range, every text printable UTF-8; rows that hold
  * something refusable (bad names, numbers, times) are left to the receiver's row checks. */
 #define WIRE_SYMBOL_NONE UINT32_MAX
+enum wire_backfill { WIRE_BACKFILL_NONE, WIRE_BACKFILL_RUNS, WIRE_BACKFILL_ENDS };
 struct wire_series {
     uint32_t measure, org, source; /* symbol indices; source WIRE_SYMBOL_NONE: empty */
 };
@@ -135,6 +146,7 @@ struct wire_batch {
     const uint32_t *key;     /* symbol index + 1, 0: none; NULL: no keys */
     const uint64_t *row_seq; /* 0: none; NULL: no seqs */
     const bool *retract;     /* NULL: no retractions */
+    enum wire_backfill backfill;
 };
 
 /* Each decode checks the body; EPROTO with a reason, ELIMIT, ENOMEM. What it points to lives in the arena;
@@ -162,8 +174,17 @@ poise_code wire_decode_unsubscribe(const void *body, size_t length, struct arena
 /* kind: WIRE_SNAPSHOT, WIRE_UPDATE or WIRE_RESULT. */
 poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t length, struct arena *arena,
                               struct wire_states *ret, poise_error *err);
+/* The states of an UPDATE of any length, as the journal has it, one by one; each lives during the call of
+ * visit. */
+poise_code wire_each_change(const void *changes, size_t length, struct arena *arena,
+                            poise_code (*visit)(void *visitor, const poise_state *state), void *visitor,
+                            poise_error *err);
 poise_code wire_decode_query(const void *body, size_t length, struct arena *arena, struct wire_query *ret,
                              poise_error *err);
+poise_code wire_decode_restate(const void *body, size_t length, struct arena *arena, struct wire_restate *ret,
+                               poise_error *err);
+poise_code wire_decode_restated(const void *body, size_t length, struct arena *arena,
+                                struct wire_restated *ret, poise_error *err);
 poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
                                      poise_error *err);
 poise_code wire_decode_stats(const void *body, size_t length, struct arena *arena, struct wire_stats *ret,
@@ -185,6 +206,8 @@ poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *mes
 enum { WIRE_STATES_HEAD_MAX = 64 };
 size_t wire_state_size(const poise_state *state);
 poise_code wire_encode_query(const struct wire_query *message, struct buf *out);
+poise_code wire_encode_restate(const struct wire_restate *message, struct buf *out);
+poise_code wire_encode_restated(const struct wire_restated *message, struct buf *out);
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out);
 poise_code wire_encode_stats(const struct wire_stats *message, struct buf *out);
 
@@ -206,6 +229,8 @@ poise_code wire_builder_add(struct wire_builder *builder, const poise_measuremen
 bool wire_builder_fits(const struct wire_builder *builder, const poise_measurement *measurements,
                        size_t count);
 size_t wire_builder_rows(const struct wire_builder *builder);
+void wire_builder_backfill(struct wire_builder *builder,
+                           enum wire_backfill backfill); /* of this and later batches */
 /* Appends the batch's body to out and empties the builder; on ENOMEM it stays full. */
 poise_code wire_builder_finish(struct wire_builder *builder, uint64_t epoch, uint64_t seq, struct buf *out);
 /* Row `row` of a decoded batch as a measurement; strings in the batch's arena. */

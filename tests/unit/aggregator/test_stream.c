@@ -8,7 +8,7 @@ struct fixture {
     struct loop loop;
     struct scorecard *card;
     const struct scorecard *cards[1];
-    struct ring from_writer, to_inquirer, from_inquirer;
+    struct ring from_writer, to_inquirer, from_inquirer, restated;
     struct net_wake *wake;
     struct stats stats;
     struct log log;
@@ -53,6 +53,7 @@ static int setup_queues(void **state, int send_hwm)
                                      .from_writer = &f->from_writer,
                                      .to_inquirer = &f->to_inquirer,
                                      .from_inquirer = &f->from_inquirer,
+                                     .restated = &f->restated,
                                      .cards = f->cards,
                                      .card_count = 1,
                                      .stats = &f->stats,
@@ -61,7 +62,8 @@ static int setup_queues(void **state, int send_hwm)
                                      .max_subscriptions = 3};
     *state = f;
     if (!ring_init(&f->from_writer, 64) || !ring_init(&f->to_inquirer, INQUIRIES_MAX) ||
-        !ring_init(&f->from_inquirer, INQUIRIES_MAX) || net_wake_open(&f->wake, NULL) != POISE_OK)
+        !ring_init(&f->from_inquirer, INQUIRIES_MAX) || !ring_init(&f->restated, INQUIRIES_MAX) ||
+        net_wake_open(&f->wake, NULL) != POISE_OK)
         return -1;
     options.inquirer_wake = f->wake;
     return stream_open(&options, &f->stream, NULL) == POISE_OK ? 0 : -1;
@@ -85,6 +87,7 @@ static int teardown(void **state)
     ring_free(&f->from_writer);
     ring_free(&f->to_inquirer);
     ring_free(&f->from_inquirer);
+    ring_free(&f->restated);
     net_wake_close(f->wake);
     loop_close(&f->loop);
     free(f);

@@ -380,6 +380,36 @@ static void filters_let_through_what_they_name(void **state)
     }
 }
 
+/* They do not move the view, also where nothing else has changed; who fell behind gets the latest. */
+static void revisions_come_beside_the_view(void **state)
+{
+    struct world *w = *state;
+    change(w, 0, 1, 3);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    pump_all(w, client);
+    for (uint64_t count = 1; count < 3 * BOARD_REVISIONS; count *= 7) {
+        struct changes *changes = changes_make(w->board.lsn, 5, count);
+        for (uint64_t i = 1; i <= count; i++) {
+            changes->states[changes->count] = state_make(w->cards[0], 3, w->orgs[1], 0);
+            changes->states[changes->count++].revision = i;
+        }
+        assert_int_equal(board_apply(&w->board, changes, NULL), POISE_OK);
+        free(changes);
+        uint64_t next = count > BOARD_REVISIONS ? count - BOARD_REVISIONS + 1 : 1;
+        while (next <= count) {
+            struct subscription_message message = {0};
+            subscription_next(client->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
+            assert_int_equal(message.kind, WIRE_UPDATE);
+            for (size_t i = 0; i < message.states.count; i++)
+                assert_int_equal(w->scratch[i].revision, next++);
+            subscription_sent(client->subscription, &message, w->now_us);
+        }
+        assert_false(pump(w, client, SCRATCH, false));
+    }
+    check_view(w, client);
+    close_client(client);
+}
+
 static void a_sign_of_life_says_where_the_stream_is(void **state)
 {
     struct world *w = *state;
@@ -443,6 +473,7 @@ int main(void)
         WORLD_TEST(the_interval_is_kept),
         WORLD_TEST(who_is_too_far_behind_gets_a_snapshot),
         WORLD_TEST(filters_let_through_what_they_name),
+        WORLD_TEST(revisions_come_beside_the_view),
         WORLD_TEST(a_sign_of_life_says_where_the_stream_is),
         WORLD_TEST(whole_views_are_the_board_in_any_order),
     };

@@ -97,6 +97,26 @@ static void lines_fit(void **unused)
     }
 }
 
+static void the_balance_ends_the_table(void **unused)
+{
+    (void)unused;
+    struct buf out = {0};
+    poise_state states[] = {branch("a", "A", POISE_SCORECARD, 50, POISE_AMBER),
+                            branch("a/p", "P", POISE_PERSPECTIVE, 90, POISE_GREEN),
+                            branch("a/q", "Q", POISE_PERSPECTIVE, 10, POISE_RED)};
+    put_states(&out, &plain, states, 3);
+    assert_non_null(strstr(text_of(&out), "\nBalance of the perspectives: 60 of 100\n")); /* sqrt(900) / 50 */
+    buf_reset(&out);
+    states[1].weight = 3;
+    put_states(&out, &plain, states, 3);
+    assert_non_null(strstr(text_of(&out), ": 74 of 100\n")); /* (90^3 10)^(1/4) / 70 */
+    buf_reset(&out);
+    states[2].numbers.score = NAN;
+    put_states(&out, &plain, states, 3);
+    assert_null(strstr(text_of(&out), "Balance"));
+    buf_free(&out);
+}
+
 static void colour_only_where_wanted(void **unused)
 {
     (void)unused;
@@ -176,9 +196,13 @@ static void values_are_rounded_for_people(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(looks_as_documented), cmocka_unit_test(without_utf8),
-        cmocka_unit_test(lines_fit),           cmocka_unit_test(colour_only_where_wanted),
-        cmocka_unit_test(periods_have_names),  cmocka_unit_test(values_are_rounded_for_people),
+        cmocka_unit_test(looks_as_documented),
+        cmocka_unit_test(without_utf8),
+        cmocka_unit_test(lines_fit),
+        cmocka_unit_test(the_balance_ends_the_table),
+        cmocka_unit_test(colour_only_where_wanted),
+        cmocka_unit_test(periods_have_names),
+        cmocka_unit_test(values_are_rounded_for_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,10 +42,15 @@ static void test_state_of_other_sums_is_refused(void **state)
     world_settle(&f->world);
     world_checkpoint(&f->world);
     char changed[1000];
-    for (int i = 0; i < 2; i++) { /* another form needs no other sums, another aggregate does */
-        const char *at = strstr(small_yaml, i ? "aggregate: max" : "to: 10");
-        (void)snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - small_yaml), small_yaml,
-                       i ? "aggregate: min" : "to: 20", at + strlen(i ? "aggregate: min" : "to: 20"));
+    /* Another form needs no other sums; another aggregate does, and so do other days. */
+    static const char *const changes[][2] = {{"to: 10", "to: 20"},
+                                             {"aggregate: max", "aggregate: min"},
+                                             {"name: Card", "timezone: Asia/Tokyo"},
+                                             {"name: Card", "period: year"}};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        const char *at = strstr(small_yaml, changes[i][0]);
+        (void)snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - small_yaml), small_yaml, changes[i][1],
+                       at + strlen(changes[i][0]));
         struct scorecard *other = card_of(changed);
         const struct scorecard *const cards[] = {other};
         struct engine_options options = f->world.options;

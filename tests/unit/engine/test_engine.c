@@ -175,6 +175,22 @@ static void test_lost_extreme_is_reread(void **state)
     assert_true(max(f) == 6);
 }
 
+static poise_code find_numbers(void *visitor, const poise_state *state)
+{
+    if (strcmp(state->node, "card/p/o/sum") == 0) {
+        *(poise_score *)visitor = state->numbers;
+    }
+    return POISE_OK;
+}
+
+static poise_score numbers_of_sum(struct fixture *f)
+{
+    poise_score numbers = {0};
+    world_settle(&f->world);
+    assert_int_equal(engine_states(f->world.engine, "card", "", find_numbers, &numbers, NULL), POISE_OK);
+    return numbers;
+}
+
 static void test_time_alone_changes_scores(void **state)
 {
     struct fixture *f = *state;
@@ -184,7 +200,8 @@ static void test_time_alone_changes_scores(void **state)
     assert_false(engine_dirty(f->world.engine));
     world_begin(&f->world, APRIL + 1);
     assert_true(engine_dirty(f->world.engine));
-    assert_true(sum(f) == 3); /* carried */
+    assert_true(sum(f) == 3);
+    assert_int_equal(numbers_of_sum(f).flags, POISE_FLAG_CARRIED);
     world_begin(&f->world, APRIL + 31 * DAY);
     assert_true(isnan(sum(f)));
 }
@@ -281,6 +298,131 @@ static void test_what_leaves_may_not_share(void **state)
     scorecard_free(cards[1]);
 }
 
+/* ---- other scorecards ---- */
+
+/* A world with one scorecard of these measures, at T = `at_ms`; small_teardown ends it. */
+static void open_with(struct fixture *f, const char *measures, int64_t at_ms)
+{
+    char text[1000];
+    (void)snprintf(text, sizeof text,
+                   "{scorecard: card, name: C, perspectives: [{id: p, name: P, objectives: [{id: o, name: O, "
+                   "measures: [%s]}]}]}",
+                   measures);
+    small_teardown((void **)&f);
+    f->card = card_of(text);
+    f->cards[0] = f->card;
+    world_open(&f->world, &f->options);
+    world_begin(&f->world, at_ms);
+}
+
+static poise_refusal put(struct fixture *f, const char *key, int64_t time_ms, double value)
+{
+    const poise_measurement row = {.measure = "a", .key = key, .time_ms = time_ms, .value = value, .of = 1};
+    return world_apply(&f->world, &row, engine_as_of_ms(f->world.engine));
+}
+
+static void accept_at(struct fixture *f, const char *org, int64_t time_ms, double value)
+{
+    const poise_measurement row = {.measure = "a", .org = org, .time_ms = time_ms, .value = value, .of = 1};
+    assert_int_equal(world_apply(&f->world, &row, engine_as_of_ms(f->world.engine)), POISE_REFUSAL_NONE);
+}
+
+static poise_code note_revision(void *visitor, const poise_state *state)
+{
+    if (state->revision && state->kind == POISE_MEASURE) {
+        buf_printf(visitor, "%s%s %d: %g %g %+g, ", state->org, state->name, (int)state->revision,
+                   state->replaced, state->numbers.score, state->numbers.trend);
+    }
+    return POISE_OK;
+}
+
+static void assert_revised(struct fixture *f, const char *wanted)
+{
+    struct buf text = {0};
+    assert_int_equal(engine_settle(f->world.engine, SIZE_MAX, note_revision, &text, NULL), POISE_OK);
+    buf_put_u8(&text, 0);
+    assert_string_equal((const char *)text.data, wanted);
+    buf_free(&text);
+}
+
+static void test_another_form_comes_into_force(void **state)
+{
+    struct fixture *f = *state;
+    open_with(f,
+              "{id: sum, name: S, input: a, aggregate: sum, rolling: 2d, "
+              "score: [{linear: {from: 0, to: 10}}, {from: 2026-03-02, binary: {}}]}",
+              MARCH + DAY);
+    accept(f, event("a", "", 3));
+    assert_true(numbers_of_sum(f).score == 30); /* as of the midnight, what was in force before it */
+    world_begin(&f->world, MARCH + DAY + 1);    /* before the next tick */
+    assert_true(numbers_of_sum(f).score == 100);
+}
+
+static void test_closed_periods_are_revised(void **state)
+{
+    struct fixture *f = *state;
+    open_with(f,
+              "{id: s, name: S, input: a, aggregate: sum, grace: 2d, score: {linear: {from: 0, to: 100}}},"
+              "{id: n, name: N, input: a, aggregate: count, grace: 4d, score: {linear: {from: 0, to: 100}}},"
+              "{id: o, name: O, input: b, aggregate: sum, score: {linear: {from: 0, to: 100}}}",
+              MARCH - 1);
+    accept_at(f, "", MARCH - 1, 2);
+    assert_revised(f, "");
+    world_begin(&f->world, APRIL + 2 * DAY - 1);
+    accept_at(f, "", MARCH, 20);
+    assert_revised(f, "");
+    world_begin(&f->world, APRIL + 2 * DAY);
+    accept_at(f, "", MARCH, 5);
+    accept_at(f, "", MARCH, 5);
+    assert_revised(f, "S 1: 20 30 +28, "); /* one a commit, and none within a node's own grace */
+    world_begin(&f->world, APRIL + 4 * DAY);
+    accept_at(f, "", MARCH, 1);
+    assert_revised(f, "S 2: 30 31 +29, N 1: 3 4 +3, ");
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    accept_at(f, "x", MARCH, 1); /* of O there is nothing to say */
+    assert_revised(f, "xS 1: nan 1 +nan, xN 1: nan 1 +nan, S 3: 31 32 +30, N 2: 4 5 +4, ");
+    world_begin(&f->world, APRIL + 34 * DAY);
+    accept_at(f, "", MARCH, 1); /* April shows it, too */
+    assert_revised(f, "S 4: 32 33 +31, N 3: 5 6 +5, S 1: 32 33 +0, N 1: 5 6 +0, ");
+}
+
+static void test_locked_periods_stay(void **state)
+{
+    struct fixture *f = *state;
+    open_with(f, "{id: s, name: S, input: a, aggregate: sum, carry: 0, lock_after: 9d, score: {binary: {}}}",
+              MARCH + DAY);
+    assert_int_equal(put(f, "k", MARCH, 1), POISE_REFUSAL_NONE);
+    world_begin(&f->world, APRIL + 9 * DAY - 1);
+    assert_int_equal(put(f, NULL, MARCH, 2), POISE_REFUSAL_NONE);
+    world_begin(&f->world, APRIL + 9 * DAY);
+    assert_int_equal(put(f, NULL, APRIL - 1, 4), POISE_REFUSAL_LOCKED);
+    assert_int_equal(put(f, "l", APRIL - 1, 4), POISE_REFUSAL_LOCKED);
+    assert_int_equal(put(f, "k", APRIL, 8), POISE_REFUSAL_LOCKED); /* it would leave March */
+    const poise_measurement gone = {.measure = "a", .key = "k", .retract = true, .value = NAN};
+    assert_int_equal(world_apply(&f->world, &gone, INT64_MAX - 1), POISE_REFUSAL_LOCKED);
+    assert_int_equal(put(f, "m", APRIL, 16), POISE_REFUSAL_NONE);
+    assert_int_equal(put(f, "m", MARCH, 16), POISE_REFUSAL_LOCKED); /* it would come into it */
+    assert_true(value_at(f, "card/p/o/s", "") == 16);
+}
+
+static void test_a_level_of_any_leaf_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    static const char leaf[] =
+        "{id: %s, name: A, input: a, aggregate: last, score: [{levels: [{name: x, value: %d, "
+        "score: 5}]}, {from: 2026-01-01, levels: [{name: y, value: %d, score: 9}]}]}";
+    char first[200], second[200], both[500];
+    (void)snprintf(first, sizeof first, leaf, "s", 1, 2);
+    (void)snprintf(second, sizeof second, leaf, "t", 3, 4);
+    (void)snprintf(both, sizeof both, "%s, %s", first, second);
+    open_with(f, both, MARCH + DAY);
+    for (int value = 0; value <= 5; value++) {
+        assert_int_equal(put(f, NULL, MARCH, value),
+                         value >= 1 && value <= 4 ? POISE_REFUSAL_NONE : POISE_REFUSAL_LEVEL);
+    }
+}
+
 static void test_offline_bounds(void **state)
 {
     struct fixture *f = *state;
@@ -322,6 +464,10 @@ int main(void)
         with_fixture(test_changes_are_what_changed),
         with_fixture(test_states_are_sorted),
         cmocka_unit_test(test_what_leaves_may_not_share),
+        with_fixture(test_another_form_comes_into_force),
+        with_fixture(test_closed_periods_are_revised),
+        with_fixture(test_locked_periods_stay),
+        with_fixture(test_a_level_of_any_leaf_is_taken),
         with_fixture(test_offline_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

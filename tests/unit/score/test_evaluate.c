@@ -309,6 +309,18 @@ static void test_children_that_do_not_count(void **state)
     assert_numbers(rolled_up(&missing), NAN, 0, 100, 0, 0);
 }
 
+static void test_children_in_their_order(void **state)
+{
+    (void)state;
+    struct tree tree = new_tree(ROLLUP_MEAN);
+    static const double scores[CHILDREN] = {0.1, 0.2, 0.3}; /* from the last: 0.6, not 0.6000000000000001 */
+    for (uint32_t i = 1; i <= CHILDREN; i++) {
+        tree.nodes[i].weight = 1;
+        tree.scores[i].score = scores[i - 1];
+    }
+    assert_true(rolled_up(&tree).score == (0.1 + 0.2 + 0.3) / 3);
+}
+
 static void test_equality_sees_every_number(void **state)
 {
     (void)state;
@@ -356,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_bounds_hold_the_score),
         cmocka_unit_test(test_least_coverage),
         cmocka_unit_test(test_children_that_do_not_count),
+        cmocka_unit_test(test_children_in_their_order),
         cmocka_unit_test(test_equality_sees_every_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,6 +78,66 @@ static void test_binary(void **state)
     assert_score(&binary, -3, 100, 100);
 }
 
+static void test_levels(void **state)
+{
+    (void)state;
+    struct level levels[] = {{"bad", 1, 10}, {"none", 0, 0}, {"good", 2.5, 90}};
+    const struct form form = {.kind = FORM_LEVELS, .levels = {.items = levels, .count = 3}};
+    assert_score(&form, 1, 10, 10);
+    assert_score(&form, 2.5, 90, 90);
+    assert_score(&form, 0, 0, 0); /* a score of 0 is one */
+    assert_score(&form, -0.0, 0, 0);
+    static const double unknown[] = {2, 2.4999999999999996, -1, 3};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        double attainment = 0;
+        assert_true(isnan(form_score(&form, unknown[i], 0, &attainment)));
+        assert_true(isnan(attainment));
+    }
+}
+
+/* planned: what the plan says at the time, so that x of it is so many percent. */
+static void assert_planned(const struct form *form, int64_t time_ms, double planned)
+{
+    double attainment = 0;
+    double score = form_score(form, 0.5 * planned, time_ms, &attainment);
+    assert_true(fabs(score - 50) <= 1e-12 && fabs(attainment - 50) <= 1e-12);
+    score = form_score(form, 3 * planned, time_ms, &attainment);
+    assert_true(score == 100 && fabs(attainment - 300) <= 1e-12);
+    score = form_score(form, -planned, time_ms, &attainment);
+    assert_true(score == 0 && fabs(attainment + 100) <= 1e-12);
+}
+
+static void test_milestone(void **state)
+{
+    (void)state;
+    struct planned plan[] = {{1000, 10}, {3000, 20}, {7000, 4}, {8000, 0}, {10000, 8}};
+    const struct form form = {.kind = FORM_MILESTONE, .milestone = {.items = plan, .count = 5}};
+    assert_planned(&form, INT64_MIN, 10); /* flat before */
+    assert_planned(&form, 999, 10);
+    assert_planned(&form, 1000, 10);
+    assert_planned(&form, 1500, 12.5);
+    assert_planned(&form, 3000, 20);
+    assert_planned(&form, 6000, 8); /* plans may fall */
+    assert_planned(&form, 7750, 1);
+    assert_planned(&form, 9000, 4);
+    assert_planned(&form, 10000, 8);
+    assert_planned(&form, INT64_MAX, 8); /* flat behind */
+    double attainment = 0;
+    assert_true(isnan(form_score(&form, 5, 8000, &attainment)) && isnan(attainment)); /* nothing planned */
+    assert_true(isnan(form_score(&form, 0, 8000, &attainment)) && isnan(attainment));
+    const struct form single = {.kind = FORM_MILESTONE, .milestone = {.items = plan, .count = 1}};
+    assert_planned(&single, 0, 10);
+    assert_planned(&single, 5000, 10);
+}
+
+static void test_only_milestones_ask_for_the_time(void **state)
+{
+    (void)state;
+    const struct form line = {.kind = FORM_LINEAR, .linear = {.from = 0, .to = 10}};
+    double attainment = 0;
+    assert_true(form_score(&line, 4, INT64_MIN, &attainment) == form_score(&line, 4, 77, &attainment));
+}
+
 static void test_attainment_is_finite_or_none(void **state)
 {
     (void)state;
@@ -104,9 +164,15 @@ static void test_status(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear), cmocka_unit_test(test_goal_red),
-        cmocka_unit_test(test_band),   cmocka_unit_test(test_step),
-        cmocka_unit_test(test_binary), cmocka_unit_test(test_attainment_is_finite_or_none),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_goal_red),
+        cmocka_unit_test(test_band),
+        cmocka_unit_test(test_step),
+        cmocka_unit_test(test_binary),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_milestone),
+        cmocka_unit_test(test_only_milestones_ask_for_the_time),
+        cmocka_unit_test(test_attainment_is_finite_or_none),
         cmocka_unit_test(test_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

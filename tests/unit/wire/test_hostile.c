@@ -30,6 +30,8 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         struct wire_states states;
         struct wire_query query;
         struct wire_stats stats;
+        struct wire_restate restate;
+        struct wire_restated restated;
         uint64_t id;
     } to;
     switch (kind) {
@@ -57,6 +59,10 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
     case WIRE_UPDATE:
     case WIRE_RESULT:
         return wire_decode_states(kind, body, length, arena, &to.states, &err);
+    case WIRE_RESTATE:
+        return wire_decode_restate(body, length, arena, &to.restate, &err);
+    case WIRE_RESTATED:
+        return wire_decode_restated(body, length, arena, &to.restated, &err);
     case WIRE_QUERY:
         return wire_decode_query(body, length, arena, &to.query, &err);
     case WIRE_STATS_REQUEST:
