@@ -436,7 +436,8 @@ def attainment_of(form, x, t_ms, calendar):
         return next((float(level["score"]) for level in of if level["value"] == x), None)
     if kind == "binary":
         return 100.0 if x != 0 else 0.0
-    planned = planned_at([(calendar.start_of(date_of(point["on"])), float(point["value"])) for point in of["planned"]], t_ms)
+    planned = planned_at([(calendar.start_of(date_of(point["on"])), float(point["value"]))
+                          for point in of["planned"]], t_ms)
     return 100 * x / planned if planned != 0 else None
 
 
@@ -617,13 +618,18 @@ class Oracle:
             return None, []
         if leaf.get("across_orgs", "pool") == "pool":
             return aggregated(leaf["aggregate"], samples), samples
-        values, behind = [], []
+        values, behind, overflow = [], [], None
         for org in {sample.org for sample in samples}:
             own = [sample for sample in samples if sample.org == org]
-            value = aggregated(leaf["aggregate"], own)
+            try:
+                value = aggregated(leaf["aggregate"], own)
+            except Overflow as error:
+                value, overflow = None, error
             if value is not None:  # those without a value are left out
                 values.append(value)
                 behind += own
+        if overflow and not values:
+            raise overflow
         return combined(leaf["across_orgs"], values) if values else None, behind
 
     def measured(self, leaf, org, as_of_ms):
