@@ -436,7 +436,8 @@ def attainment_of(form, x, t_ms, calendar):
         return next((float(level["score"]) for level in of if level["value"] == x), None)
     if kind == "binary":
         return 100.0 if x != 0 else 0.0
-    planned = planned_at([(calendar.start_of(date_of(point["on"])), float(point["value"])) for point in of["planned"]], t_ms)
+    planned = planned_at([(calendar.start_of(date_of(point["on"])), float(point["value"]))
+                          for point in of["planned"]], t_ms)
     return 100 * x / planned if planned != 0 else None
 
 
@@ -610,22 +611,26 @@ class Oracle:
                 and (covers(org, sample.org) if whole else sample.org == org)]
 
     def value_of(self, leaf, samples):
-        """None: no data; else the value and the number of measurements behind it."""
+        """The value, None: no data, and the measurements behind it (9: count)."""
         if not samples or len(samples) < leaf.get("min_count", 1):
-            return None
+            return None, []
         if "min_of" in leaf and sum_of(samples) < leaf["min_of"]:
-            return None
+            return None, []
         if leaf.get("across_orgs", "pool") == "pool":
-            value = aggregated(leaf["aggregate"], samples)
-            return None if value is None else (value, len(samples))
-        by_org = collections.defaultdict(list)
-        for sample in samples:
-            by_org[sample.org].append(sample)
-        values = [(aggregated(leaf["aggregate"], of_org), len(of_org)) for of_org in by_org.values()]
-        values = [(value, count) for value, count in values if value is not None]  # the others are left out
-        if not values:
-            return None
-        return combined(leaf["across_orgs"], [value for value, _ in values]), sum(count for _, count in values)
+            return aggregated(leaf["aggregate"], samples), samples
+        values, behind, overflow = [], [], None
+        for org in {sample.org for sample in samples}:
+            own = [sample for sample in samples if sample.org == org]
+            try:
+                value = aggregated(leaf["aggregate"], own)
+            except Overflow as error:
+                value, overflow = None, error
+            if value is not None:  # those without a value are left out
+                values.append(value)
+                behind += own
+        if overflow and not values:
+            raise overflow
+        return combined(leaf["across_orgs"], values) if values else None, behind
 
     def measured(self, leaf, org, as_of_ms):
         """The first window that has data serves."""
@@ -636,15 +641,16 @@ class Oracle:
                 continue
             samples = self.counted(leaf, org, window, as_of_ms)
             try:
-                known = (float(leaf["empty"]), 0) if not samples and "empty" in leaf else self.value_of(leaf, samples)
+                value, behind = self.value_of(leaf, samples)
+                if not samples and "empty" in leaf:
+                    value = float(leaf["empty"])
             except Overflow:
                 flags.add("overflow")
                 continue
-            if known is not None:
-                value, count = known
+            if value is not None:
                 flags |= {"carried"} if window.carried else set()
-                newest = max((sample.time_ms for sample in samples), default=None)
-                return Leaf(window, value + 0.0, count, flags, newest)
+                newest = max((sample.time_ms for sample in samples), default=None)  # counted, if not behind the value
+                return Leaf(window, value + 0.0, len(behind), flags, newest)
         return Leaf(named, flags=flags)
 
     def calculated(self, leaf, org, as_of_ms):

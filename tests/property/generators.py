@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 import oracle
 from oracle import DAY, HOUR, Row, ms_of, time_text
 
-# Of the specification's options those that the programs have by now; `poise check` refuses the others by name.
-# All: stddev quantile formula rolling pace max_age across_orgs critical levels milestone tick trend
-ENABLED = set("stddev quantile formula rolling pace max_age across_orgs critical levels milestone tick trend".split())
+# What is tried of the options that a program may lack, or a test may not bear (`but=`). Not yet: rolling_dates, that is
+# `from` and `milestone` of rolling measures, where the programs and the specification differ.
+OPTIONS = set("formula rolling pace max_age across_orgs critical levels milestone tick".split())
 
 HEADER = "time,measure,org,value,of,key,seq,source,retract\n"
 INPUTS = ["a", "b", "c"]
@@ -20,9 +20,8 @@ SOURCES = ["", "s1", "s2"]
 ZONES = ["UTC", "Europe/London", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo",
          "Africa/Cairo", "Pacific/Apia"]
 PERIODS = ["minute", "hour", "day", "week", "month", "quarter", "half", "year"]
-QUANTILES = ["p1", "p50", "p90", "p99"] if "quantile" in ENABLED else []
-AGGREGATES = ["sum", "count", "min", "max", "mean", "weighted_mean", "ratio", "first", "last",
-              *(["stddev"] if "stddev" in ENABLED else []), *QUANTILES]
+QUANTILES = ["p1", "p50", "p90", "p99"]
+AGGREGATES = ["sum", "count", "min", "max", "mean", "weighted_mean", "ratio", "first", "last", "stddev", *QUANTILES]
 PATTERNS = ["", "*", "**", "p", "p/**", "*/x", "q/*/deep", "**/y", "p/**/x", "r-*", "**/z/**"]
 DATES = ["2020-06-01", "2021-03-28", "2021-03-31"]
 
@@ -95,7 +94,8 @@ def keyed(values=numbers, inputs=INPUTS, seqs_=seqs):
 
 
 @st.composite
-def rows(draw, values=numbers, inputs=INPUTS, keys=("", "", "", "", *KEYS), seqs_=seqs, max_size=40, when=times, **more):
+def rows(draw, values=numbers, inputs=INPUTS, keys=("", "", "", "", *KEYS), seqs_=seqs, max_size=40, when=times,
+         **more):
     """Of few times, so that there are ties; Hypothesis' own lists are seldom long."""
     of_times, size = draw(st.lists(when, min_size=1, max_size=6)), draw(st.integers(1, max_size))
     row = a_row(st.sampled_from(of_times), values, inputs, keys, seqs_, **more)
@@ -200,9 +200,9 @@ def forms(dates, with_levels, with_milestone):
     return st.one_of([st.fixed_dictionaries({name: form}) for name, form in kinds.items()])
 
 
-def scores(dates, *with_):
-    more = some_of(**{"from": st.sampled_from(dates), "orgs": patterns()})
-    form = forms(dates, *with_)
+def scores(dates, with_levels, with_milestone, with_from=True):
+    more = some_of(orgs=patterns(), **({"from": st.sampled_from(dates)} if with_from else {}))
+    form = forms(dates, with_levels, with_milestone)
     return st.one_of(form, st.lists(st.builds(operator.or_, form, more), min_size=1, max_size=3))
 
 
@@ -257,10 +257,12 @@ def measures(draw, id_, inputs, aggregates, dates, enabled, fixed):
         optional["across_orgs"] = st.sampled_from(["pool", "sum", "mean", "min", "max"])
     if "critical" in enabled:
         optional["critical"] = st.booleans()
+    window = draw(windows(aggregate, enabled))
     with_levels = "levels" in enabled and aggregate in ("first", "last", "min", "max")
-    return {"id": id_, "input": draw(st.sampled_from(inputs)), "aggregate": aggregate,
-            "score": draw(scores(tuple(dates), with_levels, "milestone" in enabled)),
-            **draw(some_of(**optional)), **draw(windows(aggregate, enabled)), **fixed}
+    with_dates = "rolling_dates" in enabled or "rolling" not in window
+    score = draw(scores(tuple(dates), with_levels, "milestone" in enabled and with_dates, with_dates))
+    return {"id": id_, "input": draw(st.sampled_from(inputs)), "aggregate": aggregate, "score": score,
+            **draw(some_of(**optional)), **window, **fixed}
 
 
 @st.composite
@@ -279,7 +281,7 @@ def calculated(draw, leaf, ids, dates, enabled):
 def scorecards(draw, id_="card", max_children=2, inputs=INPUTS, aggregates=AGGREGATES, but=(), zones=ZONES, dates=DATES,
                periods=PERIODS[2:], **fixed):
     """`but` some options; `fixed` keys of every measure that reads an input; `periods` of the scorecard."""
-    enabled = ENABLED - set(but)
+    enabled = OPTIONS - set(but)
     count = lambda: range(draw(st.integers(1, max_children)))
     more = lambda: draw(some_of(**common))
     a_measure = lambda id_: draw(measures(id_, inputs, aggregates, dates, enabled, fixed))
@@ -325,7 +327,7 @@ MOMENTS = [  # zones and instants at which something happens in them
     ("America/Havana", "2021-11-07T05:00:00Z"), ("Africa/Cairo", "2010-09-09T21:00:00Z"),
     ("America/St_Johns", "2010-11-07T02:31:00Z"),  # a minute behind midnight back to the day before
     ("Pacific/Apia", "2011-12-30T10:00:00Z"),  # a day is left out
-    ("Africa/Monrovia", "1972-01-07T00:44:30Z"),  # by a part of a minute
+    ("Africa/Monrovia", "1972-01-07T00:44:30Z"), ("Europe/Amsterdam", "1937-06-30T23:40:28Z"),  # by a part of a minute
     ("Antarctica/Troll", "2021-03-28T01:00:00Z"), ("Asia/Tokyo", "2037-12-31T15:00:00Z"),
     ("Africa/Casablanca", "2021-04-11T02:00:00Z"), ("Pacific/Chatham", "2021-09-25T14:00:00Z")]
 shifts = st.sampled_from([0, 0, -1, 1, -HOUR, HOUR, HOUR // 2, -DAY, DAY, 10 * DAY, 31 * DAY])
@@ -346,15 +348,25 @@ def edges(card, as_of_ms):
     tick_ms = as_of_ms - as_of_ms % oracle.duration_ms(card.get("tick", "1m"))
     for leaf in leaves_of(card):
         found |= {tick_ms - oracle.duration_ms(leaf["max_age"])} if "max_age" in leaf else set()
-        found |= {tick_ms - back * oracle.duration_ms(leaf["rolling"]) for back in range(3)} if "rolling" in leaf else set()
+        window_ms = oracle.duration_ms(leaf.get("rolling", "1m"))
+        found |= {tick_ms - back * window_ms for back in range(3)}
     return sorted(found)
+
+
+@st.composite
+def moments(draw):
+    """A zone and an instant near which something happens in it."""
+    if draw(st.integers(0, 3)):
+        zone, text = draw(st.sampled_from(MOMENTS))
+        return zone, ms_of(text) + draw(shifts)
+    zone, year = draw(st.sampled_from(ZONES)), draw(st.integers(1975, 2037))
+    return zone, draw(st.sampled_from([*oracle.changes(zone, year), ms_of(f"{year}-01-01T00:00:00Z")])) + draw(shifts)
 
 
 @st.composite
 def scenes(draw, **options):
     """A scorecard, the rows and T."""
-    zone, text = draw(st.sampled_from(MOMENTS))
-    as_of_ms = ms_of(text) + draw(shifts)
+    zone, as_of_ms = draw(moments())
     day = datetime.date.fromisoformat(time_text(as_of_ms)[:10])
     midnights = {oracle.Calendar(zone, 1).start_of(date): str(date) for date in (
         day + datetime.timedelta(days=days) for days in (-400, -31, -2, -1, 0, 1, 2, 30))}  # one a day that there is
@@ -366,7 +378,7 @@ def scenes(draw, **options):
                      st.integers(as_of_ms - 100 * DAY, as_of_ms + 2 * DAY))
     inputs = [leaf["input"] for leaf in leaves_of(card) if "input" in leaf] * 4 + ["a"]
     orgs = draw(st.lists(st.sampled_from(ORGS), min_size=1, max_size=4))
-    some = draw(rows(when=when, inputs=inputs, orgs=orgs, seqs_=st.one_of(seqs, st.just("")),
+    some = draw(rows(when=when, inputs=inputs, orgs=orgs, max_size=30, seqs_=st.one_of(seqs, st.just("")),
                      event_seqs=st.sampled_from(["", "", "7"])))
     quantiles = [leaf["input"] for leaf in leaves_of(card) if leaf.get("aggregate") in QUANTILES]
     if draw(st.integers(0, 2 if quantiles else 9)) == 0:

@@ -44,9 +44,7 @@ def is_on_edge(state, bounds):
                for x in (state["score"], state["lo"], state["hi"]) for bound in bounds)
 
 
-NEAR = {"attainment", "score", "lo", "hi", "coverage", "filled", "weight",
-        *(["trend"] if "trend" in generators.ENABLED else [])}
-IGNORED = {"trend"} - NEAR
+NEAR = {"attainment", "score", "lo", "hi", "coverage", "filled", "weight", "trend"}
 
 
 def differences(card, got, wanted):
@@ -55,8 +53,7 @@ def differences(card, got, wanted):
     bounds = list(card.get("status", {"green": 200 / 3, "amber": 100 / 3}).values())
     on_edge = {(state["org"], state["as_of"]) for state in wanted if is_on_edge(state, bounds)}
     for one, other in zip(got, wanted):
-        ignored = IGNORED | ({"status", "uncertain"} if (other["org"], other["as_of"]) in on_edge else set())
-        for key in other.keys() - ignored:
+        for key in other.keys() - ({"status", "uncertain"} if (other["org"], other["as_of"]) in on_edge else set()):
             if key == "value" and other["kind"] == "measure":
                 same = is_same_value(one[key], other[key], leaves[other["node"].rpartition("/")[2]])
             else:

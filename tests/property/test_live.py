@@ -18,8 +18,10 @@ batches = st.lists(st.tuples(rows(inputs=["a"], max_size=15), st.sampled_from(DI
 
 
 def two_cards(**fixed):
-    """One scorecard that reads all that is sent, and one with an input of which nothing comes."""
-    return st.tuples(scorecards("one", inputs=["a"], **fixed), scorecards("two", inputs=["a", "b"], **fixed))
+    """One scorecard that reads all that is sent, and one with an input of which nothing comes. Without levels: whether
+    they refuse a value depends on both scorecards, live, and on the one, in eval."""
+    return st.tuples(*(scorecards(id_, inputs=inputs, but=["levels"], **fixed)
+                       for id_, inputs in (("one", ["a"]), ("two", ["a", "b"]))))
 
 
 class Live(Property):

@@ -37,7 +37,7 @@ def trees(draw):
 
 
 class RollUp(Property):
-    @holds_for(150, tree=trees())
+    @holds_for(100, tree=trees())
     def test_trees(self, tree):
         self.check_scene(*tree, AT_MS + 1)
 

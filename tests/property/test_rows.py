@@ -46,7 +46,8 @@ def broken_lines(draw):
 
 
 class Rows(Property):
-    @holds_for(80, card=scorecards(max_children=1, inputs=["a"], but=["levels"]), some=rows(inputs=["a"], seqs_=st.just("")),
+    @holds_for(80, card=scorecards(max_children=1, inputs=["a"], but=["levels"]),
+               some=rows(inputs=["a"], seqs_=st.just("")),
                broken=st.lists(st.tuples(st.integers(0, 40), broken_lines()), min_size=1, max_size=8))
     def test_refused_by_line(self, card, some, broken):
         path = self.write_card(card)

@@ -23,7 +23,7 @@ def mixed(draw):
 @st.composite
 def overflowing(draw):
     """Sums of products of 1e200 over a sum of weights of 1e-116, now, in the month before or in both."""
-    return draw(rows(generators.ordinary_numbers, inputs=["a"], max_size=3)) + [
+    return draw(rows(generators.ordinary_numbers, inputs=["a"], max_size=9, when=st.sampled_from(ANCHORS[:2]))) + [
         Row(time_ms, "a", "p", value, of) for time_ms in draw(st.lists(st.sampled_from(ANCHORS[:2]), min_size=1))
         for value, of in (("1e100", "1e100"), ("0", "-1e100"), ("0", repr(math.nextafter(1e-99, 1))), ("0", "-1e-99"))]
 
@@ -34,7 +34,8 @@ class Values(Property):
                                    generators.many(st.sampled_from(ANCHORS), ["a"]),
                                    overflowing()),
                form=st.sampled_from(FORMS),
-               more=generators.some_of(min_count=st.integers(0, 70), roll_up=st.just("none"), carry=st.just(0)))
+               more=st.one_of(generators.some_of(min_count=st.integers(0, 70), roll_up=st.just("none"), carry=st.just(0)),
+                              st.fixed_dictionaries({"across_orgs": st.sampled_from(["sum", "mean", "min", "max"])})))
     def test_every_aggregate(self, some, form, more):
         measures = [{"id": aggregate, "input": "a", "aggregate": aggregate, "period": "month", "score": form, **more}
                     for aggregate in generators.AGGREGATES]
