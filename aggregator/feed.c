@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { EXPECTED_ROWS = 32 }; /* at once (engine_expect) */
+
 const struct feed_summary feed_nothing = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN};
 
 void feed_free(struct feed *feed)
@@ -73,40 +75,78 @@ static void summarise(struct feed_summary *summary, const struct engine_row *row
         summary->max_time_ms = row->time_ms;
 }
 
+/* What a batch's rows are applied with. */
+struct feeding {
+    struct feed *feed;
+    struct engine *engine;
+    const struct wire_batch *rows;
+    const struct feed_options *options;
+    struct feed_summary *summary;
+    size_t refused_at; /* in options->refused */
+    poise_error *err;
+};
+
+/* Looks up the series of some rows and has the engine expect them. */
+static poise_code expect_rows(const struct feeding *feeding, uint32_t from, uint32_t to)
+{
+    struct engine_series *expected[EXPECTED_ROWS];
+    size_t refused_at = feeding->refused_at, count = 0;
+    for (uint32_t at = from; at < to; at++) {
+        uint32_t index = feeding->rows->row_series[at];
+        if (batch_row_refused(feeding->options->refused, feeding->options->refused_count, &refused_at, at))
+            continue;
+        poise_code code = look_up(feeding->feed, feeding->engine, feeding->rows, index, feeding->err);
+        if (code)
+            return code;
+        expected[count++] = feeding->feed->series[index];
+    }
+    engine_expect(feeding->engine, expected, count);
+    return POISE_OK;
+}
+
+static poise_code apply_row(struct feeding *feeding, uint32_t at)
+{
+    const struct feed_options *options = feeding->options;
+    if (batch_row_refused(options->refused, options->refused_count, &feeding->refused_at, at)) {
+        engine_skip(feeding->engine);
+        return POISE_OK;
+    }
+    uint32_t index = feeding->rows->row_series[at];
+    poise_refusal refusal = feeding->feed->refusal[index];
+    struct engine_row row = row_of(feeding->rows, at);
+    poise_code code = POISE_OK;
+    if (refusal)
+        engine_skip(feeding->engine);
+    else
+        code = engine_apply(feeding->engine, feeding->feed->series[index], &row, options->now_ms, &refusal,
+                            feeding->err);
+    if (!code && refusal) {
+        feeding->summary->refused++;
+        code = options->on_refusal ? options->on_refusal(options->context, at, refusal) : POISE_OK;
+    } else if (!code) {
+        feeding->feed->known[index] = FEED_ACCEPTED;
+        summarise(feeding->summary, &row);
+    }
+    return code;
+}
+
 poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
                       const struct feed_options *options, struct feed_summary *summary, poise_error *err)
 {
     if (!reserve(feed, rows->series_count))
         return error_nomem(err, "the series of a batch");
-    size_t refused_at = 0;
+    struct feeding feeding = {
+        .feed = feed, .engine = engine, .rows = rows, .options = options, .summary = summary, .err = err};
     uint64_t who = options->producer ? hash64(options->producer, strlen(options->producer), 0) : 0;
     engine_backfill(engine, who, rows->backfill != WIRE_BACKFILL_NONE);
-    for (uint32_t at = 0; at < rows->rows; at++) {
-        if (batch_row_refused(options->refused, options->refused_count, &refused_at, at)) {
-            engine_skip(engine);
-            continue;
-        }
-        uint32_t index = rows->row_series[at];
-        poise_code code = look_up(feed, engine, rows, index, err);
-        if (code)
-            return code;
-        poise_refusal refusal = feed->refusal[index];
-        struct engine_row row = row_of(rows, at);
-        if (refusal)
-            engine_skip(engine);
-        else
-            code = engine_apply(engine, feed->series[index], &row, options->now_ms, &refusal, err);
-        if (!code && refusal) {
-            summary->refused++;
-            code = options->on_refusal ? options->on_refusal(options->context, at, refusal) : POISE_OK;
-        } else if (!code) {
-            feed->known[index] = FEED_ACCEPTED;
-            summarise(summary, &row);
-        }
-        if (code)
-            return code;
+    poise_code code = POISE_OK;
+    for (uint32_t at = 0, count = (uint32_t)rows->rows; at < count && !code; at++) {
+        uint32_t left = count - at;
+        if (at % EXPECTED_ROWS == 0)
+            code = expect_rows(&feeding, at, at + (left < EXPECTED_ROWS ? left : EXPECTED_ROWS));
+        code = code ? code : apply_row(&feeding, at);
     }
-    if (rows->backfill == WIRE_BACKFILL_ENDS)
+    if (!code && rows->backfill == WIRE_BACKFILL_ENDS)
         engine_backfill(engine, who, false);
-    return POISE_OK;
+    return code;
 }

@@ -141,8 +141,9 @@ struct engine_series {
     struct input *input;
     uint32_t org, source;
     uint32_t generation; /* of engine, in which the cells below were looked up */
-    bool seen;           /* its org is known to have seen the input */
-    uint32_t cells[];    /* of one period by feed of the input, from the org upwards */
+    uint32_t cell_count;
+    bool seen;        /* its org is known to have seen the input */
+    uint32_t cells[]; /* of one period by feed of the input, from the org upwards */
 };
 
 struct key { /* where a keyed measurement stands */
