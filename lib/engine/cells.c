@@ -114,7 +114,7 @@ static bool add_block(struct cells *cells, struct feed *feed)
 
 uint32_t cells_add(struct cells *cells, struct feed *feed, uint32_t org, int64_t start_ms)
 {
-    if (cells->count >= cells->chain_count &&
+    if (cells->count >= cells->chain_count / 2 && /* most that are asked for in vain find an empty chain */
         !make_chains(cells, cells->chain_count ? 2 * cells->chain_count : FIRST_CHAINS)) {
         return CELL_NONE;
     }
@@ -173,7 +173,7 @@ void cells_drop(struct cells *cells, struct feed *const *feeds, size_t feed_coun
         }
     }
     size_t chain_count = FIRST_CHAINS;
-    while (chain_count < cells->count) {
+    while (chain_count / 2 < cells->count) {
         chain_count *= 2;
     }
     if (!make_chains(cells, chain_count)) { /* no memory for fewer: as many as before */
