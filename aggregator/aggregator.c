@@ -76,7 +76,6 @@ static poise_code turn_inquirer(struct aggregator *a, poise_error *err)
     struct inquirer_options options = {.store = a->store,
                                        .cards = (const struct scorecard *const *)a->config->cards,
                                        .card_count = a->config->card_count,
-                                       .definition = writer_definition(a->writer),
                                        .stop = stop};
     struct inquiry *inquiry;
     poise_code code = wait_for(NULL, a->wakes[PART_INQUIRER], -1, err);

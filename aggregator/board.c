@@ -115,12 +115,34 @@ static bool card_of(const struct board *board, const char *path, uint32_t *ret_i
     return false;
 }
 
+static const struct node *find_node(const struct board *board, uint32_t card_index, const char *path)
+{
+    return hmap_get(&board->paths[card_index], text_hash(path), path_matches, path);
+}
+
+/* A revision may be of a node that only an older definition has: it goes to those who want what lies around
+ * it, which is the nearest node above it that there is still. */
+static const struct node *find_around(const struct board *board, uint32_t card_index, const char *path)
+{
+    char around[4 * (POISE_ID_MAX + 1)];
+    size_t length = strnlen(path, sizeof around - 1);
+    memcpy(around, path, length);
+    around[length] = '\0';
+    const struct node *node = find_node(board, card_index, around);
+    for (char *end; !node && (end = strrchr(around, '/'));) {
+        *end = '\0';
+        node = find_node(board, card_index, around);
+    }
+    return node;
+}
+
 static poise_code apply_state(struct board *board, const poise_state *state, poise_error *err)
 {
     uint32_t card_index;
     const struct node *node = NULL;
     if (card_of(board, state->node, &card_index))
-        node = hmap_get(&board->paths[card_index], text_hash(state->node), path_matches, state->node);
+        node = state->revision ? find_around(board, card_index, state->node)
+                               : find_node(board, card_index, state->node);
     if (!node)
         return error_set(err, POISE_EINVAL, "the engine published a node that no scorecard has: %s",
                          state->node);

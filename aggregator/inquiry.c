@@ -1,6 +1,8 @@
 #include "inquiry.h"
 
+#include "definitions.h"
 #include "feed.h"
+#include "rescore.h"
 #include "restate.h"
 #include <base/error.h>
 #include <engine/report.h>
@@ -8,12 +10,14 @@
 #include <string.h>
 
 enum { PART_BYTES = 200000, PART_STATES = 4096 };
+static const int64_t LONGEST_PERIOD_MS = INT64_C(367) * 24 * 3600 * 1000;
 
 void inquiry_free(struct inquiry *inquiry)
 {
     if (!inquiry)
         return;
     restate_free(inquiry->restate);
+    rescore_free(inquiry->rescore);
     buf_free(&inquiry->bodies);
     free(inquiry->ends);
     free(inquiry);
@@ -24,6 +28,7 @@ void inquiry_free(struct inquiry *inquiry)
 struct reading {
     const struct inquirer_options *options;
     struct inquiry *inquiry;
+    struct compiled compiled; /* the definitions of the scorecard */
     struct engine *engine;
     struct arena arena;
     struct feed feed;
@@ -87,6 +92,10 @@ static uint64_t revision_of(const struct reading *reading, const poise_state *st
 static poise_code read_batch(struct reading *reading, const struct journal_batch *batch)
 {
     struct inquiry *inquiry = reading->inquiry;
+    if (order_takes_place(batch)) {
+        engine_skip(reading->engine);
+        return POISE_OK;
+    }
     if (batch->rows == 0)
         return POISE_OK;
     struct wire_batch rows;
@@ -96,7 +105,7 @@ static poise_code read_batch(struct reading *reading, const struct journal_batch
     if (code)
         return code;
     struct feed_options options = {
-        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = INT64_MAX};
+        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = ENGINE_LET_IN};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
 }
@@ -120,16 +129,13 @@ static poise_code read_record(void *visitor, const struct journal_record *record
                             &reading->inquiry->error);
 }
 
-static poise_code read_journal(struct reading *reading)
+static poise_code read_journal(struct reading *reading, uint64_t until)
 {
     struct inquiry *inquiry = reading->inquiry;
     struct store_reader *reader;
     poise_code code = store_reader_open(reading->options->store, &reader, &inquiry->error);
     if (code)
         return code;
-    uint64_t until = store_reader_lsn(reader);
-    if (inquiry->known_lsn && inquiry->known_lsn < until)
-        until = inquiry->known_lsn;
     /* All of it: a key of a later row may take an earlier one away, and every accepted row, whatever its
      * time, makes its org one that is asked about. */
     code = store_read_journal(reader, 1, until, NULL, read_record, reading, &inquiry->error);
@@ -169,12 +175,26 @@ static poise_code end_part(struct reading *reading, bool last)
     return end_body(inquiry);
 }
 
-void inquiry_restated(struct inquiry *inquiry)
+static poise_code encode_done(struct inquiry *inquiry)
 {
     const struct restate *restate = inquiry->restate;
+    const struct rescore *rescore = inquiry->rescore;
+    if (rescore) {
+        const struct wire_rescored answer = {.id = inquiry->id,
+                                             .scorecards = rescore->scorecards,
+                                             .revised = rescore->revised,
+                                             .locked = rescore->locked,
+                                             .lsn = rescore->lsn};
+        return wire_encode_rescored(&answer, &inquiry->bodies);
+    }
     const struct wire_restated answer = {
         .id = inquiry->id, .rows = restate->rows, .refused = restate->refused, .lsn = restate->lsn};
-    if (wire_encode_restated(&answer, &inquiry->bodies))
+    return wire_encode_restated(&answer, &inquiry->bodies);
+}
+
+void inquiry_done(struct inquiry *inquiry)
+{
+    if (encode_done(inquiry))
         inquiry->error.code = error_nomem(&inquiry->error, "an answer");
     else
         inquiry->error.code = end_body(inquiry);
@@ -196,17 +216,45 @@ static poise_code add_state(void *visitor, const poise_state *state)
             return code;
     }
     reading->part[reading->part_count] = *state;
-    reading->part[reading->part_count].revision = revision_of(reading, state);
-    reading->part[reading->part_count++].definition = reading->options->definition;
+    reading->part[reading->part_count++].revision = revision_of(reading, state);
     reading->part_bytes += size;
     return POISE_OK;
+}
+
+/* The definitions that the answer needs: what trends are against may have another than the rest. */
+static poise_code compile(struct reading *reading, const struct scorecard *card, uint64_t until)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    struct definitions definitions = {0};
+    poise_code code = definitions_fold(&definitions, reading->options->store, until, inquiry->known_at_ms,
+                                       reading->options->stop, &inquiry->error);
+    if (!code && !definitions_current(&definitions, card->id)) {
+        if (until > 0)
+            code = error_set(&inquiry->error, POISE_ENOTFOUND, "there was no scorecard '%s' then", card->id);
+        else /* nothing is journaled yet, nor is it */
+            code = definitions_define(&definitions, card, INT64_MIN, &inquiry->error);
+    }
+    int64_t from_ms = inquiry->history ? INT64_MIN : inquiry->as_of_ms - LONGEST_PERIOD_MS;
+    if (!code)
+        code = definitions_compile(&definitions, card, from_ms, inquiry->as_of_ms, &reading->compiled,
+                                   &inquiry->error);
+    definitions_free(&definitions);
+    return code;
 }
 
 static poise_code answer(struct reading *reading, const struct scorecard *card)
 {
     struct inquiry *inquiry = reading->inquiry;
-    struct engine_options options = {.cards = &card, .card_count = 1, .offline = true};
-    poise_code code = engine_open(&options, &reading->engine, &inquiry->error);
+    uint64_t until = store_last_lsn(reading->options->store);
+    if (inquiry->known_lsn && inquiry->known_lsn < until)
+        until = inquiry->known_lsn;
+    poise_code code = compile(reading, card, until);
+    struct engine_options options = {.cards = reading->compiled.cards,
+                                     .card_count = reading->compiled.count,
+                                     .terms = reading->compiled.terms,
+                                     .offline = true};
+    if (!code)
+        code = engine_open(&options, &reading->engine, &inquiry->error);
     struct report_question question = {.card = card,
                                        .org = inquiry->all_orgs ? NULL : inquiry->org,
                                        .history = inquiry->history,
@@ -214,33 +262,45 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
     if (!code)
         code = report_begin(reading->engine, &question, &inquiry->error);
     if (!code)
-        code = read_journal(reading);
+        code = read_journal(reading, until);
     if (!code)
         code = report_states(reading->engine, &question, add_state, reading, &inquiry->error);
     return code ? code : end_part(reading, true);
 }
 
-bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
+static const struct scorecard *find_card(const struct inquirer_options *options, struct inquiry *inquiry)
 {
-    const struct scorecard *card = NULL;
-    if (inquiry->restate) {
-        inquiry->error.code = restate_find(inquiry->restate, options->store, &inquiry->error);
-        if (!inquiry->error.code && inquiry->restate->rows == 0)
-            inquiry_restated(inquiry);
-        return inquiry->error.code || inquiry->restate->rows == 0;
-    }
     for (size_t i = 0; i < options->card_count; i++)
         if (strcmp(options->cards[i]->id, inquiry->scorecard) == 0)
-            card = options->cards[i];
-    if (!card) {
-        error_set(&inquiry->error, POISE_ENOTFOUND, "there is no scorecard '%s' here", inquiry->scorecard);
+            return options->cards[i];
+    error_set(&inquiry->error, POISE_ENOTFOUND, "there is no scorecard '%s' here", inquiry->scorecard);
+    return NULL;
+}
+
+/* What the inquirer does of an operator's order. */
+static bool answer_order(const struct inquirer_options *options, struct inquiry *inquiry)
+{
+    if (inquiry->rescore)
+        return inquiry->scorecard[0] && !find_card(options, inquiry);
+    inquiry->error.code = restate_find(inquiry->restate, options->store, &inquiry->error);
+    if (!inquiry->error.code && inquiry->restate->rows == 0)
+        inquiry_done(inquiry);
+    return inquiry->error.code || inquiry->restate->rows == 0;
+}
+
+bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
+{
+    if (inquiry->restate || inquiry->rescore)
+        return answer_order(options, inquiry);
+    const struct scorecard *card = find_card(options, inquiry);
+    if (!card)
         return true;
-    }
     struct reading reading = {.options = options, .inquiry = inquiry};
     reading.part = malloc(PART_STATES * sizeof *reading.part);
     poise_code code = reading.part ? answer(&reading, card) : error_nomem(&inquiry->error, "an answer");
     inquiry->error.code = code;
     engine_close(reading.engine);
+    compiled_free(&reading.compiled);
     arena_free(&reading.arena);
     arena_free(&reading.noted);
     hmap_free(&reading.revisions);

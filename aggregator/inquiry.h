@@ -25,6 +25,7 @@ struct inquiry {
     int64_t known_at_ms;     /* 0: all that is known now */
     uint64_t known_lsn;      /* likewise */
     struct restate *restate; /* instead of all these: what an operator wants to let in; else NULL */
+    struct rescore *rescore; /* likewise: periods to be scored by the current definition */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;
@@ -44,14 +45,13 @@ struct inquirer_options {
     struct store *store;
     const struct scorecard *const *cards;
     size_t card_count;
-    uint64_t definition;      /* revision that the states name */
     const _Atomic bool *stop; /* ends a running answer */
 };
-/* Answers one inquiry, on any thread; failures are part of the answer. false: a restatement, for which the
- * writer has to do the rest. */
+/* Answers one inquiry, on any thread; failures are part of the answer. false: an operator's order, for which
+ * the writer has to do the rest. */
 bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry);
 
-/* The answer to a restatement that was done. */
-void inquiry_restated(struct inquiry *inquiry);
+/* The answer to an operator's order that was done. */
+void inquiry_done(struct inquiry *inquiry);
 
 #endif

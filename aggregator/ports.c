@@ -83,8 +83,10 @@ static poise_code reread_record(void *visitor, const struct journal_record *reco
         const struct journal_batch *batch = &record->batches[i];
         struct wire_batch rows;
         arena_reset(reading->arena);
-        if (batch->rows == 0)
+        if (batch->rows == 0 || order_takes_place(batch)) {
+            ordinal += batch->rows;
             continue;
+        }
         poise_code code = wire_decode_batch(batch->body, batch->body_length, reading->arena, &rows, NULL);
         if (!code)
             code = reread_batch(reading, &rows, batch->refused, batch->refused_count, ordinal);

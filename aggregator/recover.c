@@ -11,71 +11,140 @@ enum { CLOCK_BEHIND_MS = 60000 };
 
 /* ---- definitions ---- */
 
-static void describe_definitions(const struct writer *writer, struct buf *out)
+/* Where the journal ends. */
+struct journal_end {
+    int64_t as_of_ms;
+    uint64_t next_ordinal;
+};
+
+static poise_code note_end(void *visitor, const struct journal_record *record)
 {
-    for (size_t i = 0; i < writer->options.card_count; i++) {
-        const struct scorecard *card = writer->options.cards[i];
-        buf_put_text(out, card->id, strlen(card->id));
-        buf_put_u64(out, card->hash);
-    }
+    struct journal_end *end = visitor;
+    end->as_of_ms = record->as_of_ms;
+    end->next_ordinal = record->first_ordinal;
+    for (size_t i = 0; i < record->batch_count; i++)
+        end->next_ordinal += record->batches[i].rows;
+    return POISE_OK;
 }
 
-static void revision_key(uint64_t revision, uint8_t key[8])
+static poise_code find_end(struct writer *writer, struct journal_end *ret_end, poise_error *err)
 {
-    for (int i = 0; i < 8; i++)
-        key[i] = (uint8_t)(revision >> (56 - 8 * i));
+    struct store_reader *reader;
+    uint64_t last = store_last_lsn(writer->options.store);
+    *ret_end = (struct journal_end){.as_of_ms = INT64_MIN, .next_ordinal = 1};
+    if (last == 0)
+        return POISE_OK;
+    poise_code code = store_reader_open(writer->options.store, &reader, err);
+    if (code)
+        return code;
+    code = store_read_journal(reader, last, last, NULL, note_end, ret_end, err);
+    store_reader_close(reader);
+    int64_t now_ms = clock_wall_ms(writer->options.clock);
+    if (!writer->options.event_clock && now_ms > ret_end->as_of_ms)
+        ret_end->as_of_ms = now_ms;
+    return code;
 }
 
-/* Whether the store's state was made with these definitions. */
-static poise_code same_definitions(struct writer *writer, bool *ret_same, poise_error *err)
+/* The end of the last period that is closed at T, by the definition that was in force until now. */
+static poise_code find_closed(struct writer *writer, const struct scorecard *card, int64_t as_of_ms,
+                              int64_t *ret_closed_ms, poise_error *err)
 {
-    struct buf now = {0}, then = {0};
-    uint8_t key[8];
-    struct store_mark mark = store_mark(writer->options.store);
-    describe_definitions(writer, &now);
-    revision_key(mark.definition, key);
-    poise_code code = mark.definition == 0
-                          ? POISE_ENOTFOUND
-                          : store_get(writer->options.store, STORE_DEFINITIONS, key, sizeof key, &then, err);
-    if (now.failed || then.failed)
-        code = error_nomem(err, "the definitions");
-    if (code == POISE_OK || code == POISE_ENOTFOUND) {
-        *ret_same =
-            code == POISE_OK && now.length == then.length && memcmp(now.data, then.data, now.length) == 0;
-        code = POISE_OK;
+    struct compiled before = {0};
+    poise_code code = definitions_compile(&writer->definitions, card, as_of_ms, INT64_MAX, &before, err);
+    if (!code && before.count > 0) {
+        const struct scorecard *last = before.cards[before.count - 1];
+        struct calendar calendar = scorecard_calendar(last, last->period);
+        struct period period = period_at(&calendar, as_of_ms - last->grace_ms);
+        *ret_closed_ms = period.end_ms <= as_of_ms - last->grace_ms ? period.end_ms : period.start_ms;
     }
-    buf_free(&now);
-    buf_free(&then);
+    compiled_free(&before);
+    return code;
+}
+
+/* What differs from the files that the aggregator was started with becomes a new definition, in force for all
+ * periods that are not closed at T; what was never scored had none. */
+static poise_code define(struct writer *writer, const struct scorecard *card, const struct journal_end *end,
+                         poise_error *err)
+{
+    const struct definition *current = definitions_current(&writer->definitions, card->id);
+    int64_t closed_ms = INT64_MIN;
+    if (current && current->hash == card->hash)
+        return POISE_OK;
+    poise_code code = POISE_OK;
+    if (current && end->as_of_ms != INT64_MIN && end->next_ordinal > 1)
+        code = find_closed(writer, card, end->as_of_ms, &closed_ms, err);
+    if (!code)
+        code = definitions_define(&writer->definitions, card, closed_ms, err);
+    if (code)
+        return code;
+    current = definitions_current(&writer->definitions, card->id);
+    order_put(&writer->defining.body, current, true);
+    char after[TIME_TEXT_MAX] = "";
+    if (closed_ms != INT64_MIN)
+        format_time_ms(closed_ms, after);
+    log_event(writer->options.log, LOG_INFO, "defined", log_text("scorecard", card->id),
+              log_int("definition", (int64_t)current->number), log_text("after", after));
+    return writer->defining.body.failed ? error_nomem(err, "a definition") : POISE_OK;
+}
+
+/* Journals the new definitions, but those of a new store with its first record. */
+static poise_code journal_definitions(struct writer *writer, const struct journal_end *end, poise_error *err)
+{
+    struct journal_batch batch = writer_record_of(&writer->defining);
+    const struct journal_record record = {.as_of_ms = end->as_of_ms,
+                                          .time_last = writer->options.event_clock,
+                                          .orders = true,
+                                          .first_ordinal = end->next_ordinal,
+                                          .min_time_ms = INT64_MAX,
+                                          .max_time_ms = INT64_MIN,
+                                          .batches = &batch,
+                                          .batch_count = 1};
+    poise_code code = store_append(writer->options.store, &record, &writer->definitions.defined_lsn, err);
+    buf_free(&writer->defining.body);
+    return code;
+}
+
+static poise_code find_definitions(struct writer *writer, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    struct journal_end end;
+    poise_code code = definitions_load(&writer->definitions, store, &writer->made_lsn, err);
+    if (!code)
+        code = definitions_fold(&writer->definitions, store, store_last_lsn(store), 0, NULL, err);
+    if (!code)
+        code = find_end(writer, &end, err);
+    writer->defining.producer = DEFINE_PRODUCER;
+    for (size_t i = 0; !code && i < writer->options.card_count; i++)
+        code = define(writer, writer->options.cards[i], &end, err);
+    if (!code && writer->defining.body.length && store_last_lsn(store) > 0)
+        code = journal_definitions(writer, &end, err);
+    for (size_t i = 0; !code && i < writer->options.card_count; i++)
+        code = definitions_compile(&writer->definitions, writer->options.cards[i], INT64_MIN, INT64_MAX,
+                                   &writer->compiled, err);
     return code;
 }
 
 /* Throws the derived state away (but for the numbers of revisions: subscribers have seen them; those behind
- * the last checkpoint come from the journal) and records
- * the new definitions: from here the journal is replayed from its start, also if the process dies before it
- * is done. */
-static poise_code new_definitions(struct writer *writer, poise_error *err)
+ * the last checkpoint come from the journal): from here the journal is replayed from its start, also if the
+ * process dies before it is done. */
+static poise_code begin_state(struct writer *writer, poise_error *err)
 {
     static const enum store_table derived[] = {STORE_HEAD,  STORE_ORGS, STORE_SOURCES, STORE_UNITS,
                                                STORE_CELLS, STORE_KEYS, STORE_FUTURE};
     struct store *store = writer->options.store;
-    /* Those that nothing was ever scored with have no number. */
-    uint64_t before = store_last_lsn(store) > 0 ? store_mark(store).definition : 0;
-    struct store_mark mark = {.state_lsn = 0, .definition = before + 1};
-    struct buf text = {0};
-    uint8_t key[8];
-    describe_definitions(writer, &text);
-    revision_key(mark.definition, key);
-    if (text.failed)
-        return error_nomem(err, "the definitions");
+    bool is_new = store_last_lsn(store) == 0; /* its first record will have the definitions */
+    struct store_mark mark = {.state_lsn = 0, .generation = is_new ? 1 : store_mark(store).generation + 1};
+    writer->made_lsn = is_new ? 1 : writer->definitions.defined_lsn;
     poise_code code = store_checkpoint_begin(store, err);
-    if (!code) { /* a failed put or clear makes the commit fail */
-        for (size_t i = 0; i < sizeof derived / sizeof derived[0]; i++)
-            (void)store_clear(store, derived[i]);
-        (void)store_put(store, STORE_DEFINITIONS, key, sizeof key, text.data, text.length);
-        code = store_checkpoint_commit(store, &mark, err);
-    }
-    buf_free(&text);
-    return code;
+    if (code)
+        return code;
+    /* a failed put or clear makes the commit fail */
+    for (size_t i = 0; i < sizeof derived / sizeof derived[0]; i++)
+        (void)store_clear(store, derived[i]);
+    const struct definitions nothing = {0};
+    (void)definitions_put(is_new ? &nothing : &writer->definitions, store, store_last_lsn(store),
+                          writer->made_lsn);
+    return store_checkpoint_commit(store, &mark, err);
 }
 
 /* ---- replay ---- */
@@ -93,9 +162,32 @@ struct replay {
     uint64_t records;
 };
 
+static poise_code rescore_again(void *visitor, const char *card, int64_t after_ms)
+{
+    const struct replay *replay = visitor;
+    return engine_rescore(replay->writer->engine, card, after_ms, ignore_state, NULL, replay->err);
+}
+
+/* An operator's !rescore, as it was; where all is made anew, the definitions are those of now already. */
+static poise_code replay_rescore(struct replay *replay, const struct journal_batch *batch)
+{
+    struct engine *engine = replay->writer->engine;
+    poise_code code = POISE_OK;
+    if (!replay->writer->rebuilding)
+        code = engine_settle(engine, SIZE_MAX, ignore_state, NULL, replay->err);
+    engine_skip(engine);
+    if (code || replay->writer->rebuilding)
+        return code;
+    return order_each(batch->body, batch->body_length, rescore_again, replay, replay->err);
+}
+
 static poise_code replay_batch(struct replay *replay, const struct journal_batch *batch)
 {
     struct writer *writer = replay->writer;
+    if (order_takes_place(batch))
+        return replay_rescore(replay, batch);
+    if (strcmp(batch->producer, DEFINE_PRODUCER) == 0)
+        return POISE_OK;
     bool restated = strcmp(batch->producer, RESTATE_PRODUCER) == 0; /* of no producer */
     struct ledger_entry *entry = restated ? NULL : ledger_add(&writer->ledger, batch->producer, batch->epoch);
     if (!restated && (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
@@ -112,7 +204,7 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     struct feed_options options = {.producer = batch->producer,
                                    .refused = batch->refused,
                                    .refused_count = batch->refused_count,
-                                   .now_ms = INT64_MAX};
+                                   .now_ms = ENGINE_LET_IN};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
 }
@@ -199,39 +291,49 @@ static poise_code load_producer(void *visitor, struct cursor key, struct cursor 
 
 static poise_code open_engine(struct writer *writer, poise_error *err)
 {
-    struct engine_options options = {.cards = writer->options.cards,
-                                     .card_count = writer->options.card_count,
+    struct engine_options options = {.cards = writer->compiled.cards,
+                                     .card_count = writer->compiled.count,
+                                     .terms = writer->compiled.terms,
                                      .hash_seed = writer->options.hash_seed,
                                      .max_cells = writer->options.max_cells,
                                      .ports = writer_ports(writer)};
     return engine_open(&options, &writer->engine, err);
 }
 
-poise_code recover(struct writer *writer, poise_error *err)
+static poise_code open_state(struct writer *writer, poise_error *err)
 {
-    struct store *store = writer->options.store;
-    bool same = false;
-    uint64_t records = 0;
-    int64_t start = clock_monotonic_us(writer->options.clock);
-    poise_code code = same_definitions(writer, &same, err);
-    if (!code && !same)
-        code = new_definitions(writer, err);
+    bool is_made = store_last_lsn(writer->options.store) > 0 &&
+                   store_mark(writer->options.store).generation &&
+                   writer->made_lsn == writer->definitions.defined_lsn;
+    poise_code code = is_made ? POISE_OK : begin_state(writer, err);
     if (!code)
-        code = store_walk(store, STORE_PRODUCERS, load_producer, writer, err);
+        code = store_walk(writer->options.store, STORE_PRODUCERS, load_producer, writer, err);
     if (!code)
         code = open_engine(writer, err);
-    if (code == POISE_EVERSION && same) { /* the state lacks what this version wants of it: make it again */
-        code = new_definitions(writer, err);
+    if (code == POISE_EVERSION &&
+        is_made) { /* the state lacks what this version wants of it: make it again */
+        code = begin_state(writer, err);
         if (!code)
             code = open_engine(writer, err);
     }
+    return code;
+}
+
+poise_code recover(struct writer *writer, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    uint64_t records = 0;
+    int64_t start = clock_monotonic_us(writer->options.clock);
+    poise_code code = find_definitions(writer, err);
+    if (!code)
+        code = open_state(writer, err);
     if (code)
         return code;
     struct store_mark mark = store_mark(store);
-    writer->definition = mark.definition;
-    /* The first definition's records are replayed as they were: they were settled, and revised what they did.
+    writer->generation = mark.generation;
+    /* Those of the first definitions are replayed as they were: they were settled, and revised what they did.
      */
-    writer->rebuilding = mark.state_lsn == 0 && mark.definition > 1;
+    writer->rebuilding = mark.state_lsn == 0 && mark.generation > 1;
     engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
     code = replay_journal(writer, mark.state_lsn + 1, &records, err);
@@ -240,7 +342,7 @@ poise_code recover(struct writer *writer, poise_error *err)
         code = checkpoint(writer, err);
     if (!code)
         log_event(
-            writer->options.log, LOG_INFO, "recovered", log_int("definition", (int64_t)writer->definition),
+            writer->options.log, LOG_INFO, "recovered", log_int("generation", (int64_t)writer->generation),
             log_int("checkpoint_lsn", (int64_t)mark.state_lsn), log_int("replayed_records", (int64_t)records),
             log_int("lsn", (int64_t)store_last_lsn(store)),
             log_int("ms", (clock_monotonic_us(writer->options.clock) - start) / 1000));
@@ -284,13 +386,15 @@ static poise_code put_producers(struct writer *writer, poise_error *err)
 static poise_code write_checkpoint(struct writer *writer, poise_error *err)
 {
     struct store *store = writer->options.store;
-    struct store_mark mark = {.state_lsn = store_last_lsn(store), .definition = writer->definition};
+    struct store_mark mark = {.state_lsn = store_last_lsn(store), .generation = writer->generation};
     poise_code code = store_checkpoint_begin(store, err);
     if (code)
         return code;
     code = engine_checkpoint(writer->engine, put_entry, writer, err);
     if (!code)
         code = put_producers(writer, err);
+    if (!code)
+        code = definitions_put(&writer->definitions, store, mark.state_lsn, writer->made_lsn);
     if (code) {
         store_checkpoint_abort(store);
         return code;

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "replies.h"
+#include "rescore.h"
 #include "restate.h"
 #include "subscription.h"
 #include <base/error.h>
@@ -269,6 +270,26 @@ static poise_code on_restate(struct stream *stream, const struct net_message *me
     return hand_over(stream, inquiry, err);
 }
 
+static poise_code on_rescore(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                             poise_error *err)
+{
+    struct wire_rescore order;
+    struct inquiry *inquiry = NULL;
+    poise_code code = wire_decode_rescore(message->body, message->body_length, &stream->arena, &order, err);
+    if (code)
+        return code;
+    *ret_id = order.id;
+    const struct wire_query query = {.id = order.id, .scorecard = order.scorecard, .org = "", .credit = 1};
+    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    if (!code)
+        code = rescore_open(&order, &inquiry->rescore, err);
+    if (code) {
+        inquiry_free(inquiry);
+        return code;
+    }
+    return hand_over(stream, inquiry, err);
+}
+
 static poise_code on_query(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                            poise_error *err)
 {
@@ -295,8 +316,11 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
     }
     while (inquiry->sent < inquiry->count && inquiry->credit > 0) {
         size_t start = inquiry->sent ? inquiry->ends[inquiry->sent - 1] : 0;
-        poise_code code = send_body(stream, &inquiry->peer, inquiry->restate ? WIRE_RESTATED : WIRE_RESULT,
-                                    inquiry->bodies.data + start, inquiry->ends[inquiry->sent] - start);
+        enum wire_kind kind = inquiry->restate   ? WIRE_RESTATED
+                              : inquiry->rescore ? WIRE_RESCORED
+                                                 : WIRE_RESULT;
+        poise_code code = send_body(stream, &inquiry->peer, kind, inquiry->bodies.data + start,
+                                    inquiry->ends[inquiry->sent] - start);
         if (code == POISE_ECLOSED)
             return true;
         if (code)
@@ -370,6 +394,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         return on_query(stream, message, ret_id, err);
     case WIRE_RESTATE:
         return on_restate(stream, message, ret_id, err);
+    case WIRE_RESCORE:
+        return on_rescore(stream, message, ret_id, err);
     case WIRE_STATS_REQUEST:
         return on_stats(stream, message, ret_id, err);
     default:

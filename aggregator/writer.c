@@ -1,9 +1,11 @@
 #include "writer.h"
 
 #include "inquiry.h"
+#include "rescore.h"
 #include "restate.h"
 #include "writer_private.h"
 #include <base/error.h>
+#include <base/text.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +29,36 @@ static bool has_work(const struct writer *writer)
     return ring_count(writer->options.from_ingest) > 0 || ring_count(writer->options.to_restate) > 0;
 }
 
+/* By the event clock, before the first event: nothing is settled, and there is no state to write down. */
+static bool is_timeless(const struct writer *writer)
+{
+    return engine_as_of_ms(writer->engine) == INT64_MIN;
+}
+
+/* ---- what changed ---- */
+
+static poise_code note_change(void *visitor, const poise_state *state)
+{
+    struct writer *writer = visitor;
+    if (writer->changed_count == writer->changed_capacity) {
+        size_t capacity = writer->changed_capacity ? writer->changed_capacity * 2 : 1024;
+        poise_state *changed = realloc(writer->changed, capacity * sizeof *changed);
+        if (!changed)
+            return POISE_ENOMEM;
+        writer->changed = changed;
+        writer->changed_capacity = capacity;
+    }
+    writer->revised |= state->revision > 0;
+    writer->changed[writer->changed_count++] = *state;
+    return POISE_OK;
+}
+
+static void begin_changes(struct writer *writer)
+{
+    writer->changed_count = 0;
+    writer->revised = false;
+}
+
 /* ---- apply ---- */
 
 struct refusing {
@@ -36,6 +68,20 @@ struct refusing {
 static poise_code refuse_row(void *context, uint32_t row, poise_refusal reason)
 {
     return batch_refuse(((struct refusing *)context)->batch, row, reason);
+}
+
+struct journal_batch writer_record_of(const struct batch *batch)
+{
+    return (struct journal_batch){.producer = batch->producer,
+                                  .epoch = batch->epoch,
+                                  .seq = batch->seq,
+                                  .hash = batch->hash,
+                                  .refused = batch->refused,
+                                  .reasons = batch->reasons,
+                                  .refused_count = batch->refused_count,
+                                  .rows = (uint32_t)batch->rows.rows,
+                                  .body = batch->body.data,
+                                  .body_length = batch->body.length};
 }
 
 static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_t now_ms, poise_error *err)
@@ -50,23 +96,14 @@ static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_
         code = feed_batch(&writer->feed, writer->engine, &batch->rows, &options, &writer->summary, err);
     if (code)
         return err && err->code == code ? code : error_nomem(err, "the refusals of a batch");
-    writer->records[writer->batch_count - 1] = (struct journal_batch){.producer = batch->producer,
-                                                                      .epoch = batch->epoch,
-                                                                      .seq = batch->seq,
-                                                                      .hash = batch->hash,
-                                                                      .refused = batch->refused,
-                                                                      .reasons = batch->reasons,
-                                                                      .refused_count = batch->refused_count,
-                                                                      .rows = (uint32_t)batch->rows.rows,
-                                                                      .body = batch->body.data,
-                                                                      .body_length = batch->body.length};
+    writer->records[writer->batch_count - 1] = writer_record_of(batch);
     return POISE_OK;
 }
 
-static poise_code answer_restatement(struct writer *writer, poise_error *err)
+static poise_code answer_order(struct writer *writer, poise_error *err)
 {
-    struct inquiry *inquiry = writer->restating;
-    writer->restating = NULL;
+    struct inquiry *inquiry = writer->ordering;
+    writer->ordering = NULL;
     if (!ring_push(writer->options.restated, inquiry))
         return error_set(err, POISE_EFULL, "the queue of answers is smaller than the number of questions");
     net_wake_up(writer->options.stream_wake);
@@ -76,12 +113,12 @@ static poise_code answer_restatement(struct writer *writer, poise_error *err)
 /* Applies what an operator lets in: locks do not hold it up, as nothing does that was let in before. */
 static poise_code gather_restated(struct writer *writer, poise_error *err)
 {
-    struct inquiry *inquiry = writer->restating;
+    struct inquiry *inquiry = writer->ordering;
     struct restate *restate = inquiry->restate;
     if (restate->found_lsn < writer->restated_lsn) { /* what it found may be let in already */
         inquiry->error.code =
             error_set(&inquiry->error, POISE_EBUSY, "another restatement came first; try again");
-        return answer_restatement(writer, err);
+        return answer_order(writer, err);
     }
     poise_code code = POISE_OK;
     for (size_t i = 0; !code && i < restate->count; i++) {
@@ -90,6 +127,42 @@ static poise_code gather_restated(struct writer *writer, poise_error *err)
         restate->refused += restate->batches[i].refused_count;
     }
     return code;
+}
+
+/* Settles what is waiting for it, so that the scores of before are whole; then has the current definition
+ * come in force for periods that are closed. The settle of this commit does the rest, in one go. */
+static poise_code gather_rescored(struct writer *writer, poise_error *err)
+{
+    struct inquiry *inquiry = writer->ordering;
+    struct rescore *rescore = inquiry->rescore;
+    const struct rescore_target target = {.engine = writer->engine,
+                                          .cards = writer->options.cards,
+                                          .card_count = writer->options.card_count,
+                                          .definitions = &writer->definitions};
+    poise_code code = POISE_OK;
+    if (!is_timeless(writer)) {
+        if (writer->slices == 0)
+            begin_changes(writer);
+        writer->slices = SLICES_MAX;
+        code = engine_settle(writer->engine, SIZE_MAX, note_change, writer, err);
+        size_t before = writer->changed_count;
+        if (!code)
+            code = rescore_apply(rescore, inquiry->scorecard, &target, note_change, writer, &inquiry->error,
+                                 err);
+        rescore->revised = writer->changed_count - before;
+    }
+    if (code)
+        return code;
+    if (rescore->scorecards == 0) { /* nothing to do, or nothing that could be done */
+        if (!inquiry->error.code)
+            inquiry_done(inquiry);
+        return answer_order(writer, err);
+    }
+    writer->batches[writer->batch_count] = &rescore->order;
+    writer->records[writer->batch_count] = writer_record_of(&rescore->order);
+    writer->records[writer->batch_count++].rows = 1; /* its place, which revisions name */
+    writer->record.orders = true;
+    return POISE_OK;
 }
 
 /* Once a series of a batch: its rows came at the same time. */
@@ -124,7 +197,7 @@ static poise_code gather_waiting(struct writer *writer, int64_t now_ms, poise_er
     return POISE_OK;
 }
 
-/* Takes what is waiting, up to a commit's worth; a restatement is a commit of its own. */
+/* Takes what is waiting, up to a commit's worth; an operator's order is a commit of its own. */
 static poise_code gather(struct writer *writer, poise_error *err)
 {
     int64_t now_ms = clock_wall_ms(writer->options.clock);
@@ -137,8 +210,10 @@ static poise_code gather(struct writer *writer, poise_error *err)
         if (code)
             return code;
     }
-    writer->restating = ring_pop(writer->options.to_restate);
-    poise_code code = writer->restating ? gather_restated(writer, err) : gather_waiting(writer, now_ms, err);
+    writer->ordering = ring_pop(writer->options.to_restate);
+    poise_code code = !writer->ordering           ? gather_waiting(writer, now_ms, err)
+                      : writer->ordering->rescore ? gather_rescored(writer, err)
+                                                  : gather_restated(writer, err);
     if (code)
         return code;
     if (writer->options.event_clock && writer->summary.max_time_ms != INT64_MIN)
@@ -147,12 +222,6 @@ static poise_code gather(struct writer *writer, poise_error *err)
 }
 
 /* ---- settle ---- */
-
-/* By the event clock, before the first event: nothing is settled, and there is no state to write down. */
-static bool is_timeless(const struct writer *writer)
-{
-    return engine_as_of_ms(writer->engine) == INT64_MIN;
-}
 
 /* Scores that wait for a settle: measurements that were only applied, or, by the wall clock, time that went
  * by; or the rest of a settle. */
@@ -182,23 +251,6 @@ static bool checkpoint_due(const struct writer *writer)
     return checkpoint_wait_us(writer) <= 0;
 }
 
-static poise_code note_change(void *visitor, const poise_state *state)
-{
-    struct writer *writer = visitor;
-    if (writer->changed_count == writer->changed_capacity) {
-        size_t capacity = writer->changed_capacity ? writer->changed_capacity * 2 : 1024;
-        poise_state *changed = realloc(writer->changed, capacity * sizeof *changed);
-        if (!changed)
-            return POISE_ENOMEM;
-        writer->changed = changed;
-        writer->changed_capacity = capacity;
-    }
-    writer->revised |= state->revision > 0;
-    writer->changed[writer->changed_count] = *state;
-    writer->changed[writer->changed_count++].definition = writer->definition;
-    return POISE_OK;
-}
-
 static poise_code encode_changes(struct writer *writer, poise_error *err)
 {
     struct wire_states states = {.id = 0,
@@ -210,8 +262,9 @@ static poise_code encode_changes(struct writer *writer, poise_error *err)
         return POISE_OK;
     if (wire_encode_states(WIRE_UPDATE, &states, &writer->changes))
         return error_nomem(err, "the changes of a settle");
-    if (writer->changes.length >
-        CHANGES_BYTES_MAX) { /* published all the same, and made again at any start */
+    bool rescores = writer->ordering && writer->ordering->rescore; /* bounded, and to be journaled whole */
+    if (writer->changes.length > CHANGES_BYTES_MAX &&
+        !rescores) { /* published all the same, and made again at any start */
         log_event(writer->options.log, LOG_WARN, "changes_not_journaled",
                   log_int("nodes", (int64_t)writer->changed_count));
         buf_free(&writer->changes);
@@ -224,10 +277,8 @@ static poise_code encode_changes(struct writer *writer, poise_error *err)
 static poise_code settle(struct writer *writer, poise_error *err)
 {
     int64_t start = now_us(writer);
-    if (writer->slices == 0) {
-        writer->changed_count = 0;
-        writer->revised = false;
-    }
+    if (writer->slices == 0)
+        begin_changes(writer);
     size_t budget = ++writer->slices < SLICES_MAX ? SETTLE_NODES : SIZE_MAX;
     poise_code code = engine_settle(writer->engine, budget, note_change, writer, err);
     if (code)
@@ -283,7 +334,7 @@ static poise_code give_back(struct writer *writer, poise_error *err)
 {
     for (size_t i = 0; i < writer->batch_count; i++) {
         struct batch *batch = writer->batches[i];
-        if (writer->restating)
+        if (writer->ordering || batch == &writer->defining)
             continue; /* of no producer */
         struct ledger_entry *entry = ledger_add(&writer->ledger, batch->producer, batch->epoch);
         if (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
@@ -292,21 +343,39 @@ static poise_code give_back(struct writer *writer, poise_error *err)
         if (!ring_push(writer->options.to_ingest, batch))
             return error_set(err, POISE_EFULL, "ingest's queue is smaller than the pool of batches");
     }
-    if (writer->batch_count && !writer->restating)
+    if (writer->batch_count && !writer->ordering)
         net_wake_up(writer->options.ingest_wake);
     writer->batch_count = 0;
     return POISE_OK;
 }
 
-static poise_code end_restatement(struct writer *writer, uint64_t lsn, poise_error *err)
+static poise_code end_order(struct writer *writer, uint64_t lsn, poise_error *err)
 {
-    struct restate *restate = writer->restating->restate;
-    restate->lsn = writer->restated_lsn = lsn;
-    log_event(writer->options.log, LOG_INFO, "restated", log_text("reason", restate->reason),
-              log_text("measure", restate->measure), log_text("org", restate->org),
-              log_int("rows", (int64_t)restate->rows), log_int("lsn", (int64_t)lsn));
-    inquiry_restated(writer->restating);
-    return answer_restatement(writer, err);
+    struct restate *restate = writer->ordering->restate;
+    struct rescore *rescore = writer->ordering->rescore;
+    if (rescore) {
+        char from[TIME_TEXT_MAX];
+        rescore->lsn = lsn;
+        format_time_ms(rescore->from_ms, from);
+        log_event(writer->options.log, LOG_INFO, "rescored", log_text("reason", rescore->reason),
+                  log_text("scorecard", writer->ordering->scorecard), log_text("from", from),
+                  log_int("revised", (int64_t)rescore->revised), log_int("lsn", (int64_t)lsn));
+    } else {
+        restate->lsn = writer->restated_lsn = lsn;
+        log_event(writer->options.log, LOG_INFO, "restated", log_text("reason", restate->reason),
+                  log_text("measure", restate->measure), log_text("org", restate->org),
+                  log_int("rows", (int64_t)restate->rows), log_int("lsn", (int64_t)lsn));
+    }
+    inquiry_done(writer->ordering);
+    return answer_order(writer, err);
+}
+
+/* The definitions of a new store go with its first record, whatever that is. */
+static void add_defining(struct writer *writer)
+{
+    writer->batches[writer->batch_count] = &writer->defining;
+    writer->records[writer->batch_count++] = writer_record_of(&writer->defining);
+    writer->record.orders = true;
 }
 
 static poise_code commit(struct writer *writer, poise_error *err)
@@ -336,11 +405,15 @@ static poise_code commit(struct writer *writer, poise_error *err)
     stats_set(writer->options.stats, STAT_lsn, lsn);
     stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
     stats_add(writer->options.stats, STAT_rows_refused, writer->summary.refused);
+    if (writer->defining.body.length) {
+        writer->definitions.defined_lsn = lsn;
+        buf_free(&writer->defining.body);
+    }
     if (writer->record.settled)
         code = publish(writer, lsn, err);
     if (!code)
         code = give_back(writer, err);
-    return !code && writer->restating ? end_restatement(writer, lsn, err) : code;
+    return !code && writer->ordering ? end_order(writer, lsn, err) : code;
 }
 
 /* One commit: what is waiting, or what time alone has changed. */
@@ -363,6 +436,8 @@ static poise_code work(struct writer *writer, poise_error *err)
     writer->record.as_of_ms = engine_as_of_ms(writer->engine);
     writer->record.min_time_ms = writer->summary.min_time_ms;
     writer->record.max_time_ms = writer->summary.max_time_ms;
+    if (writer->defining.body.length)
+        add_defining(writer);
     writer->record.batches = writer->records;
     writer->record.batch_count = writer->batch_count;
     if (writer->record.settled) {
@@ -422,11 +497,6 @@ poise_code writer_finish(struct writer *writer, poise_error *err)
 }
 
 /* ---- life ---- */
-
-uint64_t writer_definition(const struct writer *writer)
-{
-    return writer->definition;
-}
 
 poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise_error *err)
 {
@@ -511,6 +581,9 @@ void writer_close(struct writer *writer)
     if (!writer)
         return;
     engine_close(writer->engine);
+    compiled_free(&writer->compiled);
+    definitions_free(&writer->definitions);
+    batch_free(&writer->defining);
     ledger_free(&writer->ledger);
     feed_free(&writer->feed);
     silence_free(&writer->silence);

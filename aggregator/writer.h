@@ -25,7 +25,7 @@ struct writer_options { /* all borrowed */
     struct store *store;
     struct ring *from_ingest, *to_ingest; /* of struct batch */
     struct ring *to_stream; /* of struct changes, owned by the taker; full: the writer waits, counted */
-    struct ring *to_restate, *restated; /* of struct inquiry: restatements, and those that are on disk */
+    struct ring *to_restate, *restated; /* of struct inquiry: operators' orders, and those that are on disk */
     struct net_wake *ingest_wake, *stream_wake;
     struct stats *stats;
     const struct log *log;
@@ -45,7 +45,6 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
 void writer_close(struct writer *writer);
 /* What is on disk of every producer, for ingest; once, before the first step. The caller frees it. */
 poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise_error *err);
-uint64_t writer_definition(const struct writer *writer); /* revision of the definitions */
 
 /* At most one commit, settle or checkpoint; never waits for work. An error ends the process: nothing that was
  * not synced has been acknowledged. */

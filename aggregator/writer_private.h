@@ -2,6 +2,7 @@
 #ifndef AGGREGATOR_WRITER_PRIVATE_H
 #define AGGREGATOR_WRITER_PRIVATE_H
 
+#include "definitions.h"
 #include "feed.h"
 #include "silence.h"
 #include "writer.h"
@@ -10,18 +11,22 @@ struct writer {
     struct writer_options options;
     struct engine *engine;
     struct ledger ledger;
-    uint64_t definition;
+    struct definitions definitions;
+    struct compiled compiled; /* of the engine */
+    struct batch defining;    /* !define of a new store, which goes with its first record; empty: none */
+    uint64_t generation;      /* of the state (store_mark) */
+    uint64_t made_lsn;        /* of the !define that it was made with */
     struct feed feed;
     struct silence silence;
 
     /* the commit at hand */
-    struct batch *batches[COMMIT_BATCHES];
-    struct journal_batch records[COMMIT_BATCHES];
+    struct batch *batches[COMMIT_BATCHES + 1]; /* and `defining` */
+    struct journal_batch records[COMMIT_BATCHES + 1];
     size_t batch_count;
     struct journal_record record;
     struct feed_summary summary;
-    struct inquiry *restating; /* what the commit restates; NULL: nothing */
-    bool pending;              /* it is applied but not on disk: there was no room */
+    struct inquiry *ordering; /* the operator's order that the commit carries out; NULL: none */
+    bool pending;             /* it is applied but not on disk: there was no room */
     int64_t retry_us;
 
     /* what the settle of the commit changed */
@@ -40,6 +45,8 @@ struct writer {
     bool rebuilding;       /* from the whole journal, because the definitions have changed */
 };
 
+/* A batch as it is journaled. */
+struct journal_batch writer_record_of(const struct batch *batch);
 /* Loads or rebuilds the state; see writer_open. */
 poise_code recover(struct writer *writer, poise_error *err);
 /* Writes the engine's and the ledger's changes as one checkpoint. */

@@ -14,7 +14,7 @@ struct verb {
 };
 static char shown_send[] = "poise send", shown_get[] = "poise get", shown_watch[] = "poise watch",
             shown_eval[] = "poise eval", shown_check[] = "poise check", shown_verify[] = "poise verify",
-            shown_restate[] = "poise restate";
+            shown_restate[] = "poise restate", shown_rescore[] = "poise rescore";
 
 static const struct verb verbs[] = {
     {"check", cli_check, shown_check, "check scorecard files and name every problem"},
@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
     {"get", cli_get, shown_get, "print an aggregator's scores, now or as of a time"},
     {"watch", cli_watch, shown_watch, "follow an aggregator's scores as they change"},
     {"restate", cli_restate, shown_restate, "let in what locked periods have held up"},
+    {"rescore", cli_rescore, shown_rescore, "score closed periods by the current definition"},
     {"verify", cli_verify, shown_verify, "prove that an aggregator's scores are what its journal says"},
 };
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };

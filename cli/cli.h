@@ -20,6 +20,7 @@ int cli_watch(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_restate(int argc, char **argv);
+int cli_rescore(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 
 /* "poise VERB: TEXT" on stderr. Returns CLI_FAILED. */

@@ -170,6 +170,23 @@ POISE_API poise_code poise_restate(poise_client *client, const poise_restatement
                                    int64_t timeout_ms, uint64_t *ret_rows, uint64_t *ret_refused,
                                    poise_error *err);
 
+/* The closed periods that an operator has scored by the current definition. */
+typedef struct poise_rescoring {
+    const char *scorecard; /* NULL: all */
+    int64_t from_ms;       /* those that end then or later */
+    const char *reason;    /* for the journal and the log; NULL: none */
+} poise_rescoring;
+typedef struct poise_rescored {
+    uint64_t scorecards; /* of which the current definition is in force for more periods than before */
+    uint64_t revised;    /* scores that differ, each with a revision */
+    uint64_t locked;     /* scorecards of which some of the periods are locked, and stay as they are */
+    uint64_t lsn;        /* of the journal's record; 0: there was nothing to do */
+} poise_rescored;
+/* Done, and on disk, with POISE_OK. ENOTFOUND: there is no such scorecard. EBUSY: a backfill runs, try again
+ * when it has ended. ELIMIT: too many scores at once, name a later time first. */
+POISE_API poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring, int64_t timeout_ms,
+                                   poise_rescored *ret_rescored, poise_error *err);
+
 /* The aggregator's own numbers, one call a number. */
 POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,
                                      void (*on_number)(void *context, const char *name, double value),

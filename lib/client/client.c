@@ -285,6 +285,51 @@ poise_code poise_restate(poise_client *client, const poise_restatement *restatem
     return code;
 }
 
+static poise_code take_rescored(const struct question *question, struct wire_rescored *ret_rescored,
+                                poise_error *err)
+{
+    do {
+        struct link_message message;
+        poise_code code = next_answer(question, WIRE_RESCORED, &message, err);
+        if (code == POISE_OK) {
+            code = wire_decode_rescored(message.body, message.length, &question->client->link.arena,
+                                        ret_rescored, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    } while (ret_rescored->id != question->id);
+    return POISE_OK;
+}
+
+poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring, int64_t timeout_ms,
+                         poise_rescored *ret_rescored, poise_error *err)
+{
+    struct question question = {0};
+    poise_code code = begin(client, timeout_ms, &question, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const struct wire_rescore order = {.id = question.id,
+                                       .scorecard = rescoring->scorecard ? rescoring->scorecard : "",
+                                       .reason = rescoring->reason ? rescoring->reason : "",
+                                       .from_ms = rescoring->from_ms};
+    struct buf body = {0};
+    code = send_question(&question, WIRE_RESCORE, wire_encode_rescore(&order, &body), &body, err);
+    buf_free(&body);
+    struct wire_rescored rescored;
+    if (code == POISE_OK) {
+        code = take_rescored(&question, &rescored, err);
+    }
+    if (code == POISE_OK) {
+        *ret_rescored = (poise_rescored){.scorecards = rescored.scorecards,
+                                         .revised = rescored.revised,
+                                         .locked = rescored.locked,
+                                         .lsn = rescored.lsn};
+    }
+    return code;
+}
+
 static poise_code take_stats(const struct question *question, struct wire_stats *ret_stats, poise_error *err)
 {
     struct link *link = &question->client->link;

@@ -19,8 +19,11 @@ static struct input *add_input(struct engine *engine, const char *name)
     struct input *input = &engine->inputs[id];
     if (id == known) {
         bool *plans = arena_zalloc(&engine->arena, engine->plan_count, sizeof *plans);
-        *input = (struct input){
-            .name = intern_text(&engine->input_names, id), .plans = plans, .only_levels = true, .id = id};
+        *input = (struct input){.name = intern_text(&engine->input_names, id),
+                                .plans = plans,
+                                .only_levels = true,
+                                .until_ms = INT64_MIN,
+                                .id = id};
     }
     return input->plans ? input : NULL;
 }
@@ -95,6 +98,7 @@ static bool add_leaf(struct engine *engine, uint32_t plan_id, uint32_t node)
         return false;
     }
     input->plans[plan_id] = true;
+    input->until_ms = plan->term.until_ms > input->until_ms ? plan->term.until_ms : input->until_ms;
     input->only_levels &= is_levels_only(measure);
     input->locks |= measure->lock_after_ms != INT64_MAX;
     if (measure->max_ahead_ms > input->max_ahead_ms) {
@@ -109,6 +113,9 @@ static bool add_plan(struct engine *engine, uint32_t plan_id)
 {
     struct plan *plan = &engine->plans[plan_id];
     plan->card = engine->options.cards[plan_id];
+    plan->term = engine->options.terms ? engine->options.terms[plan_id]
+                                       : (struct engine_term){.after_ms = INT64_MIN, .until_ms = INT64_MAX};
+    plan->active = plan->term.after_ms == INT64_MIN;
     plan->previous_ms = INT64_MIN;
     plan->period_end_ms = INT64_MIN;
     plan->closed_ms = INT64_MIN;
@@ -192,7 +199,7 @@ static bool compile_plans(struct engine *engine)
     for (uint32_t plan = 0; ok && plan < engine->plan_count; plan++) {
         ok = add_plan(engine, plan);
     }
-    return ok;
+    return ok && terms_compile(engine);
 }
 
 poise_code definition_compile(struct engine *engine, poise_error *err)

@@ -248,8 +248,11 @@ static poise_refusal check_row(const struct engine_series *series, const struct 
     }
     poise_refusal refusal = measurement_check_row(row->time_ms, row->value, row->of, row->key ? key : NULL,
                                                   row->seq, row->retract);
-    if (refusal != POISE_REFUSAL_NONE || row->retract) {
+    if (refusal != POISE_REFUSAL_NONE || row->retract || now_ms == ENGINE_LET_IN) {
         return refusal;
+    }
+    if (now_ms != INT64_MAX && row->time_ms >= series->input->until_ms) {
+        return POISE_REFUSAL_UNKNOWN_MEASURE;
     }
     if (now_ms != INT64_MAX && row->time_ms > now_ms + series->input->max_ahead_ms) {
         return POISE_REFUSAL_TIME_AHEAD;
@@ -268,8 +271,10 @@ bool is_locked(const struct engine *engine, const struct input *input, int64_t t
         if (measure->lock_after_ms == INT64_MAX || measure->rolling_ms > 0) {
             continue;
         }
-        struct calendar calendar = scorecard_calendar(engine->plans[leaf->plan].card, measure->period);
-        if (period_of(&calendar, time_ms).end_ms <= engine->as_of_ms - measure->lock_after_ms) {
+        const struct plan *plan = &engine->plans[leaf->plan];
+        struct calendar calendar = scorecard_calendar(plan->card, measure->period);
+        int64_t end_ms = period_of(&calendar, time_ms).end_ms;
+        if (end_ms <= engine->as_of_ms - measure->lock_after_ms && is_in_force(plan, end_ms)) {
             return true;
         }
     }
@@ -331,7 +336,7 @@ poise_code engine_apply(struct engine *engine, struct engine_series *series, con
         return error_set(err, POISE_EINVAL, "offline, all rows come before the first settle");
     }
     engine->ordinal++;
-    engine->enforcing = now_ms != INT64_MAX;
+    engine->enforcing = now_ms != INT64_MAX && now_ms != ENGINE_LET_IN;
     *ret_refusal = check_row(series, row, now_ms);
     return *ret_refusal == POISE_REFUSAL_NONE ? or_break(engine, apply(engine, series, row, ret_refusal, err))
                                               : POISE_OK;
@@ -353,4 +358,17 @@ poise_code engine_settle(struct engine *engine, size_t budget, engine_visit *vis
         return error_set(err, POISE_EINVAL, "there is no time to settle at; begin first");
     }
     return or_break(engine, settle(engine, budget, visit, visitor, err));
+}
+
+poise_code engine_rescore(struct engine *engine, const char *card, int64_t after_ms, engine_visit *visit,
+                          void *visitor, poise_error *err)
+{
+    poise_code code = check_usable(engine, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (engine->options.offline || engine_holds(engine)) {
+        return error_set(err, POISE_EINVAL, "a rescore is of a live engine without a backfill");
+    }
+    return or_break(engine, rescore_card(engine, card, after_ms, visit, visitor, err));
 }

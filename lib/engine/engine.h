@@ -65,9 +65,18 @@ struct engine_ports { /* all NULL: nothing is stored */
                          engine_past_visit *visit, void *visitor, poise_error *err);
 };
 
+/* The as-of times that a definition of a scorecard is in force for: after < T <= until. */
+struct engine_term {
+    int64_t after_ms, until_ms; /* INT64_MIN: from the beginning; INT64_MAX: it is the current one */
+    uint64_t number;            /* of the definition, which its states name; 0: none */
+};
+
 struct engine_options {
     const struct scorecard *const *cards; /* borrowed, with different ids */
     size_t card_count;
+    /* Of each card. Cards may then share an id: they are definitions of one scorecard, each answers for its
+     * own times, and these meet without a gap. NULL: all are in force for all time. */
+    const struct engine_term *terms;
     uint64_t hash_seed;          /* of the store, so that peers cannot aim at collisions */
     size_t max_orgs, max_series; /* more are refused; 0: no limit */
     size_t max_cells;            /* clean cells kept in memory beyond the open periods */
@@ -114,11 +123,13 @@ const char *engine_source(const struct engine *engine, size_t number);
  * with many series takes longer than the counting. Only for speed; some 32 at a time, or it is gone from the
  * caches again before its row comes. */
 void engine_expect(const struct engine *engine, struct engine_series *const *series, size_t count);
-/* Takes one row and its ordinal. now_ms is the wall clock for max_ahead; INT64_MAX: the row was let in
- * before, so neither that limit nor locked periods hold it up. */
+/* Takes one row and its ordinal. now_ms is the wall clock for max_ahead; INT64_MAX: neither that limit nor
+ * locked periods hold it up; ENGINE_LET_IN: nor does anything else that depends on definitions, since those
+ * of then let it in. */
+#define ENGINE_LET_IN INT64_MIN
 poise_code engine_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                         int64_t now_ms, poise_refusal *ret_refusal, poise_error *err);
-/* A row that was refused before it came here: takes its ordinal. */
+/* A row that was refused before it came here, or an operator's order: takes its ordinal. */
 void engine_skip(struct engine *engine);
 
 /* A node whose numbers differ from the last settle; new nodes too. With a revision: a node as of the end of a
@@ -135,9 +146,24 @@ void engine_look_at(const struct measure *measure, int64_t as_of_ms, poise_score
 bool engine_dirty(const struct engine *engine);
 
 /* The settled nodes of a scorecard (NULL: of all) at an org (NULL: at all, sorted by path), each org's in the
- * definition's order. ENOTFOUND: no such scorecard, or no unit at that org. */
+ * order of the definition that is in force. ENOTFOUND: no such scorecard, or no unit at that org. */
 poise_code engine_states(const struct engine *engine, const char *card, const char *org, engine_visit *visit,
                          void *visitor, poise_error *err);
+
+/* What a rescore would do: the newest definition of a scorecard in force for the period ends >= from_ms. */
+struct engine_rescore {
+    int64_t after_ms; /* it is in force for all times behind this; INT64_MIN: for all */
+    bool nothing;     /* it is already */
+    bool locked;      /* some of the ends that were asked for are locked, and stay as they are */
+    uint64_t looks;   /* at most so many nodes are looked at, which is what it costs */
+};
+void engine_rescore_find(const struct engine *engine, const char *card, int64_t from_ms,
+                         struct engine_rescore *ret_rescore);
+/* Does it: visits the scores of the ends that change hands, where they differ, as revisions, whose cause is
+ * the ordinal that was taken last. The engine must be settled, but for another rescore; EINVAL: it holds. The
+ * next settle shows what becomes of trends. */
+poise_code engine_rescore(struct engine *engine, const char *card, int64_t after_ms, engine_visit *visit,
+                          void *visitor, poise_error *err);
 
 /* Everything that changed since the last checkpoint, as puts (value NULL: delete), then done: what was given
  * out counts as stored, and clean cells beyond max_cells are dropped. Not between begin and settle, nor while

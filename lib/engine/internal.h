@@ -8,6 +8,7 @@
  *     reread.c  cells that lost an extreme
  *     unit.c    scorecards at orgs and their marks       moved.c   what the passing of time marks
  *     settle.c  from marks to changes                    revision.c changes of closed periods
+ *     term.c    which definition is in force when        rescore.c another one for closed periods
  *     report.c  answers about the past
  *     checkpoint.c, restore.c  state out and in
  *
@@ -45,6 +46,7 @@ struct input {
     struct leaf *leaves;  /* all that read it, linked by next_of_input */
     bool only_levels;     /* all of their forms are `levels` */
     bool locks;           /* some of them lock their periods */
+    int64_t until_ms;     /* later rows are read by no definition that is in force for them */
     uint32_t id;
 };
 
@@ -97,9 +99,14 @@ struct window {
     int64_t until_ms;           /* the first T that may change them */
 };
 
-struct plan { /* a scorecard */
+struct plan { /* a definition of a scorecard */
     const struct scorecard *card;
-    struct leaf *leaves; /* by node */
+    struct engine_term term;
+    bool active;           /* it is in force for T: only such are settled and shown */
+    uint32_t next;         /* plan of the same scorecard, all of them in a ring */
+    const uint32_t *names; /* by node: the number of its path; NULL: the scorecard has no other plan */
+    const uint32_t *named; /* by that number: the node, or NODE_NONE */
+    struct leaf *leaves;   /* by node */
     struct window *windows;
     uint32_t window_count;
     int64_t previous_ms; /* trends are against the scores as of here: where the period that holds T starts */
@@ -303,9 +310,40 @@ poise_code past_keep(struct engine *engine, const struct feed *feed, uint32_t or
 /* After a settle: numbers and shows what has become of them. */
 poise_code past_revise(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
 void pasts_free(struct engine *engine);
+struct revised { /* a node as of the end of a closed period */
+    uint32_t plan, org, node;
+    int64_t end_ms;
+    uint64_t cause;
+    double replaced; /* its score before */
+    const poise_score *numbers;
+};
+/* Gives it the next number of its node and period, and shows it. */
+poise_code show_revision(struct engine *engine, const struct revised *revised, engine_visit *visit,
+                         void *visitor, poise_error *err);
+/* The trends of scores as of the end of a period: against the end of the one before it, as it is now. */
+poise_code set_trends(struct engine *engine, uint32_t plan, uint32_t org, int64_t end_ms, poise_score *scores,
+                      poise_error *err);
 void revision_encode(const struct revision *revision, struct buf *key, struct buf *value);
 void revisions_saved(struct engine *engine);
 void revisions_free(struct engine *engine);
+
+/* term.c */
+bool is_in_force(const struct plan *plan, int64_t as_of_ms);
+/* The plan of the same scorecard that is in force for a time. */
+uint32_t plan_in_force(const struct engine *engine, uint32_t plan, int64_t as_of_ms);
+bool terms_compile(struct engine *engine); /* false: out of memory */
+void terms_changed(struct engine *engine); /* what follows from them */
+/* The node of the same path in another plan of the scorecard; NODE_NONE: it has none. */
+uint32_t node_of_plan(const struct engine *engine, uint32_t plan, uint32_t node, uint32_t other);
+/* The scores of a plan's nodes at an org as of a time, by the definition that is in force for it. */
+poise_code scores_as_of(struct engine *engine, uint32_t plan, uint32_t org, int64_t as_of_ms,
+                        double *ret_scores, poise_error *err);
+/* The first end of a period behind a time that has scores; INT64_MAX: none. */
+int64_t next_end_of(const struct engine *engine, const char *card, int64_t time_ms);
+
+/* rescore.c */
+poise_code rescore_card(struct engine *engine, const char *card, int64_t after_ms, engine_visit *visit,
+                        void *visitor, poise_error *err);
 
 /* settle.c */
 /* Every node of a unit (NULL: one that is not there yet) as of a time in the past, by node. */

@@ -139,6 +139,9 @@ static void close_periods(struct engine *engine, struct plan *plan)
     struct period period = period_at(&calendar, until_ms);
     plan->closed_ms = period.end_ms <= until_ms ? period.end_ms : period.start_ms;
     plan->closing_ms = period_of(&calendar, plan->closed_ms).end_ms + plan->grace_ms;
+    if (plan->closed_ms >= plan->term.until_ms) { /* all that are its own */
+        plan->closing_ms = INT64_MAX;
+    }
     engine->closed_ms = plan->closed_ms > engine->closed_ms ? plan->closed_ms : engine->closed_ms;
 }
 
@@ -154,15 +157,43 @@ void engine_set_revising(struct engine *engine, bool revising)
     }
 }
 
+/* A plan comes in force, or goes. What was marked before it did is of no use. */
+static bool take_over(struct engine *engine, uint32_t plan_id, bool active)
+{
+    struct plan *plan = &engine->plans[plan_id];
+    if (plan->active == active) {
+        return true;
+    }
+    plan->active = active;
+    for (size_t org = 0; org < engine->orgs.count && active; org++) {
+        struct unit *unit = engine->org_table[org].units[plan_id];
+        for (uint32_t node = 0; unit && node < plan->card->node_count; node++) {
+            if (unit->present[node] && !unit_mark_node(engine, unit, node)) {
+                return false;
+            }
+        }
+        if (unit) {
+            unit->fresh = true;
+        }
+    }
+    return true;
+}
+
 static bool mark_plan(struct engine *engine, uint32_t plan_id)
 {
     struct plan *plan = &engine->plans[plan_id];
+    close_periods(engine, plan);
+    if (!take_over(engine, plan_id, is_in_force(plan, engine->as_of_ms))) {
+        return false;
+    }
+    if (!plan->active) {
+        return true;
+    }
     for (uint32_t i = 0; i < plan->window_count; i++) {
         if (has_moved(plan->card, &plan->windows[i], engine->as_of_ms) && !mark_leaves(engine, plan_id, i)) {
             return false;
         }
     }
-    close_periods(engine, plan);
     if (engine->as_of_ms <= plan->period_end_ms) {
         return true;
     }

@@ -43,15 +43,15 @@ static poise_code states_of_history(struct engine *engine, const struct report_q
     if (code != POISE_OK || !heap_peek(&engine->future, &earliest)) {
         return code;
     }
-    struct calendar calendar = scorecard_calendar(question->card, question->card->period);
-    struct period period = period_of(&calendar, earliest.key);
-    for (int n = 0; code == POISE_OK && period.end_ms < question->as_of_ms; n++) {
+    const char *card = question->card->id;
+    int64_t end_ms = next_end_of(engine, card, earliest.key);
+    for (int n = 0; code == POISE_OK && end_ms < question->as_of_ms; n++) {
         if (n == REPORT_PERIODS_MAX) {
             return error_set(err, POISE_ELIMIT, "the history has more than %d periods; ask for less",
                              REPORT_PERIODS_MAX);
         }
-        code = states_as_of(engine, question, period.end_ms, visit, visitor, err);
-        period = period_of(&calendar, period.end_ms);
+        code = states_as_of(engine, question, end_ms, visit, visitor, err);
+        end_ms = next_end_of(engine, card, end_ms);
     }
     return code;
 }

@@ -86,9 +86,11 @@ static poise_code keep_closed(struct engine *engine, const struct leaf *leaf, ui
 {
     const struct plan *plan = &engine->plans[leaf->plan];
     struct calendar calendar = scorecard_calendar(plan->card, plan->card->period);
-    int64_t end_ms = period_of(&calendar, tile.start_ms).end_ms;
+    int64_t from_ms = tile.start_ms > plan->term.after_ms ? tile.start_ms : plan->term.after_ms;
+    int64_t end_ms = period_of(&calendar, from_ms).end_ms;
+    int64_t last_ms = plan->closed_ms < plan->term.until_ms ? plan->closed_ms : plan->term.until_ms;
     poise_code code = POISE_OK;
-    while (code == POISE_OK && end_ms <= plan->closed_ms && reads(plan->card, leaf, end_ms, tile)) {
+    while (code == POISE_OK && end_ms <= last_ms && reads(plan->card, leaf, end_ms, tile)) {
         code = keep(engine, leaf->plan, org, end_ms, err);
         end_ms = period_of(&calendar, end_ms).end_ms;
     }
@@ -188,11 +190,11 @@ static poise_code set_number(struct engine *engine, struct revision *revision, u
     return revision->unsaved ? POISE_OK : error_nomem(err, "a revision");
 }
 
-static poise_code next_number(struct engine *engine, const struct past *past, const char *path,
+static poise_code next_number(struct engine *engine, const char *org, const char *path, int64_t end_ms,
                               uint64_t *ret_number, poise_error *err)
 {
     struct revision *revision;
-    poise_code code = find(engine, intern_text(&engine->orgs, past->org), path, past->end_ms, &revision, err);
+    poise_code code = find(engine, org, path, end_ms, &revision, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -278,36 +280,39 @@ static bool is_closed(const struct engine *engine, const struct scorecard *card,
     return !never && engine->as_of_ms - (measure ? measure->grace_ms : card->grace_ms) >= end_ms;
 }
 
-static poise_code show_revision(struct engine *engine, const struct past *past, uint32_t node,
-                                const poise_score *numbers, engine_visit *visit, void *visitor,
-                                poise_error *err)
+poise_code show_revision(struct engine *engine, const struct revised *revised, engine_visit *visit,
+                         void *visitor, poise_error *err)
 {
-    const struct node *defined = &engine->plans[past->plan].card->nodes[node];
-    poise_state state = {.org = intern_text(&engine->orgs, past->org),
+    const struct plan *plan = &engine->plans[revised->plan];
+    const struct node *defined = &plan->card->nodes[revised->node];
+    poise_state state = {.org = intern_text(&engine->orgs, revised->org),
                          .node = defined->path,
                          .name = defined->name,
                          .kind = defined->kind,
                          .weight = defined->weight,
-                         .as_of_ms = past->end_ms,
-                         .replaced = past->scores[node].score,
-                         .cause = past->cause,
-                         .numbers = score_published(numbers)};
-    poise_code code = next_number(engine, past, defined->path, &state.revision, err);
+                         .as_of_ms = revised->end_ms,
+                         .replaced = revised->replaced,
+                         .cause = revised->cause,
+                         .definition = plan->term.number,
+                         .numbers = score_published(revised->numbers)};
+    poise_code code = next_number(engine, state.org, defined->path, revised->end_ms, &state.revision, err);
     return code == POISE_OK ? visit(visitor, &state) : code;
 }
 
-/* The trend of a revision is against the end of the period before it, as it is now. */
-static poise_code set_trends(struct engine *engine, const struct past *past, const struct unit *unit,
-                             poise_score *scores, poise_error *err)
+poise_code set_trends(struct engine *engine, uint32_t plan, uint32_t org, int64_t end_ms, poise_score *scores,
+                      poise_error *err)
 {
-    const struct scorecard *card = engine->plans[past->plan].card;
+    const struct scorecard *card = engine->plans[plan].card;
     struct calendar calendar = scorecard_calendar(card, card->period);
-    int64_t before_ms = period_at(&calendar, past->end_ms).start_ms;
-    poise_score *before = engine->scratch;
-    poise_code code = unit_look(engine, unit, past->plan, before_ms, before, err);
-    for (uint32_t node = 0; node < card->node_count && code == POISE_OK; node++) {
-        scores[node].trend = scores[node].score - before[node].score;
+    double *before = malloc(card->node_count * sizeof *before);
+    if (!before) {
+        return error_nomem(err, "a revision");
     }
+    poise_code code = scores_as_of(engine, plan, org, period_at(&calendar, end_ms).start_ms, before, err);
+    for (uint32_t node = 0; node < card->node_count && code == POISE_OK; node++) {
+        scores[node].trend = scores[node].score - before[node];
+    }
+    free(before);
     return code;
 }
 
@@ -328,10 +333,17 @@ static poise_code show_changed(struct engine *engine, const struct past *past, c
                         is_changed(past, node, &now[node]);
         any |= changed[node];
     }
-    poise_code code = any ? set_trends(engine, past, unit, now, err) : POISE_OK;
+    poise_code code = any ? set_trends(engine, past->plan, past->org, past->end_ms, now, err) : POISE_OK;
     for (uint32_t node = 0; node < card->node_count && any && code == POISE_OK; node++) {
         if (changed[node]) {
-            code = show_revision(engine, past, node, &now[node], visit, visitor, err);
+            const struct revised revised = {.plan = past->plan,
+                                            .org = past->org,
+                                            .node = node,
+                                            .end_ms = past->end_ms,
+                                            .cause = past->cause,
+                                            .replaced = past->scores[node].score,
+                                            .numbers = &now[node]};
+            code = show_revision(engine, &revised, visit, visitor, err);
         }
     }
     return code;

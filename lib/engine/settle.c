@@ -46,10 +46,7 @@ poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t pl
 static poise_code look_back(struct engine *engine, struct unit *unit, poise_error *err)
 {
     const struct plan *plan = &engine->plans[unit->plan];
-    poise_code code = unit_look(engine, unit, unit->plan, plan->previous_ms, engine->scratch, err);
-    for (uint32_t node = 0; node < plan->card->node_count; node++) {
-        unit->previous[node] = engine->scratch[node].score;
-    }
+    poise_code code = scores_as_of(engine, unit->plan, unit->org, plan->previous_ms, unit->previous, err);
     unit->previous_ms = plan->previous_ms;
     unit->past_touched = false;
     return code;
@@ -147,6 +144,7 @@ static poise_code show(const struct engine *engine, const struct unit *unit, uin
                          .kind = defined->kind,
                          .weight = defined->weight,
                          .as_of_ms = engine->as_of_ms,
+                         .definition = plan->term.number,
                          .numbers = score_published(&unit->scores[node])};
     engine_look_at(defined->measure, engine->as_of_ms, &state.numbers);
     return visit(visitor, &state);
@@ -169,8 +167,23 @@ static poise_code show_changed(const struct engine *engine, struct unit *unit, e
     return POISE_OK;
 }
 
+/* What an older definition reads may be what trends are against. */
+static bool mark_successor(struct engine *engine, uint32_t plan, uint32_t org, int64_t start_ms)
+{
+    uint32_t now = plan_in_force(engine, plan, engine->as_of_ms);
+    struct unit *unit = engine->org_table[org].units[now];
+    if (!unit || start_ms >= engine->plans[now].previous_ms) {
+        return true;
+    }
+    unit->past_touched = true;
+    return unit_mark(engine, unit);
+}
+
 static bool mark_reader(struct engine *engine, const struct leaf *leaf, uint32_t org, int64_t start_ms)
 {
+    if (!engine->plans[leaf->plan].active) {
+        return mark_successor(engine, leaf->plan, org, start_ms);
+    }
     struct unit *unit = engine->org_table[org].units[leaf->plan];
     if (!unit || !unit->present[leaf->node]) {
         return true;
@@ -220,6 +233,10 @@ static poise_code settle_marked(struct engine *engine, size_t budget, engine_vis
     while (done < marked->count && code == POISE_OK && engine->evaluated < budget) {
         struct unit *unit = marked->items[done++];
         unit->marked = false;
+        if (!engine->plans[unit->plan].active) {
+            unit->fresh = false; /* from now on it is there; nobody sees it but those who look at the past */
+            continue;
+        }
         code = settle_unit(engine, unit, err);
         if (code == POISE_OK) {
             code = show_changed(engine, unit, visit, visitor);
@@ -285,7 +302,8 @@ static poise_code show_org(const struct engine *engine, const char *card, uint32
 {
     for (uint32_t plan = 0; plan < engine->plan_count; plan++) {
         const struct unit *unit = engine->org_table[org].units[plan];
-        if (!unit || unit->fresh || (card && strcmp(card, engine->plans[plan].card->id) != 0)) {
+        if (!unit || unit->fresh || !engine->plans[plan].active ||
+            (card && strcmp(card, engine->plans[plan].card->id) != 0)) {
             continue;
         }
         *ret_found = true;

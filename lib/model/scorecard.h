@@ -178,7 +178,9 @@ struct scorecard {
     /* An order of all nodes in which each stands behind all that it reads: measures, formulas, then parents
      * from below; and where each node stands in it. */
     uint32_t *order, *rank;
-    uint64_t hash; /* of the file's bytes and the zone data's version: a changed hash is a new definition */
+    const char *text; /* the file */
+    size_t text_length;
+    uint64_t hash;       /* of the text and the zone data's version: a changed hash is a new definition */
     struct arena *arena; /* owns all of the above */
 };
 

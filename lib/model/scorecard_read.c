@@ -417,7 +417,7 @@ static void read_tree(struct card_reader *in, const struct yaml_node *root)
         read_root(in, root);
 }
 
-static struct scorecard *new_card(void)
+static struct scorecard *new_card(const char *bytes, size_t length)
 {
     struct arena *arena = calloc(1, sizeof *arena);
     if (!arena)
@@ -429,6 +429,12 @@ static struct scorecard *new_card(void)
         return NULL;
     }
     card->arena = arena;
+    card->text = arena_strndup(arena, bytes, length);
+    card->text_length = length;
+    if (!card->text) {
+        scorecard_free(card);
+        return NULL;
+    }
     return card;
 }
 
@@ -446,7 +452,7 @@ poise_code scorecard_read_bytes(const char *name, const char *bytes, size_t leng
     poise_code code = yaml_read_bytes(name, bytes, length, &tree, problems);
     if (!tree)
         return code;
-    struct scorecard *card = new_card();
+    struct scorecard *card = new_card(bytes, length);
     if (card) {
         struct card_reader in = {
             .reader = {.tree = tree, .problems = problems, .arena = card->arena, .is_later = is_later},

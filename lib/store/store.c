@@ -27,7 +27,7 @@ int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *ma
 {
     struct buf value = {0};
     buf_put_u64(&value, mark->state_lsn);
-    buf_put_u64(&value, mark->definition);
+    buf_put_u64(&value, mark->generation);
     int rc = meta_put(store, txn, MARK_KEY, &value);
     buf_free(&value);
     return rc;
@@ -86,7 +86,7 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
     poise_code code = meta_get(store, txn, MARK_KEY, &value, err);
     if (code == POISE_OK) {
         ret_mark->state_lsn = cursor_u64(&value);
-        ret_mark->definition = cursor_u64(&value);
+        ret_mark->generation = cursor_u64(&value);
         if (value.failed) {
             code =
                 error_set(err, POISE_ECORRUPT, "%s is damaged: \"mark\" in meta is too short", store->path);

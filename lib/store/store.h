@@ -47,6 +47,7 @@ struct journal_record {
     bool settled;                     /* T was settled and `changes` are its difference */
     bool revised;                     /* some of them are revisions */
     bool time_last;                   /* T moved behind its rows (event clock), not before them */
+    bool orders;                      /* some of its batches say which definitions are in force */
     uint64_t first_ordinal;           /* of the record's first row */
     int64_t min_time_ms, max_time_ms; /* of its rows; min > max: none */
     const struct journal_batch *batches;
@@ -93,13 +94,14 @@ enum store_table { /* names in LMDB as docs/storage.md lists them */
                    STORE_FUTURE,
                    STORE_REVISIONS,
                    STORE_PRODUCERS,
-                   STORE_DEFINITIONS, /* revision -> text and hash of each scorecard's definition */
+                   STORE_DEFINITIONS, /* of scorecards: which are in force when, and their texts */
                    STORE_TABLES
 };
 /* What the checkpointed state rests on. */
 struct store_mark {
-    uint64_t state_lsn;  /* records up to it are in the tables */
-    uint64_t definition; /* revision of the definitions that the state was made with; 0: none yet */
+    uint64_t state_lsn; /* records up to it are in the tables */
+    uint64_t
+        generation; /* how often the state was begun: once, and with each change of definitions; 0: not yet */
 };
 struct store_mark store_mark(const struct store *store);
 

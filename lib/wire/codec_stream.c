@@ -1,4 +1,4 @@
-/* SUBSCRIBE, CREDIT, UNSUBSCRIBE, QUERY, RESTATE, STATS. */
+/* SUBSCRIBE, CREDIT, UNSUBSCRIBE, QUERY, RESTATE, RESCORE, STATS. */
 #include "codec.h"
 #include <base/error.h>
 #include <poise.pb-c.h>
@@ -11,6 +11,8 @@ static const struct codec_kind unsubscribe_kind = {"UNSUBSCRIBE", &poise__v1__un
 static const struct codec_kind query_kind = {"QUERY", &poise__v1__query__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind restate_kind = {"RESTATE", &poise__v1__restate__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind restated_kind = {"RESTATED", &poise__v1__restated__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind rescore_kind = {"RESCORE", &poise__v1__rescore__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind rescored_kind = {"RESCORED", &poise__v1__rescored__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind stats_request_kind = {"STATS_REQUEST", &poise__v1__stats_request__descriptor,
                                                      WIRE_TEXT_MAX};
 static const struct codec_kind stats_kind = {"STATS", &poise__v1__stats__descriptor, WIRE_TEXT_MAX};
@@ -237,6 +239,67 @@ poise_code wire_encode_restated(const struct wire_restated *restated, struct buf
     message.rows = restated->rows;
     message.refused = restated->refused;
     message.lsn = restated->lsn;
+    return codec_put(out, &message.base);
+}
+
+/* ---- RESCORE ---- */
+
+poise_code wire_decode_rescore(const void *body, size_t length, struct arena *arena, struct wire_rescore *ret,
+                               poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&rescore_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Rescore *message = unpacked;
+    code = check_id(&rescore_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret = (struct wire_rescore){.id = message->id,
+                                     .scorecard = message->scorecard,
+                                     .reason = message->reason,
+                                     .from_ms = message->from_ms};
+    }
+    return code;
+}
+
+poise_code wire_encode_rescore(const struct wire_rescore *rescore, struct buf *out)
+{
+    Poise__V1__Rescore message;
+    poise__v1__rescore__init(&message);
+    message.id = rescore->id;
+    message.scorecard = codec_text(rescore->scorecard);
+    message.reason = codec_text(rescore->reason);
+    message.from_ms = rescore->from_ms;
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_decode_rescored(const void *body, size_t length, struct arena *arena,
+                                struct wire_rescored *ret, poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&rescored_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Rescored *message = unpacked;
+    *ret = (struct wire_rescored){.id = message->id,
+                                  .scorecards = message->scorecards,
+                                  .revised = message->revised,
+                                  .locked = message->locked,
+                                  .lsn = message->lsn};
+    return code;
+}
+
+poise_code wire_encode_rescored(const struct wire_rescored *rescored, struct buf *out)
+{
+    Poise__V1__Rescored message;
+    poise__v1__rescored__init(&message);
+    message.id = rescored->id;
+    message.scorecards = rescored->scorecards;
+    message.revised = rescored->revised;
+    message.locked = rescored->locked;
+    message.lsn = rescored->lsn;
     return codec_put(out, &message.base);
 }
 

@@ -41,7 +41,9 @@ enum wire_kind {
     WIRE_STATS_REQUEST = 26,
     WIRE_STATS = 27,
     WIRE_RESTATE = 28,
-    WIRE_RESTATED = 29
+    WIRE_RESTATED = 29,
+    WIRE_RESCORE = 30,
+    WIRE_RESCORED = 31
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -118,6 +120,14 @@ struct wire_restate {
 struct wire_restated {
     uint64_t id, rows, refused, lsn;
 };
+struct wire_rescore {
+    uint64_t id;
+    const char *scorecard, *reason;
+    int64_t from_ms;
+};
+struct wire_rescored {
+    uint64_t id, scorecards, revised, locked, lsn;
+};
 struct wire_stats {
     uint64_t id;
     const char **names;
@@ -185,6 +195,10 @@ poise_code wire_decode_restate(const void *body, size_t length, struct arena *ar
                                poise_error *err);
 poise_code wire_decode_restated(const void *body, size_t length, struct arena *arena,
                                 struct wire_restated *ret, poise_error *err);
+poise_code wire_decode_rescore(const void *body, size_t length, struct arena *arena, struct wire_rescore *ret,
+                               poise_error *err);
+poise_code wire_decode_rescored(const void *body, size_t length, struct arena *arena,
+                                struct wire_rescored *ret, poise_error *err);
 poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
                                      poise_error *err);
 poise_code wire_decode_stats(const void *body, size_t length, struct arena *arena, struct wire_stats *ret,
@@ -208,6 +222,8 @@ size_t wire_state_size(const poise_state *state);
 poise_code wire_encode_query(const struct wire_query *message, struct buf *out);
 poise_code wire_encode_restate(const struct wire_restate *message, struct buf *out);
 poise_code wire_encode_restated(const struct wire_restated *message, struct buf *out);
+poise_code wire_encode_rescore(const struct wire_rescore *message, struct buf *out);
+poise_code wire_encode_rescored(const struct wire_rescored *message, struct buf *out);
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out);
 poise_code wire_encode_stats(const struct wire_stats *message, struct buf *out);
 

@@ -23,7 +23,7 @@ static void expect(struct store *store, enum store_table table, const char *key,
 
 static poise_code commit(struct store *store, uint64_t lsn, uint64_t definition)
 {
-    return store_checkpoint_commit(store, &(struct store_mark){.state_lsn = lsn, .definition = definition},
+    return store_checkpoint_commit(store, &(struct store_mark){.state_lsn = lsn, .generation = definition},
                                    NULL);
 }
 
@@ -56,7 +56,7 @@ static void test_put_get_delete(void **state)
     expect(store, STORE_CELLS, "a", NULL);
     expect(store, STORE_CELLS, "b", "longer than before");
     assert_int_equal(store_mark(store).state_lsn, 1);
-    assert_int_equal(store_mark(store).definition, 4);
+    assert_int_equal(store_mark(store).generation, 4);
     struct store_stats stats;
     assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
     assert_int_equal(stats.entries[STORE_CELLS], 1);

@@ -32,6 +32,8 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         struct wire_stats stats;
         struct wire_restate restate;
         struct wire_restated restated;
+        struct wire_rescore rescore;
+        struct wire_rescored rescored;
         uint64_t id;
     } to;
     switch (kind) {
@@ -63,6 +65,10 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         return wire_decode_restate(body, length, arena, &to.restate, &err);
     case WIRE_RESTATED:
         return wire_decode_restated(body, length, arena, &to.restated, &err);
+    case WIRE_RESCORE:
+        return wire_decode_rescore(body, length, arena, &to.rescore, &err);
+    case WIRE_RESCORED:
+        return wire_decode_rescored(body, length, arena, &to.rescored, &err);
     case WIRE_QUERY:
         return wire_decode_query(body, length, arena, &to.query, &err);
     case WIRE_STATS_REQUEST:

@@ -1,0 +1,394 @@
+#include "definitions.h"
+
+#include <base/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void free_texts(struct definition *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(items[i].text);
+}
+
+void definitions_free(struct definitions *definitions)
+{
+    free_texts(definitions->items, definitions->count);
+    free(definitions->items);
+    *definitions = (struct definitions){0};
+}
+
+static struct definition *newest(const struct definitions *definitions, const char *card)
+{
+    for (size_t i = definitions->count; i-- > 0;)
+        if (strcmp(definitions->items[i].card, card) == 0)
+            return &definitions->items[i];
+    return NULL;
+}
+
+const struct definition *definitions_current(const struct definitions *definitions, const char *card)
+{
+    return newest(definitions, card);
+}
+
+/* ---- changes ---- */
+
+/* Drops those of a scorecard that are in force only behind a time, but for its newest. */
+static void drop_from(struct definitions *definitions, const char *card, int64_t after_ms)
+{
+    const struct definition *current = newest(definitions, card);
+    size_t kept = 0;
+    for (size_t i = 0; i < definitions->count; i++) {
+        struct definition *item = &definitions->items[i];
+        if (item != current && strcmp(item->card, card) == 0 && item->after_ms >= after_ms)
+            free(item->text);
+        else
+            definitions->items[kept++] = *item;
+    }
+    definitions->count = kept;
+}
+
+/* A copy of the definition, with a text of its own. */
+static poise_code add(struct definitions *definitions, const struct definition *made, const char *text,
+                      poise_error *err)
+{
+    if (definitions->count == definitions->capacity) {
+        size_t capacity = definitions->capacity ? 2 * definitions->capacity : 8;
+        struct definition *items = realloc(definitions->items, capacity * sizeof *items);
+        if (!items)
+            return error_nomem(err, "the definitions");
+        definitions->items = items;
+        definitions->capacity = capacity;
+    }
+    struct definition item = *made;
+    item.text = malloc(made->length + 1);
+    if (!item.text)
+        return error_nomem(err, "a definition");
+    memcpy(item.text, text, made->length);
+    item.text[made->length] = '\0';
+    definitions->items[definitions->count++] = item;
+    return POISE_OK;
+}
+
+static size_t count_of(const struct definitions *definitions, const char *card)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < definitions->count; i++)
+        count += strcmp(definitions->items[i].card, card) == 0;
+    return count;
+}
+
+static poise_code add_current(struct definitions *definitions, const struct definition *made,
+                              const char *text, poise_error *err)
+{
+    poise_code code = add(definitions, made, text, err);
+    if (!code)
+        drop_from(definitions, made->card, made->after_ms);
+    return code;
+}
+
+poise_code definitions_define(struct definitions *definitions, const struct scorecard *card, int64_t after_ms,
+                              poise_error *err)
+{
+    const struct definition *before = definitions_current(definitions, card->id);
+    struct definition made = {.number = before ? before->number + 1 : 1,
+                              .after_ms = before ? after_ms : INT64_MIN,
+                              .hash = card->hash,
+                              .length = card->text_length};
+    memcpy(made.card, card->id, strnlen(card->id, sizeof made.card - 1));
+    poise_code code = add_current(definitions, &made, card->text, err);
+    if (!code && count_of(definitions, made.card) > DEFINITIONS_MAX)
+        return error_set(
+            err, POISE_ELIMIT,
+            "closed periods of scorecard '%s' still have %d older definitions, as many as are kept; "
+            "start once more with the file as it was, have `poise rescore --scorecard %s --from "
+            "TIME` score more periods by it, then change it",
+            made.card, DEFINITIONS_MAX, made.card);
+    return code;
+}
+
+void definitions_rescore(struct definitions *definitions, const char *card, int64_t after_ms)
+{
+    struct definition *current = newest(definitions, card);
+    if (!current || after_ms >= current->after_ms)
+        return;
+    current->after_ms = after_ms;
+    drop_from(definitions, card, after_ms);
+}
+
+/* ---- bytes ---- */
+
+enum { ENTRY_RESCORE = 'r', ENTRY_DEFINE = 'd', ENTRY_REASON = 'w' };
+
+void order_put(struct buf *body, const struct definition *definition, bool with_text)
+{
+    buf_put_u8(body, with_text ? ENTRY_DEFINE : ENTRY_RESCORE);
+    buf_put_text(body, definition->card, strlen(definition->card));
+    buf_put_svarint(body, definition->after_ms);
+    if (with_text) {
+        buf_put_varint(body, definition->number);
+        buf_put_u64(body, definition->hash);
+        buf_put_text(body, definition->text, definition->length);
+    }
+}
+
+void order_put_reason(struct buf *body, const char *reason)
+{
+    buf_put_u8(body, ENTRY_REASON);
+    buf_put_text(body, reason, strlen(reason));
+}
+
+bool order_takes_place(const struct journal_batch *batch)
+{
+    return strcmp(batch->producer, RESCORE_PRODUCER) == 0;
+}
+
+/* The next entry of an order; the text is in place. false: there is none, or it cannot be read. */
+static bool take_entry(struct cursor *in, const char **text, struct definition *ret, uint8_t *ret_kind)
+{
+    size_t length;
+    *ret = (struct definition){0};
+    *ret_kind = cursor_left(in) > 0 ? cursor_u8(in) : 0;
+    if (*ret_kind == 0)
+        return false;
+    const char *id = cursor_text(in, &length);
+    if (*ret_kind == ENTRY_REASON)
+        return !in->failed;
+    if (length > POISE_ID_MAX || (*ret_kind != ENTRY_DEFINE && *ret_kind != ENTRY_RESCORE))
+        in->failed = true;
+    if (in->failed)
+        return false;
+    memcpy(ret->card, id, length);
+    ret->after_ms = cursor_svarint(in);
+    if (*ret_kind == ENTRY_DEFINE) {
+        ret->number = cursor_varint(in);
+        ret->hash = cursor_u64(in);
+        *text = cursor_text(in, &ret->length);
+    }
+    return !in->failed;
+}
+
+static poise_code unreadable(poise_error *err)
+{
+    return error_set(err, POISE_ECORRUPT, "an order about definitions cannot be read");
+}
+
+poise_code order_each(const void *body, size_t length,
+                      poise_code (*visit)(void *visitor, const char *card, int64_t after_ms), void *visitor,
+                      poise_error *err)
+{
+    struct cursor in = cursor_of(body, length);
+    struct definition entry;
+    const char *text = NULL;
+    uint8_t kind;
+    poise_code code = POISE_OK;
+    while (!code && take_entry(&in, &text, &entry, &kind))
+        if (kind == ENTRY_RESCORE)
+            code = visit(visitor, entry.card, entry.after_ms);
+    return code || !in.failed ? code : unreadable(err);
+}
+
+static poise_code take_order(struct definitions *definitions, const struct journal_batch *batch,
+                             poise_error *err)
+{
+    struct cursor in = cursor_of(batch->body, batch->body_length);
+    struct definition entry;
+    const char *text = NULL;
+    uint8_t kind;
+    poise_code code = POISE_OK;
+    while (!code && take_entry(&in, &text, &entry, &kind)) {
+        if (kind == ENTRY_RESCORE)
+            definitions_rescore(definitions, entry.card, entry.after_ms);
+        else if (kind == ENTRY_DEFINE)
+            code = add_current(definitions, &entry, text, err);
+    }
+    return code || !in.failed ? code : unreadable(err);
+}
+
+struct folding {
+    struct definitions *definitions;
+    int64_t known_at_ms;
+    const _Atomic bool *stop;
+    poise_error *err;
+};
+
+static bool has_orders(void *visitor, const struct journal_record *head)
+{
+    (void)visitor;
+    return head->orders;
+}
+
+static poise_code fold_record(void *visitor, const struct journal_record *record)
+{
+    struct folding *folding = visitor;
+    poise_code code = POISE_OK;
+    if (folding->stop && atomic_load_explicit(folding->stop, memory_order_relaxed))
+        return error_set(folding->err, POISE_EBUSY, "the aggregator is stopping");
+    if (folding->known_at_ms && record->as_of_ms > folding->known_at_ms)
+        return POISE_ECLOSED; /* T only rises: that was all */
+    for (size_t i = 0; !code && i < record->batch_count; i++) {
+        const struct journal_batch *batch = &record->batches[i];
+        bool defines = strcmp(batch->producer, DEFINE_PRODUCER) == 0;
+        if (defines)
+            folding->definitions->defined_lsn = record->lsn;
+        if (defines || strcmp(batch->producer, RESCORE_PRODUCER) == 0)
+            code = take_order(folding->definitions, batch, folding->err);
+    }
+    folding->definitions->folded_lsn = record->lsn;
+    return code == POISE_ECLOSED ? POISE_EPROTO : code;
+}
+
+poise_code definitions_fold(struct definitions *definitions, struct store *store, uint64_t until,
+                            int64_t known_at_ms, const _Atomic bool *stop, poise_error *err)
+{
+    struct folding folding = {definitions, known_at_ms, stop, err};
+    struct store_reader *reader;
+    poise_code code = store_reader_open(store, &reader, err);
+    if (code)
+        return code;
+    code = store_read_journal(reader, definitions->folded_lsn + 1, until, has_orders, fold_record, &folding,
+                              err);
+    store_reader_close(reader);
+    return code;
+}
+
+/* ---- in the store ---- */
+
+/* Keys: one byte for what they are as of; an id, a zero byte and the number for a definition. */
+static const char AS_OF_KEY[] = {'='};
+
+struct loading {
+    struct definitions *definitions;
+    uint64_t made_lsn;
+    poise_error *err;
+};
+
+static poise_code load_entry(void *visitor, struct cursor key, struct cursor value)
+{
+    struct loading *loading = visitor;
+    if (cursor_left(&key) == sizeof AS_OF_KEY && cursor_u8(&key) == (uint8_t)AS_OF_KEY[0]) {
+        loading->definitions->folded_lsn = cursor_varint(&value);
+        loading->definitions->defined_lsn = cursor_varint(&value);
+        loading->made_lsn = cursor_varint(&value);
+        return value.failed ? unreadable(loading->err) : POISE_OK;
+    }
+    const struct journal_batch batch = {.body = value.at, .body_length = cursor_left(&value)};
+    return take_order(loading->definitions, &batch, loading->err);
+}
+
+poise_code definitions_load(struct definitions *definitions, struct store *store, uint64_t *ret_made_lsn,
+                            poise_error *err)
+{
+    struct loading loading = {.definitions = definitions, .err = err};
+    poise_code code = store_walk(store, STORE_DEFINITIONS, load_entry, &loading, err);
+    *ret_made_lsn = loading.made_lsn;
+    return code;
+}
+
+poise_code definitions_put(const struct definitions *definitions, struct store *store, uint64_t folded_lsn,
+                           uint64_t made_lsn)
+{
+    struct buf key = {0}, value = {0};
+    poise_code code = store_clear(store, STORE_DEFINITIONS);
+    buf_put_varint(&value, folded_lsn);
+    buf_put_varint(&value, definitions->defined_lsn);
+    buf_put_varint(&value, made_lsn);
+    if (!code && !value.failed)
+        code = store_put(store, STORE_DEFINITIONS, AS_OF_KEY, sizeof AS_OF_KEY, value.data, value.length);
+    for (size_t i = 0; !code && i < definitions->count; i++) {
+        const struct definition *item = &definitions->items[i];
+        buf_reset(&key);
+        buf_reset(&value);
+        buf_put(&key, item->card, strlen(item->card) + 1);
+        for (int shift = 56; shift >= 0; shift -= 8)
+            buf_put_u8(&key, (uint8_t)(item->number >> shift));
+        order_put(&value, item, true);
+        if (!key.failed && !value.failed)
+            code = store_put(store, STORE_DEFINITIONS, key.data, key.length, value.data, value.length);
+        else
+            code = POISE_ENOMEM;
+    }
+    code = !code && value.failed ? POISE_ENOMEM : code;
+    buf_free(&key);
+    buf_free(&value);
+    return code;
+}
+
+/* ---- for an engine ---- */
+
+void compiled_free(struct compiled *compiled)
+{
+    for (size_t i = 0; i < compiled->owned_count; i++)
+        scorecard_free(compiled->owned[i]);
+    free(compiled->owned);
+    free(compiled->cards);
+    free(compiled->terms);
+    *compiled = (struct compiled){0};
+}
+
+static bool reserve(struct compiled *compiled)
+{
+    size_t count = compiled->count + 1, owned = compiled->owned_count + 1;
+    const struct scorecard **cards = realloc(compiled->cards, count * sizeof *cards);
+    if (cards)
+        compiled->cards = cards;
+    struct engine_term *terms = realloc(compiled->terms, count * sizeof *terms);
+    if (terms)
+        compiled->terms = terms;
+    struct scorecard **cards_owned = realloc(compiled->owned, owned * sizeof *cards_owned);
+    if (cards_owned)
+        compiled->owned = cards_owned;
+    return cards && terms && cards_owned;
+}
+
+/* Compiles an older definition from its text. */
+static poise_code read_again(const struct definition *item, struct compiled *compiled,
+                             const struct scorecard **ret_card, poise_error *err)
+{
+    char name[POISE_ID_MAX + 40];
+    struct scorecard *card = NULL;
+    struct problems problems = {0};
+    snprintf(name, sizeof name, "definition %llu of %s", (unsigned long long)item->number, item->card);
+    poise_code code = scorecard_read_bytes(name, item->text, item->length, &card, &problems);
+    if (code)
+        code = error_set(err, code, "%s, which closed periods have, cannot be read by this version: %s", name,
+                         problems.count ? problems.items[0].text : "out of memory");
+    else
+        compiled->owned[compiled->owned_count++] = card;
+    problems_free(&problems);
+    *ret_card = card;
+    return code;
+}
+
+poise_code definitions_compile(const struct definitions *definitions, const struct scorecard *card,
+                               int64_t from_ms, int64_t to_ms, struct compiled *ret_compiled,
+                               poise_error *err)
+{
+    const struct definition *next = NULL; /* of the same scorecard; from the newest on */
+    size_t first = ret_compiled->count;
+    for (size_t i = definitions->count; i-- > 0;) {
+        const struct definition *item = &definitions->items[i];
+        if (strcmp(item->card, card->id) != 0)
+            continue;
+        struct engine_term term = {item->after_ms, next ? next->after_ms : INT64_MAX, item->number};
+        next = item;
+        if (to_ms <= term.after_ms || from_ms > term.until_ms)
+            continue;
+        if (!reserve(ret_compiled))
+            return error_nomem(err, "the definitions");
+        const struct scorecard *read = card;
+        poise_code code = item->hash == card->hash ? POISE_OK : read_again(item, ret_compiled, &read, err);
+        if (code)
+            return code;
+        ret_compiled->cards[ret_compiled->count] = read;
+        ret_compiled->terms[ret_compiled->count++] = term;
+    }
+    for (size_t low = first, high = ret_compiled->count; low + 1 < high; low++, high--) {
+        const struct scorecard *swapped = ret_compiled->cards[low];
+        struct engine_term term = ret_compiled->terms[low];
+        ret_compiled->cards[low] = ret_compiled->cards[high - 1];
+        ret_compiled->terms[low] = ret_compiled->terms[high - 1];
+        ret_compiled->cards[high - 1] = swapped;
+        ret_compiled->terms[high - 1] = term;
+    }
+    return POISE_OK;
+}
