@@ -193,13 +193,31 @@ static bool compile_plans(struct engine *engine)
     engine->plans = arena_zalloc(&engine->arena, engine->plan_count + 1, sizeof *engine->plans);
     engine->inputs = arena_zalloc(&engine->arena, leaves, sizeof *engine->inputs);
     engine->feeds = arena_zalloc(&engine->arena, leaves * TIERS_MAX, sizeof(struct feed *));
-    engine->scratch = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch);
-    engine->scratch_flags = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch_flags);
-    bool ok = engine->plans && engine->inputs && engine->feeds && engine->scratch && engine->scratch_flags;
+    bool ok = engine->plans && engine->inputs && engine->feeds;
+    for (size_t i = 0; i < sizeof engine->scratch / sizeof *engine->scratch; i++) {
+        engine->scratch[i] = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch[i]);
+        ok = ok && engine->scratch[i];
+    }
     for (uint32_t plan = 0; ok && plan < engine->plan_count; plan++) {
         ok = add_plan(engine, plan);
     }
     return ok && terms_compile(engine);
+}
+
+/* Of every input: the feeds that mark leaves first (past_keep). */
+static void order_feeds(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->input_names.count; i++) {
+        struct feed *coarse = NULL, **end = &engine->inputs[i].feeds, **coarse_end = &coarse;
+        for (struct feed *feed = *end, *next; feed; feed = next) {
+            struct feed ***last = feed->leaves ? &end : &coarse_end;
+            next = feed->next;
+            **last = feed;
+            *last = &feed->next;
+        }
+        *coarse_end = NULL;
+        *end = coarse;
+    }
 }
 
 poise_code definition_compile(struct engine *engine, poise_error *err)
@@ -208,6 +226,7 @@ poise_code definition_compile(struct engine *engine, poise_error *err)
         return error_nomem(err, "the compiled scorecards");
     }
     share_all_parts(engine);
+    order_feeds(engine);
     size_t largest = 1;
     for (size_t i = 0; i < engine->feed_count; i++) {
         struct feed *feed = engine->feeds[i];

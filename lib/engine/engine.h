@@ -135,15 +135,18 @@ void engine_skip(struct engine *engine);
 /* A node whose numbers differ from the last settle; new nodes too. With a revision: a node as of the end of a
  * closed period, which a late measurement has changed. Strings live as long as the engine. */
 typedef poise_code engine_visit(void *visitor, const poise_state *state);
-/* Stops after the unit with which `budget` nodes were looked at (SIZE_MAX: never): the others stay as they
- * were at an earlier T, and the engine dirty, until settle is called again. Each unit is settled as a whole.
- */
+/* Stops after the unit, or the end of a closed period, with which `budget` nodes, and cells of long windows,
+ * were looked at (SIZE_MAX: never): the others stay as they were at an earlier T, and the engine dirty, until
+ * settle is called again; what comes meanwhile is of the same settle. Each unit is settled as a whole.
+ * Revisions are shown by the call that makes it whole. */
 poise_code engine_settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor,
                          poise_error *err);
 /* The numbers of a measure (NULL: of another node) as they look at a later T at which they are the same: a
  * running rolling window ends at T, and that alone is no change. */
 void engine_look_at(const struct measure *measure, int64_t as_of_ms, poise_score *numbers);
 bool engine_dirty(const struct engine *engine);
+/* Whether units are; else, of a dirty engine, only closed periods wait to be looked at. */
+bool engine_marked(const struct engine *engine);
 
 /* The settled nodes of a scorecard (NULL: of all) at an org (NULL: at all, sorted by path), each org's in the
  * order of the definition that is in force. ENOTFOUND: no such scorecard, or no unit at that org. */

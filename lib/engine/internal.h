@@ -7,8 +7,9 @@
  *     key.c     where keyed measurements stand           future.c  what waits for its time
  *     reread.c  cells that lost an extreme
  *     unit.c    scorecards at orgs and their marks       moved.c   what the passing of time marks
- *     settle.c  from marks to changes                    revision.c changes of closed periods
- *     term.c    which definition is in force when        rescore.c another one for closed periods
+ *     settle.c  from marks to changes                    past.c    what closed periods were
+ *     revision.c changes of closed periods               rescore.c another definition for them
+ *     term.c    which definition is in force when
  *     report.c  answers about the past
  *     checkpoint.c, restore.c  state out and in
  *
@@ -128,6 +129,7 @@ struct org {
 
 struct unit { /* a scorecard at an org */
     uint32_t plan, org;
+    uint64_t since;    /* the settle that it came with, or comes with */
     bool fresh;        /* never settled */
     bool marked;       /* in engine->marked */
     bool past_touched; /* a measurement changed what was before previous_ms */
@@ -210,13 +212,17 @@ struct engine {
     } backfills[BACKFILLS_MAX];
     size_t backfill_count;
     bool holding;           /* the rows at hand are of a backfill */
-    struct list pasts;      /* closed periods that the settle to come may revise */
+    uint64_t settles;       /* whole ones, so far */
+    struct list pasts;      /* closed periods that the settle at hand, or a later one, may revise */
     struct hmap past_index; /* the same */
+    size_t open_ranges;     /* of pasts: that are not held */
+    bool looked;            /* the settle at hand has begun to look at them */
+    struct hmap kept;       /* cells as they were before the settle at hand */
+    struct hmap held;       /* and before backfills */
     struct hmap revisions;
     struct list unsaved_revisions; /* since the last checkpoint */
-    bool *scratch_flags;           /* by node, as scratch */
-    size_t evaluated;              /* nodes, in the settle at hand */
-    poise_score *scratch;          /* as many as the largest scorecard has nodes */
+    size_t evaluated;              /* nodes, and cells that were merged, in the slice at hand */
+    poise_score *scratch[4];       /* as many each as the largest scorecard has nodes */
     struct accumulator *merging;   /* as large as the largest layout; empty between readings */
 };
 
@@ -238,7 +244,8 @@ struct leaf_reading {
     struct engine *engine;
     const struct leaf *leaf;
     uint32_t org;
-    poise_code code; /* what went wrong */
+    const struct past_range *before; /* cells are read as they were before it; NULL: as they are */
+    poise_code code;                 /* what went wrong */
     poise_error *err;
 };
 struct window_value read_window(void *reading, struct period window);
@@ -302,27 +309,52 @@ poise_code future_restore(struct engine *engine, struct cursor key, struct curso
 /* reread.c */
 poise_code reread_marked(struct engine *engine, poise_error *err);
 
+/* past.c */
+enum { PAST_BUCKET_BITS = 32 /* of milliseconds, some 50 days: keeps the ranges of a past few */ };
+struct past_found { /* a node of which the end was changed */
+    int64_t end_ms;
+    uint32_t node;
+    double replaced;
+    poise_score now;
+};
+struct past_range { /* ends of periods behind after_ms, up to until_ms */
+    int64_t after_ms, until_ms;
+    int64_t done_ms; /* those up to here were looked at */
+    uint64_t cause;  /* the place in the journal of the first measurement that touched them */
+    uint64_t settle; /* how many there were before: what it was then is what is revised */
+    bool existed;    /* the unit was there then */
+    bool held;       /* until the backfill that touched them ends */
+    struct past_found *found;
+    size_t found_count, found_capacity;
+};
+struct past { /* the closed periods of a unit that measurements touched, of one bucket of time */
+    uint32_t plan, org;
+    int64_t bucket;
+    struct past_range *ranges; /* in the order of time, apart */
+    size_t count, capacity;
+};
+/* Before cells of a feed, of an org and those above it, change: keeps what closed periods were. *held, 0 at
+ * first, goes through all feeds of the row, those that leaves are marked by first. */
+poise_code past_keep(struct engine *engine, const struct feed *feed, struct period tile,
+                     const uint32_t *cells, size_t count, uint64_t *held, poise_error *err);
+/* The cell as it was before the range was touched; NULL: as it is. */
+const struct accumulator *past_cell(const struct engine *engine, const struct past_range *before,
+                                    const struct feed *feed, uint32_t org, int64_t start_ms);
+bool past_waits(const struct engine *engine); /* some ranges are due */
+bool past_is_due(const struct engine *engine, const struct past_range *range);
+void pasts_forget(struct engine *engine); /* those that are due */
+void pasts_free(struct engine *engine);
+
 /* revision.c */
 struct revision;
-/* Before a cell of the org changes: keeps what closed periods were. */
-poise_code past_keep(struct engine *engine, const struct feed *feed, uint32_t org, struct period tile,
-                     poise_error *err);
-/* After a settle: numbers and shows what has become of them. */
-poise_code past_revise(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
-void pasts_free(struct engine *engine);
-struct revised { /* a node as of the end of a closed period */
-    uint32_t plan, org, node;
-    int64_t end_ms;
-    uint64_t cause;
-    double replaced; /* its score before */
-    const poise_score *numbers;
-};
-/* Gives it the next number of its node and period, and shows it. */
-poise_code show_revision(struct engine *engine, const struct revised *revised, engine_visit *visit,
-                         void *visitor, poise_error *err);
-/* The trends of scores as of the end of a period: against the end of the one before it, as it is now. */
-poise_code set_trends(struct engine *engine, uint32_t plan, uint32_t org, int64_t end_ms, poise_score *scores,
-                      poise_error *err);
+/* Looks at the closed periods that are due, until the slice has evaluated `budget` nodes; *ret_done: all. */
+poise_code revisions_find(struct engine *engine, size_t budget, bool *ret_done, poise_error *err);
+/* Then: numbers and shows what was found. */
+poise_code revisions_tell(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
+/* Gives a node the next number of its period, and shows it. */
+poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uint64_t cause,
+                         const struct past_found *found, engine_visit *visit, void *visitor,
+                         poise_error *err);
 void revision_encode(const struct revision *revision, struct buf *key, struct buf *value);
 void revisions_saved(struct engine *engine);
 void revisions_free(struct engine *engine);
@@ -335,9 +367,14 @@ bool terms_compile(struct engine *engine); /* false: out of memory */
 void terms_changed(struct engine *engine); /* what follows from them */
 /* The node of the same path in another plan of the scorecard; NODE_NONE: it has none. */
 uint32_t node_of_plan(const struct engine *engine, uint32_t plan, uint32_t node, uint32_t other);
-/* The scores of a plan's nodes at an org as of a time, by the definition that is in force for it. */
-poise_code scores_as_of(struct engine *engine, uint32_t plan, uint32_t org, int64_t as_of_ms,
-                        double *ret_scores, poise_error *err);
+/* Of a plan's nodes at an org as of a time, what another plan of the scorecard says: nodes are matched by
+ * path.
+ */
+poise_code look_by(struct engine *engine, uint32_t then, uint32_t plan, uint32_t org, int64_t as_of_ms,
+                   poise_score *ret_scores, poise_error *err);
+/* The same of the plan that is in force for the time. */
+poise_code look_in_force(struct engine *engine, uint32_t plan, uint32_t org, int64_t as_of_ms,
+                         poise_score *ret_scores, poise_error *err);
 /* The first end of a period behind a time that has scores; INT64_MAX: none. */
 int64_t next_end_of(const struct engine *engine, const char *card, int64_t time_ms);
 
@@ -346,9 +383,10 @@ poise_code rescore_card(struct engine *engine, const char *card, int64_t after_m
                         void *visitor, poise_error *err);
 
 /* settle.c */
-/* Every node of a unit (NULL: one that is not there yet) as of a time in the past, by node. */
+/* Every node of a unit (NULL: one that is not there yet) as of a time in the past, by node; with cells as
+ * they were before the range was touched (NULL: as they are). */
 poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t plan, int64_t as_of_ms,
-                     poise_score *ret_scores, poise_error *err);
+                     const struct past_range *before, poise_score *ret_scores, poise_error *err);
 poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor, poise_error *err);
 
 /* restore.c */

@@ -24,26 +24,40 @@ static struct feed *choose(const struct leaf_reading *reading, struct period win
     return NULL;
 }
 
+/* The org's cell of a tile, or NULL. */
+static poise_code read_cell(const struct leaf_reading *reading, struct feed *feed, uint32_t org,
+                            int64_t start_ms, const struct accumulator **ret_body)
+{
+    struct engine *engine = reading->engine;
+    *ret_body = past_cell(engine, reading->before, feed, org, start_ms);
+    if (*ret_body) {
+        return POISE_OK;
+    }
+    uint32_t cell = CELL_NONE;
+    poise_code code = cell_find(engine, feed, org, start_ms, CELL_IF_ANY, &cell, reading->err);
+    *ret_body = cell == CELL_NONE ? NULL : cell_body(&engine->cells, cell);
+    return code;
+}
+
 static poise_code merge(const struct leaf_reading *reading, uint32_t org, struct period window)
 {
     while (window.start_ms < window.end_ms) {
-        uint32_t cell = CELL_NONE;
+        const struct accumulator *body;
         struct period tile;
         struct feed *feed = choose(reading, window, &tile);
         if (!feed) {
             return error_set(reading->err, POISE_EINVAL, "no tile of input %s begins at %lld",
                              reading->leaf->tiers[0]->input->name, (long long)window.start_ms);
         }
-        poise_code code =
-            cell_find(reading->engine, feed, org, tile.start_ms, CELL_IF_ANY, &cell, reading->err);
+        poise_code code = read_cell(reading, feed, org, tile.start_ms, &body);
         if (code != POISE_OK) {
             return code;
         }
-        if (cell != CELL_NONE && !accumulator_merge(&feed->layout, reading->engine->merging,
-                                                    cell_body(&reading->engine->cells, cell))) {
+        if (body && !accumulator_merge(&feed->layout, reading->engine->merging, body)) {
             return error_nomem(reading->err, "a window");
         }
         window.start_ms = tile.end_ms;
+        reading->engine->evaluated++;
     }
     return POISE_OK;
 }
@@ -51,13 +65,12 @@ static poise_code merge(const struct leaf_reading *reading, uint32_t org, struct
 /* The org's accumulator of a window, or NULL; until `release`. */
 static const struct accumulator *gather(struct leaf_reading *reading, uint32_t org, struct period window)
 {
-    uint32_t cell = CELL_NONE;
+    const struct accumulator *body;
     struct period tile;
     struct feed *feed = choose(reading, window, &tile);
     if (feed && (tile.end_ms >= window.end_ms)) {
-        reading->code =
-            cell_find(reading->engine, feed, org, tile.start_ms, CELL_IF_ANY, &cell, reading->err);
-        return cell == CELL_NONE ? NULL : cell_body(&reading->engine->cells, cell);
+        reading->code = read_cell(reading, feed, org, tile.start_ms, &body);
+        return body;
     }
     reading->code = merge(reading, org, window);
     return reading->code == POISE_OK ? reading->engine->merging : NULL;

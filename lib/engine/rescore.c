@@ -121,65 +121,53 @@ void engine_rescore_find(const struct engine *engine, const char *card, int64_t 
 struct rescoring {
     struct engine *engine;
     uint32_t plan;             /* the current one */
-    poise_score *before, *now; /* by its nodes; of before: only those that `had` says */
-    bool *had;
-    poise_score *scores; /* of the plan of before */
+    struct engine_term *terms; /* of all plans, as they were */
     engine_visit *visit;
     void *visitor;
     poise_error *err;
 };
 
-static bool differs(const struct rescoring *rescoring, uint32_t node)
+/* What has neither value nor score is no change of what was not there. */
+static bool differs(const struct rescoring *rescoring, const struct unit *unit, uint32_t then, uint32_t node)
 {
-    const poise_score *now = &rescoring->now[node];
-    return rescoring->had[node] ? !score_published_equal(now, &rescoring->before[node])
-                                : !isnan(now->value) || !isnan(now->score);
-}
-
-/* What was said of an org as of an end, by the plan that was in force for it. */
-static poise_code look_before(struct rescoring *rescoring, uint32_t org, uint32_t then, int64_t end_ms)
-{
-    struct engine *engine = rescoring->engine;
-    const struct unit *unit = engine->org_table[org].units[then];
-    poise_code code = unit_look(engine, unit, then, end_ms, rescoring->scores, rescoring->err);
-    for (uint32_t node = 0; node < engine->plans[rescoring->plan].card->node_count; node++) {
-        uint32_t other = node_of_plan(engine, rescoring->plan, node, then);
-        rescoring->had[node] = unit && other != NODE_NONE && unit->present[other];
-        if (rescoring->had[node]) {
-            rescoring->before[node] = rescoring->scores[other];
-        }
+    const struct engine *engine = rescoring->engine;
+    const struct unit *before = engine->org_table[unit->org].units[then];
+    const struct measure *measure = engine->plans[unit->plan].card->nodes[node].measure;
+    const poise_score *now = &engine->scratch[1][node];
+    uint32_t other = node_of_plan(engine, unit->plan, node, then);
+    if (!unit->present[node] || (measure && measure->rolling_ms > 0)) {
+        return false; /* rolling windows never close */
     }
-    return code;
+    return before && other != NODE_NONE && before->present[other]
+               ? !score_published_equal(now, &engine->scratch[0][node])
+               : !isnan(now->value) || !isnan(now->score);
 }
 
-static poise_code show_differences(struct rescoring *rescoring, const struct unit *unit, int64_t end_ms)
+static poise_code show_differences(struct rescoring *rescoring, const struct unit *unit, uint32_t then,
+                                   int64_t end_ms)
 {
     struct engine *engine = rescoring->engine;
-    const struct scorecard *card = engine->plans[rescoring->plan].card;
-    bool any = false;
+    const struct scorecard *card = engine->plans[unit->plan].card;
+    struct calendar calendar = scorecard_calendar(card, card->period);
     poise_code code = POISE_OK;
-    for (uint32_t node = 0; node < card->node_count; node++) {
-        const struct measure *measure = card->nodes[node].measure;
-        bool closes = !measure || measure->rolling_ms == 0;
-        bool differing = unit->present[node] && closes && differs(rescoring, node);
-        engine->scratch_flags[node] = differing;
-        any |= differing;
-    }
-    if (any) {
-        code = set_trends(engine, rescoring->plan, unit->org, end_ms, rescoring->now, rescoring->err);
-    }
-    for (uint32_t node = 0; node < card->node_count && any && code == POISE_OK; node++) {
-        if (engine->scratch_flags[node]) {
-            const struct revised revised = {
-                .plan = rescoring->plan,
-                .org = unit->org,
-                .node = node,
-                .end_ms = end_ms,
-                .cause = engine->ordinal,
-                .replaced = rescoring->had[node] ? rescoring->before[node].score : NAN,
-                .numbers = &rescoring->now[node],
-            };
-            code = show_revision(engine, &revised, rescoring->visit, rescoring->visitor, rescoring->err);
+    bool any = false;
+    for (uint32_t node = 0; node < card->node_count && code == POISE_OK; node++) {
+        if (!differs(rescoring, unit, then, node)) {
+            continue;
+        }
+        if (!any) {
+            code = look_in_force(engine, unit->plan, unit->org, period_at(&calendar, end_ms).start_ms,
+                                 engine->scratch[2], rescoring->err);
+        }
+        any = true;
+        struct past_found found = {.end_ms = end_ms,
+                                   .node = node,
+                                   .replaced = engine->scratch[0][node].score,
+                                   .now = engine->scratch[1][node]};
+        found.now.trend = found.now.score - engine->scratch[2][node].score;
+        if (code == POISE_OK) {
+            code = revision_tell(engine, unit->plan, unit->org, engine->ordinal, &found, rescoring->visit,
+                                 rescoring->visitor, rescoring->err);
         }
     }
     return code;
@@ -195,29 +183,30 @@ static poise_code rescore_end(struct rescoring *rescoring, uint32_t then, int64_
         if (!unit) {
             continue;
         }
-        code = look_before(rescoring, org, then, end_ms);
+        code = look_by(engine, then, unit->plan, org, end_ms, engine->scratch[0], rescoring->err);
         if (code == POISE_OK) {
-            code = unit_look(engine, unit, rescoring->plan, end_ms, rescoring->now, rescoring->err);
+            code = unit_look(engine, unit, unit->plan, end_ms, NULL, engine->scratch[1], rescoring->err);
         }
         if (code == POISE_OK) {
-            code = show_differences(rescoring, unit, end_ms);
+            code = show_differences(rescoring, unit, then, end_ms);
         }
     }
     return code;
 }
 
 /* The plan that was in force for an end: of those with terms as they were. */
-static uint32_t plan_before(const struct engine *engine, const struct engine_term *terms, uint32_t current,
-                            int64_t end_ms)
+static uint32_t plan_before(const struct rescoring *rescoring, int64_t end_ms)
 {
-    uint32_t at = engine->plans[current].next;
-    while (at != current && !(end_ms > terms[at].after_ms && end_ms <= terms[at].until_ms)) {
+    const struct engine *engine = rescoring->engine;
+    const struct engine_term *terms = rescoring->terms;
+    uint32_t at = engine->plans[rescoring->plan].next;
+    while (at != rescoring->plan && !(end_ms > terms[at].after_ms && end_ms <= terms[at].until_ms)) {
         at = engine->plans[at].next;
     }
     return at;
 }
 
-static poise_code rescore_ends(struct rescoring *rescoring, const struct engine_term *terms)
+static poise_code rescore_ends(struct rescoring *rescoring)
 {
     struct engine *engine = rescoring->engine;
     const struct plan *plan = &engine->plans[rescoring->plan];
@@ -229,9 +218,9 @@ static poise_code rescore_ends(struct rescoring *rescoring, const struct engine_
         return POISE_OK;
     }
     for (int64_t end_ms = period_of(&calendar, from_ms).end_ms;
-         end_ms <= terms[rescoring->plan].after_ms && code == POISE_OK;
+         end_ms <= rescoring->terms[rescoring->plan].after_ms && code == POISE_OK;
          end_ms = period_of(&calendar, end_ms).end_ms) {
-        code = rescore_end(rescoring, plan_before(engine, terms, rescoring->plan, end_ms), end_ms);
+        code = rescore_end(rescoring, plan_before(rescoring, end_ms), end_ms);
     }
     return code;
 }
@@ -255,35 +244,6 @@ static bool change_terms(struct engine *engine, uint32_t current, int64_t after_
     return ok;
 }
 
-static poise_code rescore(struct rescoring *rescoring, int64_t after_ms)
-{
-    struct engine *engine = rescoring->engine;
-    struct engine_term *terms = malloc(engine->plan_count * sizeof *terms);
-    size_t nodes = engine->plans[rescoring->plan].card->node_count, largest = 1;
-    for (size_t i = 0; i < engine->plan_count; i++) {
-        size_t count = engine->plans[i].card->node_count;
-        largest = count > largest ? count : largest;
-    }
-    rescoring->before = calloc(2 * nodes + largest, sizeof(poise_score));
-    rescoring->had = calloc(nodes, sizeof(bool));
-    poise_code code = POISE_OK;
-    if (terms && rescoring->before && rescoring->had) {
-        rescoring->now = rescoring->before + nodes;
-        rescoring->scores = rescoring->now + nodes;
-        for (size_t i = 0; i < engine->plan_count; i++) {
-            terms[i] = engine->plans[i].term;
-        }
-        code = change_terms(engine, rescoring->plan, after_ms) ? rescore_ends(rescoring, terms)
-                                                               : error_nomem(rescoring->err, "a rescore");
-    } else {
-        code = error_nomem(rescoring->err, "a rescore");
-    }
-    free(terms);
-    free(rescoring->before);
-    free(rescoring->had);
-    return code;
-}
-
 poise_code rescore_card(struct engine *engine, const char *card, int64_t after_ms, engine_visit *visit,
                         void *visitor, poise_error *err)
 {
@@ -292,5 +252,15 @@ poise_code rescore_card(struct engine *engine, const char *card, int64_t after_m
     if (rescoring.plan == UINT32_MAX || after_ms >= engine->plans[rescoring.plan].term.after_ms) {
         return POISE_OK;
     }
-    return rescore(&rescoring, after_ms);
+    rescoring.terms = malloc(engine->plan_count * sizeof *rescoring.terms);
+    if (!rescoring.terms) {
+        return error_nomem(err, "a rescore");
+    }
+    for (size_t i = 0; i < engine->plan_count; i++) {
+        rescoring.terms[i] = engine->plans[i].term;
+    }
+    poise_code code = change_terms(engine, rescoring.plan, after_ms) ? rescore_ends(&rescoring)
+                                                                     : error_nomem(err, "a rescore");
+    free(rescoring.terms);
+    return code;
 }

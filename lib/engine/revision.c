@@ -1,21 +1,12 @@
 /* Revisions of closed periods. A score is a function of cells, so what was published of a period needs no
- * memory: before a late measurement changes a cell, the units that read it are looked at as of the ends of
- * the closed periods in question; after the settle they are looked at again, and what differs is a revision.
- * Only how many revisions a node and period have had is kept. */
+ * memory: the units that read a cell which a late measurement changed are looked at as of the ends of the
+ * closed periods in question, with the cells as they were (past.c) and as they are; what differs is a
+ * revision. Only how many revisions a node and period have had is kept. */
 #include "internal.h"
 #include <base/error.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct past { /* a unit as of the end of a closed period, before this settle */
-    uint32_t plan, org;
-    int64_t end_ms;
-    uint64_t cause; /* the place in the journal of the first measurement that touched it */
-    bool existed;   /* the unit was there, and settled */
-    bool held;      /* until the backfill that touched it ends */
-    poise_score scores[];
-};
 
 struct revision {       /* of a node at an org as of the end of a period */
     uint64_t node, org; /* hashes of their paths, which outlive a changed definition */
@@ -23,95 +14,6 @@ struct revision {       /* of a node at an org as of the end of a period */
     bool unsaved; /* in engine->unsaved_revisions */
     uint64_t number;
 };
-
-/* ---- before ---- */
-
-static uint64_t hash_of_past(uint32_t plan, uint32_t org, int64_t end_ms)
-{
-    return hash_mix((uint64_t)plan << 32 | org, (uint64_t)end_ms);
-}
-
-static bool is_past(const void *entry, const void *key)
-{
-    const struct past *past = entry, *wanted = key;
-    return past->plan == wanted->plan && past->org == wanted->org && past->end_ms == wanted->end_ms;
-}
-
-static bool remember(struct engine *engine, uint64_t hash, struct past *past)
-{
-    return list_push(&engine->pasts, past) && hmap_add(&engine->past_index, hash, past);
-}
-
-static poise_code keep(struct engine *engine, uint32_t plan, uint32_t org, int64_t end_ms, poise_error *err)
-{
-    const struct past wanted = {.plan = plan, .org = org, .end_ms = end_ms};
-    uint64_t hash = hash_of_past(plan, org, end_ms);
-    if (hmap_get(&engine->past_index, hash, is_past, &wanted)) {
-        return POISE_OK;
-    }
-    uint32_t nodes = engine->plans[plan].card->node_count;
-    struct past *past = malloc(sizeof *past + nodes * sizeof past->scores[0]);
-    if (!past) {
-        return error_nomem(err, "a closed period");
-    }
-    *past = wanted;
-    past->cause = engine->ordinal;
-    past->held = engine->holding;
-    const struct unit *unit = engine->org_table[org].units[plan];
-    past->existed = unit && !unit->fresh;
-    poise_code code = unit_look(engine, past->existed ? unit : NULL, plan, end_ms, past->scores, err);
-    if (code == POISE_OK && !remember(engine, hash, past)) {
-        code = error_nomem(err, "a closed period");
-    }
-    if (code != POISE_OK &&
-        (engine->pasts.count == 0 || engine->pasts.items[engine->pasts.count - 1] != past)) {
-        free(past);
-    }
-    return code;
-}
-
-/* Whether the leaf, as of the end of a period, looks at times of the tile. */
-static bool reads(const struct scorecard *card, const struct leaf *leaf, int64_t end_ms, struct period tile)
-{
-    struct period period = measure_period(card, leaf->measure, end_ms);
-    int64_t left = leaf->measure->carry;
-    while (period.start_ms >= tile.end_ms && left-- > 0) {
-        period = measure_period_before(card, leaf->measure, period);
-    }
-    return period.start_ms < tile.end_ms;
-}
-
-static poise_code keep_closed(struct engine *engine, const struct leaf *leaf, uint32_t org,
-                              struct period tile, poise_error *err)
-{
-    const struct plan *plan = &engine->plans[leaf->plan];
-    struct calendar calendar = scorecard_calendar(plan->card, plan->card->period);
-    int64_t from_ms = tile.start_ms > plan->term.after_ms ? tile.start_ms : plan->term.after_ms;
-    int64_t end_ms = period_of(&calendar, from_ms).end_ms;
-    int64_t last_ms = plan->closed_ms < plan->term.until_ms ? plan->closed_ms : plan->term.until_ms;
-    poise_code code = POISE_OK;
-    while (code == POISE_OK && end_ms <= last_ms && reads(plan->card, leaf, end_ms, tile)) {
-        code = keep(engine, leaf->plan, org, end_ms, err);
-        end_ms = period_of(&calendar, end_ms).end_ms;
-    }
-    return code;
-}
-
-poise_code past_keep(struct engine *engine, const struct feed *feed, uint32_t org, struct period tile,
-                     poise_error *err)
-{
-    bool all = feed->subtree;
-    poise_code code = POISE_OK;
-    for (const struct leaf *leaf = feed->leaves; leaf; leaf = leaf->next) {
-        bool upwards = all || leaf->measure->across != ACROSS_POOL;
-        uint32_t at = org;
-        do {
-            code = code == POISE_OK ? keep_closed(engine, leaf, at, tile, err) : code;
-            at = upwards ? engine->org_table[at].parent : INTERN_NONE;
-        } while (at != INTERN_NONE && code == POISE_OK);
-    }
-    return code;
-}
 
 /* ---- numbers of revisions ---- */
 
@@ -190,11 +92,11 @@ static poise_code set_number(struct engine *engine, struct revision *revision, u
     return revision->unsaved ? POISE_OK : error_nomem(err, "a revision");
 }
 
-static poise_code next_number(struct engine *engine, const char *org, const char *path, int64_t end_ms,
-                              uint64_t *ret_number, poise_error *err)
+static poise_code next_number(struct engine *engine, const poise_state *state, uint64_t *ret_number,
+                              poise_error *err)
 {
     struct revision *revision;
-    poise_code code = find(engine, org, path, end_ms, &revision, err);
+    poise_code code = find(engine, state->org, state->node, state->as_of_ms, &revision, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -270,130 +172,188 @@ bool engine_holds(const struct engine *engine)
     return engine->pasts.count > 0;
 }
 
-/* ---- after ---- */
+/* ---- what has changed ---- */
+
+/* The scores of a unit as of one end after the other. */
+struct looking {
+    struct engine *engine;
+    const struct past *past;
+    const struct unit *unit;
+    poise_score *then, *now;
+    poise_score *base; /* as of base_ms, as it is now: trends are against it */
+    int64_t base_ms;   /* INT64_MIN: not looked at */
+    poise_error *err;
+};
+
+/* What has neither value nor score is no change of what was not there. */
+static bool is_changed(const struct past_range *range, const poise_score *then, const poise_score *now)
+{
+    return range->existed ? !score_published_equal(now, then) : !isnan(now->value) || !isnan(now->score);
+}
+
+static bool add_found(struct past_range *range, const struct past_found *found)
+{
+    if (range->found_count == range->found_capacity) {
+        size_t capacity = range->found_capacity ? 2 * range->found_capacity : 4;
+        struct past_found *more = reallocarray(range->found, capacity, sizeof *more);
+        if (!more) {
+            return false;
+        }
+        range->found = more;
+        range->found_capacity = capacity;
+    }
+    range->found[range->found_count++] = *found;
+    return true;
+}
+
+/* The trend of a revision is against the end of the period before it, as it is now. */
+static poise_code look_at_base(struct looking *looking, int64_t base_ms)
+{
+    if (looking->base_ms == base_ms) {
+        return POISE_OK;
+    }
+    looking->base_ms = base_ms;
+    return look_in_force(looking->engine, looking->past->plan, looking->past->org, base_ms, looking->base,
+                         looking->err);
+}
+
+static poise_code find_changed(struct looking *looking, struct past_range *range, struct period period)
+{
+    const struct scorecard *card = looking->engine->plans[looking->past->plan].card;
+    poise_code code = POISE_OK;
+    for (uint32_t node = 0; node < card->node_count && code == POISE_OK; node++) {
+        const struct measure *measure = card->nodes[node].measure;
+        bool never_closes = measure && measure->rolling_ms > 0;
+        if (!looking->unit->present[node] || never_closes ||
+            !is_changed(range, &looking->then[node], &looking->now[node])) {
+            continue;
+        }
+        code = look_at_base(looking, period.start_ms);
+        struct past_found found = {.end_ms = period.end_ms,
+                                   .node = node,
+                                   .replaced = looking->then[node].score,
+                                   .now = looking->now[node]};
+        found.now.trend = found.now.score - looking->base[node].score;
+        if (code == POISE_OK && !add_found(range, &found)) {
+            code = error_nomem(looking->err, "a revision");
+        }
+    }
+    return code;
+}
+
+static poise_code look_at_end(struct looking *looking, struct past_range *range, struct period period)
+{
+    uint32_t plan = looking->past->plan;
+    poise_code code = unit_look(looking->engine, range->existed ? looking->unit : NULL, plan, period.end_ms,
+                                range, looking->then, looking->err);
+    if (code == POISE_OK) {
+        code =
+            unit_look(looking->engine, looking->unit, plan, period.end_ms, NULL, looking->now, looking->err);
+    }
+    if (code == POISE_OK) {
+        code = find_changed(looking, range, period);
+    }
+    poise_score *now = looking->now; /* the base of the next end */
+    looking->now = looking->base;
+    looking->base = now;
+    looking->base_ms = period.end_ms;
+    return code;
+}
+
+static poise_code look_at_range(struct looking *looking, struct past_range *range, size_t budget)
+{
+    const struct scorecard *card = looking->engine->plans[looking->past->plan].card;
+    struct calendar calendar = scorecard_calendar(card, card->period);
+    poise_code code = POISE_OK;
+    while (code == POISE_OK && range->done_ms < range->until_ms && looking->engine->evaluated < budget) {
+        struct period period = period_of(&calendar, range->done_ms);
+        if (looking->unit && period.end_ms <= range->until_ms) { /* no unit: the row was refused after all */
+            code = look_at_end(looking, range, period);
+        }
+        range->done_ms = looking->unit && period.end_ms < range->until_ms ? period.end_ms : range->until_ms;
+    }
+    return code;
+}
+
+poise_code revisions_find(struct engine *engine, size_t budget, bool *ret_done, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    *ret_done = true;
+    forget_silent(engine);
+    for (size_t i = 0; i < engine->pasts.count && *ret_done && code == POISE_OK; i++) {
+        const struct past *past = engine->pasts.items[i];
+        struct looking looking = {.engine = engine,
+                                  .past = past,
+                                  .unit = engine->org_table[past->org].units[past->plan],
+                                  .then = engine->scratch[0],
+                                  .now = engine->scratch[1],
+                                  .base = engine->scratch[2],
+                                  .base_ms = INT64_MIN,
+                                  .err = err};
+        engine->looked = true;
+        for (size_t k = 0; k < past->count && *ret_done && code == POISE_OK; k++) {
+            struct past_range *range = &past->ranges[k];
+            if (past_is_due(engine, range)) {
+                code = look_at_range(&looking, range, budget);
+                *ret_done = range->done_ms == range->until_ms;
+            }
+        }
+    }
+    return code;
+}
+
+/* ---- telling ---- */
 
 static bool is_closed(const struct engine *engine, const struct scorecard *card, uint32_t node,
                       int64_t end_ms)
 {
     const struct measure *measure = card->nodes[node].measure;
-    bool never = measure && measure->rolling_ms > 0;
-    return !never && engine->as_of_ms - (measure ? measure->grace_ms : card->grace_ms) >= end_ms;
+    return engine->as_of_ms - (measure ? measure->grace_ms : card->grace_ms) >= end_ms;
 }
 
-poise_code show_revision(struct engine *engine, const struct revised *revised, engine_visit *visit,
-                         void *visitor, poise_error *err)
+poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uint64_t cause,
+                         const struct past_found *found, engine_visit *visit, void *visitor, poise_error *err)
 {
-    const struct plan *plan = &engine->plans[revised->plan];
-    const struct node *defined = &plan->card->nodes[revised->node];
-    poise_state state = {.org = intern_text(&engine->orgs, revised->org),
+    const struct node *defined = &engine->plans[plan].card->nodes[found->node];
+    poise_state state = {.org = intern_text(&engine->orgs, org),
                          .node = defined->path,
                          .name = defined->name,
                          .kind = defined->kind,
                          .weight = defined->weight,
-                         .as_of_ms = revised->end_ms,
-                         .replaced = revised->replaced,
-                         .cause = revised->cause,
-                         .definition = plan->term.number,
-                         .numbers = score_published(revised->numbers)};
-    poise_code code = next_number(engine, state.org, defined->path, revised->end_ms, &state.revision, err);
+                         .as_of_ms = found->end_ms,
+                         .replaced = found->replaced,
+                         .cause = cause,
+                         .definition = engine->plans[plan].term.number,
+                         .numbers = score_published(&found->now)};
+    poise_code code = next_number(engine, &state, &state.revision, err);
     return code == POISE_OK ? visit(visitor, &state) : code;
 }
 
-poise_code set_trends(struct engine *engine, uint32_t plan, uint32_t org, int64_t end_ms, poise_score *scores,
-                      poise_error *err)
-{
-    const struct scorecard *card = engine->plans[plan].card;
-    struct calendar calendar = scorecard_calendar(card, card->period);
-    double *before = malloc(card->node_count * sizeof *before);
-    if (!before) {
-        return error_nomem(err, "a revision");
-    }
-    poise_code code = scores_as_of(engine, plan, org, period_at(&calendar, end_ms).start_ms, before, err);
-    for (uint32_t node = 0; node < card->node_count && code == POISE_OK; node++) {
-        scores[node].trend = scores[node].score - before[node];
-    }
-    free(before);
-    return code;
-}
-
-/* What has neither value nor score is no change of what was not there. */
-static bool is_changed(const struct past *past, uint32_t node, const poise_score *now)
-{
-    return past->existed ? !score_published_equal(now, &past->scores[node])
-                         : !isnan(now->value) || !isnan(now->score);
-}
-
-static poise_code show_changed(struct engine *engine, const struct past *past, const struct unit *unit,
-                               poise_score *now, engine_visit *visit, void *visitor, poise_error *err)
+static poise_code tell_range(struct engine *engine, const struct past *past, const struct past_range *range,
+                             engine_visit *visit, void *visitor, poise_error *err)
 {
     const struct scorecard *card = engine->plans[past->plan].card;
-    bool *changed = engine->scratch_flags, any = false;
-    for (uint32_t node = 0; node < card->node_count; node++) {
-        changed[node] = unit->present[node] && is_closed(engine, card, node, past->end_ms) &&
-                        is_changed(past, node, &now[node]);
-        any |= changed[node];
-    }
-    poise_code code = any ? set_trends(engine, past->plan, past->org, past->end_ms, now, err) : POISE_OK;
-    for (uint32_t node = 0; node < card->node_count && any && code == POISE_OK; node++) {
-        if (changed[node]) {
-            const struct revised revised = {.plan = past->plan,
-                                            .org = past->org,
-                                            .node = node,
-                                            .end_ms = past->end_ms,
-                                            .cause = past->cause,
-                                            .replaced = past->scores[node].score,
-                                            .numbers = &now[node]};
-            code = show_revision(engine, &revised, visit, visitor, err);
-        }
-    }
-    return code;
-}
-
-static poise_code revise(struct engine *engine, const struct past *past, engine_visit *visit, void *visitor,
-                         poise_error *err)
-{
-    const struct unit *unit = engine->org_table[past->org].units[past->plan];
-    if (!unit) {
-        return POISE_OK; /* the row was refused after all */
-    }
-    uint32_t nodes = engine->plans[past->plan].card->node_count;
-    poise_score *now = malloc(nodes * sizeof *now);
-    if (!now) {
-        return error_nomem(err, "a revision");
-    }
-    poise_code code = unit_look(engine, unit, past->plan, past->end_ms, now, err);
-    if (code == POISE_OK) {
-        code = show_changed(engine, past, unit, now, visit, visitor, err);
-    }
-    free(now);
-    return code;
-}
-
-poise_code past_revise(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err)
-{
-    struct list *pasts = &engine->pasts;
     poise_code code = POISE_OK;
-    size_t kept = 0;
-    forget_silent(engine);
-    for (size_t i = 0; i < pasts->count; i++) {
-        struct past *past = pasts->items[i];
-        if (code != POISE_OK || (past->held && engine->backfill_count > 0)) {
-            pasts->items[kept++] = past;
-            continue;
+    for (size_t i = 0; i < range->found_count && code == POISE_OK; i++) {
+        const struct past_found *found = &range->found[i];
+        if (is_closed(engine, card, found->node, found->end_ms)) {
+            code = revision_tell(engine, past->plan, past->org, range->cause, found, visit, visitor, err);
         }
-        code = revise(engine, past, visit, visitor, err);
-        hmap_remove(&engine->past_index, hash_of_past(past->plan, past->org, past->end_ms), is_past, past);
-        free(past);
     }
-    pasts->count = kept;
     return code;
 }
 
-void pasts_free(struct engine *engine)
+poise_code revisions_tell(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err)
 {
+    poise_code code = POISE_OK;
     for (size_t i = 0; i < engine->pasts.count; i++) {
-        free(engine->pasts.items[i]);
+        const struct past *past = engine->pasts.items[i];
+        for (size_t k = 0; k < past->count && code == POISE_OK; k++) {
+            if (past_is_due(engine, &past->ranges[k])) {
+                code = tell_range(engine, past, &past->ranges[k], visit, visitor, err);
+            }
+        }
     }
-    engine->pasts.count = 0;
-    hmap_free(&engine->past_index);
+    pasts_forget(engine);
+    return code;
 }

@@ -222,6 +222,7 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
         forget_cells(engine, series);
     }
     uint32_t *cells = series->cells;
+    uint64_t held = 0;
     for (struct feed *feed = series->input->feeds; feed; feed = feed->next) {
         struct period tile = feed_tile(feed, sample->time_ms);
         size_t count = levels(engine, feed, series->org);
@@ -229,8 +230,8 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
         if (!are_of(engine, cells, tile.start_ms)) {
             code = find_cells(engine, series, feed, tile.start_ms, cells, count, err);
         }
-        if (tile.start_ms < engine->closed_ms && feed->leaves && code == POISE_OK) {
-            code = past_keep(engine, feed, series->org, tile, err);
+        if (tile.start_ms < engine->closed_ms && code == POISE_OK) {
+            code = past_keep(engine, feed, tile, cells, count, &held, err);
         }
         for (size_t i = 0; i < count && code == POISE_OK; i++) {
             code = change(engine, feed, cells[i], sample, err);

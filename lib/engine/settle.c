@@ -4,7 +4,8 @@
 #include <string.h>
 
 static poise_code evaluate(struct engine *engine, const struct unit *unit, uint32_t node, int64_t as_of_ms,
-                           const poise_score *scores, poise_score *ret_score, poise_error *err)
+                           const struct past_range *before, const poise_score *scores, poise_score *ret_score,
+                           poise_error *err)
 {
     const struct plan *plan = &engine->plans[unit->plan];
     const struct leaf *leaf = &plan->leaves[node];
@@ -16,7 +17,8 @@ static poise_code evaluate(struct engine *engine, const struct unit *unit, uint3
     } else if (leaf->measure->formula) {
         evaluate_formula(plan->card, leaf->measure, org, as_of_ms, &tree, ret_score);
     } else {
-        struct leaf_reading reading = {.engine = engine, .leaf = leaf, .org = unit->org, .err = err};
+        struct leaf_reading reading = {
+            .engine = engine, .leaf = leaf, .org = unit->org, .before = before, .err = err};
         const struct leaf_source source = {.context = &reading, .read = read_window};
         evaluate_aggregate(plan->card, leaf->measure, org, as_of_ms, &source, ret_score);
         return reading.code;
@@ -28,7 +30,7 @@ static const poise_score no_score = {
     .value = NAN, .attainment = NAN, .score = NAN, .trend = NAN, .hi = 100, .uncertain = true};
 
 poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t plan, int64_t as_of_ms,
-                     poise_score *ret_scores, poise_error *err)
+                     const struct past_range *before, poise_score *ret_scores, poise_error *err)
 {
     const struct scorecard *card = engine->plans[plan].card;
     poise_code code = POISE_OK;
@@ -36,7 +38,7 @@ poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t pl
         uint32_t node = card->order[rank];
         ret_scores[node] = no_score;
         if (unit && unit->present[node]) {
-            code = evaluate(engine, unit, node, as_of_ms, ret_scores, &ret_scores[node], err);
+            code = evaluate(engine, unit, node, as_of_ms, before, ret_scores, &ret_scores[node], err);
         }
     }
     return code;
@@ -46,7 +48,11 @@ poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t pl
 static poise_code look_back(struct engine *engine, struct unit *unit, poise_error *err)
 {
     const struct plan *plan = &engine->plans[unit->plan];
-    poise_code code = scores_as_of(engine, unit->plan, unit->org, plan->previous_ms, unit->previous, err);
+    poise_score *then = engine->scratch[0];
+    poise_code code = look_in_force(engine, unit->plan, unit->org, plan->previous_ms, then, err);
+    for (uint32_t node = 0; node < plan->card->node_count; node++) {
+        unit->previous[node] = then[node].score;
+    }
     unit->previous_ms = plan->previous_ms;
     unit->past_touched = false;
     return code;
@@ -84,7 +90,7 @@ static poise_code recompute(struct engine *engine, struct unit *unit, poise_erro
             uint32_t rank = (uint32_t)(64 * word + (unsigned)__builtin_ctzll(unit->dirty[word]));
             uint32_t node = card->order[rank];
             poise_score score;
-            poise_code code = evaluate(engine, unit, node, engine->as_of_ms, unit->scores, &score, err);
+            poise_code code = evaluate(engine, unit, node, engine->as_of_ms, NULL, unit->scores, &score, err);
             if (code != POISE_OK) {
                 return code;
             }
@@ -229,7 +235,6 @@ static poise_code settle_marked(struct engine *engine, size_t budget, engine_vis
     struct list *marked = &engine->marked;
     poise_code code = POISE_OK;
     size_t done = 0;
-    engine->evaluated = 0;
     while (done < marked->count && code == POISE_OK && engine->evaluated < budget) {
         struct unit *unit = marked->items[done++];
         unit->marked = false;
@@ -251,6 +256,7 @@ static poise_code settle_marked(struct engine *engine, size_t budget, engine_vis
 
 poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor, poise_error *err)
 {
+    engine->evaluated = 0;
     poise_code code = engine->folded ? POISE_OK : keys_fold(engine, err);
     if (code == POISE_OK) {
         code = reread_marked(engine, err);
@@ -261,14 +267,26 @@ poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, voi
     if (code == POISE_OK) {
         code = settle_marked(engine, budget, visit, visitor, err);
     }
-    bool is_done = code == POISE_OK && engine->marked.count == 0;
-    return is_done ? past_revise(engine, visit, visitor, err) : code;
+    bool is_done = engine->marked.count == 0;
+    if (code == POISE_OK && is_done) {
+        code = revisions_find(engine, budget, &is_done, err);
+    }
+    if (code == POISE_OK && is_done) {
+        engine->settles++;
+        code = revisions_tell(engine, visit, visitor, err);
+    }
+    return code;
+}
+
+bool engine_marked(const struct engine *engine)
+{
+    return engine->touched.count > 0 || engine->marked.count > 0 ||
+           (!engine->folded && engine->keys.count > 0);
 }
 
 bool engine_dirty(const struct engine *engine)
 {
-    return engine->touched.count > 0 || engine->marked.count > 0 ||
-           (!engine->folded && engine->keys.count > 0);
+    return engine_marked(engine) || past_waits(engine);
 }
 
 /* ---- states ---- */

@@ -99,18 +99,23 @@ void terms_changed(struct engine *engine)
 
 /* ---- looking back ---- */
 
-poise_code scores_as_of(struct engine *engine, uint32_t plan, uint32_t org, int64_t as_of_ms,
-                        double *ret_scores, poise_error *err)
+poise_code look_by(struct engine *engine, uint32_t then, uint32_t plan, uint32_t org, int64_t as_of_ms,
+                   poise_score *ret_scores, poise_error *err)
 {
-    uint32_t then = plan_in_force(engine, plan, as_of_ms);
     const struct unit *unit = engine->org_table[org].units[then];
-    poise_score *scores = engine->scratch;
-    poise_code code = unit_look(engine, unit, then, as_of_ms, scores, err);
-    for (uint32_t node = 0; node < engine->plans[plan].card->node_count; node++) {
+    poise_score *scores = then == plan ? ret_scores : engine->scratch[3];
+    poise_code code = unit_look(engine, unit, then, as_of_ms, NULL, scores, err);
+    for (uint32_t node = 0; node < engine->plans[plan].card->node_count && then != plan; node++) {
         uint32_t other = node_of_plan(engine, plan, node, then);
-        ret_scores[node] = other == NODE_NONE ? NAN : scores[other].score;
+        ret_scores[node] = other == NODE_NONE ? (poise_score){.value = NAN, .score = NAN} : scores[other];
     }
     return code;
+}
+
+poise_code look_in_force(struct engine *engine, uint32_t plan, uint32_t org, int64_t as_of_ms,
+                         poise_score *ret_scores, poise_error *err)
+{
+    return look_by(engine, plan_in_force(engine, plan, as_of_ms), plan, org, as_of_ms, ret_scores, err);
 }
 
 int64_t next_end_of(const struct engine *engine, const char *card, int64_t time_ms)

@@ -62,6 +62,24 @@ static uint32_t span_tilings(const struct scorecard *card, const struct measure 
     return count;
 }
 
+/* Periods cut where those of the scorecard end, and by steps between, so that no window of many ends is put
+ * together from as many tiles. */
+static uint32_t cut_tilings(const struct scorecard *card, enum period_unit unit,
+                            struct tiling ret_tilings[TIERS_MAX])
+{
+    const enum period_unit ends[] = {PERIOD_MONTH, PERIOD_DAY, PERIOD_HOUR, card->period};
+    uint32_t count = 1;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        bool is_last = i == sizeof ends / sizeof *ends - 1;
+        if (is_last || (ends[i] < unit && ends[i] > card->period && is_nested(card->period, ends[i]))) {
+            ret_tilings[count] = ret_tilings[0];
+            ret_tilings[count].cut = true;
+            ret_tilings[count++].cut_by = calendar_of(card, ends[i]);
+        }
+    }
+    return count;
+}
+
 uint32_t tilings_of(const struct scorecard *card, const struct measure *measure,
                     struct tiling ret_tilings[TIERS_MAX])
 {
@@ -69,13 +87,9 @@ uint32_t tilings_of(const struct scorecard *card, const struct measure *measure,
         return span_tilings(card, measure, ret_tilings);
     }
     ret_tilings[0] = (struct tiling){.calendar = calendar_of(card, measure->period)};
-    if (measure->basis_closed || is_nested(measure->period, card->period)) {
-        return 1;
-    }
-    ret_tilings[1] = ret_tilings[0];
-    ret_tilings[1].cut = true;
-    ret_tilings[1].cut_by = calendar_of(card, card->period);
-    return 2;
+    return measure->basis_closed || is_nested(measure->period, card->period)
+               ? 1
+               : cut_tilings(card, measure->period, ret_tilings);
 }
 
 /* ---- tiles ---- */

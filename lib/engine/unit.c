@@ -108,14 +108,15 @@ static void find_present(const struct scorecard *card, const char *org, bool *pr
 }
 
 /* One block: the unit, two bitmaps, the scores now and before, the presences. */
-static struct unit *new_unit(uint32_t plan, uint32_t org, size_t nodes)
+static struct unit *new_unit(const struct engine *engine, uint32_t plan, uint32_t org)
 {
-    size_t words = (nodes + 63) / 64;
+    size_t nodes = engine->plans[plan].card->node_count, words = (nodes + 63) / 64;
     size_t size = sizeof(struct unit) + 2 * words * sizeof(uint64_t) +
                   nodes * (sizeof(poise_score) + sizeof(double) + sizeof(bool));
     struct unit *unit = calloc(1, size);
     if (unit) {
-        *unit = (struct unit){.plan = plan, .org = org, .fresh = true, .previous_ms = INT64_MIN};
+        *unit = (struct unit){
+            .plan = plan, .org = org, .fresh = true, .since = engine->settles, .previous_ms = INT64_MIN};
         unit->dirty = (uint64_t *)(unit + 1);
         unit->changed = unit->dirty + words;
         unit->scores = (poise_score *)(unit->changed + words);
@@ -152,7 +153,7 @@ bool unit_add(struct engine *engine, uint32_t plan, uint32_t org)
         return true;
     }
     const struct scorecard *card = engine->plans[plan].card;
-    struct unit *unit = new_unit(plan, org, card->node_count);
+    struct unit *unit = new_unit(engine, plan, org);
     if (!unit) {
         return false;
     }

@@ -64,6 +64,16 @@ struct life {
     size_t told_saved; /* revisions that there were at the checkpoint */
 };
 
+static void give_some(struct life *life, int64_t most)
+{
+    struct world *world = &life->f->world;
+    for (int64_t i = rng_between(&life->rng, 0, most); i > 0; i--) {
+        poise_measurement row = random_row(&life->rng, engine_as_of_ms(world->engine), 35);
+        (void)world_apply(world, &row, INT64_MAX);
+    }
+}
+
+/* At once, or in slices, between which more comes: that is all of one settle. */
 static void settle(struct life *life)
 {
     struct revised *f = life->f;
@@ -71,8 +81,11 @@ static void settle(struct life *life)
         revised_settle(f);
         return;
     }
-    while (!revised_settle_slice(f, (size_t)rng_between(&life->rng, 1, 60))) {
+    while (!revised_settle_slice(f, (size_t)rng_between(&life->rng, 1, 200))) {
         assert_int_equal(f->told_count, f->first_told);
+        if (rng_between(&life->rng, 0, 15) == 0) {
+            give_some(life, 3);
+        }
     }
 }
 
@@ -80,10 +93,7 @@ static void commit(struct life *life, int64_t as_of_ms)
 {
     struct revised *f = life->f;
     revised_begin(f, as_of_ms);
-    for (int64_t i = rng_between(&life->rng, 0, 6); i > 0; i--) {
-        poise_measurement row = random_row(&life->rng, as_of_ms, 35);
-        (void)world_apply(&f->world, &row, INT64_MAX);
-    }
+    give_some(life, 6);
     settle(life);
     revised_check(f);
     life->since[life->since_count++] = (struct done){as_of_ms, f->world.row_count, f->told_count};

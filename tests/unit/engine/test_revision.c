@@ -527,6 +527,90 @@ static void test_a_settle_in_slices_revises_when_it_is_done(void **state)
     assert_int_equal(revised_find(f, "a c", APRIL)->cause, 5);
 }
 
+/* Wherever between two slices it comes: what has been looked at already has another trend. */
+static void test_a_row_between_slices_moves_a_trend(void **state)
+{
+    (void)state;
+    static const char own_only[] =
+        "{scorecard: c, name: C, perspectives: [{id: p, name: P, objectives: [{id: o, name: O, measures: "
+        "[{id: s, name: S, input: a, aggregate: sum, carry: 0, score: {linear: {from: 0, to: 100}}}]}]}]}";
+    bool done = false;
+    for (int slices = 1; !done; slices++) {
+        struct revised f;
+        revised_open(&f, own_only, NULL);
+        world_begin(&f.world, MARCH + 10 * DAY);
+        revised_give(&f, row("a", "x", MARCH + DAY, 10));
+        revised_settle(&f);
+        revised_begin(&f, MAY + 5 * DAY);
+        revised_give(&f, row("a", "x", APRIL + DAY, 20));
+        for (int i = 0; i < slices && !done; i++) {
+            done = revised_settle_slice(&f, 1);
+        }
+        if (!done) {
+            revised_give(&f, row("a", "x", MARCH + DAY, 30));
+            revised_settle(&f);
+            revised_check(&f);
+            assert_true(revised_find(&f, "x c", MAY)->numbers.trend == -20);
+            assert_int_equal(told(&f), 2 * 2 * 4);
+        }
+        revised_close(&f);
+        assert_true(done || slices < 100);
+    }
+}
+
+static const char year_by_day[] =
+    "{scorecard: c, name: C, period: day, grace: 1d, perspectives: [{id: p, name: P, objectives: [{id: o, "
+    "name: O, measures: [{id: s, name: S, input: a, aggregate: sum, period: year, score: {linear: {from: 0, "
+    "to: 100}}}]}]}]}";
+
+/* Two rows of a settle touch the same cell; between them, more days have closed. */
+static void test_days_that_close_within_a_settle(void **state)
+{
+    (void)state;
+    struct revised f;
+    revised_open(&f, year_by_day, NULL);
+    world_begin(&f.world, MARCH + 10 * DAY);
+    revised_settle(&f);
+    revised_begin(&f, MARCH + 10 * DAY);
+    revised_give(&f, row("a", "", MARCH + DAY, 10));
+    world_begin(&f.world, MARCH + 12 * DAY);
+    revised_give(&f, row("a", "", MARCH + DAY, 10));
+    revised_settle(&f);
+    revised_check(&f);
+    expect(&f, " c", MARCH + 11 * DAY, 1, 20, NAN);
+    assert_int_equal(revised_find(&f, " c", MARCH + 9 * DAY)->cause, 1);
+    assert_int_equal(revised_find(&f, " c", MARCH + 11 * DAY)->cause, 2);
+    assert_int_equal(told(&f), 11 * 4);
+    revised_close(&f);
+}
+
+/* A year by the hour: however many ends read a row, it is applied at once, and looked at piece by piece. */
+static void test_many_ends_are_looked_at_in_slices(void **state)
+{
+    (void)state;
+    static const char year_by_hour[] =
+        "{scorecard: c, name: C, period: hour, grace: 1h, perspectives: [{id: p, name: P, objectives: [{id: "
+        "o, "
+        "name: O, measures: [{id: s, name: S, input: a, aggregate: sum, period: year, score: {linear: {from: "
+        "0, to: 100}}}]}]}]}";
+    enum { HOURS = 59 * 24 };
+    struct revised f;
+    revised_open(&f, year_by_hour, NULL);
+    revised_begin(&f, MARCH + HOUR);
+    revised_settle(&f);
+    revised_begin(&f, MARCH + HOUR);
+    revised_give(&f, row("a", "", MARCH - HOURS * HOUR, 10));
+    int slices = 1;
+    while (!revised_settle_slice(&f, 100)) {
+        slices++;
+        assert_int_equal(told(&f), 0);
+    }
+    assert_true(slices > HOURS * 2 * 4 / 200);
+    assert_int_equal(told(&f), HOURS * 4);
+    expect(&f, " c", MARCH, 1, 10, NAN);
+    revised_close(&f);
+}
+
 /* ---- backfills ---- */
 
 enum { SOURCE = 7, OTHER_SOURCE = 8, SILENT_MS = 15 * 60000, BACKFILLS = 64 /* as in internal.h */ };
@@ -589,6 +673,46 @@ static void test_the_last_of_several_backfills(void **state)
     expect(f, " c", APRIL, 2, 30, 20);
 }
 
+/* A day that closes while a backfill runs is revised from what it was when the backfill came to it. */
+static void test_a_backfill_comes_to_days_that_have_closed(void **state)
+{
+    (void)state;
+    struct revised f;
+    revised_open(&f, year_by_day, NULL);
+    world_begin(&f.world, MARCH + 10 * DAY);
+    revised_settle(&f);
+    commit_of(&f, MARCH + 10 * DAY, SOURCE, true, row("a", "", MARCH + DAY, 1));
+    commit_of(&f, MARCH + 10 * DAY, SOURCE, true, row("a", "", MARCH + DAY, 2));
+    commit_of(&f, MARCH + 12 * DAY, SOURCE, true, row("a", "", MARCH + 2 * DAY, 4));
+    commit_of(&f, MARCH + 12 * DAY, SOURCE, true, row("a", "", MARCH + DAY, 8));
+    assert_int_equal(told(&f), 0);
+    engine_backfill(f.world.engine, SOURCE, false);
+    revised_settle(&f);
+    expect(&f, " c", MARCH + 9 * DAY, 1, 15, NAN);
+    expect(&f, " c", MARCH + 11 * DAY, 1, 15, 3);
+    revised_close(&f);
+}
+
+/* One that begins where another ended goes on with what that one waited for. */
+static void test_a_backfill_follows_another(void **state)
+{
+    struct revised *f = *state;
+    const int64_t as_of_ms = APRIL + 5 * DAY;
+    revised_settle(f);
+    commit_of(f, as_of_ms, SOURCE, true, row("a", "", MARCH + DAY, 10));
+    engine_backfill(f->world.engine, SOURCE, false);
+    revised_give(f, row("a", "", MARCH + DAY, 20));
+    revised_give(f, row("b", "", MARCH + DAY, 20));
+    commit_of(f, as_of_ms, OTHER_SOURCE, true, row("a", "", APRIL + DAY, 10));
+    assert_int_equal(told(f), 0);
+    commit_of(f, as_of_ms, OTHER_SOURCE, true, row("b", "", MARCH + DAY, 30));
+    engine_backfill(f->world.engine, OTHER_SOURCE, false);
+    revised_settle(f);
+    expect(f, " c/p/o/sum", APRIL, 1, 30, NAN);
+    expect(f, " c/p/o/max", APRIL, 1, 30, NAN);
+    assert_int_equal(revised_find(f, " c/p/o/max", APRIL)->cause, 1);
+}
+
 static void test_a_silent_backfill_is_over(void **state)
 {
     struct revised *f = *state;
@@ -647,6 +771,11 @@ int main(void)
         cmocka_unit_test(test_periods_of_other_scorecards),
         cmocka_unit_test(test_graces_are_of_their_scorecard),
         with_revised(test_a_settle_in_slices_revises_when_it_is_done),
+        cmocka_unit_test(test_a_row_between_slices_moves_a_trend),
+        cmocka_unit_test(test_days_that_close_within_a_settle),
+        cmocka_unit_test(test_many_ends_are_looked_at_in_slices),
+        cmocka_unit_test(test_a_backfill_comes_to_days_that_have_closed),
+        with_revised(test_a_backfill_follows_another),
         with_revised(test_a_backfill_revises_at_its_end),
         with_revised(test_the_last_of_several_backfills),
         with_revised(test_a_silent_backfill_is_over),
