@@ -14,6 +14,7 @@ void definitions_free(struct definitions *definitions)
 {
     free_texts(definitions->items, definitions->count);
     free(definitions->items);
+    buf_free(&definitions->configured);
     *definitions = (struct definitions){0};
 }
 
@@ -28,6 +29,17 @@ static struct definition *newest(const struct definitions *definitions, const ch
 const struct definition *definitions_current(const struct definitions *definitions, const char *card)
 {
     return newest(definitions, card);
+}
+
+bool definitions_configured(const struct definitions *definitions, const char *card)
+{
+    const char *at = (const char *)definitions->configured.data;
+    size_t count = definitions->configured_count;
+    while (count > 0 && strcmp(at, card) != 0) {
+        at += strlen(at) + 1;
+        count--;
+    }
+    return count > 0;
 }
 
 /* ---- changes ---- */
@@ -258,40 +270,59 @@ static const char AS_OF_KEY[] = {'='};
 
 struct loading {
     struct definitions *definitions;
-    uint64_t made_lsn;
+    uint64_t made_lsn, begun_lsn;
     poise_error *err;
 };
+
+static poise_code load_place(struct loading *loading, struct cursor *value)
+{
+    struct definitions *definitions = loading->definitions;
+    definitions->folded_lsn = cursor_varint(value);
+    definitions->defined_lsn = cursor_varint(value);
+    loading->made_lsn = cursor_varint(value);
+    loading->begun_lsn = cursor_varint(value);
+    while (cursor_left(value) > 0) {
+        size_t length;
+        const char *id = cursor_text(value, &length);
+        buf_put(&definitions->configured, id, length);
+        buf_put_u8(&definitions->configured, 0);
+        definitions->configured_count++;
+    }
+    if (definitions->configured.failed)
+        return error_nomem(loading->err, "the definitions");
+    return value->failed ? unreadable(loading->err) : POISE_OK;
+}
 
 static poise_code load_entry(void *visitor, struct cursor key, struct cursor value)
 {
     struct loading *loading = visitor;
-    if (cursor_left(&key) == sizeof AS_OF_KEY && cursor_u8(&key) == (uint8_t)AS_OF_KEY[0]) {
-        loading->definitions->folded_lsn = cursor_varint(&value);
-        loading->definitions->defined_lsn = cursor_varint(&value);
-        loading->made_lsn = cursor_varint(&value);
-        return value.failed ? unreadable(loading->err) : POISE_OK;
-    }
+    if (cursor_left(&key) == sizeof AS_OF_KEY && cursor_u8(&key) == (uint8_t)AS_OF_KEY[0])
+        return load_place(loading, &value);
     const struct journal_batch batch = {.body = value.at, .body_length = cursor_left(&value)};
     return take_order(loading->definitions, &batch, loading->err);
 }
 
 poise_code definitions_load(struct definitions *definitions, struct store *store, uint64_t *ret_made_lsn,
-                            poise_error *err)
+                            uint64_t *ret_begun_lsn, poise_error *err)
 {
     struct loading loading = {.definitions = definitions, .err = err};
     poise_code code = store_walk(store, STORE_DEFINITIONS, load_entry, &loading, err);
     *ret_made_lsn = loading.made_lsn;
+    *ret_begun_lsn = loading.begun_lsn;
     return code;
 }
 
-poise_code definitions_put(const struct definitions *definitions, struct store *store, uint64_t folded_lsn,
-                           uint64_t made_lsn)
+poise_code definitions_put(const struct definitions *definitions, struct store *store,
+                           const struct definitions_place *place)
 {
     struct buf key = {0}, value = {0};
     poise_code code = store_clear(store, STORE_DEFINITIONS);
-    buf_put_varint(&value, folded_lsn);
+    buf_put_varint(&value, place->folded_lsn);
     buf_put_varint(&value, definitions->defined_lsn);
-    buf_put_varint(&value, made_lsn);
+    buf_put_varint(&value, place->made_lsn);
+    buf_put_varint(&value, place->begun_lsn);
+    for (size_t i = 0; i < place->card_count; i++)
+        buf_put_text(&value, place->cards[i]->id, strlen(place->cards[i]->id));
     if (!code && !value.failed)
         code = store_put(store, STORE_DEFINITIONS, AS_OF_KEY, sizeof AS_OF_KEY, value.data, value.length);
     for (size_t i = 0; !code && i < definitions->count; i++) {
@@ -359,15 +390,15 @@ static poise_code read_again(const struct definition *item, struct compiled *com
     return code;
 }
 
-poise_code definitions_compile(const struct definitions *definitions, const struct scorecard *card,
-                               int64_t from_ms, int64_t to_ms, struct compiled *ret_compiled,
-                               poise_error *err)
+poise_code definitions_compile(const struct definitions *definitions, const char *id,
+                               const struct scorecard *card, int64_t from_ms, int64_t to_ms,
+                               struct compiled *ret_compiled, poise_error *err)
 {
     const struct definition *next = NULL; /* of the same scorecard; from the newest on */
     size_t first = ret_compiled->count;
     for (size_t i = definitions->count; i-- > 0;) {
         const struct definition *item = &definitions->items[i];
-        if (strcmp(item->card, card->id) != 0)
+        if (strcmp(item->card, id) != 0)
             continue;
         struct engine_term term = {item->after_ms, next ? next->after_ms : INT64_MAX, item->number};
         next = item;
@@ -376,7 +407,8 @@ poise_code definitions_compile(const struct definitions *definitions, const stru
         if (!reserve(ret_compiled))
             return error_nomem(err, "the definitions");
         const struct scorecard *read = card;
-        poise_code code = item->hash == card->hash ? POISE_OK : read_again(item, ret_compiled, &read, err);
+        poise_code code =
+            card && item->hash == card->hash ? POISE_OK : read_again(item, ret_compiled, &read, err);
         if (code)
             return code;
         ret_compiled->cards[ret_compiled->count] = read;

@@ -32,8 +32,10 @@ struct definition {
 struct definitions { /* of all scorecards, those of each by rising number; zeroed at first */
     struct definition *items;
     size_t count, capacity;
-    uint64_t folded_lsn;  /* the journal's orders up to there are in it */
-    uint64_t defined_lsn; /* of the last !define */
+    uint64_t folded_lsn;   /* the journal's orders up to there are in it */
+    uint64_t defined_lsn;  /* of the last !define */
+    struct buf configured; /* ids, each ended by 0: of the scorecards that there were last; of a stored one */
+    size_t configured_count;
 };
 void definitions_free(struct definitions *definitions);
 
@@ -42,6 +44,7 @@ const struct definition *definitions_current(const struct definitions *definitio
 /* A new one; those that no period end has any more are dropped. ELIMIT: too many are kept. */
 poise_code definitions_define(struct definitions *definitions, const struct scorecard *card, int64_t after_ms,
                               poise_error *err);
+bool definitions_configured(const struct definitions *definitions, const char *card);
 void definitions_rescore(struct definitions *definitions, const char *card, int64_t after_ms);
 
 /* ---- in the journal ---- */
@@ -62,12 +65,19 @@ poise_code definitions_fold(struct definitions *definitions, struct store *store
 
 /* ---- in the store ---- */
 
-/* *ret_made_lsn: that of the last !define that the checkpointed state was made with; 0: none. */
+/* *ret_made_lsn: that of the last !define that the checkpointed state was made with; *ret_begun_lsn: the last
+ * record when that was begun. */
 poise_code definitions_load(struct definitions *definitions, struct store *store, uint64_t *ret_made_lsn,
-                            poise_error *err);
+                            uint64_t *ret_begun_lsn, poise_error *err);
+/* What the checkpoint that they are put into is of. */
+struct definitions_place {
+    uint64_t folded_lsn, made_lsn, begun_lsn;
+    const struct scorecard *const *cards;
+    size_t card_count;
+};
 /* Puts them into the open checkpoint, as of a record. */
-poise_code definitions_put(const struct definitions *definitions, struct store *store, uint64_t folded_lsn,
-                           uint64_t made_lsn);
+poise_code definitions_put(const struct definitions *definitions, struct store *store,
+                           const struct definitions_place *place);
 
 /* ---- for an engine ---- */
 
@@ -79,10 +89,10 @@ struct compiled { /* zeroed at first */
     size_t owned_count;
 };
 /* The definitions of a scorecard that answer for some time with from_ms <= T <= to_ms, oldest first; `card`
- * is the current one where it is the same. Adds to what is there. ECONFIG: this version cannot read one. */
-poise_code definitions_compile(const struct definitions *definitions, const struct scorecard *card,
-                               int64_t from_ms, int64_t to_ms, struct compiled *ret_compiled,
-                               poise_error *err);
+ * (NULL: none) serves where it is the same. Adds to what is there. ECONFIG: this version cannot read one. */
+poise_code definitions_compile(const struct definitions *definitions, const char *id,
+                               const struct scorecard *card, int64_t from_ms, int64_t to_ms,
+                               struct compiled *ret_compiled, poise_error *err);
 void compiled_free(struct compiled *compiled);
 
 #endif

@@ -236,8 +236,8 @@ static poise_code compile(struct reading *reading, const struct scorecard *card,
     }
     int64_t from_ms = inquiry->history ? INT64_MIN : inquiry->as_of_ms - LONGEST_PERIOD_MS;
     if (!code)
-        code = definitions_compile(&definitions, card, from_ms, inquiry->as_of_ms, &reading->compiled,
-                                   &inquiry->error);
+        code = definitions_compile(&definitions, card->id, card, from_ms, inquiry->as_of_ms,
+                                   &reading->compiled, &inquiry->error);
     definitions_free(&definitions);
     return code;
 }

@@ -9,119 +9,29 @@
 
 enum { CLOCK_BEHIND_MS = 60000 };
 
-/* ---- definitions ---- */
+/* ---- the state in the store ---- */
 
-/* Where the journal ends. */
-struct journal_end {
-    int64_t as_of_ms;
-    uint64_t next_ordinal;
-};
-
-static poise_code note_end(void *visitor, const struct journal_record *record)
-{
-    struct journal_end *end = visitor;
-    end->as_of_ms = record->as_of_ms;
-    end->next_ordinal = record->first_ordinal;
-    for (size_t i = 0; i < record->batch_count; i++)
-        end->next_ordinal += record->batches[i].rows;
-    return POISE_OK;
-}
-
-static poise_code find_end(struct writer *writer, struct journal_end *ret_end, poise_error *err)
-{
-    struct store_reader *reader;
-    uint64_t last = store_last_lsn(writer->options.store);
-    *ret_end = (struct journal_end){.as_of_ms = INT64_MIN, .next_ordinal = 1};
-    if (last == 0)
-        return POISE_OK;
-    poise_code code = store_reader_open(writer->options.store, &reader, err);
-    if (code)
-        return code;
-    code = store_read_journal(reader, last, last, NULL, note_end, ret_end, err);
-    store_reader_close(reader);
-    int64_t now_ms = clock_wall_ms(writer->options.clock);
-    if (!writer->options.event_clock && now_ms > ret_end->as_of_ms)
-        ret_end->as_of_ms = now_ms;
-    return code;
-}
-
-/* The end of the last period that is closed at T, by the definition that was in force until now. */
-static poise_code find_closed(struct writer *writer, const struct scorecard *card, int64_t as_of_ms,
-                              int64_t *ret_closed_ms, poise_error *err)
-{
-    struct compiled before = {0};
-    poise_code code = definitions_compile(&writer->definitions, card, as_of_ms, INT64_MAX, &before, err);
-    if (!code && before.count > 0) {
-        const struct scorecard *last = before.cards[before.count - 1];
-        struct calendar calendar = scorecard_calendar(last, last->period);
-        struct period period = period_at(&calendar, as_of_ms - last->grace_ms);
-        *ret_closed_ms = period.end_ms <= as_of_ms - last->grace_ms ? period.end_ms : period.start_ms;
-    }
-    compiled_free(&before);
-    return code;
-}
-
-/* What differs from the files that the aggregator was started with becomes a new definition, in force for all
- * periods that are not closed at T; what was never scored had none. */
-static poise_code define(struct writer *writer, const struct scorecard *card, const struct journal_end *end,
-                         poise_error *err)
-{
-    const struct definition *current = definitions_current(&writer->definitions, card->id);
-    int64_t closed_ms = INT64_MIN;
-    if (current && current->hash == card->hash)
-        return POISE_OK;
-    poise_code code = POISE_OK;
-    if (current && end->as_of_ms != INT64_MIN && end->next_ordinal > 1)
-        code = find_closed(writer, card, end->as_of_ms, &closed_ms, err);
-    if (!code)
-        code = definitions_define(&writer->definitions, card, closed_ms, err);
-    if (code)
-        return code;
-    current = definitions_current(&writer->definitions, card->id);
-    order_put(&writer->defining.body, current, true);
-    char after[TIME_TEXT_MAX] = "";
-    if (closed_ms != INT64_MIN)
-        format_time_ms(closed_ms, after);
-    log_event(writer->options.log, LOG_INFO, "defined", log_text("scorecard", card->id),
-              log_int("definition", (int64_t)current->number), log_text("after", after));
-    return writer->defining.body.failed ? error_nomem(err, "a definition") : POISE_OK;
-}
-
-/* Journals the new definitions, but those of a new store with its first record. */
-static poise_code journal_definitions(struct writer *writer, const struct journal_end *end, poise_error *err)
-{
-    struct journal_batch batch = writer_record_of(&writer->defining);
-    const struct journal_record record = {.as_of_ms = end->as_of_ms,
-                                          .time_last = writer->options.event_clock,
-                                          .orders = true,
-                                          .first_ordinal = end->next_ordinal,
-                                          .min_time_ms = INT64_MAX,
-                                          .max_time_ms = INT64_MIN,
-                                          .batches = &batch,
-                                          .batch_count = 1};
-    poise_code code = store_append(writer->options.store, &record, &writer->definitions.defined_lsn, err);
-    buf_free(&writer->defining.body);
-    return code;
-}
-
-static poise_code find_definitions(struct writer *writer, poise_error *err)
+bool state_is_made(const struct writer *writer)
 {
     struct store *store = writer->options.store;
-    struct journal_end end;
-    poise_code code = definitions_load(&writer->definitions, store, &writer->made_lsn, err);
-    if (!code)
-        code = definitions_fold(&writer->definitions, store, store_last_lsn(store), 0, NULL, err);
-    if (!code)
-        code = find_end(writer, &end, err);
-    writer->defining.producer = DEFINE_PRODUCER;
-    for (size_t i = 0; !code && i < writer->options.card_count; i++)
-        code = define(writer, writer->options.cards[i], &end, err);
-    if (!code && writer->defining.body.length && store_last_lsn(store) > 0)
-        code = journal_definitions(writer, &end, err);
-    for (size_t i = 0; !code && i < writer->options.card_count; i++)
-        code = definitions_compile(&writer->definitions, writer->options.cards[i], INT64_MIN, INT64_MAX,
-                                   &writer->compiled, err);
-    return code;
+    bool is_new = store_last_lsn(store) == 0; /* its first record will have the definitions */
+    if (is_new && has_changed(writer))
+        return false;
+    return store_mark(store).generation > 0 &&
+           writer->made_lsn == (is_new ? 1 : writer->definitions.defined_lsn);
+}
+
+/* Into the open checkpoint; what is not journaled yet is not put either. */
+static poise_code put_definitions(const struct writer *writer)
+{
+    const struct definitions nothing = {0};
+    struct store *store = writer->options.store;
+    const struct definitions_place place = {.folded_lsn = store_last_lsn(store),
+                                            .made_lsn = writer->made_lsn,
+                                            .begun_lsn = writer->begun_lsn,
+                                            .cards = writer->options.cards,
+                                            .card_count = writer->options.card_count};
+    return definitions_put(place.folded_lsn > 0 ? &writer->definitions : &nothing, store, &place);
 }
 
 /* Throws the derived state away (but for the numbers of revisions: subscribers have seen them; those behind
@@ -132,18 +42,18 @@ static poise_code begin_state(struct writer *writer, poise_error *err)
     static const enum store_table derived[] = {STORE_HEAD,  STORE_ORGS, STORE_SOURCES, STORE_UNITS,
                                                STORE_CELLS, STORE_KEYS, STORE_FUTURE};
     struct store *store = writer->options.store;
-    bool is_new = store_last_lsn(store) == 0; /* its first record will have the definitions */
+    bool is_new = store_last_lsn(store) == 0;
     struct store_mark mark = {.state_lsn = 0, .generation = is_new ? 1 : store_mark(store).generation + 1};
     writer->made_lsn = is_new ? 1 : writer->definitions.defined_lsn;
+    writer->begun_lsn = store_last_lsn(store);
     poise_code code = store_checkpoint_begin(store, err);
     if (code)
         return code;
     /* a failed put or clear makes the commit fail */
     for (size_t i = 0; i < sizeof derived / sizeof derived[0]; i++)
         (void)store_clear(store, derived[i]);
-    const struct definitions nothing = {0};
-    (void)definitions_put(is_new ? &nothing : &writer->definitions, store, store_last_lsn(store),
-                          writer->made_lsn);
+    (void)put_definitions(writer);
+    definitions_free(&writer->stored);
     return store_checkpoint_commit(store, &mark, err);
 }
 
@@ -216,6 +126,18 @@ static poise_code replay_time(struct replay *replay, const struct journal_record
     return engine_begin(replay->writer->engine, record->as_of_ms, replay->err);
 }
 
+/* The records that were there when the state was begun are replayed; what comes behind them is as it was. */
+static poise_code end_rebuilding(struct replay *replay)
+{
+    struct writer *writer = replay->writer;
+    poise_code code = POISE_OK;
+    if (engine_as_of_ms(writer->engine) != INT64_MIN)
+        code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
+    writer->rebuilding = false;
+    engine_set_revising(writer->engine, true);
+    return code;
+}
+
 /* Rows that are applied to other definitions do not revise, but what was published keeps its number. */
 static poise_code note_revision(void *visitor, const poise_state *state)
 {
@@ -234,7 +156,11 @@ static poise_code replay_record(void *visitor, const struct journal_record *reco
             (unsigned long long)record->lsn, (unsigned long long)record->first_ordinal,
             (unsigned long long)engine_ordinal(writer->engine) + 1);
     writer->replayed_lsn = record->lsn;
-    poise_code code = record->time_last ? POISE_OK : replay_time(replay, record);
+    poise_code code = POISE_OK;
+    if (writer->rebuilding && record->lsn > writer->begun_lsn)
+        code = end_rebuilding(replay);
+    if (!code && !record->time_last)
+        code = replay_time(replay, record);
     for (size_t i = 0; !code && i < record->batch_count; i++)
         code = replay_batch(replay, &record->batches[i]);
     if (!code && record->time_last) /* as it was: what is late, and so a revision, depends on it */
@@ -259,8 +185,8 @@ static poise_code replay_journal(struct writer *writer, uint64_t from, uint64_t 
         return code;
     code = store_read_journal(reader, from, store_reader_lsn(reader), NULL, replay_record, &replay, &inner);
     store_reader_close(reader);
-    if (!code && writer->rebuilding && engine_as_of_ms(writer->engine) != INT64_MIN)
-        code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, &inner);
+    if (!code && writer->rebuilding)
+        code = end_rebuilding(&replay);
     writer->replayed_lsn = 0;
     *ret_records = replay.records;
     if (code && err)
@@ -300,23 +226,47 @@ static poise_code open_engine(struct writer *writer, poise_error *err)
     return engine_open(&options, &writer->engine, err);
 }
 
-static poise_code open_state(struct writer *writer, poise_error *err)
+/* The definitions that the engine starts with: those of the state, which the replay changes as they were. */
+static poise_code compile(struct writer *writer, poise_error *err)
 {
-    bool is_made = store_last_lsn(writer->options.store) > 0 &&
-                   store_mark(writer->options.store).generation &&
-                   writer->made_lsn == writer->definitions.defined_lsn;
-    poise_code code = is_made ? POISE_OK : begin_state(writer, err);
-    if (!code)
-        code = store_walk(writer->options.store, STORE_PRODUCERS, load_producer, writer, err);
-    if (!code)
-        code = open_engine(writer, err);
-    if (code == POISE_EVERSION &&
-        is_made) { /* the state lacks what this version wants of it: make it again */
-        code = begin_state(writer, err);
-        if (!code)
-            code = open_engine(writer, err);
+    const struct definitions *definitions = writer->stored.count ? &writer->stored : &writer->definitions;
+    poise_code code = POISE_OK;
+    for (size_t i = 0; !code && i < writer->options.card_count; i++) {
+        const struct scorecard *card = writer->options.cards[i];
+        code = definitions_compile(definitions, card->id, card, INT64_MIN, INT64_MAX, &writer->compiled, err);
     }
     return code;
+}
+
+/* Those of the scorecards that the state was made with. */
+static poise_code compile_stored(struct writer *writer, poise_error *err)
+{
+    const char *id = (const char *)writer->stored.configured.data;
+    poise_code code = POISE_OK;
+    for (size_t i = 0; !code && i < writer->stored.configured_count; i++) {
+        code = definitions_compile(&writer->stored, id, NULL, INT64_MIN, INT64_MAX, &writer->compiled, err);
+        id += strlen(id) + 1;
+    }
+    return code;
+}
+
+poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    compiled_free(&writer->compiled);
+    poise_code code = old ? compile_stored(writer, err) : compile(writer, err);
+    if (!code)
+        code = store_walk(store, STORE_PRODUCERS, load_producer, writer, err);
+    if (!code)
+        code = open_engine(writer, err);
+    if (code)
+        return code;
+    struct store_mark mark = store_mark(store);
+    writer->generation = mark.generation;
+    writer->rebuilding = mark.state_lsn < writer->begun_lsn;
+    engine_set_revising(writer->engine, !writer->rebuilding);
+    writer->checkpoint_lsn = mark.state_lsn;
+    return replay_journal(writer, mark.state_lsn + 1, ret_records, err);
 }
 
 poise_code recover(struct writer *writer, poise_error *err)
@@ -325,33 +275,31 @@ poise_code recover(struct writer *writer, poise_error *err)
     uint64_t records = 0;
     int64_t start = clock_monotonic_us(writer->options.clock);
     poise_code code = find_definitions(writer, err);
+    bool is_made = state_is_made(writer);
+    if (!code && !is_made)
+        code = begin_state(writer, err);
     if (!code)
-        code = open_state(writer, err);
+        code = recover_state(writer, false, &records, err);
+    if (code == POISE_EVERSION && is_made) {
+        /* The state lacks what this version wants of it: it is made again. */
+        code = begin_state(writer, err);
+        if (!code)
+            code = recover_state(writer, false, &records, err);
+        is_made = false;
+    }
+    uint64_t checkpoint_lsn = writer->checkpoint_lsn;
+    if (!code && records && !is_made && !engine_dirty(writer->engine) && !engine_holds(writer->engine))
+        code = checkpoint(writer, err);
     if (code)
         return code;
-    struct store_mark mark = store_mark(store);
-    writer->generation = mark.generation;
-    /* Those of the first definitions are replayed as they were: they were settled, and revised what they did.
-     */
-    writer->rebuilding = mark.state_lsn == 0 && mark.generation > 1;
-    engine_set_revising(writer->engine, !writer->rebuilding);
-    writer->checkpoint_lsn = mark.state_lsn;
-    code = replay_journal(writer, mark.state_lsn + 1, &records, err);
-    if (!code && records && writer->rebuilding && !engine_dirty(writer->engine) &&
-        !engine_holds(writer->engine))
-        code = checkpoint(writer, err);
-    if (!code)
-        log_event(
-            writer->options.log, LOG_INFO, "recovered", log_int("generation", (int64_t)writer->generation),
-            log_int("checkpoint_lsn", (int64_t)mark.state_lsn), log_int("replayed_records", (int64_t)records),
-            log_int("lsn", (int64_t)store_last_lsn(store)),
-            log_int("ms", (clock_monotonic_us(writer->options.clock) - start) / 1000));
-    writer->rebuilding = false;
+    log_event(writer->options.log, LOG_INFO, "recovered", log_int("generation", (int64_t)writer->generation),
+              log_int("checkpoint_lsn", (int64_t)checkpoint_lsn),
+              log_int("replayed_records", (int64_t)records), log_int("lsn", (int64_t)store_last_lsn(store)),
+              log_int("ms", (clock_monotonic_us(writer->options.clock) - start) / 1000));
     stats_set(writer->options.stats, STAT_lsn, store_last_lsn(store));
-    engine_set_revising(writer->engine, true);
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
     warn_of_clock(writer);
-    return code;
+    return POISE_OK;
 }
 
 /* ---- checkpoint ---- */
@@ -394,7 +342,7 @@ static poise_code write_checkpoint(struct writer *writer, poise_error *err)
     if (!code)
         code = put_producers(writer, err);
     if (!code)
-        code = definitions_put(&writer->definitions, store, mark.state_lsn, writer->made_lsn);
+        code = put_definitions(writer);
     if (code) {
         store_checkpoint_abort(store);
         return code;

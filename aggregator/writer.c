@@ -37,7 +37,7 @@ static bool is_timeless(const struct writer *writer)
 
 /* ---- what changed ---- */
 
-static poise_code note_change(void *visitor, const poise_state *state)
+poise_code writer_note_change(void *visitor, const poise_state *state)
 {
     struct writer *writer = visitor;
     if (writer->changed_count == writer->changed_capacity) {
@@ -53,7 +53,7 @@ static poise_code note_change(void *visitor, const poise_state *state)
     return POISE_OK;
 }
 
-static void begin_changes(struct writer *writer)
+void writer_begin_changes(struct writer *writer)
 {
     writer->changed_count = 0;
     writer->revised = false;
@@ -142,13 +142,13 @@ static poise_code gather_rescored(struct writer *writer, poise_error *err)
     poise_code code = POISE_OK;
     if (!is_timeless(writer)) {
         if (writer->slices == 0)
-            begin_changes(writer);
+            writer_begin_changes(writer);
         writer->slices = SLICES_MAX;
-        code = engine_settle(writer->engine, SIZE_MAX, note_change, writer, err);
+        code = engine_settle(writer->engine, SIZE_MAX, writer_note_change, writer, err);
         size_t before = writer->changed_count;
         if (!code)
-            code = rescore_apply(rescore, inquiry->scorecard, &target, note_change, writer, &inquiry->error,
-                                 err);
+            code = rescore_apply(rescore, inquiry->scorecard, &target, writer_note_change, writer,
+                                 &inquiry->error, err);
         rescore->revised = writer->changed_count - before;
     }
     if (code)
@@ -251,7 +251,7 @@ static bool checkpoint_due(const struct writer *writer)
     return checkpoint_wait_us(writer) <= 0;
 }
 
-static poise_code encode_changes(struct writer *writer, poise_error *err)
+poise_code writer_encode_changes(struct writer *writer, poise_error *err)
 {
     struct wire_states states = {.id = 0,
                                  .as_of_ms = engine_as_of_ms(writer->engine),
@@ -278,9 +278,9 @@ static poise_code settle(struct writer *writer, poise_error *err)
 {
     int64_t start = now_us(writer);
     if (writer->slices == 0)
-        begin_changes(writer);
+        writer_begin_changes(writer);
     size_t budget = ++writer->slices < SLICES_MAX ? SETTLE_NODES : SIZE_MAX;
-    poise_code code = engine_settle(writer->engine, budget, note_change, writer, err);
+    poise_code code = engine_settle(writer->engine, budget, writer_note_change, writer, err);
     if (code)
         return code;
     int64_t end = now_us(writer);
@@ -292,7 +292,7 @@ static poise_code settle(struct writer *writer, poise_error *err)
     writer->record.settled = true;
     writer->record.revised = writer->revised;
     stats_add(writer->options.stats, STAT_changes, writer->changed_count);
-    return encode_changes(writer, err);
+    return writer_encode_changes(writer, err);
 }
 
 /* ---- commit and publish ---- */
@@ -528,7 +528,7 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
     if (is_timeless(writer))
         return POISE_OK; /* nothing was ever settled */
     writer->changed_count = 0;
-    poise_code code = engine_states(writer->engine, NULL, NULL, note_change, writer, err);
+    poise_code code = engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
     if (code == POISE_ENOTFOUND) /* likewise: it ended before its first settle was done */
         return POISE_OK;
     if (!code)
@@ -583,6 +583,7 @@ void writer_close(struct writer *writer)
     engine_close(writer->engine);
     compiled_free(&writer->compiled);
     definitions_free(&writer->definitions);
+    definitions_free(&writer->stored);
     batch_free(&writer->defining);
     ledger_free(&writer->ledger);
     feed_free(&writer->feed);

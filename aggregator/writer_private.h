@@ -11,11 +11,13 @@ struct writer {
     struct writer_options options;
     struct engine *engine;
     struct ledger ledger;
-    struct definitions definitions;
-    struct compiled compiled; /* of the engine */
-    struct batch defining;    /* !define of a new store, which goes with its first record; empty: none */
-    uint64_t generation;      /* of the state (store_mark) */
-    uint64_t made_lsn;        /* of the !define that it was made with */
+    struct definitions definitions; /* as the journal says up to now */
+    struct definitions stored;      /* as of the checkpointed state */
+    struct compiled compiled;       /* of the engine */
+    struct batch defining; /* !define of a new store, which goes with its first record; empty: none */
+    uint64_t generation;   /* of the state (store_mark) */
+    uint64_t made_lsn;     /* of the !define that it was made with */
+    uint64_t begun_lsn;    /* the records up to it were there when the state was begun */
     struct feed feed;
     struct silence silence;
 
@@ -47,6 +49,19 @@ struct writer {
 
 /* A batch as it is journaled. */
 struct journal_batch writer_record_of(const struct batch *batch);
+/* What a settle changes, and its bytes for the journal. */
+void writer_begin_changes(struct writer *writer);
+poise_code writer_note_change(void *visitor, const poise_state *state);
+poise_code writer_encode_changes(struct writer *writer, poise_error *err);
+/* Which definitions are in force; changed ones are journaled, behind what the old ones still owe. */
+poise_code find_definitions(struct writer *writer, poise_error *err);
+/* Whether the store's state was made with the definitions of now. */
+bool state_is_made(const struct writer *writer);
+/* Whether there are other definitions, or scorecards, than when the state was made. */
+bool has_changed(const struct writer *writer);
+/* Opens the engine on the store's state and replays the journal behind it; `old`: for the scorecards that it
+ * was made with. */
+poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records, poise_error *err);
 /* Loads or rebuilds the state; see writer_open. */
 poise_code recover(struct writer *writer, poise_error *err);
 /* Writes the engine's and the ledger's changes as one checkpoint. */

@@ -106,6 +106,7 @@ poise_code engine_revised(struct engine *engine, const poise_state *state, poise
  * some wait the engine holds what it was before, and no checkpoint can be written. */
 void engine_backfill(struct engine *engine, uint64_t who, bool runs);
 bool engine_holds(const struct engine *engine);
+void engine_end_backfills(struct engine *engine); /* all: the next settle revises what they have touched */
 
 /* Moves T to max(T, as_of_ms) and counts what is due by then. Published changes come only from engine_settle.
  */
@@ -126,7 +127,7 @@ void engine_expect(const struct engine *engine, struct engine_series *const *ser
 /* Takes one row and its ordinal. now_ms is the wall clock for max_ahead; INT64_MAX: neither that limit nor
  * locked periods hold it up; ENGINE_LET_IN: nor does anything else that depends on definitions, since those
  * of then let it in. */
-#define ENGINE_LET_IN INT64_MIN
+#define ENGINE_LET_IN (INT64_MIN + 1)
 poise_code engine_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                         int64_t now_ms, poise_refusal *ret_refusal, poise_error *err);
 /* A row that was refused before it came here, or an operator's order: takes its ordinal. */

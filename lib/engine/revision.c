@@ -167,6 +167,11 @@ void engine_backfill(struct engine *engine, uint64_t who, bool runs)
     }
 }
 
+void engine_end_backfills(struct engine *engine)
+{
+    engine->backfill_count = 0;
+}
+
 bool engine_holds(const struct engine *engine)
 {
     return engine->pasts.count > 0;

@@ -1,5 +1,6 @@
 #include "simulation.h"
 
+#include <aggregator/rescore.h>
 #include <aggregator/restate.h>
 #include <base/error.h>
 #include <base/text.h>
@@ -13,14 +14,23 @@ struct row {
     poise_measurement measurement;
     poise_refusal refusal;
     bool let_in; /* refused by a lock, and restated later */
+    bool order;  /* none, but a !rescore in its place */
 };
 struct record {
     uint64_t lsn, digest;
     int64_t as_of_ms;
     size_t row_end; /* rows up to and with this record's */
     bool settled;
+    const struct card_set *set; /* of the aggregator that wrote it */
 };
-enum { DEFINITIONS_MAX = 64, ROWS_MAX = 40000, RECORDS_MAX = 8000 };
+struct term { /* a definition, or a !rescore of the current one, of a scorecard */
+    uint64_t lsn;
+    const struct scorecard *card;
+    uint64_t number; /* 0: a !rescore */
+    int64_t after_ms;
+    const char *id;
+};
+enum { SEEN_SETS_MAX = 8, TERMS_MAX = 2000, ROWS_MAX = 40000, RECORDS_MAX = 8000 };
 
 static struct {
     struct row *rows;
@@ -28,10 +38,13 @@ static struct {
     size_t row_count, record_count;
     struct arena memory, scratch;
     struct view trail;
-    bool trail_broken; /* the definitions changed: all was scored again, which no change says */
+    bool trail_broken; /* the definitions changed: what is open was scored again, which no change says */
     enum store_failure failure;
     bool broke;
-    const struct card_set *opening, *definitions[DEFINITIONS_MAX];
+    const struct card_set *opening, *seen[SEEN_SETS_MAX];
+    size_t seen_count;
+    struct term *terms;
+    size_t term_count;
 } journal;
 
 void journal_start(void)
@@ -39,7 +52,8 @@ void journal_start(void)
     memset(&journal, 0, sizeof journal);
     journal.rows = calloc(ROWS_MAX, sizeof *journal.rows);
     journal.records = calloc(RECORDS_MAX, sizeof *journal.records);
-    assert_true(journal.rows && journal.records);
+    journal.terms = calloc(TERMS_MAX, sizeof *journal.terms);
+    assert_true(journal.rows && journal.records && journal.terms);
 }
 
 void journal_stop(void)
@@ -49,6 +63,7 @@ void journal_stop(void)
     arena_free(&journal.scratch);
     free(journal.rows);
     free(journal.records);
+    free(journal.terms);
     memset(&journal, 0, sizeof journal);
 }
 
@@ -118,13 +133,70 @@ uint64_t journal_restated(void)
 bool journal_accepted(uint64_t ordinal)
 {
     return ordinal > 0 && ordinal <= journal.row_count &&
-           journal.rows[ordinal - 1].refusal == POISE_REFUSAL_NONE;
+           (journal.rows[ordinal - 1].refusal == POISE_REFUSAL_NONE || journal.rows[ordinal - 1].order);
 }
 
-static void note_batch(const struct journal_batch *batch)
+/* The scorecard of a definition, of those that were ever configured. */
+static const struct scorecard *find_card(const char *id, uint64_t hash)
+{
+    for (size_t i = 0; i < journal.seen_count; i++) {
+        const struct card_set *set = journal.seen[i];
+        for (size_t c = 0; c < set->count; c++) {
+            if (set->cards[c]->hash == hash && strcmp(set->cards[c]->id, id) == 0) {
+                return set->cards[c];
+            }
+        }
+    }
+    fail_msg("%s was defined as nobody configured it", id);
+    return NULL;
+}
+
+/* As docs/storage.md says. */
+static void note_order(const struct journal_batch *batch, uint64_t lsn)
+{
+    struct cursor in = cursor_of(batch->body, batch->body_length);
+    while (cursor_left(&in) > 0) {
+        size_t length;
+        uint8_t kind = cursor_u8(&in);
+        const char *text = cursor_text(&in, &length);
+        if (kind == 'w') {
+            continue;
+        }
+        struct term term = {.lsn = lsn, .id = arena_strndup(&journal.memory, text, length)};
+        assert_non_null(term.id);
+        term.after_ms = cursor_svarint(&in);
+        if (kind == 'd') {
+            term.number = cursor_varint(&in);
+            term.card = find_card(term.id, cursor_u64(&in));
+            text = cursor_text(&in, &length);
+            assert_int_equal(length, term.card->text_length);
+            assert_memory_equal(text, term.card->text, length);
+        } else {
+            assert_int_equal(kind, 'r');
+        }
+        assert_true(journal.term_count < TERMS_MAX);
+        journal.terms[journal.term_count++] = term;
+    }
+    assert_false(in.failed);
+}
+
+static void note_batch(const struct journal_batch *batch, uint64_t lsn)
 {
     struct wire_batch rows = {0};
     bool restated = strcmp(batch->producer, RESTATE_PRODUCER) == 0;
+    bool rescored = strcmp(batch->producer, RESCORE_PRODUCER) == 0;
+    if (rescored || strcmp(batch->producer, DEFINE_PRODUCER) == 0) {
+        assert_int_equal(batch->rows, rescored);
+        note_order(batch, lsn);
+    }
+    if (rescored) { /* it takes the place of a row */
+        assert_true(journal.row_count < ROWS_MAX);
+        journal.rows[journal.row_count++] = (struct row){.refusal = POISE_REFUSAL_COUNT, .order = true};
+        return;
+    }
+    if (strcmp(batch->producer, DEFINE_PRODUCER) == 0) {
+        return;
+    }
     if (restated && batch->rows == 0) { /* the order */
         return;
     }
@@ -163,7 +235,7 @@ static poise_code note_change(void *visitor, const poise_state *state)
     if (state->revision) {
         revision_note(state);
     } else {
-        view_set(&journal.trail, journal_cards(state->definition), state);
+        view_set(&journal.trail, state);
     }
     return POISE_OK;
 }
@@ -199,7 +271,7 @@ static void note_record(const struct journal_record *record, uint64_t lsn)
     assert_true(record->as_of_ms >= journal_as_of_ms());
     assert_true(journal.record_count < RECORDS_MAX);
     for (size_t i = 0; i < record->batch_count; i++) {
-        note_batch(&record->batches[i]);
+        note_batch(&record->batches[i], lsn);
     }
     arena_reset(&journal.scratch);
     assert_int_equal(
@@ -209,7 +281,8 @@ static void note_record(const struct journal_record *record, uint64_t lsn)
                                                               .digest = digest_of(record),
                                                               .as_of_ms = record->as_of_ms,
                                                               .row_end = journal.row_count,
-                                                              .settled = record->settled};
+                                                              .settled = record->settled,
+                                                              .set = journal.opening};
 }
 
 static poise_code is_record(void *visitor, const struct journal_record *record)
@@ -249,7 +322,9 @@ void journal_tell(void)
         unsettled += !journal.records[i].settled;
     }
     for (size_t i = 0; i < journal.row_count; i++) {
-        counts[journal.rows[i].refusal]++;
+        if (!journal.rows[i].order) {
+            counts[journal.rows[i].refusal]++;
+        }
     }
     fprintf(stderr, "%zu records, %zu not settled, %zu revisions, rows:", journal.record_count, unsettled,
             revisions_count());
@@ -307,15 +382,6 @@ poise_code __wrap_store_append(struct store *store, const struct journal_record 
     return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the commit") : POISE_OK;
 }
 
-static void note_mark(const struct store_mark *mark)
-{
-    assert_true(mark->definition > 0 && mark->definition < DEFINITIONS_MAX);
-    const struct card_set **known = &journal.definitions[mark->definition];
-    bool unused = journal.record_count == 0; /* nothing was scored with it, so another may have its number */
-    assert_true(!*known || *known == journal.opening || unused);
-    *known = journal.opening;
-}
-
 poise_code __wrap_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
                                           poise_error *err)
 {
@@ -326,7 +392,6 @@ poise_code __wrap_store_checkpoint_commit(struct store *store, const struct stor
     }
     poise_code code = __real_store_checkpoint_commit(store, mark, err);
     assert_int_equal(code, POISE_OK);
-    note_mark(mark);
     return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the checkpoint") : POISE_OK;
 }
 
@@ -336,11 +401,84 @@ void journal_opens(const struct card_set *cards)
 {
     journal.trail_broken |= journal.opening && cards != journal.opening;
     journal.opening = cards;
+    for (size_t i = 0; i < journal.seen_count; i++) {
+        if (journal.seen[i] == cards) {
+            return;
+        }
+    }
+    assert_true(journal.seen_count < SEEN_SETS_MAX);
+    journal.seen[journal.seen_count++] = cards;
 }
 
-const struct card_set *journal_cards(uint64_t definition)
+static const struct scorecard *find_configured(const struct card_set *set, const char *path)
 {
-    return definition < DEFINITIONS_MAX ? journal.definitions[definition] : NULL;
+    size_t length = strcspn(path, "/");
+    for (size_t c = 0; c < set->count; c++) {
+        const struct scorecard *card = set->cards[c];
+        if (strlen(card->id) == length && memcmp(card->id, path, length) == 0) {
+            return card;
+        }
+    }
+    return NULL;
+}
+
+size_t journal_away(const char *path)
+{
+    size_t away = 0;
+    for (size_t i = 0; i < journal.record_count; i++) {
+        away += !find_configured(journal.records[i].set, path);
+    }
+    return away;
+}
+
+const struct scorecard *journal_card(const poise_state *state)
+{
+    size_t length = strcspn(state->node, "/");
+    for (size_t i = journal.term_count; i-- > 0;) {
+        const struct term *term = &journal.terms[i];
+        if (term->number == state->definition && strlen(term->id) == length &&
+            memcmp(term->id, state->node, length) == 0) {
+            return term->card;
+        }
+    }
+    return find_configured(journal.opening,
+                           state->node); /* the first one, which is journaled with the first record */
+}
+
+const struct card_set *journal_set(uint64_t lsn)
+{
+    return lsn ? journal.records[lsn - 1].set : journal.opening;
+}
+
+const struct card_set *journal_opening(void)
+{
+    return journal.opening;
+}
+
+/* The definitions of a scorecard as a record left them, the oldest first. */
+static size_t terms_of(const char *id, uint64_t lsn, const struct scorecard **cards,
+                       struct engine_term *terms)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < journal.term_count && journal.terms[i].lsn <= lsn; i++) {
+        const struct term *term = &journal.terms[i];
+        if (strcmp(term->id, id) != 0) {
+            continue;
+        }
+        const struct scorecard *card = term->number ? term->card : cards[count - 1];
+        uint64_t number = term->number ? term->number : terms[count - 1].number;
+        count -= term->number == 0;
+        while (count > 0 && terms[count - 1].after_ms >= term->after_ms) {
+            count--;
+        }
+        if (count > 0) {
+            terms[count - 1].until_ms = term->after_ms;
+        }
+        assert_true(count < DEFINITIONS_MAX);
+        cards[count] = card;
+        terms[count++] = (struct engine_term){term->after_ms, INT64_MAX, number};
+    }
+    return count;
 }
 
 static void give(struct engine *engine, const struct row *row)
@@ -364,25 +502,24 @@ static void give(struct engine *engine, const struct row *row)
                                       .key_length = m->key ? strlen(m->key) : 0,
                                       .seq = m->seq,
                                       .retract = m->retract};
-    assert_int_equal(engine_apply(engine, series, &values, INT64_MAX, &refusal, NULL), POISE_OK);
+    assert_int_equal(engine_apply(engine, series, &values, ENGINE_LET_IN, &refusal, NULL), POISE_OK);
 }
-
-struct showing {
-    const struct card_set *cards;
-    struct view *view;
-};
 
 static poise_code show(void *visitor, const poise_state *state)
 {
-    const struct showing *showing = visitor;
-    view_set(showing->view, showing->cards, state);
+    view_set(visitor, state);
     return POISE_OK;
 }
 
-struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards)
+struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *set)
 {
-    struct engine_options options = {
-        .cards = (const struct scorecard *const *)cards->cards, .card_count = cards->count, .offline = true};
+    const struct scorecard *cards[CARDS * DEFINITIONS_MAX];
+    struct engine_term terms[CARDS * DEFINITIONS_MAX];
+    size_t count = 0;
+    for (size_t c = 0; c < set->count; c++) {
+        count += terms_of(set->cards[c]->id, lsn, &cards[count], &terms[count]);
+    }
+    struct engine_options options = {.cards = cards, .terms = terms, .card_count = count, .offline = true};
     struct engine *engine = NULL;
     size_t rows = lsn ? journal.records[lsn - 1].row_end : 0;
     assert_int_equal(engine_open(&options, &engine, NULL), POISE_OK);
@@ -393,15 +530,21 @@ struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_
     return engine;
 }
 
-void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards, struct view *ret_view)
+void journal_each(struct engine *engine, int64_t as_of_ms, const struct card_set *set, engine_visit *visit,
+                  void *visitor)
 {
-    struct engine *engine = journal_engine(lsn, as_of_ms, cards);
-    view_clear(ret_view);
-    for (size_t c = 0; c < cards->count; c++) {
-        const struct report_question question = {.card = cards->cards[c], .as_of_ms = as_of_ms};
-        struct showing showing = {cards, ret_view};
-        assert_int_equal(report_states(engine, &question, show, &showing, NULL), POISE_OK);
+    for (size_t c = 0; c < set->count; c++) {
+        const struct report_question question = {.card = set->cards[c], .as_of_ms = as_of_ms};
+        poise_code code = report_states(engine, &question, visit, visitor, NULL);
+        assert_true(code == POISE_OK || code == POISE_ENOTFOUND); /* it was not there yet */
     }
+}
+
+void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *set, struct view *ret_view)
+{
+    struct engine *engine = journal_engine(lsn, as_of_ms, set);
+    view_clear(ret_view);
+    journal_each(engine, as_of_ms, set, show, ret_view);
     ret_view->lsn = lsn;
     ret_view->as_of_ms = as_of_ms;
     engine_close(engine);

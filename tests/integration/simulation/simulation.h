@@ -22,6 +22,7 @@
 #include <base/clock.h>
 #include <base/hash.h>
 #include <cmocka.h>
+#include <engine/engine.h>
 #include <model/scorecard.h>
 #include <poise/client.h>
 
@@ -87,15 +88,15 @@ struct view {
 };
 void view_clear(struct view *view);
 void view_free(struct view *view);
-/* The node's line; `cards` say what is a rolling window, whose running end is no change. */
-void view_set(struct view *view, const struct card_set *cards, const poise_state *state);
+/* The node's line; its definition says what is a rolling window, whose running end is no change. */
+void view_set(struct view *view, const poise_state *state);
 /* Fails, naming the first node that differs. */
 void view_same(const char *what, const struct view *got, const struct view *wanted);
 /* All that pass the filter (NULL: all) are copied. */
 void view_copy(const struct view *from, const poise_filter *filter, struct view *to);
 const char *view_line(const struct view *view, const char *org, const char *node); /* NULL: none */
 /* A state as one line, its numbers to the bit, ended by 0. */
-void state_line(const struct card_set *cards, const poise_state *state, struct buf *out);
+void state_line(const poise_state *state, struct buf *out);
 
 /* ---- journal.c: what was appended to the journal, seen from outside; failures of the store ---- */
 
@@ -108,17 +109,25 @@ void journal_start(void);
 void journal_stop(void);
 void journal_fails(enum store_failure failure);
 bool journal_broke(void); /* a write, since the last call: an error is no mistake of the aggregator */
-/* Whose definitions the next one is, as the aggregator numbers them. */
+/* What the aggregator is started with next. */
 void journal_opens(const struct card_set *cards);
-const struct card_set *journal_cards(uint64_t definition); /* NULL: no such number */
-uint64_t journal_lsn(void);                                /* of the last record */
-int64_t journal_as_of_ms(void);                            /* T of the last record; INT64_MIN: none */
-uint64_t journal_restated(void);                           /* rows that locks refused and somebody let in */
-bool journal_accepted(uint64_t ordinal);                   /* that row, of all that there are */
-/* An offline engine with the rows of the records up to an lsn, as of T; the caller settles and closes it. */
-struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards);
-/* The states as of T that an offline engine makes of the rows of the records up to an lsn. */
-void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *cards, struct view *ret_view);
+const struct card_set *journal_opening(void);
+/* What it was started with when it wrote a record: another set is another definition, and so a record. */
+const struct card_set *journal_set(uint64_t lsn);
+const struct scorecard *journal_card(const poise_state *state); /* the definition that a state names */
+size_t journal_away(const char *path);   /* records of aggregators without the path's scorecard */
+uint64_t journal_lsn(void);              /* of the last record */
+int64_t journal_as_of_ms(void);          /* T of the last record; INT64_MIN: none */
+uint64_t journal_restated(void);         /* rows that locks refused and somebody let in */
+bool journal_accepted(uint64_t ordinal); /* that row, of all that there are, or an order in its place */
+/* An offline engine with the rows and definitions of the records up to an lsn, as of T; the caller closes it.
+ */
+struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *set);
+/* Settles it, and visits the states of a set's scorecards. */
+void journal_each(struct engine *engine, int64_t as_of_ms, const struct card_set *set, engine_visit *visit,
+                  void *visitor);
+/* The states as of T that an offline engine makes of the records up to an lsn. */
+void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *set, struct view *ret_view);
 /* The states that the journaled changes add up to; NULL after a change of the definitions, which scores all
  * again without a change in the journal, until journal_trail_from says what the states are. */
 struct view *journal_trail(void);
@@ -136,7 +145,7 @@ void revision_note(const poise_state *state);
 bool revision_is_journaled(const poise_state *state); /* that very one */
 /* The last revision of a node and period says what an offline engine does as of its end, for some of the
  * periods; returns how many were compared. No backfill must be running. */
-size_t revisions_check(uint64_t definition);
+size_t revisions_check(void);
 
 /* ---- producers.c ---- */
 
@@ -176,6 +185,7 @@ void subscribers_agree(const struct view *all);
 bool get_all(const poise_filter *filter, struct view *ret_view);
 bool ask(const poise_question *question, struct view *ret_view);
 bool restate(uint64_t *ret_rows); /* some of what locks hold */
+bool rescore(poise_rescored *ret_rescored);
 
 /* ---- deployment.c: all these and the aggregator ---- */
 

@@ -27,7 +27,7 @@ static struct {
     int64_t asleep_until_us[PRODUCERS + SUBSCRIBERS];
     int64_t steady; /* how seldom the wall clock is set back */
     bool given_up;  /* a restatement was not answered */
-    size_t calms, answers, restated, revisions;
+    size_t calms, answers, restated, rescored, revisions;
 } world;
 
 /* Somebody beside the client that waits. */
@@ -36,6 +36,15 @@ static void meanwhile(void)
     deployment_turn((enum aggregator_part)between(0, PARTS - 1));
     network_move();
     time_pass(between(0, 5000));
+}
+
+static void rescore_something(void)
+{
+    poise_rescored rescored;
+    if (rescore(&rescored)) {
+        world.rescored += rescored.revised;
+        assert_true(rescored.lsn <= journal_lsn() && (rescored.lsn > 0) == (rescored.scorecards > 0));
+    }
 }
 
 /* ---- when all is quiet ---- */
@@ -63,8 +72,7 @@ static void settle_down(void)
 static void check_scores(struct view *got)
 {
     struct view wanted = {0};
-    const struct card_set *cards = journal_cards(got->definition);
-    journal_reference(journal_lsn(), got->as_of_ms, cards, &wanted);
+    journal_reference(journal_lsn(), got->as_of_ms, journal_opening(), &wanted);
     view_same("poise_get and the journal", got, &wanted);
     if (journal_trail()) {
         view_same("the journaled changes and the journal", journal_trail(), &wanted);
@@ -89,6 +97,11 @@ static void calm(void)
     be_quiet(true);
     if (get_settled(&before)) {
         check_scores(&before);
+        if (one_in(2)) {
+            rescore_something();
+            assert_true(get_settled(&before));
+            check_scores(&before);
+        }
         deployment_crash();
         be_quiet(true);
         assert_true(get_settled(&after));
@@ -105,11 +118,11 @@ static void calm(void)
 
 /* ---- clients that ask while all goes on: they get an answer that is right, or none ---- */
 
-static void check_answer(const struct view *got, const poise_filter *filter)
+static void check_answer(const struct view *got, const struct card_set *set, const poise_filter *filter)
 {
     struct view all = {0}, wanted = {0};
     if (got->definition) {
-        journal_reference(got->lsn, got->as_of_ms, journal_cards(got->definition), &all);
+        journal_reference(got->lsn, got->as_of_ms, set, &all);
         view_copy(&all, filter, &wanted);
         view_same("an answer and the journal", got, &wanted);
         world.answers++;
@@ -124,7 +137,7 @@ static void get_something(void)
     const poise_filter filter = {.orgs = orgs, .org_count = (size_t)between(0, 3)};
     struct view got = {0};
     if (get_all(&filter, &got)) {
-        check_answer(&got, &filter);
+        check_answer(&got, journal_set(got.lsn), &filter);
     }
     view_free(&got);
 }
@@ -142,7 +155,7 @@ static void ask_something(void)
     struct view got = {0};
     if (ask(&question, &got)) {
         assert_true(!question.known_lsn || got.lsn == question.known_lsn);
-        check_answer(&got, &filter);
+        check_answer(&got, journal_opening(), &filter);
     }
     view_free(&got);
 }
@@ -253,7 +266,7 @@ static void misfortune(void)
     } else if (what < 95) {
         ask_something();
     } else if (what < 97) {
-        restate_something();
+        one_in(2) ? restate_something() : rescore_something();
     } else {
         calm();
     }
@@ -330,7 +343,7 @@ static void check_end(void)
     check_tally(&all);
     subscribers_agree(&all);
     producers_are_told();
-    world.revisions += revisions_check(all.definition);
+    world.revisions += revisions_check();
     view_free(&all);
 }
 
@@ -375,8 +388,10 @@ static int teardown(void **state)
     (void)state;
     if (getenv("POISE_SEED")) {
         journal_tell();
-        fprintf(stderr, "%zu crashes, %zu calms, %zu answers, %zu restated, %zu revisions checked\n",
-                deployment_crashes(), world.calms, world.answers, world.restated, world.revisions);
+        fprintf(stderr,
+                "%zu crashes, %zu calms, %zu answers, %zu restated, %zu rescored, %zu revisions checked\n",
+                deployment_crashes(), world.calms, world.answers, world.restated, world.rescored,
+                world.revisions);
     }
     bool closed = deployment_close();
     revisions_stop();

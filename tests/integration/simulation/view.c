@@ -29,25 +29,23 @@ void view_free(struct view *view)
 
 /* ---- a line ---- */
 
-static const struct measure *measure_of(const struct card_set *cards, const char *path)
+static const struct measure *measure_of(const poise_state *state)
 {
-    for (size_t c = 0; c < cards->count; c++) {
-        const struct scorecard *card = cards->cards[c];
-        size_t length = strlen(card->id);
-        for (uint32_t n = 0; strncmp(path, card->id, length) == 0 && n < card->node_count; n++) {
-            if (strcmp(card->nodes[n].path, path) == 0) {
-                return card->nodes[n].measure;
-            }
+    const struct scorecard *card = journal_card(state);
+    for (uint32_t n = 0; card && n < card->node_count; n++) {
+        if (strcmp(card->nodes[n].path, state->node) == 0) {
+            return card->nodes[n].measure;
         }
     }
-    fail_msg("a state of a node that no scorecard has: %s", path);
+    fail_msg("a state of a node that definition %llu has not: %s", (unsigned long long)state->definition,
+             state->node);
     return NULL;
 }
 
-void state_line(const struct card_set *cards, const poise_state *state, struct buf *out)
+void state_line(const poise_state *state, struct buf *out)
 {
     poise_state copy = *state;
-    engine_look_at(measure_of(cards, state->node), INT64_MAX, &copy.numbers);
+    engine_look_at(measure_of(state), INT64_MAX, &copy.numbers);
     buf_reset(out);
     dump_state(&copy, out);
     buf_put_u8(out, 0);
@@ -93,10 +91,10 @@ static void put(struct view *view, const char *org, const char *node, const char
     memcpy(entry->line, line, length);
 }
 
-void view_set(struct view *view, const struct card_set *cards, const poise_state *state)
+void view_set(struct view *view, const poise_state *state)
 {
     struct buf line = {0};
-    state_line(cards, state, &line);
+    state_line(state, &line);
     put(view, state->org, state->node, (const char *)line.data);
     view->definition = state->definition;
     buf_free(&line);
