@@ -50,6 +50,8 @@ static poise_code find_closed(struct writer *writer, const struct scorecard *car
         struct calendar calendar = scorecard_calendar(last, last->period);
         struct period period = period_at(&calendar, as_of_ms - last->grace_ms);
         *ret_closed_ms = period.end_ms <= as_of_ms - last->grace_ms ? period.end_ms : period.start_ms;
+        int64_t before_ms = before.terms[before.count - 1].closed_ms; /* what was closed stays so */
+        *ret_closed_ms = *ret_closed_ms > before_ms ? *ret_closed_ms : before_ms;
     }
     compiled_free(&before);
     return code;

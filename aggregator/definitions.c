@@ -98,12 +98,13 @@ static poise_code add_current(struct definitions *definitions, const struct defi
     return code;
 }
 
-poise_code definitions_define(struct definitions *definitions, const struct scorecard *card, int64_t after_ms,
-                              poise_error *err)
+poise_code definitions_define(struct definitions *definitions, const struct scorecard *card,
+                              int64_t closed_ms, poise_error *err)
 {
     const struct definition *before = definitions_current(definitions, card->id);
     struct definition made = {.number = before ? before->number + 1 : 1,
-                              .after_ms = before ? after_ms : INT64_MIN,
+                              .after_ms = closed_ms,
+                              .closed_ms = closed_ms,
                               .hash = card->hash,
                               .length = card->text_length};
     memcpy(made.card, card->id, strnlen(card->id, sizeof made.card - 1));
@@ -138,6 +139,7 @@ void order_put(struct buf *body, const struct definition *definition, bool with_
     buf_put_svarint(body, definition->after_ms);
     if (with_text) {
         buf_put_varint(body, definition->number);
+        buf_put_svarint(body, definition->closed_ms);
         buf_put_u64(body, definition->hash);
         buf_put_text(body, definition->text, definition->length);
     }
@@ -173,6 +175,7 @@ static bool take_entry(struct cursor *in, const char **text, struct definition *
     ret->after_ms = cursor_svarint(in);
     if (*ret_kind == ENTRY_DEFINE) {
         ret->number = cursor_varint(in);
+        ret->closed_ms = cursor_svarint(in);
         ret->hash = cursor_u64(in);
         *text = cursor_text(in, &ret->length);
     }
@@ -400,7 +403,10 @@ poise_code definitions_compile(const struct definitions *definitions, const char
         const struct definition *item = &definitions->items[i];
         if (strcmp(item->card, id) != 0)
             continue;
-        struct engine_term term = {item->after_ms, next ? next->after_ms : INT64_MAX, item->number};
+        struct engine_term term = {.after_ms = item->after_ms,
+                                   .until_ms = next ? next->after_ms : INT64_MAX,
+                                   .number = item->number,
+                                   .closed_ms = item->closed_ms};
         next = item;
         if (to_ms <= term.after_ms || from_ms > term.until_ms)
             continue;

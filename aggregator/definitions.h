@@ -21,10 +21,11 @@ enum { DEFINITIONS_MAX = 16 }; /* of a scorecard, that some period end has still
 
 struct definition {
     char card[POISE_ID_MAX + 1];
-    uint64_t number;  /* 1, 2, ... of its scorecard */
-    int64_t after_ms; /* in force for the times behind this, until the next one's; INT64_MIN: from the
-                         beginning */
-    uint64_t hash;    /* of the scorecard */
+    uint64_t number;   /* 1, 2, ... of its scorecard */
+    int64_t after_ms;  /* in force for the times behind this, until the next one's; INT64_MIN: from the
+                          beginning */
+    int64_t closed_ms; /* where it came in force at first: periods up to there were closed */
+    uint64_t hash;     /* of the scorecard */
     char *text;
     size_t length;
 };
@@ -41,9 +42,10 @@ void definitions_free(struct definitions *definitions);
 
 /* The newest of a scorecard; NULL: none. */
 const struct definition *definitions_current(const struct definitions *definitions, const char *card);
-/* A new one; those that no period end has any more are dropped. ELIMIT: too many are kept. */
-poise_code definitions_define(struct definitions *definitions, const struct scorecard *card, int64_t after_ms,
-                              poise_error *err);
+/* A new one, in force behind the periods that are closed; those that no period end has any more are dropped.
+ * ELIMIT: too many are kept. */
+poise_code definitions_define(struct definitions *definitions, const struct scorecard *card,
+                              int64_t closed_ms, poise_error *err);
 bool definitions_configured(const struct definitions *definitions, const char *card);
 void definitions_rescore(struct definitions *definitions, const char *card, int64_t after_ms);
 

@@ -113,8 +113,10 @@ static bool add_plan(struct engine *engine, uint32_t plan_id)
 {
     struct plan *plan = &engine->plans[plan_id];
     plan->card = engine->options.cards[plan_id];
-    plan->term = engine->options.terms ? engine->options.terms[plan_id]
-                                       : (struct engine_term){.after_ms = INT64_MIN, .until_ms = INT64_MAX};
+    plan->term =
+        engine->options.terms
+            ? engine->options.terms[plan_id]
+            : (struct engine_term){.after_ms = INT64_MIN, .until_ms = INT64_MAX, .closed_ms = INT64_MIN};
     plan->active = plan->term.after_ms == INT64_MIN;
     plan->previous_ms = INT64_MIN;
     plan->period_end_ms = INT64_MIN;

@@ -69,6 +69,8 @@ struct engine_ports { /* all NULL: nothing is stored */
 struct engine_term {
     int64_t after_ms, until_ms; /* INT64_MIN: from the beginning; INT64_MAX: it is the current one */
     uint64_t number;            /* of the definition, which its states name; 0: none */
+    int64_t closed_ms; /* ends up to here were closed before it came, and are whatever its `grace`; or
+                          INT64_MIN */
 };
 
 struct engine_options {

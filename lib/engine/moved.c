@@ -138,6 +138,9 @@ static void close_periods(struct engine *engine, struct plan *plan)
     int64_t until_ms = engine->as_of_ms - plan->grace_ms;
     struct period period = period_at(&calendar, until_ms);
     plan->closed_ms = period.end_ms <= until_ms ? period.end_ms : period.start_ms;
+    if (plan->closed_ms < plan->term.closed_ms) {
+        plan->closed_ms = plan->term.closed_ms;
+    }
     plan->closing_ms = period_of(&calendar, plan->closed_ms).end_ms + plan->grace_ms;
     if (plan->closed_ms >= plan->term.until_ms) { /* all that are its own */
         plan->closing_ms = INT64_MAX;

@@ -309,11 +309,11 @@ poise_code revisions_find(struct engine *engine, size_t budget, bool *ret_done, 
 
 /* ---- telling ---- */
 
-static bool is_closed(const struct engine *engine, const struct scorecard *card, uint32_t node,
-                      int64_t end_ms)
+static bool is_closed(const struct engine *engine, const struct plan *plan, uint32_t node, int64_t end_ms)
 {
-    const struct measure *measure = card->nodes[node].measure;
-    return engine->as_of_ms - (measure ? measure->grace_ms : card->grace_ms) >= end_ms;
+    const struct measure *measure = plan->card->nodes[node].measure;
+    int64_t grace_ms = measure ? measure->grace_ms : plan->card->grace_ms;
+    return end_ms <= plan->term.closed_ms || end_ms <= engine->as_of_ms - grace_ms;
 }
 
 poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uint64_t cause,
@@ -337,11 +337,11 @@ poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uin
 static poise_code tell_range(struct engine *engine, const struct past *past, const struct past_range *range,
                              engine_visit *visit, void *visitor, poise_error *err)
 {
-    const struct scorecard *card = engine->plans[past->plan].card;
+    const struct plan *plan = &engine->plans[past->plan];
     poise_code code = POISE_OK;
     for (size_t i = 0; i < range->found_count && code == POISE_OK; i++) {
         const struct past_found *found = &range->found[i];
-        if (is_closed(engine, card, found->node, found->end_ms)) {
+        if (is_closed(engine, plan, found->node, found->end_ms)) {
             code = revision_tell(engine, past->plan, past->org, range->cause, found, visit, visitor, err);
         }
     }

@@ -27,7 +27,7 @@ struct term { /* a definition, or a !rescore of the current one, of a scorecard 
     uint64_t lsn;
     const struct scorecard *card;
     uint64_t number; /* 0: a !rescore */
-    int64_t after_ms;
+    int64_t after_ms, closed_ms;
     const char *id;
 };
 enum { SEEN_SETS_MAX = 8, TERMS_MAX = 2000, ROWS_MAX = 40000, RECORDS_MAX = 8000 };
@@ -167,6 +167,7 @@ static void note_order(const struct journal_batch *batch, uint64_t lsn)
         term.after_ms = cursor_svarint(&in);
         if (kind == 'd') {
             term.number = cursor_varint(&in);
+            term.closed_ms = cursor_svarint(&in);
             term.card = find_card(term.id, cursor_u64(&in));
             text = cursor_text(&in, &length);
             assert_int_equal(length, term.card->text_length);
@@ -476,7 +477,10 @@ static size_t terms_of(const char *id, uint64_t lsn, const struct scorecard **ca
         }
         assert_true(count < DEFINITIONS_MAX);
         cards[count] = card;
-        terms[count++] = (struct engine_term){term->after_ms, INT64_MAX, number};
+        terms[count++] = (struct engine_term){.after_ms = term->after_ms,
+                                              .until_ms = INT64_MAX,
+                                              .number = number,
+                                              .closed_ms = term->closed_ms};
     }
     return count;
 }
