@@ -99,7 +99,7 @@ void engine_rescore_find(const struct engine *engine, const char *card, int64_t 
     const struct plan *plan = &engine->plans[current];
     struct calendar calendar = scorecard_calendar(plan->card, plan->card->period);
     int64_t after_ms = period_at(&calendar, from_ms).start_ms, first_ms = earliest_of_all(engine, current);
-    if (after_ms < first_ms) { /* all that was ever scored */
+    if (after_ms <= first_ms) { /* all that was ever scored */
         after_ms = INT64_MIN;
     }
     for (uint32_t i = plan->next; i != current; i = engine->plans[i].next) {

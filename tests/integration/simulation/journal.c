@@ -520,7 +520,12 @@ struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_
     const struct scorecard *cards[CARDS * DEFINITIONS_MAX];
     struct engine_term terms[CARDS * DEFINITIONS_MAX];
     size_t count = 0;
-    for (size_t c = 0; c < set->count; c++) {
+    for (size_t c = 0; c < set->count && lsn == 0; c++) { /* as the first record will say */
+        cards[count] = set->cards[c];
+        terms[count++] = (struct engine_term){
+            .after_ms = INT64_MIN, .until_ms = INT64_MAX, .number = 1, .closed_ms = INT64_MIN};
+    }
+    for (size_t c = 0; c < set->count && lsn > 0; c++) {
         count += terms_of(set->cards[c]->id, lsn, &cards[count], &terms[count]);
     }
     struct engine_options options = {.cards = cards, .terms = terms, .card_count = count, .offline = true};
