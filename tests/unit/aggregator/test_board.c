@@ -184,6 +184,25 @@ static void revisions_stay_apart(void **state)
     assert_true(board->revisions[1].state.numbers.value == 2);
 }
 
+/* A node that only an older definition has: for those who want what is above it. */
+static void a_revision_of_a_node_that_is_gone(void **state)
+{
+    struct board *board = *state;
+    struct changes *changes = changes_make(7, 9000, 1);
+    char path[200];
+    snprintf(path, sizeof path, "%s/gone/and/more", cards[0]->nodes[1].path);
+    changes->count = 1;
+    changes->states[0] = state_make(cards[0], 3, "a", 2);
+    changes->states[0].node = path;
+    assert_int_equal(board_apply(board, changes, NULL), POISE_EINVAL); /* of an open period nobody has it */
+    changes->states[0].revision = 1;
+    assert_int_equal(board_apply(board, changes, NULL), POISE_OK);
+    assert_int_equal(board->revisions[1].node, 1);
+    assert_string_equal(board->revisions[1].state.node, path);
+    assert_int_equal(board->nodes, 0);
+    free(changes);
+}
+
 /* What closed before an org's first live state: it has a place, but no node yet. */
 static void a_revision_of_an_org_that_was_not_there(void **state)
 {
@@ -223,6 +242,7 @@ int main(void)
         BOARD_TEST(a_node_that_no_scorecard_has_is_an_error),
         BOARD_TEST(the_ring_forgets_what_is_too_old),
         BOARD_TEST(revisions_stay_apart),
+        BOARD_TEST(a_revision_of_a_node_that_is_gone),
         BOARD_TEST(a_revision_of_an_org_that_was_not_there),
         BOARD_TEST(the_oldest_revisions_go),
     };
