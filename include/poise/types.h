@@ -98,11 +98,11 @@ typedef struct poise_state {
     poise_kind kind;
     double weight;
     int64_t as_of_ms;
-    uint64_t definition; /* revision of the definition; 0: none (offline) */
+    uint64_t definition; /* number of the scorecard's definition in force for it; 0: none (offline) */
     uint64_t
         revision; /* how often the closed period that ended at as_of_ms was changed; 0: never, or T's own */
     double replaced; /* with a revision: the score before it; NaN: none */
-    uint64_t cause;  /* with a revision: the measurement that made it, by its place in the journal */
+    uint64_t cause;  /* with a revision: the measurement or rescore that made it, by its place in the journal */
     poise_score numbers;
 } poise_state;
 

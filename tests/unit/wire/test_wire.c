@@ -310,6 +310,30 @@ static void requests_need_an_id(void **state)
     assert_int_equal(wire_decode_unsubscribe(NULL, 0, &f->arena, &id, NULL), POISE_EPROTO);
     assert_int_equal(wire_decode_query(NULL, 0, &f->arena, &query, NULL), POISE_EPROTO);
     assert_int_equal(wire_decode_stats_request(NULL, 0, &f->arena, &id, NULL), POISE_EPROTO);
+    struct wire_rescore rescore;
+    assert_int_equal(wire_decode_rescore(NULL, 0, &f->arena, &rescore, NULL), POISE_EPROTO);
+}
+
+static void rescores_come_back(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_rescore rescore = {.id = 7, .scorecard = "acme", .reason = "as decided", .from_ms = -5};
+    assert_int_equal(wire_encode_rescore(&rescore, &f->body), POISE_OK);
+    rescore = (struct wire_rescore){0};
+    assert_int_equal(wire_decode_rescore(f->body.data, f->body.length, &f->arena, &rescore, &f->err),
+                     POISE_OK);
+    assert_true(rescore.id == 7 && rescore.from_ms == -5);
+    assert_string_equal(rescore.scorecard, "acme");
+    assert_string_equal(rescore.reason, "as decided");
+    buf_reset(&f->body);
+    struct wire_rescored rescored = {
+        .id = 7, .scorecards = 2, .revised = 300, .locked = 1, .lsn = UINT64_MAX};
+    assert_int_equal(wire_encode_rescored(&rescored, &f->body), POISE_OK);
+    rescored = (struct wire_rescored){0};
+    assert_int_equal(wire_decode_rescored(f->body.data, f->body.length, &f->arena, &rescored, &f->err),
+                     POISE_OK);
+    assert_true(rescored.id == 7 && rescored.scorecards == 2 && rescored.revised == 300 &&
+                rescored.locked == 1 && rescored.lsn == UINT64_MAX);
 }
 
 static void long_filters_are_refused(void **state)
@@ -564,6 +588,7 @@ int main(void)
         TEST(hello_needs_an_id_an_epoch_and_a_whole_store),
         TEST(unknown_fields_are_passed_over),
         TEST(requests_need_an_id),
+        TEST(rescores_come_back),
         TEST(long_filters_are_refused),
         TEST(states_are_checked),
         TEST(states_come_back_and_have_their_size),
