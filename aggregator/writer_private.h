@@ -2,6 +2,7 @@
 #ifndef AGGREGATOR_WRITER_PRIVATE_H
 #define AGGREGATOR_WRITER_PRIVATE_H
 
+#include "changes.h"
 #include "feed.h"
 #include "silence.h"
 #include "writer.h"
@@ -24,13 +25,13 @@ struct writer {
     bool pending;              /* it is applied but not on disk: there was no room */
     int64_t retry_us;
 
-    /* what the settle of the commit changed */
-    poise_state *changed;
-    size_t changed_count, changed_capacity;
-    bool revised;       /* some are revisions */
-    struct buf changes; /* the same as it is journaled */
+    /* what a settle changed: in the making, then on its way */
+    struct changes *changes, *last; /* NULL: neither */
+    struct changes *part;           /* the next to be journaled; NULL: it is in the making */
+    struct buf bytes;               /* the one of the commit, as it is journaled */
 
     int slices;            /* of the settle at hand that were done; 0: none is at hand */
+    int marked_slices;     /* of those: that left units unsettled */
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint was written */
     uint64_t checkpoint_lsn;

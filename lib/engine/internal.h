@@ -304,10 +304,12 @@ poise_code reread_marked(struct engine *engine, poise_error *err);
 
 /* past.c */
 enum { PAST_BUCKET_BITS = 32 /* of milliseconds, some 50 days: keeps the ranges of a past few */ };
+struct revision;
 struct past_found { /* a node of which the end was changed */
     int64_t end_ms;
     uint32_t node;
     double replaced;
+    struct revision *revision; /* how many it has had */
     poise_score now;
 };
 struct past_range { /* ends of periods behind after_ms, up to until_ms */
@@ -339,7 +341,6 @@ void pasts_forget(struct engine *engine); /* those that are due */
 void pasts_free(struct engine *engine);
 
 /* revision.c */
-struct revision;
 /* Looks at the closed periods that are due, until the slice has evaluated `budget` nodes; *ret_done: all. */
 poise_code revisions_find(struct engine *engine, size_t budget, bool *ret_done, poise_error *err);
 /* Then: numbers and shows what was found. */

@@ -92,18 +92,6 @@ static poise_code set_number(struct engine *engine, struct revision *revision, u
     return revision->unsaved ? POISE_OK : error_nomem(err, "a revision");
 }
 
-static poise_code next_number(struct engine *engine, const poise_state *state, uint64_t *ret_number,
-                              poise_error *err)
-{
-    struct revision *revision;
-    poise_code code = find(engine, state->org, state->node, state->as_of_ms, &revision, err);
-    if (code != POISE_OK) {
-        return code;
-    }
-    *ret_number = revision->number + 1;
-    return set_number(engine, revision, revision->number + 1, err);
-}
-
 poise_code engine_revised(struct engine *engine, const poise_state *state, poise_error *err)
 {
     struct revision *revision;
@@ -234,6 +222,10 @@ static poise_code find_changed(struct looking *looking, struct past_range *range
                                    .replaced = looking->then[node].score,
                                    .now = looking->now[node]};
         found.now.trend = found.now.score - looking->base[node].score;
+        if (code == POISE_OK) {
+            code = find(looking->engine, intern_text(&looking->engine->orgs, looking->past->org),
+                        card->nodes[node].path, period.end_ms, &found.revision, looking->err);
+        }
         if (code == POISE_OK && !add_found(range, &found)) {
             code = error_nomem(looking->err, "a revision");
         }
@@ -322,10 +314,11 @@ static poise_code tell_found(struct engine *engine, const struct past *past, con
                          .kind = defined->kind,
                          .weight = defined->weight,
                          .as_of_ms = found->end_ms,
+                         .revision = found->revision->number + 1,
                          .replaced = found->replaced,
                          .cause = range->cause,
                          .numbers = score_published(&found->now)};
-    poise_code code = next_number(engine, &state, &state.revision, err);
+    poise_code code = set_number(engine, found->revision, state.revision, err);
     return code == POISE_OK ? visit(visitor, &state) : code;
 }
 

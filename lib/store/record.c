@@ -9,6 +9,8 @@ enum {
     FLAG_SETTLED = 1,
     FLAG_REVISED = 2,
     FLAG_TIME_LAST = 4,
+    FLAG_MORE = 8,
+    FLAGS = FLAG_SETTLED | FLAG_REVISED | FLAG_TIME_LAST | FLAG_MORE,
     CRC_BYTES = 4,
     BATCH_FIXED = 38 /* bytes of a batch before its producer */
 };
@@ -67,7 +69,7 @@ static void put_head(struct buf *out, const struct journal_record *record, const
 {
     buf_put_u8(out, FORMAT);
     buf_put_u8(out, (uint8_t)((record->settled ? FLAG_SETTLED : 0) | (record->revised ? FLAG_REVISED : 0) |
-                              (record->time_last ? FLAG_TIME_LAST : 0)));
+                              (record->time_last ? FLAG_TIME_LAST : 0) | (record->more ? FLAG_MORE : 0)));
     buf_put_u16(out, 0);
     buf_put_u64(out, record->lsn);
     buf_put_u64(out, (uint64_t)record->as_of_ms);
@@ -129,8 +131,7 @@ static poise_code read_head(const uint8_t *bytes, size_t length, uint64_t lsn, s
         return damaged(err, lsn, "the CRC of its head does not match");
     }
     unsigned format = cursor_u8(&in), flags = cursor_u8(&in);
-    if (format != FORMAT || (flags & ~(unsigned)(FLAG_SETTLED | FLAG_REVISED | FLAG_TIME_LAST)) != 0 ||
-        cursor_u16(&in) != 0) {
+    if (format != FORMAT || (flags & ~(unsigned)FLAGS) != 0 || cursor_u16(&in) != 0) {
         return error_set(err, POISE_EVERSION,
                          "journal record %" PRIu64
                          " has format %u, flags %u, which this version does not know",
@@ -138,7 +139,8 @@ static poise_code read_head(const uint8_t *bytes, size_t length, uint64_t lsn, s
     }
     *head = (struct journal_record){.settled = (flags & FLAG_SETTLED) != 0,
                                     .revised = (flags & FLAG_REVISED) != 0,
-                                    .time_last = (flags & FLAG_TIME_LAST) != 0};
+                                    .time_last = (flags & FLAG_TIME_LAST) != 0,
+                                    .more = (flags & FLAG_MORE) != 0};
     head->lsn = cursor_u64(&in);
     head->as_of_ms = (int64_t)cursor_u64(&in);
     head->first_ordinal = cursor_u64(&in);
