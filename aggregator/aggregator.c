@@ -321,7 +321,7 @@ void aggregator_close(struct aggregator *a)
     net_wake_close(a->main_wake);
     struct changes *changes; /* left by a writer that opened before a stream could */
     while (a->to_stream.slots && (changes = ring_pop(&a->to_stream)))
-        free(changes);
+        changes_free(changes);
     ring_free(&a->to_writer);
     ring_free(&a->to_ingest);
     ring_free(&a->to_stream);

@@ -169,11 +169,12 @@ static poise_code apply_state(struct board *board, const poise_state *state, poi
 
 poise_code board_apply(struct board *board, const struct changes *changes, poise_error *err)
 {
-    for (size_t i = 0; i < changes->count; i++) {
-        poise_code code = apply_state(board, &changes->states[i], err);
-        if (code)
-            return code;
-    }
+    for (const struct changes *part = changes; part; part = part->next)
+        for (size_t i = 0; i < part->count; i++) {
+            poise_code code = apply_state(board, &part->states[i], err);
+            if (code)
+                return code;
+        }
     if (changes->lsn)
         board->lsn = changes->lsn;
     board->as_of_ms = changes->as_of_ms;

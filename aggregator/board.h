@@ -5,6 +5,7 @@
 #ifndef AGGREGATOR_BOARD_H
 #define AGGREGATOR_BOARD_H
 
+#include "changes.h"
 #include <base/hash.h>
 #include <model/scorecard.h>
 #include <poise/types.h>
@@ -12,14 +13,6 @@
 enum {
     BOARD_RING = 1 << 17,     /* changes a subscriber may lag behind before it gets a new snapshot */
     BOARD_REVISIONS = 1 << 13 /* revisions it may lag behind before it misses some */
-};
-
-/* What a committed settle changed. Strings of the states outlive the board. */
-struct changes {
-    uint64_t lsn; /* of the record that holds it */
-    int64_t as_of_ms;
-    size_t count;
-    poise_state states[];
 };
 
 struct board_unit { /* a scorecard at an org */
@@ -58,6 +51,7 @@ struct board {
 poise_code board_init(struct board *board, const struct scorecard *const *cards, size_t count,
                       poise_error *err);
 void board_free(struct board *board);
+/* All parts of what a settle changed. Strings of the states outlive the board. */
 poise_code board_apply(struct board *board, const struct changes *changes, poise_error *err);
 /* The first unit after `unit` in order (NULL: the first), or NULL. */
 struct board_unit *board_next(struct board *board, const struct board_unit *unit);

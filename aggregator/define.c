@@ -83,6 +83,22 @@ static poise_code define(struct writer *writer, const struct scorecard *card, co
     return writer->defining.body.failed ? error_nomem(err, "a definition") : POISE_OK;
 }
 
+/* Behind what was journaled of a settle that was not published (replay_settle). */
+static poise_code settle_at(struct writer *writer, int64_t as_of_ms, poise_error *err)
+{
+    poise_code code = writer->changes ? POISE_OK : writer_begin_changes(writer, err);
+    engine_end_backfills(writer->engine);
+    if (!code)
+        code = engine_begin(writer->engine, as_of_ms, err);
+    if (!code)
+        code = engine_settle(writer->engine, SIZE_MAX, writer_note_change, writer, err);
+    buf_reset(&writer->bytes);
+    for (struct changes *part = writer->changes; !code && part; part = part->next)
+        if (changes_encode(part, as_of_ms, &writer->bytes))
+            code = error_nomem(err, "the changes of a settle");
+    return code;
+}
+
 /* What the old definitions still owe: revisions of late measurements that were journaled and not settled, or
  * wait for the end of a backfill. Once all is made anew nobody knows what was before them. */
 static poise_code settle_old(struct writer *writer, const struct journal_end *end, poise_error *err)
@@ -91,18 +107,19 @@ static poise_code settle_old(struct writer *writer, const struct journal_end *en
     poise_code code = recover_state(writer, true, &records, err);
     if (code == POISE_EVERSION) /* nor does this version: another one has written the state */
         code = POISE_OK;
-    else if (!code && engine_as_of_ms(writer->engine) != INT64_MIN) {
-        code = engine_begin(writer->engine, end->as_of_ms, err);
-        engine_end_backfills(writer->engine);
-        if (!code)
-            code = engine_settle(writer->engine, SIZE_MAX, writer_note_change, writer, err);
-        if (!code)
-            code = writer_encode_changes(writer, err);
-    }
+    else if (!code && engine_as_of_ms(writer->engine) != INT64_MIN)
+        code = settle_at(writer, end->as_of_ms, err);
     engine_close(writer->engine);
     writer->engine = NULL;
     compiled_free(&writer->compiled);
     return code;
+}
+
+static bool are_revised(const struct changes *part)
+{
+    while (part && !part->revised)
+        part = part->next;
+    return part != NULL;
 }
 
 /* Journals the new definitions and what was settled before them, as one record; but those of a new store with
@@ -112,21 +129,21 @@ static poise_code journal_definitions(struct writer *writer, const struct journa
     struct journal_batch batch = writer_record_of(&writer->defining);
     const struct journal_record record = {.as_of_ms = end->as_of_ms,
                                           .time_last = writer->options.event_clock,
-                                          .settled = writer->changes.length > 0,
-                                          .revised = writer->revised,
+                                          .settled = writer->changes != NULL,
+                                          .revised = are_revised(writer->changes),
                                           .orders = true,
                                           .first_ordinal = end->next_ordinal,
                                           .min_time_ms = INT64_MAX,
                                           .max_time_ms = INT64_MIN,
                                           .batches = &batch,
                                           .batch_count = 1,
-                                          .changes = writer->changes.data,
-                                          .changes_length = writer->changes.length};
+                                          .changes = writer->bytes.data,
+                                          .changes_length = writer->changes ? writer->bytes.length : 0};
     poise_code code = store_append(writer->options.store, &record, &writer->definitions.defined_lsn, err);
     writer->definitions.folded_lsn = writer->definitions.defined_lsn;
     buf_free(&writer->defining.body);
-    writer_begin_changes(writer);
-    buf_reset(&writer->changes);
+    changes_free(writer->changes);
+    writer->changes = writer->last = NULL;
     return code;
 }
 

@@ -145,6 +145,31 @@ static poise_code note_revision(void *visitor, const poise_state *state)
     return state->revision ? engine_revised(replay->writer->engine, state, replay->err) : POISE_OK;
 }
 
+/* A settle of which not all parts were journaled was not published: its revisions are told after the start.
+ * (What else it changed is in the states that a start publishes.) */
+static poise_code note_owed(void *visitor, const poise_state *state)
+{
+    struct writer *writer = visitor;
+    return state->revision ? changes_add(&writer->last, state) : POISE_OK;
+}
+
+static poise_code replay_settle(struct writer *writer, const struct journal_record *record, poise_error *err)
+{
+    bool ends = record->settled || (record->changes_length > 0 && !record->more);
+    if (ends) {
+        changes_free(writer->changes);
+        writer->changes = writer->last = NULL;
+    }
+    if (!record->settled || writer->rebuilding)
+        return POISE_OK;
+    if (!record->more)
+        return engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, err);
+    writer->changes = writer->last = changes_open();
+    if (!writer->changes)
+        return error_nomem(err, "the changes of a settle");
+    return engine_settle(writer->engine, SIZE_MAX, note_owed, writer, err);
+}
+
 static poise_code replay_record(void *visitor, const struct journal_record *record)
 {
     struct replay *replay = visitor;
@@ -165,8 +190,8 @@ static poise_code replay_record(void *visitor, const struct journal_record *reco
         code = replay_batch(replay, &record->batches[i]);
     if (!code && record->time_last) /* as it was: what is late, and so a revision, depends on it */
         code = replay_time(replay, record);
-    if (!code && record->settled && !writer->rebuilding)
-        code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
+    if (!code)
+        code = replay_settle(writer, record, replay->err);
     if (!code && record->revised && writer->rebuilding)
         code = wire_each_change(record->changes, record->changes_length, &writer->arena, note_revision,
                                 replay, replay->err);

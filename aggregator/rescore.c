@@ -57,10 +57,24 @@ static poise_code check(struct rescore *rescore, const char *scorecard, const st
     return POISE_OK;
 }
 
+struct counting {
+    struct rescore *rescore;
+    engine_visit *visit;
+    void *visitor;
+};
+
+static poise_code count_revision(void *visitor, const poise_state *state)
+{
+    const struct counting *counting = visitor;
+    counting->rescore->revised++;
+    return counting->visit(counting->visitor, state);
+}
+
 poise_code rescore_apply(struct rescore *rescore, const char *scorecard, const struct rescore_target *target,
                          engine_visit *visit, void *visitor, poise_error *refusal, poise_error *err)
 {
     struct definitions *definitions = target->definitions;
+    struct counting counting = {rescore, visit, visitor};
     poise_code code = POISE_OK;
     if (check(rescore, scorecard, target, refusal))
         return POISE_OK;
@@ -74,7 +88,7 @@ poise_code rescore_apply(struct rescore *rescore, const char *scorecard, const s
             continue;
         if (rescore->scorecards++ == 0)
             engine_skip(target->engine); /* the order's place in the journal */
-        code = engine_rescore(target->engine, id, found.after_ms, visit, visitor, err);
+        code = engine_rescore(target->engine, id, found.after_ms, count_revision, &counting, err);
         definitions_rescore(definitions, id, found.after_ms);
         const struct definition *current = definitions_current(definitions, id);
         if (current)

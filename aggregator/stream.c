@@ -435,7 +435,7 @@ static poise_code take_changes(struct stream *stream, poise_error *err)
     poise_code code = POISE_OK;
     while (!code && (changes = ring_pop(stream->options.from_writer))) {
         code = board_apply(&stream->board, changes, err);
-        free(changes);
+        changes_free(changes);
     }
     stats_set(stream->options.stats, STAT_nodes, stream->board.nodes);
     return code;
@@ -518,7 +518,7 @@ void stream_close(struct stream *stream)
     replies_free(&stream->replies);
     struct changes *changes;
     while ((changes = ring_pop(stream->options.from_writer)))
-        free(changes);
+        changes_free(changes);
     board_free(&stream->board);
     arena_free(&stream->arena);
     buf_free(&stream->out);

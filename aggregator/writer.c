@@ -14,9 +14,10 @@ enum {
     RETRY_US = 200000,
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
-    SLICES_MAX = 16,      /* of a settle; the last has no limit, so that it ends under any load */
-    STREAM_WAIT_US = 10000000,
-    CHANGES_BYTES_MAX = 256 << 20 /* journaled of a settle; LMDB takes less than 4 GiB a record */
+    /* of a settle; then one has no limit, so that it ends under any load: */
+    MARKED_SLICES_MAX = 16, /* slices that left units unsettled */
+    SLICES_MAX = 1024,      /* those and the others, which look at closed periods */
+    STREAM_WAIT_US = 10000000
 };
 
 static int64_t now_us(const struct writer *writer)
@@ -40,23 +41,13 @@ static bool is_timeless(const struct writer *writer)
 poise_code writer_note_change(void *visitor, const poise_state *state)
 {
     struct writer *writer = visitor;
-    if (writer->changed_count == writer->changed_capacity) {
-        size_t capacity = writer->changed_capacity ? writer->changed_capacity * 2 : 1024;
-        poise_state *changed = realloc(writer->changed, capacity * sizeof *changed);
-        if (!changed)
-            return POISE_ENOMEM;
-        writer->changed = changed;
-        writer->changed_capacity = capacity;
-    }
-    writer->revised |= state->revision > 0;
-    writer->changed[writer->changed_count++] = *state;
-    return POISE_OK;
+    return changes_add(&writer->last, state);
 }
 
-void writer_begin_changes(struct writer *writer)
+poise_code writer_begin_changes(struct writer *writer, poise_error *err)
 {
-    writer->changed_count = 0;
-    writer->revised = false;
+    writer->changes = writer->last = changes_open();
+    return writer->changes ? POISE_OK : error_nomem(err, "the changes of a settle");
 }
 
 /* ---- apply ---- */
@@ -141,15 +132,13 @@ static poise_code gather_rescored(struct writer *writer, poise_error *err)
                                           .definitions = &writer->definitions};
     poise_code code = POISE_OK;
     if (!is_timeless(writer)) {
-        if (writer->slices == 0)
-            writer_begin_changes(writer);
+        code = writer->slices == 0 ? writer_begin_changes(writer, err) : POISE_OK;
         writer->slices = SLICES_MAX;
-        code = engine_settle(writer->engine, SIZE_MAX, writer_note_change, writer, err);
-        size_t before = writer->changed_count;
+        if (!code)
+            code = engine_settle(writer->engine, SIZE_MAX, writer_note_change, writer, err);
         if (!code)
             code = rescore_apply(rescore, inquiry->scorecard, &target, writer_note_change, writer,
                                  &inquiry->error, err);
-        rescore->revised = writer->changed_count - before;
     }
     if (code)
         return code;
@@ -210,7 +199,8 @@ static poise_code gather(struct writer *writer, poise_error *err)
         if (code)
             return code;
     }
-    writer->ordering = ring_pop(writer->options.to_restate);
+    if (!writer->part) /* an order begins a settle of its own */
+        writer->ordering = ring_pop(writer->options.to_restate);
     poise_code code = !writer->ordering           ? gather_waiting(writer, now_ms, err)
                       : writer->ordering->rescore ? gather_rescored(writer, err)
                                                   : gather_restated(writer, err);
@@ -229,7 +219,7 @@ static int64_t settle_wait_us(const struct writer *writer)
 {
     if (is_timeless(writer) && writer->options.event_clock)
         return INT64_MAX;
-    if (writer->slices)
+    if (writer->slices || writer->part)
         return 0;
     if (engine_dirty(writer->engine))
         return writer->settled_us + writer->options.settle_ms * 1000 - now_us(writer);
@@ -240,7 +230,7 @@ static int64_t settle_wait_us(const struct writer *writer)
 
 static int64_t checkpoint_wait_us(const struct writer *writer)
 {
-    if (is_timeless(writer) || engine_holds(writer->engine) ||
+    if (is_timeless(writer) || engine_holds(writer->engine) || writer->part ||
         store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
         return INT64_MAX;
     return writer->checkpoint_us + writer->options.checkpoint_ms * 1000 - now_us(writer);
@@ -251,48 +241,58 @@ static bool checkpoint_due(const struct writer *writer)
     return checkpoint_wait_us(writer) <= 0;
 }
 
-poise_code writer_encode_changes(struct writer *writer, poise_error *err)
-{
-    struct wire_states states = {.id = 0,
-                                 .as_of_ms = engine_as_of_ms(writer->engine),
-                                 .states = writer->changed,
-                                 .count = writer->changed_count};
-    buf_reset(&writer->changes);
-    if (writer->changed_count == 0)
-        return POISE_OK;
-    if (wire_encode_states(WIRE_UPDATE, &states, &writer->changes))
-        return error_nomem(err, "the changes of a settle");
-    bool rescores = writer->ordering && writer->ordering->rescore; /* bounded, and to be journaled whole */
-    if (writer->changes.length > CHANGES_BYTES_MAX &&
-        !rescores) { /* published all the same, and made again at any start */
-        log_event(writer->options.log, LOG_WARN, "changes_not_journaled",
-                  log_int("nodes", (int64_t)writer->changed_count));
-        buf_free(&writer->changes);
-    }
-    return POISE_OK;
-}
-
-/* A slice of a settle, or all of it. What it changed is journaled and published when it is done: then every
- * node is as of the same T. */
+/* A slice of a settle, or all of it. What it changed goes on its way when it is whole: then every node is as
+ * of the same T. */
 static poise_code settle(struct writer *writer, poise_error *err)
 {
     int64_t start = now_us(writer);
-    if (writer->slices == 0)
-        writer_begin_changes(writer);
-    size_t budget = ++writer->slices < SLICES_MAX ? SETTLE_NODES : SIZE_MAX;
-    poise_code code = engine_settle(writer->engine, budget, writer_note_change, writer, err);
+    poise_code code = writer->slices == 0 ? writer_begin_changes(writer, err) : POISE_OK;
+    if (code)
+        return code;
+    bool bounded = writer->marked_slices < MARKED_SLICES_MAX && writer->slices < SLICES_MAX;
+    size_t budget = bounded ? SETTLE_NODES : SIZE_MAX;
+    code = engine_settle(writer->engine, budget, writer_note_change, writer, err);
     if (code)
         return code;
     int64_t end = now_us(writer);
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
+    writer->slices++;
+    writer->marked_slices += engine_marked(writer->engine);
     if (engine_dirty(writer->engine))
         return POISE_OK;
-    writer->slices = 0;
+    writer->slices = writer->marked_slices = 0;
     writer->settled_us = end;
     writer->record.settled = true;
-    writer->record.revised = writer->revised;
-    stats_add(writer->options.stats, STAT_changes, writer->changed_count);
-    return writer_encode_changes(writer, err);
+    writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
+    writer->part = writer->changes;
+    return POISE_OK;
+}
+
+static poise_code put_part(struct writer *writer, poise_error *err)
+{
+    struct changes *part = writer->part;
+    writer->record.revised |= part->revised;
+    stats_add(writer->options.stats, STAT_changes, part->count);
+    return changes_encode(part, writer->changes->as_of_ms, &writer->bytes)
+               ? error_nomem(err, "the changes of a settle")
+               : POISE_OK;
+}
+
+/* The part that the commit journals. What a rescore changes is not parted: it is there with its order, as a
+ * whole or not at all. */
+static poise_code add_part(struct writer *writer, poise_error *err)
+{
+    bool whole = writer->ordering && writer->ordering->rescore;
+    buf_reset(&writer->bytes);
+    poise_code code = put_part(writer, err);
+    while (!code && whole && writer->part->next) {
+        writer->part = writer->part->next;
+        code = put_part(writer, err);
+    }
+    writer->record.more = writer->part->next != NULL;
+    writer->record.changes = writer->bytes.data;
+    writer->record.changes_length = writer->bytes.length;
+    return code;
 }
 
 /* ---- commit and publish ---- */
@@ -304,7 +304,7 @@ static poise_code push_changes(struct writer *writer, struct changes *changes, p
     int64_t deadline_us = now_us(writer) + STREAM_WAIT_US;
     while (!ring_push(writer->options.to_stream, changes)) {
         if (now_us(writer) > deadline_us) {
-            free(changes);
+            changes_free(changes);
             return error_set(err, POISE_ETIMEOUT, "the stream has taken no changes for %d s",
                              STREAM_WAIT_US / 1000000);
         }
@@ -316,18 +316,21 @@ static poise_code push_changes(struct writer *writer, struct changes *changes, p
     return POISE_OK;
 }
 
-static poise_code publish(struct writer *writer, uint64_t lsn, poise_error *err)
+static poise_code publish(struct writer *writer, poise_error *err)
 {
-    size_t count = writer->changed_count;
-    struct changes *changes = malloc(sizeof *changes + count * sizeof changes->states[0]);
-    if (!changes)
-        return error_nomem(err, "the changes of a settle");
-    changes->lsn = lsn;
-    changes->as_of_ms = engine_as_of_ms(writer->engine);
-    changes->count = count;
-    if (count)
-        memcpy(changes->states, writer->changed, count * sizeof changes->states[0]);
+    struct changes *changes = writer->changes;
+    writer->changes = writer->last = writer->part = NULL;
     return push_changes(writer, changes, err);
+}
+
+/* After a commit: what the settle changed is published when its last part is on disk. */
+static poise_code next_part(struct writer *writer, uint64_t lsn, poise_error *err)
+{
+    if (writer->changes->lsn == 0)
+        writer->changes->lsn =
+            lsn; /* of the record that was settled: scores are of the journal up to there */
+    writer->part = writer->part->next;
+    return writer->part ? POISE_OK : publish(writer, err);
 }
 
 static poise_code give_back(struct writer *writer, poise_error *err)
@@ -409,8 +412,8 @@ static poise_code commit(struct writer *writer, poise_error *err)
         writer->definitions.defined_lsn = lsn;
         buf_free(&writer->defining.body);
     }
-    if (writer->record.settled)
-        code = publish(writer, lsn, err);
+    if (writer->part)
+        code = next_part(writer, lsn, err);
     if (!code)
         code = give_back(writer, err);
     return !code && writer->ordering ? end_order(writer, lsn, err) : code;
@@ -424,15 +427,15 @@ static poise_code work(struct writer *writer, poise_error *err)
         return code;
     bool idle = !has_work(writer);
     bool due = settle_wait_us(writer) <= 0;
-    if (!is_timeless(writer) &&
+    if (!is_timeless(writer) && !writer->part &&
         (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
         code = settle(writer, err);
     if (code)
         return code;
-    if (writer->batch_count == 0 && !writer->record.settled)
+    if (writer->batch_count == 0 && !writer->part)
         return POISE_OK; /* a slice */
-    if (writer->batch_count == 0 && writer->changed_count == 0)
-        return publish(writer, 0, err); /* no change, but T has moved */
+    if (writer->batch_count == 0 && writer->part->count == 0)
+        return publish(writer, err); /* no change, but T has moved */
     writer->record.as_of_ms = engine_as_of_ms(writer->engine);
     writer->record.min_time_ms = writer->summary.min_time_ms;
     writer->record.max_time_ms = writer->summary.max_time_ms;
@@ -440,11 +443,8 @@ static poise_code work(struct writer *writer, poise_error *err)
         add_defining(writer);
     writer->record.batches = writer->records;
     writer->record.batch_count = writer->batch_count;
-    if (writer->record.settled) {
-        writer->record.changes = writer->changes.data;
-        writer->record.changes_length = writer->changes.length;
-    }
-    return commit(writer, err);
+    code = writer->part ? add_part(writer, err) : POISE_OK;
+    return code ? code : commit(writer, err);
 }
 
 /* ---- the step ---- */
@@ -482,16 +482,21 @@ int64_t writer_idle_ms(struct writer *writer)
     return wait <= 0 ? 0 : wait / 1000 + 1;
 }
 
+/* Scores wait for a settle, or what it changed for the disk. */
+static bool is_unsettled(const struct writer *writer)
+{
+    return writer->part || (settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine));
+}
+
 poise_code writer_finish(struct writer *writer, poise_error *err)
 {
     poise_code code = POISE_OK;
     if (writer->pending)
         code = commit(writer, err);
-    while (!code && !writer->pending && has_work(writer))
+    while (!code && !writer->pending && (has_work(writer) || is_unsettled(writer)))
         code = work(writer, err);
-    while (!code && !writer->pending && settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine))
-        code = work(writer, err);
-    if (!code && !writer->pending && !engine_dirty(writer->engine) && !engine_holds(writer->engine))
+    bool settled = !writer->part && !engine_dirty(writer->engine);
+    if (!code && !writer->pending && settled && !engine_holds(writer->engine))
         code = checkpoint(writer, err);
     return code;
 }
@@ -527,13 +532,25 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
 {
     if (is_timeless(writer))
         return POISE_OK; /* nothing was ever settled */
-    writer->changed_count = 0;
-    poise_code code = engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
-    if (code == POISE_ENOTFOUND) /* likewise: it ended before its first settle was done */
-        return POISE_OK;
+    struct changes *owed = writer->changes;
+    poise_code code = writer_begin_changes(writer, err);
     if (!code)
-        code = publish(writer, store_last_lsn(writer->options.store), err);
-    writer->changed_count = 0;
+        code = engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
+    if (!code) {
+        writer->changes->lsn = store_last_lsn(writer->options.store);
+        writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
+        code = publish(writer, err);
+    } else if (code == POISE_ENOTFOUND) { /* likewise: it ended before its first settle was done */
+        changes_free(writer->changes);
+        code = POISE_OK;
+    }
+    writer->changes = writer->last = NULL;
+    if (!owed || owed->count == 0) {
+        changes_free(owed);
+        return code;
+    }
+    writer->changes = writer->part = owed;
+    writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
     return code;
 }
 
@@ -589,7 +606,7 @@ void writer_close(struct writer *writer)
     feed_free(&writer->feed);
     silence_free(&writer->silence);
     arena_free(&writer->arena);
-    buf_free(&writer->changes);
-    free(writer->changed);
+    buf_free(&writer->bytes);
+    changes_free(writer->changes);
     free(writer);
 }

@@ -2,6 +2,7 @@
 #ifndef AGGREGATOR_WRITER_PRIVATE_H
 #define AGGREGATOR_WRITER_PRIVATE_H
 
+#include "changes.h"
 #include "definitions.h"
 #include "feed.h"
 #include "silence.h"
@@ -31,13 +32,13 @@ struct writer {
     bool pending;             /* it is applied but not on disk: there was no room */
     int64_t retry_us;
 
-    /* what the settle of the commit changed */
-    poise_state *changed;
-    size_t changed_count, changed_capacity;
-    bool revised;       /* some are revisions */
-    struct buf changes; /* the same as it is journaled */
+    /* what a settle changed: in the making, then on its way */
+    struct changes *changes, *last; /* NULL: neither */
+    struct changes *part;           /* the next to be journaled; NULL: it is in the making */
+    struct buf bytes;               /* the one of the commit, as it is journaled */
 
     int slices;            /* of the settle at hand that were done; 0: none is at hand */
+    int marked_slices;     /* of those: that left units unsettled */
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint was written */
     uint64_t checkpoint_lsn;
@@ -49,10 +50,9 @@ struct writer {
 
 /* A batch as it is journaled. */
 struct journal_batch writer_record_of(const struct batch *batch);
-/* What a settle changes, and its bytes for the journal. */
-void writer_begin_changes(struct writer *writer);
+/* What a settle changes. */
+poise_code writer_begin_changes(struct writer *writer, poise_error *err);
 poise_code writer_note_change(void *visitor, const poise_state *state);
-poise_code writer_encode_changes(struct writer *writer, poise_error *err);
 /* Which definitions are in force; changed ones are journaled, behind what the old ones still owe. */
 poise_code find_definitions(struct writer *writer, poise_error *err);
 /* Whether the store's state was made with the definitions of now. */

@@ -311,10 +311,12 @@ poise_code reread_marked(struct engine *engine, poise_error *err);
 
 /* past.c */
 enum { PAST_BUCKET_BITS = 32 /* of milliseconds, some 50 days: keeps the ranges of a past few */ };
+struct revision;
 struct past_found { /* a node of which the end was changed */
     int64_t end_ms;
     uint32_t node;
     double replaced;
+    struct revision *revision; /* how many it has had */
     poise_score now;
 };
 struct past_range { /* ends of periods behind after_ms, up to until_ms */
@@ -346,12 +348,14 @@ void pasts_forget(struct engine *engine); /* those that are due */
 void pasts_free(struct engine *engine);
 
 /* revision.c */
-struct revision;
 /* Looks at the closed periods that are due, until the slice has evaluated `budget` nodes; *ret_done: all. */
 poise_code revisions_find(struct engine *engine, size_t budget, bool *ret_done, poise_error *err);
 /* Then: numbers and shows what was found. */
 poise_code revisions_tell(struct engine *engine, engine_visit *visit, void *visitor, poise_error *err);
-/* Gives a node the next number of its period, and shows it. */
+/* How many a node has had of its period. */
+poise_code revision_find(struct engine *engine, uint32_t plan, uint32_t org, struct past_found *found,
+                         poise_error *err);
+/* Gives it the next number, and shows it. */
 poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uint64_t cause,
                          const struct past_found *found, engine_visit *visit, void *visitor,
                          poise_error *err);

@@ -166,6 +166,9 @@ static poise_code show_differences(struct rescoring *rescoring, const struct uni
                                    .now = engine->scratch[1][node]};
         found.now.trend = found.now.score - engine->scratch[2][node].score;
         if (code == POISE_OK) {
+            code = revision_find(engine, unit->plan, unit->org, &found, rescoring->err);
+        }
+        if (code == POISE_OK) {
             code = revision_tell(engine, unit->plan, unit->org, engine->ordinal, &found, rescoring->visit,
                                  rescoring->visitor, rescoring->err);
         }

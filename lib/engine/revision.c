@@ -82,6 +82,13 @@ static poise_code find(struct engine *engine, const char *org, const char *path,
     return POISE_OK;
 }
 
+poise_code revision_find(struct engine *engine, uint32_t plan, uint32_t org, struct past_found *found,
+                         poise_error *err)
+{
+    return find(engine, intern_text(&engine->orgs, org), engine->plans[plan].card->nodes[found->node].path,
+                found->end_ms, &found->revision, err);
+}
+
 static poise_code set_number(struct engine *engine, struct revision *revision, uint64_t number,
                              poise_error *err)
 {
@@ -90,18 +97,6 @@ static poise_code set_number(struct engine *engine, struct revision *revision, u
         revision->unsaved = list_push(&engine->unsaved_revisions, revision);
     }
     return revision->unsaved ? POISE_OK : error_nomem(err, "a revision");
-}
-
-static poise_code next_number(struct engine *engine, const poise_state *state, uint64_t *ret_number,
-                              poise_error *err)
-{
-    struct revision *revision;
-    poise_code code = find(engine, state->org, state->node, state->as_of_ms, &revision, err);
-    if (code != POISE_OK) {
-        return code;
-    }
-    *ret_number = revision->number + 1;
-    return set_number(engine, revision, revision->number + 1, err);
 }
 
 poise_code engine_revised(struct engine *engine, const poise_state *state, poise_error *err)
@@ -239,6 +234,10 @@ static poise_code find_changed(struct looking *looking, struct past_range *range
                                    .replaced = looking->then[node].score,
                                    .now = looking->now[node]};
         found.now.trend = found.now.score - looking->base[node].score;
+        if (code == POISE_OK) {
+            code =
+                revision_find(looking->engine, looking->past->plan, looking->past->org, &found, looking->err);
+        }
         if (code == POISE_OK && !add_found(range, &found)) {
             code = error_nomem(looking->err, "a revision");
         }
@@ -326,11 +325,12 @@ poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uin
                          .kind = defined->kind,
                          .weight = defined->weight,
                          .as_of_ms = found->end_ms,
+                         .revision = found->revision->number + 1,
                          .replaced = found->replaced,
                          .cause = cause,
                          .definition = engine->plans[plan].term.number,
                          .numbers = score_published(&found->now)};
-    poise_code code = next_number(engine, &state, &state.revision, err);
+    poise_code code = set_number(engine, found->revision, state.revision, err);
     return code == POISE_OK ? visit(visitor, &state) : code;
 }
 

@@ -9,8 +9,9 @@ enum {
     FLAG_SETTLED = 1,
     FLAG_REVISED = 2,
     FLAG_TIME_LAST = 4,
-    FLAG_ORDERS = 8,
-    FLAGS = FLAG_SETTLED | FLAG_REVISED | FLAG_TIME_LAST | FLAG_ORDERS,
+    FLAG_MORE = 8,
+    FLAG_ORDERS = 16,
+    FLAGS = FLAG_SETTLED | FLAG_REVISED | FLAG_TIME_LAST | FLAG_MORE | FLAG_ORDERS,
     CRC_BYTES = 4,
     BATCH_FIXED = 38 /* bytes of a batch before its producer */
 };
@@ -69,7 +70,8 @@ static void put_head(struct buf *out, const struct journal_record *record, const
 {
     buf_put_u8(out, FORMAT);
     buf_put_u8(out, (uint8_t)((record->settled ? FLAG_SETTLED : 0) | (record->revised ? FLAG_REVISED : 0) |
-                              (record->time_last ? FLAG_TIME_LAST : 0) | (record->orders ? FLAG_ORDERS : 0)));
+                              (record->time_last ? FLAG_TIME_LAST : 0) | (record->more ? FLAG_MORE : 0) |
+                              (record->orders ? FLAG_ORDERS : 0)));
     buf_put_u16(out, 0);
     buf_put_u64(out, record->lsn);
     buf_put_u64(out, (uint64_t)record->as_of_ms);
@@ -140,6 +142,8 @@ static poise_code read_head(const uint8_t *bytes, size_t length, uint64_t lsn, s
     *head = (struct journal_record){.settled = (flags & FLAG_SETTLED) != 0,
                                     .revised = (flags & FLAG_REVISED) != 0,
                                     .time_last = (flags & FLAG_TIME_LAST) != 0,
+                                    .more = (flags & FLAG_MORE) != 0,
+
                                     .orders = (flags & FLAG_ORDERS) != 0};
     head->lsn = cursor_u64(&in);
     head->as_of_ms = (int64_t)cursor_u64(&in);

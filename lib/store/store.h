@@ -44,15 +44,16 @@ struct journal_batch { /* a batch as it came */
 struct journal_record {
     uint64_t lsn;                     /* 1, 2, ...; given by store_append */
     int64_t as_of_ms;                 /* T of the commit */
-    bool settled;                     /* T was settled and `changes` are its difference */
+    bool settled;                     /* T was settled, and `changes` begin its difference */
     bool revised;                     /* some of them are revisions */
+    bool more;                        /* others of the same settle follow, in records that are not settled */
     bool time_last;                   /* T moved behind its rows (event clock), not before them */
     bool orders;                      /* some of its batches say which definitions are in force */
     uint64_t first_ordinal;           /* of the record's first row */
     int64_t min_time_ms, max_time_ms; /* of its rows; min > max: none */
     const struct journal_batch *batches;
     size_t batch_count;
-    const void *changes; /* the published update, as on the wire; may be empty */
+    const void *changes; /* of the published update, as on the wire; may be empty */
     size_t changes_length;
 };
 

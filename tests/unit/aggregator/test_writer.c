@@ -75,7 +75,7 @@ static void stop(struct fixture *f)
     f->writer = NULL;
     f->store = NULL;
     while ((changes = ring_pop(&f->to_stream)))
-        free(changes);
+        changes_free(changes);
 }
 
 static int setup(void **state)
@@ -177,7 +177,7 @@ static void expect_changes(struct fixture *f, uint64_t lsn, double value)
         if (strcmp(changes->states[i].node, "c/p/o/m0") == 0)
             met = changes->states[i].numbers.value == value;
     assert_true(met);
-    free(changes);
+    changes_free(changes);
 }
 
 /* Of the producer, as ingest would be told. */
@@ -243,7 +243,7 @@ static void a_start_is_as_of_now(void **state)
     struct changes *changes;
     while ((changes = ring_pop(&f->to_stream))) {
         as_of_ms = changes->as_of_ms;
-        free(changes);
+        changes_free(changes);
     }
     assert_true(as_of_ms == f->now_ms);
 }
@@ -259,7 +259,7 @@ static void by_the_event_clock_events_move_time(void **state)
     struct changes *changes = ring_pop(&f->to_stream);
     assert_non_null(changes);
     assert_int_equal(changes->as_of_ms, start_ms);
-    free(changes);
+    changes_free(changes);
 }
 
 static void what_has_no_room_on_disk_is_neither(void **state)
@@ -294,46 +294,71 @@ static void expect_quiet(struct fixture *f)
     assert_int_equal(ring_count(&f->to_stream), 0);
 }
 
-/* How many states the next changes have. */
-static size_t take_changes(struct fixture *f, uint64_t lsn)
+static struct changes *next_changes(struct fixture *f, uint64_t lsn, int64_t as_of_ms)
 {
     struct changes *changes = ring_pop(&f->to_stream);
     assert_non_null(changes);
     assert_int_equal(changes->lsn, lsn);
-    assert_int_equal(changes->as_of_ms, f->now_ms);
-    size_t count = changes->count;
-    free(changes);
+    assert_int_equal(changes->as_of_ms, as_of_ms);
+    return changes;
+}
+
+/* How many states some changes have; frees them. */
+static size_t count_changes(struct changes *changes)
+{
+    size_t count = 0;
+    for (const struct changes *part = changes; part; part = part->next) {
+        assert_true(part->count <= CHANGES_PART);
+        count += part->count;
+    }
+    changes_free(changes);
     return count;
 }
 
-/* Producers need not wait for it; subscribers see it whole. */
-static void a_settle_in_slices_is_published_when_it_is_done(void **state)
+/* Steps until there is another record on disk. */
+static void step_to_record(struct fixture *f)
+{
+    uint64_t lsn = store_last_lsn(f->store);
+    for (int i = 0; store_last_lsn(f->store) == lsn; i++) {
+        assert_true(writer_idle_ms(f->writer) == 0 && i < 10);
+        f->now_ms++;
+        step(f);
+    }
+    assert_int_equal(store_last_lsn(f->store), lsn + 1);
+}
+
+/* Producers need not wait for it, nor for what it changed to be written; subscribers see it whole. */
+static void a_settle_in_slices_is_published_when_it_is_on_disk(void **state)
 {
     struct fixture *f = *state;
     widen(f);
     start(f, 1);
     f->now_ms += 1000;
     step(f); /* the root is there */
-    assert_int_equal(take_changes(f, 1), f->card->node_count);
+    assert_int_equal(count_changes(next_changes(f, 1, f->now_ms)), f->card->node_count);
     f->now_ms += 10;
     struct batch *batch = hand_over_of(f, 3, WIDE_ORGS);
+    int64_t before_ms = f->now_ms;
     step(f);
     assert_ptr_equal(ring_pop(&f->to_ingest), batch);
     assert_int_equal(store_last_lsn(f->store), 2);
     expect_quiet(f);
-    assert_int_equal(writer_idle_ms(f->writer), 0);
-    int slices = 1;
-    for (; ring_count(&f->to_stream) == 0; slices++) {
-        assert_true(writer_idle_ms(f->writer) == 0 && slices < 10);
-        assert_int_equal(store_last_lsn(f->store), 2);
-        f->now_ms++;
-        step(f);
+    step_to_record(f); /* 3: settled, with the first part */
+    assert_true(f->now_ms > before_ms + 1);
+    int64_t settled_ms = f->now_ms;
+    batch = hand_over(f, 4);
+    while (ring_count(&f->to_stream) == 0) {
+        step_to_record(f);
+        if (batch)
+            assert_ptr_equal(ring_pop(&f->to_ingest), batch);
+        batch = NULL;
     }
-    assert_true(slices > 2);
-    assert_int_equal(store_last_lsn(f->store), 3);                     /* with the changes of all slices */
-    assert_true(take_changes(f, 3) > WIDE_ORGS * f->card->node_count); /* the root's beside them */
-    f->now_ms += 10;
-    step(f);
+    size_t changed = count_changes(next_changes(f, 3, settled_ms)); /* the root's beside them */
+    assert_true(changed > WIDE_ORGS * f->card->node_count);
+    assert_int_equal(store_last_lsn(f->store), 2 + (changed + CHANGES_PART - 1) / CHANGES_PART);
+    f->now_ms += 60;
+    step(f); /* what came with the parts */
+    assert_true(count_changes(ring_pop(&f->to_stream)) > 0);
     expect_quiet(f);
 }
 
@@ -348,21 +373,20 @@ static void batches_come_between_slices(void **state)
     assert_non_null(ring_pop(&f->to_ingest));
     expect_quiet(f);
     hand_over(f, 4);
-    struct changes *changes = NULL;
-    for (int i = 0; i < 10 && !changes; i++) {
-        f->now_ms++;
-        step(f);
-        changes = ring_pop(&f->to_stream);
-    }
-    assert_non_null(changes);
+    step_to_record(f); /* the other batch */
+    step_to_record(f); /* 3: settled */
+    int64_t settled_ms = f->now_ms;
+    while (ring_count(&f->to_stream) == 0)
+        step_to_record(f);
+    struct changes *changes = next_changes(f, 3, settled_ms);
     assert_non_null(ring_pop(&f->to_ingest));
     double latest = 0;
-    for (size_t i = 0; i < changes->count; i++)
-        if (changes->states[i].org[0] == '\0' && strcmp(changes->states[i].node, "c/p/o/m0") == 0)
-            latest = changes->states[i].numbers.value;
+    for (const struct changes *part = changes; part; part = part->next)
+        for (size_t i = 0; i < part->count; i++)
+            if (part->states[i].org[0] == '\0' && strcmp(part->states[i].node, "c/p/o/m0") == 0)
+                latest = part->states[i].numbers.value;
     assert_true(latest == WIDE_ORGS * 3 + 4);
-    free(changes);
-    assert_int_equal(store_last_lsn(f->store), 3); /* two batches, then the changes */
+    changes_free(changes);
 }
 
 static void a_start_after_half_a_settle_makes_it_whole(void **state)
@@ -379,9 +403,10 @@ static void a_start_after_half_a_settle_makes_it_whole(void **state)
     bool met = false;
     struct changes *changes;
     while ((changes = ring_pop(&f->to_stream))) {
-        for (size_t at = 0; at < changes->count; at++)
-            met |= changes->states[at].numbers.value == WIDE_ORGS * 3;
-        free(changes);
+        for (const struct changes *part = changes; part; part = part->next)
+            for (size_t at = 0; at < part->count; at++)
+                met |= part->states[at].numbers.value == WIDE_ORGS * 3;
+        changes_free(changes);
     }
     assert_true(met);
 }
@@ -405,7 +430,7 @@ static void expect_revision(struct fixture *f, uint64_t number, double value, ui
     assert_int_equal(found->definition, 1);
     assert_true(found->numbers.value == value);
     assert_true(found->as_of_ms < f->now_ms);
-    free(changes);
+    changes_free(changes);
 }
 
 static void commit_late(struct fixture *f, double value)
@@ -421,7 +446,7 @@ static void commit_late(struct fixture *f, double value)
 static void forget_changes(struct fixture *f)
 {
     while (ring_count(&f->to_stream) > 0)
-        free(ring_pop(&f->to_stream));
+        changes_free(ring_pop(&f->to_stream));
 }
 
 /* The year of the row is closed from 3 January 2027 on. */
@@ -442,7 +467,7 @@ static void revisions_are_numbered_on_after_a_start(void **state)
     for (assert_non_null(changes); changes; changes = ring_pop(&f->to_stream)) {
         for (size_t i = 0; i < changes->count; i++)
             assert_int_equal(changes->states[i].revision, 0);
-        free(changes);
+        changes_free(changes);
     }
     commit_late(f, 6);
     expect_revision(f, 3, 18, 4);
@@ -452,6 +477,47 @@ static void revisions_are_numbered_on_after_a_start(void **state)
     forget_changes(f);
     commit_late(f, 7);
     expect_revision(f, 4, 25, 5);
+}
+
+/* It dies when a settle is on disk, but not all that it changed: what closed periods have become is told by
+ * the next start, once. */
+static void a_start_tells_the_revisions_that_nobody_has_seen(void **state)
+{
+    struct fixture *f = *state;
+    widen(f);
+    start(f, 1);
+    f->now_ms += INT64_C(400) * 86400000;
+    step(f);
+    forget_changes(f);
+    hand_over_of(f, 3, WIDE_ORGS);
+    step_to_record(f); /* the rows */
+    step_to_record(f); /* settled */
+    step_to_record(f);
+    expect_quiet(f);
+    stop(f); /* as kill -9 would */
+    start(f, 1);
+    size_t told = 0, rounds = 0;
+    int64_t before_ms = INT64_MIN;
+    for (struct changes *changes; (changes = ring_pop(&f->to_stream)); rounds++) {
+        assert_true(changes->as_of_ms >= before_ms);
+        before_ms = changes->as_of_ms;
+        for (size_t i = 0; i < changes->count && changes->revised; i++) {
+            assert_int_equal(changes->states[i].revision, 1);
+            assert_true(changes->states[i].as_of_ms < before_ms);
+            told++;
+        }
+        changes_free(changes);
+    }
+    assert_true(rounds >= 2);
+    assert_true(told > WIDE_ORGS); /* the measure of each, and at the root */
+    stop(f);                       /* now they are on disk */
+    start(f, 1);
+    for (struct changes *changes; (changes = ring_pop(&f->to_stream));) {
+        assert_false(changes->revised);
+        changes_free(changes);
+    }
+    commit_late(f, 4);
+    expect_revision(f, 2, WIDE_ORGS * 3 + 4, 1 + WIDE_ORGS);
 }
 
 /* Everything is made again for another definition, but what subscribers have seen has its number, and a
@@ -484,7 +550,7 @@ static void take_in(struct fixture *f)
     do {
         step(f);
         while ((changes = ring_pop(&f->to_stream)))
-            free(changes);
+            changes_free(changes);
         while (ring_pop(&f->to_ingest))
             ;
     } while (ring_count(&f->from_ingest) > 0);
@@ -620,10 +686,11 @@ int main(void)
         WRITER_TEST(a_start_is_as_of_now),
         WRITER_TEST(by_the_event_clock_events_move_time),
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
-        WRITER_TEST(a_settle_in_slices_is_published_when_it_is_done),
+        WRITER_TEST(a_settle_in_slices_is_published_when_it_is_on_disk),
         WRITER_TEST(batches_come_between_slices),
         WRITER_TEST(a_start_after_half_a_settle_makes_it_whole),
         WRITER_TEST(revisions_are_numbered_on_after_a_start),
+        WRITER_TEST(a_start_tells_the_revisions_that_nobody_has_seen),
         WRITER_TEST(revisions_are_numbered_on_with_another_definition),
         WRITER_TEST(a_source_that_falls_silent_is_reported_once),
         WRITER_TEST(silence_counts_from_the_start),
