@@ -83,10 +83,13 @@ static poise_code set_up(struct engine *engine, const struct engine_options *opt
     engine->closed_ms = INT64_MIN;
     engine->revising = !options->offline;
     engine->folded = !options->offline;
-    engine->cells_limit = options->max_cells;
     if (!copy_options(engine, options)) {
         return error_nomem(err, "the engine");
     }
+    if (!options->ports.load) {
+        engine->options.max_cells = SIZE_MAX;
+    }
+    engine->cells_limit = engine->options.max_cells;
     poise_code code = definition_compile(engine, err);
     if (code == POISE_OK && options->ports.walk) {
         code = restore(engine, err);

@@ -52,7 +52,8 @@ typedef poise_code engine_past_visit(void *visitor, const struct engine_past_row
 
 struct engine_ports { /* all NULL: nothing is stored */
     void *context;
-    /* The checkpointed value of a key, appended to out; ENOTFOUND where there is none. */
+    /* The checkpointed value of a key, appended to out; ENOTFOUND where there is none. NULL: everything stays
+     * in memory. */
     poise_code (*load)(void *context, enum engine_table table, const void *key, size_t length,
                        struct buf *out, poise_error *err);
     /* Every checkpointed entry of a table, in the order of the keys' bytes. */

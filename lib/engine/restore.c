@@ -12,8 +12,8 @@ poise_code load_entry(struct engine *engine, enum engine_table table, const stru
                       struct buf *ret_value, poise_error *err)
 {
     const struct engine_ports *ports = &engine->options.ports;
-    poise_code code = POISE_OK;
-    if (!key->failed) {
+    poise_code code = POISE_ENOTFOUND; /* without the port nothing leaves memory */
+    if (!key->failed && ports->load) {
         code = ports->load(ports->context, table, key->data, key->length, ret_value, err);
     }
     return key->failed || ret_value->failed ? error_nomem(err, "an entry of the store") : code;

@@ -41,9 +41,6 @@ void revision_encode(const struct revision *revision, struct buf *key, struct bu
 static poise_code load(struct engine *engine, struct revision *revision, poise_error *err)
 {
     struct buf key = {0}, value = {0};
-    if (!engine->options.ports.load) {
-        return POISE_OK;
-    }
     revision_encode(revision, &key, &value);
     buf_reset(&value);
     poise_code code = load_entry(engine, ENGINE_REVISIONS, &key, &value, err);

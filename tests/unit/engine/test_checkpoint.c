@@ -127,14 +127,77 @@ static void test_failed_port_breaks_the_engine(void **state)
     assert_true(sum(f) == 3);
 }
 
+static poise_code take_put(void *writer, enum engine_table table, const void *key, size_t key_length,
+                           const void *value, size_t value_length)
+{
+    (void)writer;
+    (void)table;
+    (void)key;
+    (void)key_length;
+    (void)value;
+    (void)value_length;
+    return POISE_OK;
+}
+
+static void count_row(struct engine *engine, const struct engine_row *row)
+{
+    struct engine_series *series;
+    poise_refusal refusal;
+    assert_int_equal(engine_series(engine, "a", "x", "", &series, &refusal, NULL), POISE_OK);
+    assert_int_equal(engine_apply(engine, series, row, INT64_MAX, &refusal, NULL), POISE_OK);
+    assert_int_equal(refusal, POISE_REFUSAL_NONE);
+    assert_int_equal(engine_settle(engine, SIZE_MAX, count_visit, &(int){0}, NULL), POISE_OK);
+    assert_int_equal(engine_checkpoint(engine, take_put, NULL, NULL), POISE_OK);
+    engine_checkpoint_done(engine);
+}
+
+static poise_code note_value(void *value, const poise_state *state)
+{
+    if (state->revision && strcmp(state->node, "card/p/o/sum") == 0 && strcmp(state->org, "x") == 0) {
+        *(double *)value = state->numbers.value;
+    }
+    return POISE_OK;
+}
+
+/* Cells, keys and numbers of closed periods that nobody could give back. */
+static void test_without_load_nothing_leaves_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct engine_options options = f->options;
+    options.ports = (struct engine_ports){0};
+    options.max_cells = 0;
+    struct engine *engine;
+    assert_int_equal(engine_open(&options, &engine, NULL), POISE_OK);
+    struct engine_row row = {
+        .time_ms = MARCH + 1, .value = 1, .of = 1, .key = "k", .key_length = 1, .seq = 1};
+    assert_int_equal(engine_begin(engine, MARCH + DAY, NULL), POISE_OK);
+    count_row(engine, &row);
+    assert_int_equal(engine_begin(engine, APRIL + 30 * DAY, NULL), POISE_OK);
+    row.seq = 2;
+    row.value = 5;
+    count_row(engine, &row); /* the key is known: it is corrected */
+    struct engine_series *series;
+    poise_refusal refusal;
+    double revised = 0;
+    row.key = NULL;
+    assert_int_equal(engine_series(engine, "a", "x", "", &series, &refusal, NULL), POISE_OK);
+    assert_int_equal(engine_apply(engine, series, &row, INT64_MAX, &refusal, NULL), POISE_OK);
+    assert_int_equal(engine_settle(engine, SIZE_MAX, note_value, &revised, NULL), POISE_OK);
+    assert_true(revised == 10);
+    engine_close(engine);
+}
+
 #define with_fixture(test) cmocka_unit_test_setup_teardown(test, small_setup, small_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        with_fixture(test_failed_checkpoint_is_made_again), with_fixture(test_state_of_other_sums_is_refused),
-        with_fixture(test_damaged_state_is_named),          with_fixture(test_orgs_out_of_order_are_damage),
+        with_fixture(test_failed_checkpoint_is_made_again),
+        with_fixture(test_state_of_other_sums_is_refused),
+        with_fixture(test_damaged_state_is_named),
+        with_fixture(test_orgs_out_of_order_are_damage),
         with_fixture(test_failed_port_breaks_the_engine),
+        with_fixture(test_without_load_nothing_leaves_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
