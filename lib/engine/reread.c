@@ -16,8 +16,7 @@ static poise_code stands(const struct rereading *rereading, const struct engine_
                          uint32_t source, bool *ret_stands)
 {
     struct engine *engine = rereading->engine;
-    *ret_stands =
-        !row->row.retract && row->row.time_ms <= engine->as_of_ms && row->ordinal <= engine->ordinal;
+    *ret_stands = !row->row.retract && row->row.time_ms <= engine->as_of_ms;
     if (!*ret_stands || !row->row.key) {
         return POISE_OK;
     }
@@ -33,6 +32,9 @@ static poise_code add_row(void *visitor, const struct engine_past_row *row)
 {
     const struct rereading *rereading = visitor;
     struct engine *engine = rereading->engine;
+    if (row->ordinal > engine->ordinal) { /* it comes later in the replay, maybe from a new org */
+        return POISE_OK;
+    }
     uint32_t org = intern_find(&engine->orgs, row->org, strlen(row->org));
     uint32_t source = intern_find(&engine->sources, row->source, strlen(row->source));
     if (org == INTERN_NONE || source == INTERN_NONE || row->row.key_length > POISE_KEY_MAX) {
