@@ -541,6 +541,29 @@ static void revisions_are_numbered_on_with_another_definition(void **state)
     expect_revision(f, 3, 18, 4);
 }
 
+/* What the old definition still owes is journaled with the new one: here the revision of a backfill, which
+ * nobody could make once all is made anew. */
+static void a_changed_definition_leaves_no_revision_behind(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    commit_late(f, 3);
+    f->now_ms += INT64_C(400) * 86400000;
+    step(f);
+    wire_builder_backfill(f->builder, WIRE_BACKFILL_RUNS);
+    commit_late(f, 4);
+    wire_builder_backfill(f->builder, WIRE_BACKFILL_NONE);
+    forget_changes(f);
+    stop(f); /* as kill -9 would */
+    scorecard_free(f->card);
+    f->card = card_make("c", 3);
+    f->cards[0] = f->card;
+    start(f, 1);
+    forget_changes(f);
+    commit_late(f, 5);
+    expect_revision(f, 2, 12, 3);
+}
+
 /* ---- sources that fall silent ---- */
 
 /* Takes what was handed over in and empties the queues behind the writer. */
@@ -692,6 +715,7 @@ int main(void)
         WRITER_TEST(revisions_are_numbered_on_after_a_start),
         WRITER_TEST(a_start_tells_the_revisions_that_nobody_has_seen),
         WRITER_TEST(revisions_are_numbered_on_with_another_definition),
+        WRITER_TEST(a_changed_definition_leaves_no_revision_behind),
         WRITER_TEST(a_source_that_falls_silent_is_reported_once),
         WRITER_TEST(silence_counts_from_the_start),
         WRITER_TEST(nobody_is_silent_whose_batches_only_wait),
