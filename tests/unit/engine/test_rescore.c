@@ -251,8 +251,8 @@ static void test_a_longer_grace_opens_nothing(void **state)
     const struct engine_options options = {.cards = f->cards, .terms = f->terms, .card_count = 2};
     world_close(&f->world);
     world_open(&f->world, &options);
-    give_months(f);
-    world_begin(&f->world, FEBRUARY + 40 * DAY);
+    give(f, "a", "", JANUARY, 4);
+    world_begin(&f->world, FEBRUARY + 10 * DAY);
     world_settle(&f->world);
     assert_int_equal(give(f, "a", "", FEBRUARY - 2 * DAY, 1), POISE_REFUSAL_NONE);
     assert_int_equal(engine_settle(f->world.engine, SIZE_MAX, seek, &sought, NULL), POISE_OK);
