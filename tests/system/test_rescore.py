@@ -3,7 +3,7 @@ import time
 
 import system
 from system import POISE, Aggregator, Case, run
-from wire import View
+from wire import Producer, View, pb
 
 CARD = """
 scorecard: plant
@@ -234,6 +234,38 @@ class Rescore(Case):
         self.assertIn("nothing to rescore: the current definitions are in force for these periods already, but for locked",
                       self.rescore(JANUARY))
         self.assertEqual(self.history(), history)
+        self.verify()
+
+    def test_a_backfill_comes_first(self):
+        """While it runs its revisions wait, and a rescore is refused; a changed definition ends it."""
+        self.send(MONTHS)
+        self.change(STRICT)
+        producer = Producer(self.aggregator.ingest, "loader")
+        producer.hello()
+        producer.put(producer.batch([("defects", "p1", ENDS[MARCH] - 1, 1.0)], backfill=pb.BACKFILL_RUNS))
+        self.assertIn("a backfill runs", self.rescore(JANUARY, check=1))
+        self.assertEqual(self.history()["p1", DEFECTS, MARCH]["revision"], None)
+        producer.close()
+        self.change(CARD)
+        march = self.history()["p1", DEFECTS, MARCH]
+        self.assertEqual((march["revision"], march["definition"], march["value"]), (1, 1, 8))
+        self.verify()
+        self.assertIn("scores revised", self.rescore(JANUARY))
+        self.verify()
+
+    def test_a_scorecard_that_comes_and_goes(self):
+        """It keeps its definitions while it is away."""
+        other = self.write("other.yaml", CARD.replace("scorecard: plant", "scorecard: other"))
+        self.send(MONTHS)
+        self.change(STRICT)
+        before = self.history()
+        self.aggregator.stop()
+        self.aggregator = Aggregator(self.folder, [other]).start()
+        self.assertIn("no scorecard 'plant'", run(POISE, "get", "plant", "--from", self.aggregator.query, "--history",
+                                                  check=1).stderr)
+        self.aggregator.stop()
+        self.aggregator = Aggregator(self.folder, [self.card, other]).start()
+        self.assertEqual(self.history(), before)
         self.verify()
 
     def test_kill_in_between(self):
