@@ -14,9 +14,7 @@ enum {
     RETRY_US = 200000,
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
-    /* of a settle; then one has no limit, so that it ends under any load: */
-    MARKED_SLICES_MAX = 16, /* slices that left units unsettled */
-    SLICES_MAX = 1024,      /* those and the others, which look at closed periods */
+    SLICES_MAX = 1024,    /* of a settle; then one has no limit, so that it ends under any load */
     STREAM_WAIT_US = 10000000
 };
 
@@ -249,18 +247,19 @@ static poise_code settle(struct writer *writer, poise_error *err)
     poise_code code = writer->slices == 0 ? writer_begin_changes(writer, err) : POISE_OK;
     if (code)
         return code;
-    bool bounded = writer->marked_slices < MARKED_SLICES_MAX && writer->slices < SLICES_MAX;
-    size_t budget = bounded ? SETTLE_NODES : SIZE_MAX;
-    code = engine_settle(writer->engine, budget, writer_note_change, writer, err);
+    bool bounded = writer->slices < SLICES_MAX && !writer->outrun;
+    size_t before = writer->slices == 0 ? SIZE_MAX : engine_marked(writer->engine);
+    code = engine_settle(writer->engine, bounded ? SETTLE_NODES : SIZE_MAX, writer_note_change, writer, err);
     if (code)
         return code;
     int64_t end = now_us(writer);
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
     writer->slices++;
-    writer->marked_slices += engine_marked(writer->engine);
+    size_t after = engine_marked(writer->engine);
+    writer->outrun = after > 0 && after >= before;
     if (engine_dirty(writer->engine))
         return POISE_OK;
-    writer->slices = writer->marked_slices = 0;
+    writer->slices = 0;
     writer->settled_us = end;
     writer->record.settled = true;
     writer->changes->as_of_ms = engine_as_of_ms(writer->engine);

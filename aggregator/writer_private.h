@@ -38,7 +38,7 @@ struct writer {
     struct buf bytes;               /* the one of the commit, as it is journaled */
 
     int slices;            /* of the settle at hand that were done; 0: none is at hand */
-    int marked_slices;     /* of those: that left units unsettled */
+    bool outrun;           /* what came since the slice before marked as much as the last one settled */
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint was written */
     uint64_t checkpoint_lsn;

@@ -82,6 +82,7 @@ double ask_stats(const char *endpoint, const char *wanted);
 
 void run_throughput(const struct options *options);
 void run_latency(const struct options *options);
+void run_midnight(const struct options *options);
 void run_baseline(const struct options *options);
 
 #endif

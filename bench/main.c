@@ -68,7 +68,7 @@ int main(int argc, char **argv)
                                   .what = ""};
     const struct argp argp = {.options = argp_options,
                               .parser = parse,
-                              .args_doc = "throughput|latency|baseline",
+                              .args_doc = "throughput|latency|midnight|baseline",
                               .doc = "Measures a running poise-aggregator. Run by bench/ingest."};
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     const struct options *options = &arguments.options;
@@ -77,9 +77,12 @@ int main(int argc, char **argv)
         run_throughput(options);
     else if (strcmp(arguments.what, "latency") == 0 && connected)
         run_latency(options);
+    else if (strcmp(arguments.what, "midnight") == 0 && connected)
+        run_midnight(options);
     else if (strcmp(arguments.what, "baseline") == 0 && options->directory)
         run_baseline(options);
     else
-        die("say throughput or latency with --ingest, --query and --pid, or baseline with --directory");
+        die("say throughput, latency or midnight with --ingest, --query and --pid, or baseline with "
+            "--directory");
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -278,15 +278,15 @@ poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, voi
     return code;
 }
 
-bool engine_marked(const struct engine *engine)
+size_t engine_marked(const struct engine *engine)
 {
-    return engine->touched.count > 0 || engine->marked.count > 0 ||
-           (!engine->folded && engine->keys.count > 0);
+    return engine->marked.count;
 }
 
 bool engine_dirty(const struct engine *engine)
 {
-    return engine_marked(engine) || past_waits(engine);
+    return engine->touched.count > 0 || engine->marked.count > 0 || past_waits(engine) ||
+           (!engine->folded && engine->keys.count > 0);
 }
 
 /* ---- states ---- */

@@ -16,7 +16,8 @@
 #include <unit/score/rng.h>
 
 /* A scorecard of `measures` sums m0, m1, ... in the objectives ID/p/o and ID/p/o2 (every other one). */
-static inline struct scorecard *card_make(const char *id, int measures)
+/* Two objectives of measures m0, m1, ...; of one input, m0, or each of its own. */
+static inline struct scorecard *card_make_of(const char *id, int measures, bool shared)
 {
     struct buf text = {0};
     struct scorecard *card = NULL;
@@ -25,8 +26,9 @@ static inline struct scorecard *card_make(const char *id, int measures)
     for (int objective = 0; objective < 2; objective++) {
         buf_printf(&text, "      - id: %s\n        measures:\n", objective ? "o2" : "o");
         for (int i = objective; i < measures; i += 2)
-            buf_printf(&text, "          - {id: m%d, aggregate: sum, score: {linear: {from: 0, to: 100}}}\n",
-                       i);
+            buf_printf(&text,
+                       "          - {id: m%d, %s aggregate: sum, score: {linear: {from: 0, to: 100}}}\n", i,
+                       shared ? "input: m0," : "");
     }
     if (scorecard_read_bytes(id, (const char *)text.data, text.length, &card, &problems) != POISE_OK) {
         problems_print(&problems, stderr);
@@ -35,6 +37,11 @@ static inline struct scorecard *card_make(const char *id, int measures)
     problems_free(&problems);
     buf_free(&text);
     return card;
+}
+
+static inline struct scorecard *card_make(const char *id, int measures)
+{
+    return card_make_of(id, measures, false);
 }
 
 static inline poise_state state_make(const struct scorecard *card, uint32_t node, const char *org,

@@ -389,6 +389,26 @@ static void batches_come_between_slices(void **state)
     changes_free(changes);
 }
 
+/* Rows that mark all that a slice has settled, each time: it is not sliced for ever. */
+static void a_settle_that_is_outrun_goes_in_one(void **state)
+{
+    struct fixture *f = *state;
+    scorecard_free(f->card);
+    f->card = card_make_of("c", WIDE, true); /* a row marks all */
+    f->cards[0] = f->card;
+    start(f, 1);
+    for (int i = 0; ring_count(&f->to_stream) == 0; i++) {
+        assert_true(i < 20);
+        hand_over_of(f, i, WIDE_ORGS);
+        step(f);
+        assert_non_null(ring_pop(&f->to_ingest));
+        f->now_ms += 60;
+    }
+    struct changes *changes = ring_pop(&f->to_stream);
+    assert_true(changes->lsn >= 3 && changes->lsn <= 5);
+    changes_free(changes);
+}
+
 static void a_start_after_half_a_settle_makes_it_whole(void **state)
 {
     struct fixture *f = *state;
@@ -711,6 +731,7 @@ int main(void)
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
         WRITER_TEST(a_settle_in_slices_is_published_when_it_is_on_disk),
         WRITER_TEST(batches_come_between_slices),
+        WRITER_TEST(a_settle_that_is_outrun_goes_in_one),
         WRITER_TEST(a_start_after_half_a_settle_makes_it_whole),
         WRITER_TEST(revisions_are_numbered_on_after_a_start),
         WRITER_TEST(a_start_tells_the_revisions_that_nobody_has_seen),
