@@ -102,7 +102,8 @@ typedef struct poise_state {
     uint64_t
         revision; /* how often the closed period that ended at as_of_ms was changed; 0: never, or T's own */
     double replaced; /* with a revision: the score before it; NaN: none */
-    uint64_t cause;  /* with a revision: the measurement or rescore that made it, by its place in the journal */
+    uint64_t
+        cause; /* with a revision: the measurement or rescore that made it, by its place in the journal */
     poise_score numbers;
 } poise_state;
 
