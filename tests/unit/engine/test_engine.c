@@ -351,10 +351,10 @@ static void test_another_form_comes_into_force(void **state)
     open_with(f,
               "{id: sum, name: S, input: a, aggregate: sum, rolling: 2d, "
               "score: [{linear: {from: 0, to: 10}}, {from: 2026-03-02, binary: {}}]}",
-              MARCH + DAY);
+              MARCH + DAY - 1);
     accept(f, event("a", "", 3));
-    assert_true(numbers_of_sum(f).score == 30); /* as of the midnight, what was in force before it */
-    world_begin(&f->world, MARCH + DAY + 1);    /* before the next tick */
+    assert_true(numbers_of_sum(f).score == 30);
+    world_begin(&f->world, MARCH + DAY); /* the right edge, which the window has */
     assert_true(numbers_of_sum(f).score == 100);
 }
 
