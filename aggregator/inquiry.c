@@ -205,7 +205,11 @@ static poise_code add_state(void *visitor, const poise_state *state)
 static poise_code answer(struct reading *reading, const struct scorecard *card)
 {
     struct inquiry *inquiry = reading->inquiry;
-    struct engine_options options = {.cards = &card, .card_count = 1, .offline = true};
+    struct engine_options options = {.cards = &card,
+                                     .card_count = 1,
+                                     .readers = reading->options->cards,
+                                     .reader_count = reading->options->card_count,
+                                     .offline = true};
     poise_code code = engine_open(&options, &reading->engine, &inquiry->error);
     struct report_question question = {.card = card,
                                        .org = inquiry->all_orgs ? NULL : inquiry->org,

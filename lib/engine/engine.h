@@ -68,6 +68,10 @@ struct engine_ports { /* all NULL: nothing is stored */
 struct engine_options {
     const struct scorecard *const *cards; /* borrowed, with different ids */
     size_t card_count;
+    /* Whose measures decide whether a value is a level; NULL: of the cards. A question about one of several
+     * scorecards takes what they all took. */
+    const struct scorecard *const *readers;
+    size_t reader_count;
     uint64_t hash_seed;          /* of the store, so that peers cannot aim at collisions */
     size_t max_orgs, max_series; /* more are refused; 0: no limit */
     size_t max_cells;            /* clean cells kept in memory beyond the open periods */
