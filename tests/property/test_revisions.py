@@ -1,5 +1,6 @@
-"""What comes late revises the closed periods that it changes, each once a commit, and nothing else; what was known before
-can be seen again; what a lock holds up is what eval does not count. Judged by eval of the rows before and after."""
+"""What comes late revises the closed periods that it changes, each once a commit, and nothing else; what was known
+before can be seen again; what a lock holds up is what eval does not count. Judged by what the journal makes of the past
+before and after."""
 import collections
 import dataclasses
 import math
