@@ -130,12 +130,12 @@ class Revisions(Property):
         self.peers = [self.view, self.asker]
         self.view.until(lambda: self.view.complete)
 
-    def commit(self, some, mark_ms=START):
+    def commit(self, some, mark_ms=START, *how):
         """Sends rows and a mark, and waits for the mark in the stream; what is held up must be what the locks say."""
         rows = [*some, Row(mark_ms, "mark", "", "1")]
         path = self.write("send.csv", csv_of(rows))
         done = run(POISE, "send", "--to", self.aggregator.ingest, "--spool", self.aggregator.folder / "spool", "--csv", path,
-                   check=None)
+                   *how, check=None)
         first = len(self.sent)
         held = {first + int(line) - 2 for line in re.findall(r"send\.csv:(\d+): refused: .*locked", done.stderr)}
         wanted = {at for at, row in enumerate(rows, first) if self.locks.take(row, at + 1, self.now_ms)}
@@ -192,9 +192,9 @@ class Revisions(Property):
                 self.assertTrue(first < said.cause <= len(self.sent), said)
         self.assertEqual([place for place in came if place[0] == "" or place[2] > START + 32 * DAY], [])
 
-    def check_commit(self, known, some, mark_ms=START):
+    def check_commit(self, known, some, *more):
         first = len(self.sent)
-        self.commit(some, mark_ms)
+        self.commit(some, *more)
         now, lsn = self.ask()
         self.check_revisions(known, now, first)
         return now, lsn
@@ -207,20 +207,22 @@ class Revisions(Property):
         known, lsn = self.ask()
         lives = [(known, lsn, self.now_ms)]
         for _ in range(commits):
-            now_ms, mark_ms = self.now_ms, START
+            now_ms, mark_ms, more = self.now_ms, START, []
             edges = generators.edges(card, now_ms - data.draw(st.sampled_from([0, DAY, 7 * DAY, 31 * DAY])))
             times = START, now_ms - 1
-            how = data.draw(st.sampled_from(["late", "late", "late", "time", "kill"]))
+            how = data.draw(st.sampled_from(["late", "late", "late", "backfill", "time", "kill"]))
             if how == "time":
                 mark_ms = now_ms + data.draw(st.sampled_from([0, DAY, 3 * DAY, 12 * DAY]))
                 times = now_ms, mark_ms
                 known, _ = self.ask(mark_ms + 1)
+            elif how == "backfill":
+                more = ["--backfill"]
             elif how == "kill":
                 self.close_peers()
                 self.aggregator.kill()
                 self.aggregator.start()
                 self.meet()
-            known, lsn = self.check_commit(known, data.draw(some_rows(*times, edges)), mark_ms)
+            known, lsn = self.check_commit(known, data.draw(some_rows(*times, edges)), mark_ms, *more)
             lives.append((known, lsn, self.now_ms))
         self.check_commit(known, [])  # nothing came belated
         for states, lsn, now_ms in lives:
