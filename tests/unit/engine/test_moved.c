@@ -178,6 +178,8 @@ static const char *const restless_card =
     "{from: -9, to: 9}}, {from: 2026-03-29, binary: {}}, {from: 2026-03-30, orgs: [p1], linear: {from: 9, "
     "to: "
     "-9}}]}\n"
+    "          - {id: plan, name: P, input: b, aggregate: count, rolling: 30h, carry: 2, score: {milestone: "
+    "{planned: [{on: 2026-03-10, value: 0}, {on: 2026-03-29, value: 9}, {on: 2026-03-30, value: 3}]}}}\n"
     "          - {id: year, name: Y, input: d, aggregate: mean, period: year, basis: closed, score: {linear: "
     "{from: -9, to: 9}}}\n"
     "          - {id: made, name: Z, formula: near * hour + old, critical: true, score: [{binary: {}}, "
