@@ -82,7 +82,7 @@ class Locks:
                    for leaf in filter(has_grace, leaves_of(self.card)) if leaf["input"] == input_)
 
     def take(self, row, ordinal, now_ms):
-        """Whether the row is held up; else it counts from now on."""
+        """Whether the row is held up (at no time: it is not); else it counts from now on."""
         is_new_locked = not row.retract and self.is_locked(row.measure, row.time_ms, now_ms)
         if not row.key:
             return is_new_locked
@@ -120,7 +120,8 @@ class Revisions(Property):
         folder.mkdir()
         cards = [self.write_card(card), self.write_card(MARK, "mark.yaml")]
         self.aggregator = Aggregator(folder, cards, settings="checkpoint: 100ms").start()
-        self.card, self.locks, self.sent, self.held, self.marks = card, Locks(card), [], [], 0
+        self.card, self.locks, self.sent, self.marks = card, Locks(card), [], 0
+        self.held, self.let_in = [], set()  # places in self.sent
         self.revised = collections.Counter()
         self.meet()
 
@@ -146,6 +147,19 @@ class Revisions(Property):
         self.view.until(lambda: ("", "mark/p/o/mark") in self.view.states
                         and self.view.states["", "mark/p/o/mark"].count == self.marks)
         self.late_ms, self.now_ms = self.now_ms, max(self.now_ms, mark_ms + 1)  # T moves behind the rows
+
+    def restate(self, known):
+        """Lets in all that is held up: it counts as if it came now."""
+        first = len(self.sent)
+        run(POISE, "restate", "--from", self.aggregator.query, "--reason", "all of it")
+        for row in [self.sent[at] for at in self.held]:
+            self.locks.take(row, len(self.sent) + 1, -1 << 62)
+            self.sent.append(row)
+        self.let_in |= {*self.held}
+        self.held, self.late_ms = [], self.now_ms
+        now, lsn = self.ask()
+        self.check_revisions(known, now, first)
+        return now, lsn
 
     def ask(self, now_ms=None, lsn=0):
         """The history at every org, as known with a record of the journal (0: now); and which one was the last."""
@@ -178,9 +192,10 @@ class Revisions(Property):
         for place, state in after.items():
             org, node, end_ms = place
             old = before.get(place)
-            changed = numbers_of(old, "trend") != numbers_of(state, "trend") if old else (
-                is_something(state) and ((org, end_ms) in touched or place in came))
+            changed = numbers_of(old, "trend") != numbers_of(state, "trend") if old else is_something(state)
             due = changed and end_ms < self.now_ms and self.is_closed(node, end_ms)
+            if not old and (org, end_ms) not in touched:
+                due = place in came
             self.assertEqual(due, place in came, (place, old, state, came.get(place)))
             self.revised[place] += due
             self.assertEqual(self.revised[place], state.revision, place)
@@ -210,7 +225,7 @@ class Revisions(Property):
             now_ms, mark_ms, more = self.now_ms, START, []
             edges = generators.edges(card, now_ms - data.draw(st.sampled_from([0, DAY, 7 * DAY, 31 * DAY])))
             times = START, now_ms - 1
-            how = data.draw(st.sampled_from(["late", "late", "late", "backfill", "time", "kill"]))
+            how = data.draw(st.sampled_from(["late", "late", "late", "backfill", "time", "kill", "restate"]))
             if how == "time":
                 mark_ms = now_ms + data.draw(st.sampled_from([0, DAY, 3 * DAY, 12 * DAY]))
                 times = now_ms, mark_ms
@@ -222,6 +237,9 @@ class Revisions(Property):
                 self.aggregator.kill()
                 self.aggregator.start()
                 self.meet()
+            elif how == "restate":
+                known, lsn = self.restate(known)
+                lives.append((known, lsn, self.now_ms))
             known, lsn = self.check_commit(known, data.draw(some_rows(*times, edges)), mark_ms, *more)
             lives.append((known, lsn, self.now_ms))
         self.check_commit(known, [])  # nothing came belated
@@ -237,9 +255,9 @@ class Revisions(Property):
     def test_locks(self, card, data, commits):
         """What is held up counts when it is let in, in the order in which it came."""
         self.check_life(card, data, commits)
-        run(POISE, "restate", "--from", self.aggregator.query, "--reason", "all of it")
-        rows = [dataclasses.replace(row, measure="nobody", key="", retract=False, value="0") if at in self.held else row
-                for at, row in enumerate(self.sent)] + [self.sent[at] for at in self.held]
+        left_out = {*self.held} | self.let_in  # the place of each counts, where it has no seq
+        rows = [dataclasses.replace(row, measure="nobody", key="", retract=False, value="0") if at in left_out else row
+                for at, row in enumerate(self.sent)]
         question = ["--all-orgs", "--history", "--as-of", time_text(self.now_ms)]
         live = self.aggregator.get("card", *question)
         self.same_states(live, self.states(self.folder / "card.yaml", csv_of(rows), *question))
