@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <base/buf.h>
+#include <net/net.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,9 @@ static const char *beside(struct arena *arena, const char *file, const char *pat
 static void read_cards(struct config *config, const char *path, struct reader *reader,
                        const struct yaml_node *root)
 {
+    const struct yaml_node *list = yaml_get(root, "scorecards");
+    if (list && list->kind == YAML_SEQUENCE && list->count == 0)
+        reader_problem(reader, list, "'scorecards' is empty: name at least one file");
     config->cards = calloc(config->scorecards.count + 1, sizeof *config->cards);
     if (!config->cards)
         reader_problem(reader, root, "out of memory");
@@ -91,10 +95,25 @@ static void read_cards(struct config *config, const char *path, struct reader *r
             config->cards[config->card_count++] = card;
         for (size_t other = 0; card && other + 1 < config->card_count; other++)
             if (strcmp(config->cards[other]->id, card->id) == 0)
-                reader_problem(reader, yaml_get(root, "scorecards"),
+                reader_problem(reader, list,
                                "two scorecards have the id '%s'; give each file its own `scorecard:`",
                                card->id);
     }
+}
+
+static void check_endpoints(const struct config *config, struct reader *reader, const struct yaml_node *root)
+{
+    static const char *const keys[] = {"ingest", "query"};
+    const char *const endpoints[] = {config->ingest, config->query};
+    poise_error err;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (endpoints[i] && net_check(endpoints[i], config->insecure, &err) != POISE_OK)
+            reader_problem(reader, yaml_get(root, keys[i]), "%s", err.text);
+    const struct yaml_node *query = yaml_get(root, keys[1]);
+    bool same = config->ingest && config->query && strcmp(config->ingest, config->query) == 0;
+    if (same && !strstr(config->ingest, ":*")) /* the second would take an ipc path away from the first */
+        reader_problem(reader, query ? query : yaml_get(root, keys[0]),
+                       "'query' is where 'ingest' is already: give it an address of its own");
 }
 
 poise_code config_read(const char *path, struct config *ret_config, struct problems *problems)
@@ -108,6 +127,7 @@ poise_code config_read(const char *path, struct config *ret_config, struct probl
         const struct yaml_node *root = yaml_root(tree);
         if (root) {
             settings_read(&reader, table, SETTINGS, root, &config);
+            check_endpoints(&config, &reader, root);
             read_cards(&config, path, &reader, root);
             if (config.store && !(config.store = beside(&config.arena, path, config.store)))
                 reader_problem(&reader, root, "out of memory");

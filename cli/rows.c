@@ -71,6 +71,26 @@ static int column_named(struct csv_field field)
     return COLUMNS;
 }
 
+static poise_code wrong_column(const struct rows *rows, struct csv_field field, const char *what,
+                               poise_error *err)
+{
+    char text[64];
+    row_text(field, text, sizeof text);
+    bool other_separator = strpbrk(text, ";\t") != NULL;
+    if (!other_separator && !utf8_printable(field.text, field.length)) {
+        return error_set(err, POISE_ECONFIG,
+                         "%s:%" PRIu64 ": the name of a column is not readable text; save the file as UTF-8",
+                         rows->name, rows->record.line);
+    }
+    if (other_separator) {
+        return error_set(err, POISE_ECONFIG,
+                         "%s:%" PRIu64 ": the columns must have commas between them, as in " HEADER_TEXT,
+                         rows->name, rows->record.line);
+    }
+    return error_set(err, POISE_ECONFIG, "%s:%" PRIu64 ": column '%s' is %s; the columns are " HEADER_TEXT,
+                     rows->name, rows->record.line, field.length < sizeof text ? text : "?", what);
+}
+
 static poise_code read_header(struct rows *rows, poise_error *err)
 {
     bool more = false;
@@ -87,12 +107,7 @@ static poise_code read_header(struct rows *rows, poise_error *err)
         struct csv_field field = rows->record.fields[i];
         int column = column_named(field);
         if (column == COLUMNS || rows->place[column] != COLUMN_ABSENT) {
-            char text[64];
-            row_text(field, text, sizeof text);
-            return error_set(err, POISE_ECONFIG,
-                             "%s:%" PRIu64 ": column '%s' is %s; the columns are " HEADER_TEXT, rows->name,
-                             rows->record.line, utf8_printable(text, strlen(text)) ? text : "?",
-                             column == COLUMNS ? "unknown" : "there twice");
+            return wrong_column(rows, field, column == COLUMNS ? "unknown" : "there twice", err);
         }
         rows->place[column] = i;
     }

@@ -87,10 +87,10 @@ def number(text):
 
 
 class Journal:
-    """What is accepted, and what of it stands."""
+    """What is accepted, and what of it stands. `readers` are the leaves of all scorecards, which decide what a level is."""
 
-    def __init__(self, leaves, rows):
-        self.leaves = leaves
+    def __init__(self, leaves, rows, readers):
+        self.leaves, self.readers = leaves, readers
         self.events = collections.defaultdict(list)  # by input
         self.keys = {}  # what each key says now
         self.paths = {""}
@@ -132,7 +132,7 @@ class Journal:
 
     def is_level(self, input_, value):
         """Also true where not only `levels` leaves read the input (3)."""
-        forms = [form for leaf in self.leaves if "aggregate" in leaf and leaf.get("input", leaf["id"]) == input_
+        forms = [form for leaf in self.readers if "aggregate" in leaf and leaf.get("input", leaf["id"]) == input_
                  for form in forms_of(leaf)]
         return (not all("levels" in form for form in forms)
                 or any(level["value"] == value for form in forms for level in form["levels"]))
@@ -559,12 +559,19 @@ def cap(node):
 
 # ---- all of it ----
 
+def leaves_of(definition):
+    return [leaf for perspective in definition["perspectives"] for objective in perspective["objectives"]
+            for leaf in objective["measures"]]
+
+
 class Oracle:
-    def __init__(self, definition, rows):
+    """Of a scorecard, alone or in an aggregator that has others, too."""
+
+    def __init__(self, definition, rows, others=()):
         self.definition = definition
-        self.leaves = {leaf["id"]: leaf for perspective in definition["perspectives"]
-                       for objective in perspective["objectives"] for leaf in objective["measures"]}
-        self.journal = Journal(self.leaves.values(), rows)
+        self.leaves = {leaf["id"]: leaf for leaf in leaves_of(definition)}
+        self.journal = Journal(self.leaves.values(), rows, [leaf for each in (definition, *others)
+                                                            for leaf in leaves_of(each)])
         self.samples = {input_: self.journal.standing(input_) for input_ in
                         {leaf.get("input", leaf["id"]) for leaf in self.leaves.values()}}
         self.calendar = Calendar(definition.get("timezone", "UTC"), definition.get("fiscal_year_start", 1))

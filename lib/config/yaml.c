@@ -251,14 +251,18 @@ static void parse(struct builder *builder, const char *bytes, size_t length)
     yaml_parser_delete(&parser);
 }
 
+static poise_code too_large(const char *name, struct problems *problems)
+{
+    problems_add(problems, name, 0, 0, "the file is larger than 4 MiB: split it");
+    return POISE_ECONFIG;
+}
+
 poise_code yaml_read_bytes(const char *name, const char *bytes, size_t length, struct yaml_tree **ret_tree,
                            struct problems *problems)
 {
     *ret_tree = NULL;
-    if (length > TEXT_MAX) {
-        problems_add(problems, name, 0, 0, "the file is larger than 4 MiB: split it");
-        return POISE_ECONFIG;
-    }
+    if (length > TEXT_MAX)
+        return too_large(name, problems);
     struct yaml_tree *tree = calloc(1, sizeof *tree);
     if (!tree)
         return POISE_ENOMEM;
@@ -267,6 +271,10 @@ poise_code yaml_read_bytes(const char *name, const char *bytes, size_t length, s
     if (!tree->name) {
         yaml_tree_free(tree);
         return POISE_ENOMEM;
+    }
+    if (length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) { /* as editors on Windows write it */
+        bytes += 3;
+        length -= 3;
     }
     size_t before = problems->count;
     struct builder builder = {.tree = tree, .problems = problems};
@@ -284,9 +292,11 @@ poise_code yaml_load(const char *path, struct buf *out, struct problems *problem
 {
     poise_error err;
     poise_code code = file_read(path, TEXT_MAX, out, &err);
+    if (code == POISE_ELIMIT)
+        return too_large(path, problems);
     if (code != POISE_OK && code != POISE_ENOMEM)
         problems_add(problems, path, 0, 0, "%s", err.text);
-    return code == POISE_ELIMIT ? POISE_ECONFIG : code;
+    return code;
 }
 
 poise_code yaml_read_file(const char *path, struct yaml_tree **ret_tree, struct problems *problems)

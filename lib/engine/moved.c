@@ -54,8 +54,8 @@ static int64_t next_form_ms(const struct scorecard *card, int64_t as_of_ms)
     for (uint32_t node = 0; node < card->node_count; node++) {
         const struct measure *measure = card->nodes[node].measure;
         for (size_t i = 0; measure && measure->rolling_ms > 0 && i < measure->form_count; i++) {
-            if (measure->forms[i].from_ms >= as_of_ms) {
-                next_ms = earlier(next_ms, measure->forms[i].from_ms + 1);
+            if (measure->forms[i].from_ms > as_of_ms) {
+                next_ms = earlier(next_ms, measure->forms[i].from_ms);
             }
         }
     }

@@ -81,7 +81,7 @@ static const struct setting table[] = {
      AT(rolling_ms),
      .min = 1000,
      .max = 3660 * 86400e3,
-     .unit = "`1s` to `3660d`",
+     .unit = "`1s` to `3660d`, whole seconds",
      .text = "instead of a period: so much time up to now is looked at"},
     {.name = "basis",
      .type = SETTING_CHOICE,

@@ -127,6 +127,14 @@ void lock_after_grace(struct card_reader *in, const struct yaml_node *mapping, i
                        "before it is locked");
 }
 
+void whole_seconds(struct card_reader *in, const struct yaml_node *mapping, const char *key, int64_t ms)
+{
+    const struct yaml_node *node = yaml_get(mapping, key);
+    if (ms % 1000 != 0)
+        reader_problem(&in->reader, node, "'%s' must be whole seconds, as all periods are, not %.60s", key,
+                       node->text);
+}
+
 static void rolls_on(const struct rules *rules)
 {
     static const char *const options[] = {"grace", "lock_after"};
@@ -150,6 +158,7 @@ void measure_rules(struct card_reader *in, const struct yaml_node *mapping, cons
         return;
     }
     window_fits(&rules);
+    whole_seconds(in, mapping, "rolling", measure->rolling_ms);
     companions_are_there(&rules);
     rolls_on(&rules);
     lock_after_grace(in, mapping, measure->grace_ms, measure->lock_after_ms);

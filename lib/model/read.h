@@ -40,6 +40,8 @@ void check_id(struct card_reader *in, uint32_t scope, const struct yaml_node *ma
 /* A period is closed before it is locked. */
 void lock_after_grace(struct card_reader *in, const struct yaml_node *mapping, int64_t grace_ms,
                       int64_t lock_after_ms);
+/* Tiles of rolling windows then never begin where a period ends. */
+void whole_seconds(struct card_reader *in, const struct yaml_node *mapping, const char *key, int64_t ms);
 /* NULL where it cannot be read; a problem was reported then. */
 const struct measure *measure_read(struct card_reader *in, const struct yaml_node *mapping,
                                    struct part *ret_part);

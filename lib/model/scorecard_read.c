@@ -65,7 +65,7 @@ static const struct setting scorecard_table[] = {
      .min = 1000,
      .max = 86400000,
      .fallback = "1m",
-     .unit = "`1s` to `1d`",
+     .unit = "`1s` to `1d`, whole seconds",
      .text = "time alone changes scores in steps of this"},
     {.name = "grace",
      .type = SETTING_DURATION,
@@ -369,6 +369,7 @@ static void read_root(struct card_reader *in, const struct yaml_node *root)
     card->fiscal_year_start = (int)fields.fiscal_year_start;
     card->period = (enum period_unit)fields.period;
     card->tick_ms = fields.tick_ms;
+    whole_seconds(in, root, "tick", fields.tick_ms);
     card->grace_ms = fields.grace_ms;
     card->lock_after_ms = fields.lock_after_ms;
     lock_after_grace(in, root, fields.grace_ms, fields.lock_after_ms);

@@ -40,6 +40,12 @@ static bool take_host(const char *address, char host[HOST_MAX + 1])
     return true;
 }
 
+poise_code net_check(const char *endpoint, bool insecure, poise_error *err)
+{
+    bool ipv6;
+    return endpoint_check(endpoint, insecure, &ipv6, err);
+}
+
 poise_code endpoint_check(const char *endpoint, bool insecure, bool *ret_ipv6, poise_error *err)
 {
     static const char tcp[] = "tcp://", ipc[] = "ipc://", inproc[] = "inproc://";

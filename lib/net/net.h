@@ -15,6 +15,8 @@ struct net_socket; /* opaque */
 
 poise_code net_open(int io_threads, struct net **ret_net, poise_error *err);
 void net_close(struct net *net); /* all sockets must be closed */
+/* Whether net_bind and net_connect would take the endpoint: EINVAL, EDENIED. */
+poise_code net_check(const char *endpoint, bool insecure, poise_error *err);
 
 struct net_limits {
     int64_t max_message;       /* bytes of a frame; 0: 262144 */

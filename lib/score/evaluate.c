@@ -104,10 +104,11 @@ struct judging {
     int64_t count, newest_ms;
 };
 
-/* Up to when the period is judged: tick(T) while it runs, then its end. */
+/* Up to when the period is judged: tick(T) while it runs, then its end. A rolling window runs until it is
+ * carried. */
 static int64_t judged_until_ms(const struct judging *it)
 {
-    bool is_over = it->carried || it->period.end_ms <= it->as_of_ms;
+    bool is_over = it->carried || (it->measure->rolling_ms == 0 && it->period.end_ms <= it->as_of_ms);
     return is_over || it->tick_ms > it->period.end_ms ? it->period.end_ms : it->tick_ms;
 }
 
@@ -211,12 +212,18 @@ static void finish(const struct scorecard *card, poise_score *score)
     score->uncertain = score_status(card, score->lo) != score_status(card, score->hi);
 }
 
+/* In force just before the end of a period; a rolling window has its right edge, so there. */
+static const struct form *form_in_force(const struct judging *it, const char *org)
+{
+    bool holds_end = it->measure->rolling_ms > 0;
+    return measure_form(it->measure, org, holds_end ? it->period.end_ms + 1 : it->period.end_ms);
+}
+
 static void judge(const struct judging *it, const char *org, poise_score *score)
 {
     const struct measure *measure = it->measure;
     bool dropped = measure->stale_drop && it->flags & POISE_FLAG_STALE;
-    const struct form *form =
-        isnan(it->value) || dropped ? NULL : measure_form(measure, org, it->period.end_ms);
+    const struct form *form = isnan(it->value) || dropped ? NULL : form_in_force(it, org);
     if (form) {
         double judged = measure->pace ? it->value / elapsed(it) : it->value;
         score->score = form_score(form, judged, judged_until_ms(it), &score->attainment);

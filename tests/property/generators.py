@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 import oracle
 from oracle import DAY, HOUR, Row, ms_of, time_text
 
-# What is tried of the options that a program may lack, or a test may not bear (`but=`). Not yet: rolling_dates, that is
-# `from` and `milestone` of rolling measures, where the programs and the specification differ.
+# What is tried of the options that a program may lack, or a test may not bear (`but=`).
 OPTIONS = set("formula rolling pace max_age across_orgs critical levels milestone tick".split())
 
 HEADER = "time,measure,org,value,of,key,seq,source,retract\n"
@@ -200,8 +199,8 @@ def forms(dates, with_levels, with_milestone):
     return st.one_of([st.fixed_dictionaries({name: form}) for name, form in kinds.items()])
 
 
-def scores(dates, with_levels, with_milestone, with_from=True):
-    more = some_of(orgs=patterns(), **({"from": st.sampled_from(dates)} if with_from else {}))
+def scores(dates, with_levels, with_milestone):
+    more = some_of(orgs=patterns(), **{"from": st.sampled_from(dates)})
     form = forms(dates, with_levels, with_milestone)
     return st.one_of(form, st.lists(st.builds(operator.or_, form, more), min_size=1, max_size=3))
 
@@ -259,8 +258,7 @@ def measures(draw, id_, inputs, aggregates, dates, enabled, fixed):
         optional["critical"] = st.booleans()
     window = draw(windows(aggregate, enabled))
     with_levels = "levels" in enabled and aggregate in ("first", "last", "min", "max")
-    with_dates = "rolling_dates" in enabled or "rolling" not in window
-    score = draw(scores(tuple(dates), with_levels, "milestone" in enabled and with_dates, with_dates))
+    score = draw(scores(tuple(dates), with_levels, "milestone" in enabled))
     return {"id": id_, "input": draw(st.sampled_from(inputs)), "aggregate": aggregate, "score": score,
             **draw(some_of(**optional)), **window, **fixed}
 

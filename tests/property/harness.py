@@ -87,6 +87,8 @@ class Property(Case):
                                   oracle.time_text(as_of_ms), *(["--history"] if history else []))
         refused = [int(line) - 1 for line in re.findall(r"rows\.csv:(\d+): refused: ", done.stderr)]
         self.assertEqual(refused, scored.journal.refused, done.stderr)
-        got, wanted = json.loads(done.stdout), scored.states(as_of_ms, oracle.ALL, history)
+        self.check_states(card, json.loads(done.stdout), scored.states(as_of_ms, oracle.ALL, history))
+
+    def check_states(self, card, got, wanted):
         self.assertEqual(list(map(place, got)), list(map(place, wanted)))
         self.assertEqual(list(differences(card, got, wanted)), [])

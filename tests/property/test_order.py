@@ -21,6 +21,14 @@ def reasons(done):
     return {line.partition(": refused: ")[2] for line in done.stderr.splitlines()}
 
 
+def consistent(some):
+    """Without rows that contradict another of their key and seq: which of the two is refused, order decides, and behind
+    a higher seq neither is."""
+    said = {}
+    return [row for row in some
+            if not row.seq or said.setdefault((row.measure, row.source, row.key, row.seq), row) == row]
+
+
 class Order(Property):
     @holds_for(100, card=scorecards(but=["levels"]), both=disordered(), history=st.booleans(), as_of=generators.times)
     def test_any_order_and_duplication(self, card, both, history, as_of):
@@ -35,7 +43,7 @@ class Order(Property):
     @holds_for(40, card=scorecards(), some=st.one_of(rows(keys=KEYS), rows(keys=KEYS, seqs_=st.just(""))))
     def test_a_file_twice(self, card, some):
         """With keys, running an import again changes nothing, with seq or without."""
-        path = self.write_card(card)
+        path, some = self.write_card(card), consistent(some)
         once, twice = (self.evaluate_text(path, csv_of(some * times), "--all-orgs", *AS_OF)
                        for times in (1, 2))
         self.assertEqual(once.stdout, twice.stdout)

@@ -207,6 +207,14 @@ class MainPath(Case):
         done = run(system.AGGREGATOR, "--config", config, "--check-config", check=1)
         self.assertRegex(done.stderr, r"bad.yaml:3:1: .*clok.*clock")
         self.assertRegex(done.stderr, r"bad.yaml:4:\d+: ")
+        for lines, wanted in (("ingest: http://x", r"1:9: http://x is no endpoint"),
+                              ("query: tcp://0.0.0.0:5571", r"1:8: .*leaves this machine"),
+                              ("query: ipc://here\ningest: ipc://here", r"1:8: 'query' is where 'ingest' is already"),
+                              ("ingest: tcp://127.0.0.1:5571", r"1:9: 'query' is where 'ingest' is already")):
+            self.write("bad.yaml", f"{lines}\nstore: s\nscorecards: []\n")
+            done = run(system.AGGREGATOR, "--config", config, "--check-config", check=1)
+            self.assertRegex(done.stderr, "bad.yaml:" + wanted)
+            self.assertRegex(done.stderr, r"'scorecards' is empty")
         self.start()
         second = run(system.AGGREGATOR, "--config", self.aggregator.config, check=1)
         self.assertRegex(second.stderr, "EBUSY|another process")

@@ -293,12 +293,13 @@ void producers_are_told(void)
     }
 }
 
-uint64_t producers_tally(void)
+uint64_t producers_tally(int64_t as_of_ms)
 {
     uint64_t tally = 0;
     for (size_t i = 0; i < PRODUCERS; i++) {
         for (size_t row = 0; row < producers.all[i].count; row++) {
-            tally += producers.all[i].rows[row].measurement.measure[0] == 'n';
+            const poise_measurement *sent = &producers.all[i].rows[row].measurement;
+            tally += sent->measure[0] == 'n' && sent->time_ms <= as_of_ms;
         }
     }
     return tally;

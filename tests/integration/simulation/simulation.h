@@ -161,9 +161,10 @@ void producer_reopen(size_t which); /* in good order */
 void producer_end_backfill(size_t which);
 /* A last row, behind any backfill: that of a producer that crashed ends with the next batch. */
 void producer_say_goodbye(size_t which);
-bool producers_done(void);      /* all that was accepted is acknowledged */
-void producers_are_told(void);  /* of each row that was refused */
-uint64_t producers_tally(void); /* accepted events of tally_row */
+bool producers_done(void);     /* all that was accepted is acknowledged */
+void producers_are_told(void); /* of each row that was refused */
+/* Accepted events of tally_row until then: the wall clock may have been set back behind some. */
+uint64_t producers_tally(int64_t as_of_ms);
 /* Of the journal: a producer's next batch, with these rows. */
 void producer_journaled(const char *name, uint64_t seq, const poise_measurement *rows,
                         const poise_refusal *refusals, size_t count);

@@ -328,7 +328,7 @@ static void drain(int rest)
 static void check_tally(const struct view *all)
 {
     char wanted[32];
-    snprintf(wanted, sizeof wanted, " n=%llu ", (unsigned long long)producers_tally());
+    snprintf(wanted, sizeof wanted, " n=%llu ", (unsigned long long)producers_tally(all->as_of_ms));
     const char *line = view_line(all, "", TALLY);
     if (!line || !strstr(line, wanted)) {
         fail_msg("counted were%s: %s", wanted, line ? line : "nothing");

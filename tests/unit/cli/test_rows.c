@@ -140,7 +140,9 @@ static void wrong_headers_are_refused(void **unused)
     check_header("time,measure,org\n", "column 'value' is missing");
     check_header("time,measure,org,value,vlaue\n", ":1: column 'vlaue' is unknown");
     check_header("time,measure,org,value,time\n", ":1: column 'time' is there twice");
-    check_header("time,measure,org,value,\x1b[2J\n", "column '?' is unknown");
+    check_header("time,measure,org,value,\x1b[2J\n", ":1: the name of a column is not readable text");
+    check_header("time;measure;org;value\n", ":1: the columns must have commas between them");
+    check_header("time\tmeasure\torg\tvalue\n", ":1: the columns must have commas between them");
 }
 
 static void absent_file(void **unused)

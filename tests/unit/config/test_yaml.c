@@ -123,6 +123,23 @@ static void what_follows_a_refusal_is_read(void **state)
     done(&reading);
 }
 
+static void a_byte_order_mark_is_passed_over(void **state)
+{
+    (void)state;
+    struct reading reading = read("\xef\xbb\xbf"
+                                  "a: 1\n");
+    assert_int_equal(reading.code, POISE_OK);
+    assert_string_equal(yaml_get(yaml_root(reading.tree), "a")->text, "1");
+    assert_int_equal(yaml_get(yaml_root(reading.tree), "a")->column, 4);
+    done(&reading);
+    assert_problem("\xef\xbb\xbf"
+                   "a: [\n",
+                   2, 1, "not YAML");
+    assert_problem("\xef\xbb\xbf"
+                   "a: \xc3(",
+                   1, 5, "UTF-8");
+}
+
 static void bounds(void **state)
 {
     (void)state;
@@ -210,6 +227,7 @@ int main(void)
         cmocka_unit_test(refused_by_name),
         cmocka_unit_test(syntax_errors_have_a_place),
         cmocka_unit_test(what_follows_a_refusal_is_read),
+        cmocka_unit_test(a_byte_order_mark_is_passed_over),
         cmocka_unit_test(bounds),
         cmocka_unit_test(problems_are_printed_by_line),
         cmocka_unit_test(files),

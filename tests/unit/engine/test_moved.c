@@ -125,23 +125,23 @@ static void test_plans_tick(void **state)
     check_patience(&made, form);
 }
 
-/* A rolling window ends at T, and so another form may come into force between two ticks. */
+/* A rolling window has T as its right edge, and so another form may come into force between two ticks. */
 static void test_forms_of_rolling_measures_have_dates(void **state)
 {
     (void)state;
     static const struct patience rolling = {"7h",
                                             "aggregate: sum, rolling: 2d",
                                             {{19 * HOUR, '+'},
-                                             {DAY, '-'},
-                                             {DAY + 1, '+'},
-                                             {DAY + 2, '-'},
+                                             {DAY - 1, '-'},
+                                             {DAY, '+'},
+                                             {DAY + 1, '-'},
                                              {26 * HOUR - 1, '-'},
+                                             {47 * HOUR, '+'},
                                              {2 * DAY, '+'},
-                                             {2 * DAY + 1, '+'},
-                                             {3 * DAY, '+'},
-                                             {3 * DAY + 1, '-'},
-                                             {4 * DAY + 5, '+'}}};
-    static const struct patience calendar = {"7h", "aggregate: sum", {{DAY + 1, '-'}, {2 * DAY + 1, '-'}}};
+                                             {3 * DAY - 1, '+'},
+                                             {3 * DAY, '-'},
+                                             {4 * DAY, '+'}}};
+    static const struct patience calendar = {"7h", "aggregate: sum", {{DAY, '-'}, {2 * DAY + 1, '-'}}};
     static const char forms[] =
         "[{binary: {}}, {from: 2026-03-02, linear: {from: 0, to: 9}}, "
         "{from: 2026-03-03, orgs: [none], binary: {}}, {from: 2026-03-05, binary: {}}]";
@@ -178,6 +178,8 @@ static const char *const restless_card =
     "{from: -9, to: 9}}, {from: 2026-03-29, binary: {}}, {from: 2026-03-30, orgs: [p1], linear: {from: 9, "
     "to: "
     "-9}}]}\n"
+    "          - {id: plan, name: P, input: b, aggregate: count, rolling: 30h, carry: 2, score: {milestone: "
+    "{planned: [{on: 2026-03-10, value: 0}, {on: 2026-03-29, value: 9}, {on: 2026-03-30, value: 3}]}}}\n"
     "          - {id: year, name: Y, input: d, aggregate: mean, period: year, basis: closed, score: {linear: "
     "{from: -9, to: 9}}}\n"
     "          - {id: made, name: Z, formula: near * hour + old, critical: true, score: [{binary: {}}, "

@@ -276,12 +276,41 @@ static void test_form_of_a_rolling_measure_is_that_at_its_right_edge(void **stat
     rolling(f);
     f->form.from_ms = FEB_2026;
     say(f, FEB_2026 - DAY, 50);
-    assert_true(isnan(as_of(f, FEB_2026).score));
-    assert_true(as_of(f, FEB_2026 + 1).score == 50);
+    assert_true(isnan(as_of(f, FEB_2026 - 1).score));
+    assert_true(as_of(f, FEB_2026).score == 50); /* the right edge is in it */
     assert_true(as_of(f, FEB_2026 + DAY - 1).score == 50);
-    poise_score carried = as_of(f, FEB_2026 + 2 * DAY); /* the window before ended when there was none */
+    poise_score carried = as_of(f, FEB_2026 + 2 * DAY - 1); /* the window before ended when there was none */
     assert_true(carried.value == 50 && isnan(carried.score));
-    assert_true(as_of(f, FEB_2026 + 2 * DAY + MINUTE).score == 50);
+    assert_int_equal(carried.period_end_ms, FEB_2026 - MINUTE);
+    assert_true(as_of(f, FEB_2026 + 2 * DAY).score == 50);
+}
+
+/* A calendar period does not hold its end, so that the same date judges it a day later. */
+static void test_form_of_a_period_is_that_just_before_its_end(void **state)
+{
+    struct judged *f = *state;
+    f->form.from_ms = FEB_2026;
+    say(f, JAN_2026, 50);
+    assert_true(as_of(f, FEB_2026).value == 50 && isnan(as_of(f, FEB_2026).score));
+    f->form.from_ms = FEB_2026 - DAY;
+    assert_true(as_of(f, FEB_2026).score == 50 && as_of(f, JAN_2026 + 1).score == 50);
+}
+
+/* A rolling window ends at T and yet runs: the plan is read at the tick, so that time alone changes nothing
+ * between two ticks. */
+static void test_milestone_of_a_rolling_measure_is_at_the_tick(void **state)
+{
+    struct judged *f = *state;
+    planned(f);
+    rolling(f);
+    f->said_count = 0;
+    say(f, JAN_2026 + 10 * DAY, 6.2);
+    assert_near(as_of(f, JAN_2026 + 10 * DAY).score, 62);
+    assert_near(as_of(f, JAN_2026 + 10 * DAY + MINUTE - 1).score, 62);
+    assert_near(as_of(f, JAN_2026 + 10 * DAY + MINUTE).score, 620 / (10 + 1.0 / 1440));
+    poise_score carried = as_of(f, JAN_2026 + 13 * DAY + MINUTE - 1); /* its end is at a tick */
+    assert_int_equal(carried.flags, POISE_FLAG_CARRIED);
+    assert_near(carried.score, 620 / 11.0);
 }
 
 static void test_rolling_and_stale(void **state)
@@ -314,6 +343,8 @@ int main(void)
         with_judged(test_windows_are_open_at_the_left),
         with_judged(test_edges_of_windows),
         with_judged(test_form_of_a_rolling_measure_is_that_at_its_right_edge),
+        with_judged(test_form_of_a_period_is_that_just_before_its_end),
+        with_judged(test_milestone_of_a_rolling_measure_is_at_the_tick),
         with_judged(test_rolling_and_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
