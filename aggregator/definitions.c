@@ -301,6 +301,8 @@ static poise_code load_entry(void *visitor, struct cursor key, struct cursor val
     struct loading *loading = visitor;
     if (cursor_left(&key) == sizeof AS_OF_KEY && cursor_u8(&key) == (uint8_t)AS_OF_KEY[0])
         return load_place(loading, &value);
+    if (cursor_left(&key) > 0 && *key.at == 0) /* of a version that kept hashes only: no id begins so */
+        return POISE_OK;
     const struct journal_batch batch = {.body = value.at, .body_length = cursor_left(&value)};
     return take_order(loading->definitions, &batch, loading->err);
 }
