@@ -29,7 +29,6 @@ struct reading {
     const struct inquirer_options *options;
     struct inquiry *inquiry;
     struct compiled compiled; /* the definitions of the scorecard */
-    struct compiled readers;  /* of all */
     struct engine *engine;
     struct arena arena;
     struct feed feed;
@@ -222,25 +221,6 @@ static poise_code add_state(void *visitor, const poise_state *state)
     return POISE_OK;
 }
 
-/* All definitions that the aggregator scores by: whether a value is a level depends on each. */
-static poise_code compile_readers(struct reading *reading, const struct definitions *definitions)
-{
-    poise_code code = POISE_OK;
-    for (size_t i = 0; !code && i < definitions->count; i++) {
-        const char *id = definitions->items[i].card;
-        const struct scorecard *same = NULL;
-        bool done = false;
-        for (size_t before = 0; before < i; before++)
-            done |= strcmp(definitions->items[before].card, id) == 0;
-        for (size_t c = 0; c < reading->options->card_count; c++)
-            same = strcmp(reading->options->cards[c]->id, id) == 0 ? reading->options->cards[c] : same;
-        if (!done)
-            code = definitions_compile(definitions, id, same, INT64_MIN, INT64_MAX, &reading->readers,
-                                       &reading->inquiry->error);
-    }
-    return code;
-}
-
 /* The definitions that the answer needs: what trends are against may have another than the rest. */
 static poise_code compile(struct reading *reading, const struct scorecard *card, uint64_t until)
 {
@@ -258,8 +238,6 @@ static poise_code compile(struct reading *reading, const struct scorecard *card,
     if (!code)
         code = definitions_compile(&definitions, card->id, card, from_ms, inquiry->as_of_ms,
                                    &reading->compiled, &inquiry->error);
-    if (!code)
-        code = compile_readers(reading, &definitions);
     definitions_free(&definitions);
     return code;
 }
@@ -274,8 +252,6 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
     struct engine_options options = {.cards = reading->compiled.cards,
                                      .card_count = reading->compiled.count,
                                      .terms = reading->compiled.terms,
-                                     .readers = reading->readers.cards,
-                                     .reader_count = reading->readers.count,
                                      .offline = true};
     if (!code)
         code = engine_open(&options, &reading->engine, &inquiry->error);
@@ -325,7 +301,6 @@ bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     inquiry->error.code = code;
     engine_close(reading.engine);
     compiled_free(&reading.compiled);
-    compiled_free(&reading.readers);
     arena_free(&reading.arena);
     arena_free(&reading.noted);
     hmap_free(&reading.revisions);

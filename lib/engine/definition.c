@@ -99,6 +99,7 @@ static bool add_leaf(struct engine *engine, uint32_t plan_id, uint32_t node)
     }
     input->plans[plan_id] = true;
     input->until_ms = plan->term.until_ms > input->until_ms ? plan->term.until_ms : input->until_ms;
+    input->only_levels &= is_levels_only(measure);
     input->locks |= measure->lock_after_ms != INT64_MAX;
     if (measure->max_ahead_ms > input->max_ahead_ms) {
         input->max_ahead_ms = measure->max_ahead_ms;
@@ -133,37 +134,6 @@ static bool add_plan(struct engine *engine, uint32_t plan_id)
         }
     }
     return true;
-}
-
-static bool add_readers(struct engine *engine, const struct scorecard *card)
-{
-    for (uint32_t node = 0; node < card->node_count; node++) {
-        const struct measure *measure = card->nodes[node].measure;
-        bool reads = measure && !measure->formula;
-        struct input *input = reads ? definition_input(engine, measure->input, strlen(measure->input)) : NULL;
-        struct input_reader *reader = input ? arena_alloc(&engine->arena, sizeof *reader) : NULL;
-        if (input && !reader) {
-            return false;
-        }
-        if (reader) {
-            *reader = (struct input_reader){.measure = measure, .next = input->readers};
-            input->readers = reader;
-            input->only_levels &= is_levels_only(measure);
-        }
-    }
-    return true;
-}
-
-static bool add_all_readers(struct engine *engine)
-{
-    const struct engine_options *options = &engine->options;
-    const struct scorecard *const *cards = options->readers ? options->readers : options->cards;
-    size_t count = options->readers ? options->reader_count : options->card_count;
-    bool ok = true;
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = add_readers(engine, cards[i]);
-    }
-    return ok;
 }
 
 /* Tiers that are merged need the same parts; false: some had not. */
@@ -233,7 +203,7 @@ static bool compile_plans(struct engine *engine)
     for (uint32_t plan = 0; ok && plan < engine->plan_count; plan++) {
         ok = add_plan(engine, plan);
     }
-    return ok && add_all_readers(engine) && terms_compile(engine);
+    return ok && terms_compile(engine);
 }
 
 /* Of every input: the feeds that mark leaves first (past_keep). */

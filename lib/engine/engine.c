@@ -224,13 +224,13 @@ poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *er
 
 /* ---- rows ---- */
 
-/* Whether some reader has a level for the value. */
+/* Whether some leaf has a level for the value. */
 static bool is_level(const struct input *input, double value)
 {
-    for (const struct input_reader *reader = input->readers; reader; reader = reader->next) {
-        for (size_t i = 0; i < reader->measure->form_count; i++) {
+    for (const struct leaf *leaf = input->leaves; leaf; leaf = leaf->next_of_input) {
+        for (size_t i = 0; i < leaf->measure->form_count; i++) {
             double attainment;
-            if (!isnan(form_score(&reader->measure->forms[i], value, 0, &attainment))) {
+            if (!isnan(form_score(&leaf->measure->forms[i], value, 0, &attainment))) {
                 return true;
             }
         }

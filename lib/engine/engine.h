@@ -80,10 +80,6 @@ struct engine_options {
     /* Of each card. Cards may then share an id: they are definitions of one scorecard, each answers for its
      * own times, and these meet without a gap. NULL: all are in force for all time. */
     const struct engine_term *terms;
-    /* Whose measures decide whether a value is a level; NULL: of the cards. A question about one of several
-     * scorecards takes what they all took. */
-    const struct scorecard *const *readers;
-    size_t reader_count;
     uint64_t hash_seed;          /* of the store, so that peers cannot aim at collisions */
     size_t max_orgs, max_series; /* more are refused; 0: no limit */
     size_t max_cells;            /* clean cells kept in memory beyond the open periods */

@@ -38,11 +38,6 @@ bool numbers_push(struct numbers *numbers, uint32_t number); /* false: out of me
 
 /* ---- the compiled definitions (definition.c) ---- */
 
-struct input_reader { /* a measure that reads an input, of whichever scorecard */
-    const struct measure *measure;
-    struct input_reader *next;
-};
-
 struct input {
     const char *name;
     struct feed *feeds; /* linked by next */
@@ -50,10 +45,9 @@ struct input {
     int64_t max_ahead_ms; /* the largest of its leaves */
     bool *plans;          /* by plan: whether it reads the input */
     struct leaf *leaves;  /* all that read it, linked by next_of_input */
-    struct input_reader *readers;
-    bool only_levels; /* all forms of its readers are `levels` */
-    bool locks;       /* some of them lock their periods */
-    int64_t until_ms; /* later rows are read by no definition that is in force for them */
+    bool only_levels;     /* all of their forms are `levels` */
+    bool locks;           /* some of them lock their periods */
+    int64_t until_ms;     /* later rows are read by no definition that is in force for them */
     uint32_t id;
 };
 

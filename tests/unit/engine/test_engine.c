@@ -463,44 +463,6 @@ static void test_a_level_of_any_leaf_is_taken(void **state)
     }
 }
 
-/* A question about one of several scorecards takes what they all took. */
-static void test_levels_of_scorecards_that_only_read(void **state)
-{
-    (void)state;
-    static const char card[] =
-        "{scorecard: %s, perspectives: [{id: p, objectives: [{id: o, measures: [{id: m, "
-        "input: a, aggregate: last, score: {%s}}]}]}]}";
-    static const struct {
-        const char *other;
-        double value;
-        poise_refusal expected;
-    } cases[] = {{"levels: [{name: y, value: 2, score: 9}]", 1, POISE_REFUSAL_NONE},
-                 {"levels: [{name: y, value: 2, score: 9}]", 2, POISE_REFUSAL_NONE},
-                 {"levels: [{name: y, value: 2, score: 9}]", 3, POISE_REFUSAL_LEVEL},
-                 {"binary: {}", 3, POISE_REFUSAL_NONE}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char one[300], two[300];
-        (void)snprintf(one, sizeof one, card, "one", "levels: [{name: x, value: 1, score: 5}]");
-        (void)snprintf(two, sizeof two, card, "two", cases[i].other);
-        struct scorecard *cards[] = {card_of(one), card_of(two)};
-        const struct scorecard *const readers[] = {cards[1], cards[0]};
-        struct world world;
-        world_open(&world, &(struct engine_options){.cards = (const struct scorecard *const *)cards,
-                                                    .card_count = 1,
-                                                    .readers = readers,
-                                                    .reader_count = 2});
-        const poise_measurement row = event("a", "", cases[i].value);
-        assert_int_equal(world_apply(&world, &row, INT64_MAX), cases[i].expected);
-        world_begin(&world, MARCH + DAY);
-        world_settle(&world);
-        assert_int_equal(engine_states(world.engine, "two", NULL, count_visit, &(int){0}, NULL),
-                         POISE_ENOTFOUND);
-        world_close(&world);
-        scorecard_free(cards[0]);
-        scorecard_free(cards[1]);
-    }
-}
-
 static void test_offline_bounds(void **state)
 {
     struct fixture *f = *state;
@@ -548,7 +510,6 @@ int main(void)
         with_fixture(test_revisions_go_on_from_those_of_the_journal),
         with_fixture(test_locked_periods_stay),
         with_fixture(test_a_level_of_any_leaf_is_taken),
-        cmocka_unit_test(test_levels_of_scorecards_that_only_read),
         with_fixture(test_offline_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
