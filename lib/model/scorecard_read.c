@@ -461,7 +461,7 @@ poise_code scorecard_read_bytes(const char *name, const char *bytes, size_t leng
         };
         if (yaml_root(tree))
             read_tree(&in, yaml_root(tree));
-        else
+        else if (problems->count == before) /* else it has something, and is told what is wrong with it */
             reader_problem(&in.reader, NULL, "the file is empty: it must hold a scorecard");
         hmap_free(&in.ids);
         arena_free(&in.scratch);

@@ -57,6 +57,9 @@ def damaged(draw):
 
 
 class Definitions(Property):
+    def test_what_is_refused_is_not_empty(self):
+        self.assertEqual(self.check_text("*a"), {1})
+
     def check_text(self, text):
         """The lines that `poise check` complains of."""
         path = self.folder / "card.yaml"
