@@ -241,7 +241,7 @@ static bool checkpoint_due(const struct writer *writer)
 
 /* A slice of a settle, or all of it. What it changed goes on its way when it is whole: then every node is as
  * of the same T. */
-static poise_code settle(struct writer *writer, poise_error *err)
+static poise_code settle_slice(struct writer *writer, poise_error *err)
 {
     int64_t start = now_us(writer);
     poise_code code = writer->slices == 0 ? writer_begin_changes(writer, err) : POISE_OK;
@@ -265,6 +265,16 @@ static poise_code settle(struct writer *writer, poise_error *err)
     writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
     writer->part = writer->changes;
     return POISE_OK;
+}
+
+/* While nobody waits it need not be cut: who was acknowledged then finds what was sent in the scores. */
+static poise_code settle(struct writer *writer, poise_error *err)
+{
+    poise_code code;
+    do
+        code = settle_slice(writer, err);
+    while (!code && writer->slices > 0 && !has_work(writer));
+    return code;
 }
 
 static poise_code put_part(struct writer *writer, poise_error *err)
