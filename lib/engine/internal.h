@@ -72,7 +72,6 @@ struct feed {
     uint64_t identity; /* equal in another process means: the same cells */
     struct period recent[RECENT_PERIODS];
     size_t oldest_recent;
-    uint32_t with_room;   /* the first of its blocks that have some */
     int64_t open_from_ms; /* cells that start earlier may leave memory */
     int64_t stored_from_ms,
         stored_to_ms; /* starts of the first and last checkpointed tiles; from > to: none */

@@ -156,7 +156,7 @@ void engine_expect(const struct engine *engine, struct engine_series *const *ser
     }
     for (size_t i = 0; i < count; i++) {
         for (uint32_t n = known_cells(engine, series[i]); n-- > 0;) {
-            fetch(cell_at(cells, series[i]->cells[n]), block_of(cells, series[i]->cells[n])->size);
+            fetch(cell_body(cells, series[i]->cells[n]), block_of(cells, series[i]->cells[n])->size);
         }
     }
 }
@@ -206,7 +206,7 @@ typedef poise_code cell_change(struct engine *engine, const struct feed *feed, u
 /* Whether the cells that were looked up last are of the period. */
 static bool are_of(const struct engine *engine, const uint32_t *cells, int64_t start_ms)
 {
-    return cells[0] != CELL_NONE && cell_at(&engine->cells, cells[0])->start_ms == start_ms;
+    return cells[0] != CELL_NONE && block_of(&engine->cells, cells[0])->start_ms == start_ms;
 }
 
 static void forget_cells(const struct engine *engine, struct engine_series *series)

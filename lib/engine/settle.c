@@ -180,13 +180,13 @@ static bool mark_reader(struct engine *engine, const struct leaf *leaf, uint32_t
 }
 
 /* Marks the leaves that read a cell which has changed: at its org, and across orgs at those above. */
-static bool mark_readers(struct engine *engine, const struct feed *feed, const struct cell *cell)
+static bool mark_readers(struct engine *engine, const struct feed *feed, uint32_t touched_org, int64_t start_ms)
 {
     bool ok = true;
     for (const struct leaf *leaf = feed->leaves; leaf; leaf = leaf->next) {
-        uint32_t org = cell->org;
+        uint32_t org = touched_org;
         do {
-            ok = ok && mark_reader(engine, leaf, org, cell->start_ms);
+            ok = ok && mark_reader(engine, leaf, org, start_ms);
             org = leaf->measure->across != ACROSS_POOL ? engine->org_table[org].parent : INTERN_NONE;
         } while (org != INTERN_NONE);
     }
@@ -200,7 +200,7 @@ static poise_code spread_marks(struct engine *engine, poise_error *err)
         struct block *block = &engine->cells.blocks[number];
         while (block->touched) {
             uint32_t cell = next_in_block(number, &block->touched);
-            if (!mark_readers(engine, block->feed, cell_at(&engine->cells, cell))) {
+            if (!mark_readers(engine, block->feed, cell_org(&engine->cells, cell), block->start_ms)) {
                 return error_nomem(err, "the marks of a settle");
             }
         }
