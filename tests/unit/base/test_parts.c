@@ -221,7 +221,7 @@ static void test_pool(void **state)
     for (int turn = 0; turn < TURNS; turn++) {
         size_t i = next_random(&seed) % PIECES;
         if (pieces[i] == POOL_NONE) {
-            sizes[i] = 1 + next_random(&seed) % (i % 50 == 0 ? 9000 : 900);
+            sizes[i] = 1 + next_random(&seed) % (i % 50 == 0 ? 9000 : 3000);
             pieces[i] = pool_take(&pool, sizes[i]);
             assert_int_not_equal(pieces[i], POOL_NONE);
             assert_true(is_filled(&pool, pieces[i], sizes[i], 0));
@@ -232,7 +232,7 @@ static void test_pool(void **state)
             pieces[i] = POOL_NONE;
         }
     }
-    assert_true(pool.slab_count > 1 && pool.slab_count < 8);
+    assert_true(pool.slab_count > 1 && pool.slab_count < 6); /* 8 were nothing used again */
     assert_int_equal(pool_take(&pool, SIZE_MAX), POOL_NONE);
     pool_free(&pool);
     pool_free(&pool);
