@@ -54,7 +54,8 @@ static bool add_slab(struct pool *pool)
     if (!slab) {
         return false;
     }
-    pool->next = pool->slab_count * POOL_SLAB_UNITS + (pool->slab_count == 0); /* 0 is no piece */
+    pool->next = pool->slab_count * POOL_SLAB_UNITS;
+    pool->next += pool->slab_count == 0 ? CACHE_LINE / POOL_UNIT : 0; /* 0 is no piece */
     pool->slabs[pool->slab_count++] = slab;
     pool->end = pool->slab_count * POOL_SLAB_UNITS;
     return true;

@@ -180,7 +180,8 @@ static bool mark_reader(struct engine *engine, const struct leaf *leaf, uint32_t
 }
 
 /* Marks the leaves that read a cell which has changed: at its org, and across orgs at those above. */
-static bool mark_readers(struct engine *engine, const struct feed *feed, uint32_t touched_org, int64_t start_ms)
+static bool mark_readers(struct engine *engine, const struct feed *feed, uint32_t touched_org,
+                         int64_t start_ms)
 {
     bool ok = true;
     for (const struct leaf *leaf = feed->leaves; leaf; leaf = leaf->next) {
