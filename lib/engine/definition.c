@@ -188,7 +188,9 @@ static bool compile_plans(struct engine *engine)
     engine->feeds = arena_zalloc(&engine->arena, leaves * TIERS_MAX, sizeof(struct feed *));
     engine->scratch = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch);
     engine->scratch_flags = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch_flags);
-    bool ok = engine->plans && engine->inputs && engine->feeds && engine->scratch && engine->scratch_flags;
+    engine->in_scratch = arena_zalloc(&engine->arena, nodes / 64 + 1, sizeof *engine->in_scratch);
+    bool ok = engine->plans && engine->inputs && engine->feeds && engine->scratch && engine->scratch_flags &&
+              engine->in_scratch;
     for (uint32_t plan = 0; ok && plan < engine->plan_count; plan++) {
         ok = add_plan(engine, plan);
     }

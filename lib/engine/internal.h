@@ -21,6 +21,7 @@
 #include <base/heap.h>
 #include <engine/engine.h>
 #include <score/evaluate.h>
+#include <score/kept.h>
 
 struct list {
     void **items;
@@ -126,9 +127,10 @@ struct unit { /* a scorecard at an org */
     bool past_touched; /* a measurement changed what was before previous_ms */
     uint64_t *dirty;   /* bits by rank */
     uint64_t *changed; /* bits by node, as the arrays below */
+    struct kept_score *scores;
+    double *previous; /* scores as of previous_ms */
+    uint8_t *flags;
     bool *present;
-    poise_score *scores;
-    double *previous;    /* scores as of previous_ms */
     int64_t previous_ms; /* the plan's when they were computed */
 };
 
@@ -226,6 +228,7 @@ struct engine {
     bool *scratch_flags;           /* by node, as scratch */
     size_t evaluated;              /* nodes, in the settle at hand */
     poise_score *scratch;          /* as many as the largest scorecard has nodes */
+    uint64_t *in_scratch;          /* bit by node: computed by the settle of the unit at hand */
     struct accumulator *merging;   /* as large as the largest layout; empty between readings */
 };
 

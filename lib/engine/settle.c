@@ -1,4 +1,5 @@
 #include "internal.h"
+#include <assert.h>
 #include <base/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +43,22 @@ poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t pl
     return code;
 }
 
+static bool same(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
 /* Computes what trends are against: every node as of the end of the period before. */
 static poise_code look_back(struct engine *engine, struct unit *unit, poise_error *err)
 {
     const struct plan *plan = &engine->plans[unit->plan];
     poise_code code = unit_look(engine, unit, unit->plan, plan->previous_ms, engine->scratch, err);
     for (uint32_t node = 0; node < plan->card->node_count; node++) {
-        unit->previous[node] = engine->scratch[node].score;
+        double score = unit->scores[node].score, now = engine->scratch[node].score;
+        if (unit->present[node] && !same(score - now, score - unit->previous[node])) {
+            unit->changed[node / 64] |= bit_of(node);
+        }
+        unit->previous[node] = now;
     }
     unit->previous_ms = plan->previous_ms;
     unit->past_touched = false;
@@ -77,67 +87,100 @@ void engine_look_at(const struct measure *measure, int64_t as_of_ms, poise_score
     }
 }
 
+static void load(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    if (unit->present[node] && !(engine->in_scratch[node / 64] & bit_of(node))) {
+        const struct measure *measure = engine->plans[unit->plan].card->nodes[node].measure;
+        kept_numbers(measure, &unit->scores[node], unit->flags[node], &engine->scratch[node]);
+    }
+}
+
+/* What the node is computed from, where it did not come before it. */
+static void load_read(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    const struct scorecard *card = engine->plans[unit->plan].card;
+    const struct measure *measure = card->nodes[node].measure;
+    for (uint32_t i = card->nodes[node].first_child; i != NODE_NONE; i = card->nodes[i].next_sibling) {
+        load(engine, unit, i);
+    }
+    for (size_t i = 0; measure && measure->formula && i < measure->formula->count; i++) {
+        if (measure->formula->steps[i].op == FORMULA_LEAF) {
+            load(engine, unit, measure->formula->steps[i].node);
+        }
+    }
+}
+
+static poise_score whole(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    const struct scorecard *card = engine->plans[unit->plan].card;
+    return kept_whole(card, card->nodes[node].measure, &unit->scores[node], unit->flags[node],
+                      unit->previous[node]);
+}
+
+/* Whether what was computed follows from what is kept. */
+static inline bool follows(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    poise_score kept = whole(engine, unit, node);
+    return score_equal(&kept, &engine->scratch[node]);
+}
+
+/* Takes in what was computed: marks what reads it where it has changed, and it where that is to be shown. */
+static void keep(struct engine *engine, struct unit *unit, uint32_t node)
+{
+    const struct scorecard *card = engine->plans[unit->plan].card;
+    const struct measure *measure = card->nodes[node].measure;
+    uint8_t flags, flags_before = unit->flags[node];
+    struct kept_score score = score_keep(measure, &engine->scratch[node], &flags);
+    const struct kept_score *before = &unit->scores[node];
+    if (!unit->fresh && kept_equal(measure, &score, flags, before, flags_before, false)) {
+        return;
+    }
+    if (unit->fresh || !kept_equal(measure, &score, flags, before, flags_before, true)) {
+        unit->changed[node / 64] |= bit_of(node);
+    }
+    unit->scores[node] = score;
+    unit->flags[node] = flags;
+    mark_readers_of(card, unit, node);
+}
+
 /* In the order of ranks every node comes behind what it reads, and marks only what comes behind it. */
 static poise_code recompute(struct engine *engine, struct unit *unit, poise_error *err)
 {
     const struct plan *plan = &engine->plans[unit->plan];
     const struct scorecard *card = plan->card;
-    for (size_t word = 0; word < (card->node_count + 63) / 64; word++) {
+    size_t words = (card->node_count + 63) / 64;
+    memset(engine->in_scratch, 0, words * sizeof *engine->in_scratch);
+    for (size_t word = 0; word < words; word++) {
         while (unit->dirty[word]) {
             uint32_t rank = (uint32_t)(64 * word + (unsigned)__builtin_ctzll(unit->dirty[word]));
             uint32_t node = card->order[rank];
-            poise_score score;
-            poise_code code = evaluate(engine, unit, node, engine->as_of_ms, unit->scores, &score, err);
+            poise_score *score = &engine->scratch[node];
+            load_read(engine, unit, node);
+            poise_code code = evaluate(engine, unit, node, engine->as_of_ms, engine->scratch, score, err);
             if (code != POISE_OK) {
                 return code;
             }
-            score.trend = score.score - unit->previous[node];
-            engine_look_at(plan->leaves[node].measure, INT64_MAX, &score);
+            score->trend = score->score - unit->previous[node];
+            engine_look_at(plan->leaves[node].measure, INT64_MAX, score);
+            engine->in_scratch[node / 64] |= bit_of(node);
             unit->dirty[word] &= ~bit_of(rank);
-            if (!unit->fresh && score_equal(&score, &unit->scores[node])) {
-                continue;
-            }
-            if (unit->fresh || !score_published_equal(&score, &unit->scores[node])) {
-                unit->changed[node / 64] |= bit_of(node);
-            }
-            unit->scores[node] = score;
-            mark_readers_of(card, unit, node);
+            keep(engine, unit, node);
+            assert(follows(engine, unit, node));
         }
     }
     unit->fresh = false;
     return POISE_OK;
 }
 
-/* After look_back: the trends of nodes that did not change themselves. */
-static void compare(const struct engine *engine, struct unit *unit)
-{
-    uint32_t count = engine->plans[unit->plan].card->node_count;
-    for (uint32_t node = 0; node < count; node++) {
-        poise_score *score = &unit->scores[node];
-        double trend = score->score - unit->previous[node];
-        bool is_same = trend == score->trend || (isnan(trend) && isnan(score->trend));
-        if (unit->present[node] && !is_same) {
-            score->trend = trend;
-            unit->changed[node / 64] |= bit_of(node);
-        }
-    }
-}
-
 static poise_code settle_unit(struct engine *engine, struct unit *unit, poise_error *err)
 {
     bool looks_back = unit->past_touched || unit->previous_ms != engine->plans[unit->plan].previous_ms;
     poise_code code = looks_back ? look_back(engine, unit, err) : POISE_OK;
-    if (code == POISE_OK) {
-        code = recompute(engine, unit, err);
-    }
-    if (code == POISE_OK && looks_back) {
-        compare(engine, unit);
-    }
-    return code;
+    return code == POISE_OK ? recompute(engine, unit, err) : code;
 }
 
 static poise_code show(const struct engine *engine, const struct unit *unit, uint32_t node,
-                       engine_visit *visit, void *visitor)
+                       const poise_score *numbers, engine_visit *visit, void *visitor)
 {
     const struct plan *plan = &engine->plans[unit->plan];
     const struct node *defined = &plan->card->nodes[node];
@@ -147,7 +190,7 @@ static poise_code show(const struct engine *engine, const struct unit *unit, uin
                          .kind = defined->kind,
                          .weight = defined->weight,
                          .as_of_ms = engine->as_of_ms,
-                         .numbers = score_published(&unit->scores[node])};
+                         .numbers = score_published(numbers)};
     engine_look_at(defined->measure, engine->as_of_ms, &state.numbers);
     return visit(visitor, &state);
 }
@@ -160,7 +203,9 @@ static poise_code show_changed(const struct engine *engine, struct unit *unit, e
         while (unit->changed[word]) {
             uint32_t node = (uint32_t)(64 * word + (unsigned)__builtin_ctzll(unit->changed[word]));
             unit->changed[word] &= unit->changed[word] - 1;
-            poise_code code = show(engine, unit, node, visit, visitor);
+            bool computed = engine->in_scratch[word] & bit_of(node);
+            poise_score numbers = computed ? engine->scratch[node] : whole(engine, unit, node);
+            poise_code code = show(engine, unit, node, &numbers, visit, visitor);
             if (code != POISE_OK) {
                 return code;
             }
@@ -272,7 +317,11 @@ static poise_code show_unit(const struct engine *engine, const struct unit *unit
 {
     uint32_t nodes = engine->plans[unit->plan].card->node_count;
     for (uint32_t node = 0; node < nodes; node++) {
-        poise_code code = unit->present[node] ? show(engine, unit, node, visit, visitor) : POISE_OK;
+        if (!unit->present[node]) {
+            continue;
+        }
+        poise_score numbers = whole(engine, unit, node);
+        poise_code code = show(engine, unit, node, &numbers, visit, visitor);
         if (code != POISE_OK) {
             return code;
         }
