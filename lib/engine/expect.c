@@ -7,39 +7,41 @@ enum { CACHE_LINE = 64, FETCHED_CELLS = 3 /* numbers of them, with the series */
 /* Always inline: gcc takes a function that only fetches for one without effect, and drops its calls. */
 __attribute__((always_inline)) static inline void fetch(const void *bytes, size_t size)
 {
-    for (size_t at = 0; at < size; at += CACHE_LINE) {
-        __builtin_prefetch((const char *)bytes + at, 1);
+    const char *end = (const char *)bytes + size, *at = (const char *)bytes - (uintptr_t)bytes % CACHE_LINE;
+    for (; at < end; at += CACHE_LINE) {
+        __builtin_prefetch(at, 1);
     }
-    __builtin_prefetch((const char *)bytes + size - 1, 1);
 }
 
 /* How many cells of a series are known. */
-static size_t known_cells(const struct engine *engine, const struct engine_series *series)
+static uint32_t known_cells(const struct engine *engine, const struct engine_series *series)
 {
     bool known = series && series->generation == engine->generation && series->cells[0] != CELL_NONE;
-    return known ? cells_of(engine, input_of(engine, series), series->org) : 0;
+    return known ? (uint32_t)cells_of(engine, input_of(engine, series), series->org) : 0;
 }
 
-static struct engine_series *earlier(const struct expected *expected, uint32_t rows)
+static struct expected_row *earlier(struct expected *expected, uint32_t rows)
 {
-    return expected->series[(expected->count - rows) % EXPECTED_MAX];
+    return &expected->rows[(expected->count - rows) % EXPECTED_MAX];
 }
 
 void engine_expect(struct engine *engine, struct engine_series *series)
 {
     struct expected *expected = &engine->expected;
     const struct cells *cells = &engine->cells;
-    expected->series[expected->count % EXPECTED_MAX] = series;
+    *earlier(expected, 0) = (struct expected_row){.series = series};
     if (series) {
         fetch(series, sizeof *series + FETCHED_CELLS * sizeof series->cells[0]);
     }
-    const struct engine_series *fetched = earlier(expected, EXPECT_STEP);
-    for (size_t n = known_cells(engine, fetched); n-- > 0;) {
-        fetch(block_of(cells, fetched->cells[n]), sizeof(struct block));
+    struct expected_row *row = earlier(expected, EXPECT_STEP);
+    row->cells = known_cells(engine, row->series);
+    for (uint32_t n = 0; n < row->cells; n++) {
+        fetch(block_of(cells, row->series->cells[n]), sizeof(struct block));
     }
-    fetched = earlier(expected, 2 * EXPECT_STEP);
-    for (size_t n = known_cells(engine, fetched); n-- > 0;) {
-        fetch(cell_body(cells, fetched->cells[n]), block_of(cells, fetched->cells[n])->size);
+    row = earlier(expected, 2 * EXPECT_STEP);
+    for (uint32_t n = 0; n < row->cells; n++) {
+        uint32_t cell = row->series->cells[n];
+        fetch(cell_body(cells, cell), block_of(cells, cell)->size);
     }
     expected->count++;
 }

@@ -173,7 +173,10 @@ struct waiting { /* a measurement of the future */
 enum { EXPECT_STEP = ENGINE_EXPECT_AHEAD / 3, EXPECTED_MAX = 64 /* a power of two */ };
 _Static_assert(EXPECTED_MAX > 2 * EXPECT_STEP, "a series is remembered until its cells are fetched");
 struct expected {
-    struct engine_series *series[EXPECTED_MAX];
+    struct expected_row {
+        struct engine_series *series;
+        uint32_t cells; /* how many of them were known */
+    } rows[EXPECTED_MAX];
     uint32_t count;
 };
 
