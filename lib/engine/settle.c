@@ -132,10 +132,11 @@ static void keep(struct engine *engine, struct unit *unit, uint32_t node)
     uint8_t flags, flags_before = unit->flags[node];
     struct kept_score score = score_keep(measure, &engine->scratch[node], &flags);
     const struct kept_score *before = &unit->scores[node];
-    if (!unit->fresh && kept_equal(measure, &score, flags, before, flags_before, false)) {
+    bool is_same = !unit->fresh && kept_equal(measure, &score, flags, before, flags_before);
+    if (is_same && flags == flags_before) {
         return;
     }
-    if (unit->fresh || !kept_equal(measure, &score, flags, before, flags_before, true)) {
+    if (!is_same) {
         unit->changed[node / 64] |= bit_of(node);
     }
     unit->scores[node] = score;
@@ -204,8 +205,10 @@ static poise_code show_changed(const struct engine *engine, struct unit *unit, e
             uint32_t node = (uint32_t)(64 * word + (unsigned)__builtin_ctzll(unit->changed[word]));
             unit->changed[word] &= unit->changed[word] - 1;
             bool computed = engine->in_scratch[word] & bit_of(node);
-            poise_score numbers = computed ? engine->scratch[node] : whole(engine, unit, node);
-            poise_code code = show(engine, unit, node, &numbers, visit, visitor);
+            if (!computed) {
+                engine->scratch[node] = whole(engine, unit, node);
+            }
+            poise_code code = show(engine, unit, node, &engine->scratch[node], visit, visitor);
             if (code != POISE_OK) {
                 return code;
             }

@@ -27,10 +27,9 @@ static bool same(double a, double b)
 }
 
 bool kept_equal(const struct measure *measure, const struct kept_score *a, uint8_t a_flags,
-                const struct kept_score *b, uint8_t b_flags, bool published)
+                const struct kept_score *b, uint8_t b_flags)
 {
-    unsigned asked_for = published ? (unsigned)~FLAG_CRITICAL : ~0u;
-    if (((a_flags ^ b_flags) & asked_for) != 0 || !same(a->score, b->score)) {
+    if (((a_flags ^ b_flags) & ~FLAG_CRITICAL) != 0 || !same(a->score, b->score)) {
         return false;
     }
     return measure ? same(a->measure.value, b->measure.value) &&
@@ -39,27 +38,6 @@ bool kept_equal(const struct measure *measure, const struct kept_score *a, uint8
                          a->measure.period_start_ms == b->measure.period_start_ms
                    : same(a->above.lo, b->above.lo) && same(a->above.hi, b->above.hi) &&
                          same(a->above.coverage, b->above.coverage) && same(a->above.filled, b->above.filled);
-}
-
-void kept_numbers(const struct measure *measure, const struct kept_score *kept, uint8_t flags,
-                  poise_score *ret_score)
-{
-    ret_score->score = kept->score;
-    ret_score->flags = flags;
-    if (!measure) {
-        ret_score->value = NAN;
-        ret_score->lo = kept->above.lo;
-        ret_score->hi = kept->above.hi;
-        ret_score->coverage = kept->above.coverage;
-        ret_score->filled = kept->above.filled;
-        return;
-    }
-    bool filled = !isnan(kept->score), measured = filled && !(flags & POISE_FLAG_IMPUTED);
-    ret_score->value = kept->measure.value;
-    ret_score->lo = measured ? kept->score : 0;
-    ret_score->hi = measured ? kept->score : 100;
-    ret_score->coverage = measured;
-    ret_score->filled = filled;
 }
 
 /* Where a period of the measure that starts there ends. */
