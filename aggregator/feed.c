@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXPECTED_ROWS = 32 }; /* at once (engine_expect) */
-
 const struct feed_summary feed_nothing = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN};
 
 void feed_free(struct feed *feed)
@@ -82,26 +80,26 @@ struct feeding {
     const struct wire_batch *rows;
     const struct feed_options *options;
     struct feed_summary *summary;
-    size_t refused_at; /* in options->refused */
+    size_t refused_at;        /* in options->refused */
+    size_t expect_refused_at; /* likewise, of the rows that are expected */
     poise_error *err;
 };
 
-/* Looks up the series of some rows and has the engine expect them. */
-static poise_code expect_rows(const struct feeding *feeding, uint32_t from, uint32_t to)
+/* Looks up the series of a row and has the engine expect it. */
+static poise_code expect_row(struct feeding *feeding, uint32_t at)
 {
-    struct engine_series *expected[EXPECTED_ROWS];
-    size_t refused_at = feeding->refused_at, count = 0;
-    for (uint32_t at = from; at < to; at++) {
+    const struct feed_options *options = feeding->options;
+    struct engine_series *series = NULL;
+    poise_code code = POISE_OK;
+    if (at < feeding->rows->rows &&
+        !batch_row_refused(options->refused, options->refused_count, &feeding->expect_refused_at, at)) {
         uint32_t index = feeding->rows->row_series[at];
-        if (batch_row_refused(feeding->options->refused, feeding->options->refused_count, &refused_at, at))
-            continue;
-        poise_code code = look_up(feeding->feed, feeding->engine, feeding->rows, index, feeding->err);
-        if (code)
-            return code;
-        expected[count++] = feeding->feed->series[index];
+        code = look_up(feeding->feed, feeding->engine, feeding->rows, index, feeding->err);
+        series = feeding->feed->series[index];
     }
-    engine_expect(feeding->engine, expected, count);
-    return POISE_OK;
+    if (!code)
+        engine_expect(feeding->engine, series);
+    return code;
 }
 
 static poise_code apply_row(struct feeding *feeding, uint32_t at)
@@ -140,11 +138,10 @@ poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wir
     uint64_t who = options->producer ? hash64(options->producer, strlen(options->producer), 0) : 0;
     engine_backfill(engine, who, rows->backfill != WIRE_BACKFILL_NONE);
     poise_code code = POISE_OK;
-    for (uint32_t at = 0, count = (uint32_t)rows->rows; at < count && !code; at++) {
-        uint32_t left = count - at;
-        if (at % EXPECTED_ROWS == 0)
-            code = expect_rows(&feeding, at, at + (left < EXPECTED_ROWS ? left : EXPECTED_ROWS));
-        code = code ? code : apply_row(&feeding, at);
+    for (uint32_t at = 0, ahead = ENGINE_EXPECT_AHEAD; at < rows->rows + ahead && !code; at++) {
+        code = expect_row(&feeding, at);
+        if (!code && at >= ahead)
+            code = apply_row(&feeding, at - ahead);
     }
     if (!code && rows->backfill == WIRE_BACKFILL_ENDS)
         engine_backfill(engine, who, false);

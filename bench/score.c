@@ -78,7 +78,7 @@ void run_apply(void)
 
 /* ---- many series ---- */
 
-enum { SERIES_LINES = 20834, SERIES = SERIES_LINES * MEASURES, OPEN_DAYS = 4, BATCH = 32 };
+enum { SERIES_LINES = 20834, SERIES = SERIES_LINES * MEASURES, OPEN_DAYS = 4 };
 
 static struct engine_series **make_series(struct world *world)
 {
@@ -110,8 +110,8 @@ static void time_all(struct world *world, struct engine_series **series, struct 
     shuffle(series, random);
     int64_t start = cpu_ns(0);
     for (uint32_t i = 0; i < SERIES; i++) {
-        if (i % BATCH == 0) /* as many as the aggregator expects at once */
-            engine_expect(world->engine, series + i, SERIES - i < BATCH ? SERIES - i : BATCH);
+        engine_expect(world->engine,
+                      i + ENGINE_EXPECT_AHEAD < SERIES ? series[i + ENGINE_EXPECT_AHEAD] : NULL);
         int64_t day = any_day ? random_between(random, 0, OPEN_DAYS - 1) : OPEN_DAYS - 1;
         world_apply(world, series[i], first_day_ms + day * DAY_MS + i % 1000,
                     (double)random_between(random, 0, 10000) / 100);

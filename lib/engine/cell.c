@@ -5,9 +5,9 @@
 static poise_code load(struct engine *engine, uint32_t id, poise_error *err)
 {
     struct buf key = {0}, value = {0};
-    const struct cell *cell = cell_at(&engine->cells, id);
-    const struct feed *feed = block_of(&engine->cells, id)->feed;
-    cell_key(feed, cell->org, cell->start_ms, &key);
+    const struct block *block = block_of(&engine->cells, id);
+    const struct feed *feed = block->feed;
+    cell_key(feed, cell_org(&engine->cells, id), block->start_ms, &key);
     poise_code code = load_entry(engine, ENGINE_CELLS, &key, &value, err);
     if (code == POISE_OK) {
         struct cursor in = cursor_of(value.data, value.length);
@@ -42,7 +42,7 @@ poise_code cell_find(struct engine *engine, struct feed *feed, uint32_t org, int
 }
 
 /* Marks the cell; its block goes on the list with its first mark. */
-static inline bool mark(struct numbers *blocks, uint32_t *marks, uint32_t cell)
+static inline bool mark(struct numbers *blocks, uint16_t *marks, uint32_t cell)
 {
     if (*marks == 0 && !numbers_push(blocks, cell / BLOCK_CELLS)) {
         return false;
@@ -68,7 +68,7 @@ void cells_shrink(struct engine *engine)
         struct feed *feed = engine->feeds[i];
         feed->open_from_ms = feed_tile(feed, engine->as_of_ms - 1).start_ms;
     }
-    cells_drop(&engine->cells, engine->feeds, engine->feed_count);
+    cells_drop(&engine->cells);
     engine->generation++;
     size_t kept = engine->cells.count, more = engine->options.max_cells;
     engine->cells_limit = kept > SIZE_MAX - more ? SIZE_MAX : kept + more;

@@ -2,59 +2,67 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BLOCKS = 16, FIRST_CHAINS = 64 };
+enum { FIRST_BLOCKS = 16, FIRST_CHAINS = 16 };
 #define BLOCKS_MAX (UINT32_MAX / BLOCK_CELLS) /* cells are numbered in 32 bits */
 
-static uint32_t *chain_of(const struct cells *cells, const struct feed *feed, uint32_t org, int64_t start_ms)
+static uint32_t *chain_of(const struct cells *cells, const struct feed *feed, uint32_t orgs, int64_t start_ms)
 {
-    uint64_t hash = hash_mix((uint64_t)feed->id << 32 | org, (uint64_t)start_ms);
+    uint64_t hash = hash_mix((uint64_t)feed->id << 32 | orgs, (uint64_t)start_ms);
     return &cells->chains[hash & (cells->chain_count - 1)];
+}
+
+static uint32_t find_block(const struct cells *cells, const struct feed *feed, uint32_t orgs,
+                           int64_t start_ms)
+{
+    if (cells->linked == 0) {
+        return BLOCK_NONE;
+    }
+    uint32_t number = *chain_of(cells, feed, orgs, start_ms);
+    while (number != BLOCK_NONE) {
+        const struct block *block = &cells->blocks[number];
+        if (block->orgs == orgs && block->start_ms == start_ms && block->feed == feed) {
+            break;
+        }
+        number = block->next;
+    }
+    return number;
 }
 
 uint32_t cells_find(const struct cells *cells, const struct feed *feed, uint32_t org, int64_t start_ms)
 {
-    if (cells->count == 0) {
-        return CELL_NONE;
-    }
-    uint32_t id = *chain_of(cells, feed, org, start_ms);
-    while (id != CELL_NONE) {
-        const struct cell *cell = cell_at(cells, id);
-        if (cell->org == org && cell->start_ms == start_ms && block_of(cells, id)->feed == feed) {
-            break;
-        }
-        id = cell->next;
-    }
-    return id;
+    uint32_t block = find_block(cells, feed, org / BLOCK_CELLS, start_ms);
+    uint32_t id = block * BLOCK_CELLS + org % BLOCK_CELLS;
+    return block != BLOCK_NONE && cells->blocks[block].used & bit_in_block(id) ? id : CELL_NONE;
 }
 
 /* ---- chains ---- */
 
-static void link_cell(struct cells *cells, uint32_t id)
+static void link_block(struct cells *cells, uint32_t number)
 {
-    struct cell *cell = cell_at(cells, id);
-    uint32_t *chain = chain_of(cells, block_of(cells, id)->feed, cell->org, cell->start_ms);
-    cell->next = *chain;
-    *chain = id;
+    struct block *block = &cells->blocks[number];
+    uint32_t *chain = chain_of(cells, block->feed, block->orgs, block->start_ms);
+    block->next = *chain;
+    *chain = number;
 }
 
 /* Into chains that are empty. */
 static void link_all(struct cells *cells)
 {
     for (uint32_t block = 1; block < cells->block_count; block++) {
-        uint32_t bits = cells->blocks[block].used;
-        while (bits) {
-            link_cell(cells, next_in_block(block, &bits));
+        if (cells->blocks[block].feed) {
+            link_block(cells, block);
         }
     }
 }
 
-/* All cells in so many chains; false: out of memory, nothing changed. */
+/* All blocks in so many chains; false: out of memory, nothing changed. */
 static bool make_chains(struct cells *cells, size_t chain_count)
 {
-    uint32_t *chains = calloc(chain_count, sizeof *chains);
+    uint32_t *chains = pool_large(chain_count, sizeof *chains);
     if (!chains) {
         return false;
     }
+    memset(chains, 0, chain_count * sizeof *chains);
     free(cells->chains);
     cells->chains = chains;
     cells->chain_count = chain_count;
@@ -64,133 +72,116 @@ static bool make_chains(struct cells *cells, size_t chain_count)
 
 /* ---- blocks ---- */
 
-/* A block without memory; BLOCK_NONE: out of memory. */
+static bool grow(struct cells *cells)
+{
+    uint32_t capacity = cells->block_capacity ? 2 * cells->block_capacity : FIRST_BLOCKS;
+    struct block *blocks = capacity <= BLOCKS_MAX ? pool_large(capacity, sizeof *blocks) : NULL;
+    if (!blocks) {
+        return false;
+    }
+    if (cells->block_count == 0) {
+        blocks[cells->block_count++] = (struct block){0};
+    } else {
+        memcpy(blocks, cells->blocks, cells->block_count * sizeof *blocks);
+    }
+    free(cells->blocks);
+    cells->blocks = blocks;
+    cells->block_capacity = capacity;
+    return true;
+}
+
+/* BLOCK_NONE: out of memory. */
 static uint32_t spare_block(struct cells *cells)
 {
     if (cells->spare != BLOCK_NONE) {
         uint32_t block = cells->spare;
-        cells->spare = cells->blocks[block].next_with_room;
+        cells->spare = cells->blocks[block].next;
         return block;
     }
-    if (cells->block_count == cells->block_capacity) {
-        uint32_t capacity = cells->block_capacity ? 2 * cells->block_capacity : FIRST_BLOCKS;
-        struct block *blocks =
-            capacity <= BLOCKS_MAX ? reallocarray(cells->blocks, capacity, sizeof *blocks) : NULL;
-        if (!blocks) {
-            return BLOCK_NONE;
-        }
-        cells->blocks = blocks;
-        cells->block_capacity = capacity;
-        if (cells->block_count == 0) {
-            blocks[cells->block_count++] = (struct block){0};
-        }
-    }
-    return cells->block_count++;
+    return cells->block_count < cells->block_capacity || grow(cells) ? cells->block_count++ : BLOCK_NONE;
 }
 
-static void keep_spare(struct cells *cells, uint32_t block)
+static uint32_t add_block(struct cells *cells, struct feed *feed, uint32_t orgs, int64_t start_ms)
 {
-    cells->blocks[block] = (struct block){.next_with_room = cells->spare};
-    cells->spare = block;
-}
-
-static bool add_block(struct cells *cells, struct feed *feed)
-{
-    uint32_t block = spare_block(cells);
-    if (block == BLOCK_NONE) {
-        return false;
+    if (cells->linked >= cells->chain_count &&
+        !make_chains(cells, cells->chain_count ? 2 * cells->chain_count : FIRST_CHAINS)) {
+        return BLOCK_NONE;
     }
-    uint32_t size = (uint32_t)sizeof(struct cell) + feed->layout.size;
-    char *memory = calloc(BLOCK_CELLS, size);
-    if (!memory) {
-        keep_spare(cells, block);
-        return false;
+    uint32_t number = spare_block(cells);
+    if (number != BLOCK_NONE) {
+        cells->blocks[number] =
+            (struct block){.feed = feed, .start_ms = start_ms, .orgs = orgs, .size = feed->layout.size};
+        link_block(cells, number);
+        cells->linked++;
     }
-    cells->blocks[block] =
-        (struct block){.feed = feed, .cells = memory, .size = size, .next_with_room = feed->with_room};
-    feed->with_room = block;
-    return true;
+    return number;
 }
 
 uint32_t cells_add(struct cells *cells, struct feed *feed, uint32_t org, int64_t start_ms)
 {
-    if (cells->count >= cells->chain_count / 2 && /* most that are asked for in vain find an empty chain */
-        !make_chains(cells, cells->chain_count ? 2 * cells->chain_count : FIRST_CHAINS)) {
+    uint32_t number = find_block(cells, feed, org / BLOCK_CELLS, start_ms);
+    if (number == BLOCK_NONE) {
+        number = add_block(cells, feed, org / BLOCK_CELLS, start_ms);
+    }
+    if (number == BLOCK_NONE) {
         return CELL_NONE;
     }
-    if (feed->with_room == BLOCK_NONE && !add_block(cells, feed)) {
-        return CELL_NONE;
+    struct block *block = &cells->blocks[number];
+    uint32_t place = (uint32_t)__builtin_popcount(block->used), piece = piece_of(place);
+    if (block->pieces[piece] == POOL_NONE) {
+        size_t room = place > 0 ? place : 1;
+        block->pieces[piece] = pool_take(&cells->pool, room * block->size);
+        if (block->pieces[piece] == POOL_NONE) {
+            return CELL_NONE;
+        }
     }
-    struct block *block = &cells->blocks[feed->with_room];
-    uint32_t unused = ~block->used, id = next_in_block(feed->with_room, &unused);
-    block->used |= bit_in_block(id);
-    if (block->used == UINT32_MAX) {
-        feed->with_room = block->next_with_room;
-    }
-    struct cell *cell = cell_at(cells, id);
-    cell->org = org;
-    cell->start_ms = start_ms;
-    link_cell(cells, id);
+    block->places |= (uint64_t)place << org % BLOCK_CELLS * 4;
+    block->used |= bit_in_block(org);
     cells->count++;
-    return id;
+    return number * BLOCK_CELLS + org % BLOCK_CELLS;
 }
 
-static void clear_cell(struct cells *cells, uint32_t id)
+static void clear_block(struct cells *cells, uint32_t number)
 {
-    accumulator_clear(&block_of(cells, id)->feed->layout, cell_body(cells, id));
-    block_of(cells, id)->used &= ~bit_in_block(id);
-    cells->count--;
+    struct block *block = &cells->blocks[number];
+    cells->count -= (size_t)__builtin_popcount(block->used);
+    while (block->used) {
+        uint32_t id = next_in_block(number, &block->used);
+        accumulator_clear(&block->feed->layout, cell_body(cells, id));
+    }
 }
 
-/* What of the block started before its feed's open_from_ms. */
-static void drop_in_block(struct cells *cells, uint32_t at)
+static void drop_block(struct cells *cells, uint32_t number)
 {
-    struct block *block = &cells->blocks[at];
-    uint32_t bits = block->used;
-    while (bits) {
-        uint32_t id = next_in_block(at, &bits);
-        if (cell_at(cells, id)->start_ms < block->feed->open_from_ms) {
-            clear_cell(cells, id);
+    struct block *block = &cells->blocks[number];
+    clear_block(cells, number);
+    for (uint32_t piece = 0; piece < BLOCK_PIECES && block->pieces[piece] != POOL_NONE; piece++) {
+        size_t room = piece > 0 ? first_of_piece(piece) : 1;
+        pool_give(&cells->pool, block->pieces[piece], room * block->size);
+    }
+    *block = (struct block){.next = cells->spare};
+    cells->spare = number;
+    cells->linked--;
+}
+
+void cells_drop(struct cells *cells)
+{
+    for (uint32_t number = 1; number < cells->block_count; number++) {
+        const struct block *block = &cells->blocks[number];
+        if (block->feed && block->start_ms < block->feed->open_from_ms) {
+            drop_block(cells, number);
         }
     }
-    if (block->used == 0) {
-        free(block->cells);
-        keep_spare(cells, at);
-    } else if (block->used != UINT32_MAX) {
-        block->next_with_room = block->feed->with_room;
-        block->feed->with_room = at;
-    }
-}
-
-void cells_drop(struct cells *cells, struct feed *const *feeds, size_t feed_count)
-{
-    for (size_t i = 0; i < feed_count; i++) {
-        feeds[i]->with_room = BLOCK_NONE;
-    }
-    for (uint32_t block = 1; block < cells->block_count; block++) {
-        if (cells->blocks[block].feed) {
-            drop_in_block(cells, block);
-        }
-    }
-    size_t chain_count = FIRST_CHAINS;
-    while (chain_count / 2 < cells->count) {
-        chain_count *= 2;
-    }
-    if (!make_chains(cells, chain_count)) { /* no memory for fewer: as many as before */
-        memset(cells->chains, 0, cells->chain_count * sizeof *cells->chains);
-        link_all(cells);
-    }
+    memset(cells->chains, 0, cells->chain_count * sizeof *cells->chains);
+    link_all(cells);
 }
 
 void cells_free(struct cells *cells)
 {
     for (uint32_t block = 1; block < cells->block_count; block++) {
-        uint32_t bits = cells->blocks[block].used;
-        while (bits) {
-            clear_cell(cells, next_in_block(block, &bits));
-        }
-        free(cells->blocks[block].cells);
+        clear_block(cells, block);
     }
+    pool_free(&cells->pool);
     free(cells->blocks);
     free(cells->chains);
     *cells = (struct cells){0};

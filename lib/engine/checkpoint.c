@@ -86,10 +86,10 @@ static poise_code give_seen(struct giving *giving)
 
 static poise_code give_cell(struct giving *giving, struct feed *feed, uint32_t id)
 {
-    const struct cell *cell = cell_at(&giving->engine->cells, id);
-    feed->stored_from_ms = cell->start_ms < feed->stored_from_ms ? cell->start_ms : feed->stored_from_ms;
-    feed->stored_to_ms = cell->start_ms > feed->stored_to_ms ? cell->start_ms : feed->stored_to_ms;
-    cell_key(feed, cell->org, cell->start_ms, &giving->key);
+    int64_t start_ms = block_of(&giving->engine->cells, id)->start_ms;
+    feed->stored_from_ms = start_ms < feed->stored_from_ms ? start_ms : feed->stored_from_ms;
+    feed->stored_to_ms = start_ms > feed->stored_to_ms ? start_ms : feed->stored_to_ms;
+    cell_key(feed, cell_org(&giving->engine->cells, id), start_ms, &giving->key);
     accumulator_encode(&feed->layout, cell_body(&giving->engine->cells, id), &giving->value);
     return give(giving, ENGINE_CELLS);
 }
@@ -100,7 +100,7 @@ static poise_code give_cells(struct giving *giving)
     poise_code code = POISE_OK;
     for (size_t i = 0; i < blocks->count; i++) {
         const struct block *block = &giving->engine->cells.blocks[blocks->items[i]];
-        uint32_t bits = block->unsaved;
+        uint16_t bits = block->unsaved;
         while (bits && code == POISE_OK) {
             code = give_cell(giving, block->feed, next_in_block(blocks->items[i], &bits));
         }

@@ -195,7 +195,8 @@ static bool compile_plans(struct engine *engine)
     engine->plans = arena_zalloc(&engine->arena, engine->plan_count + 1, sizeof *engine->plans);
     engine->inputs = arena_zalloc(&engine->arena, leaves, sizeof *engine->inputs);
     engine->feeds = arena_zalloc(&engine->arena, leaves * TIERS_MAX, sizeof(struct feed *));
-    bool ok = engine->plans && engine->inputs && engine->feeds;
+    engine->in_scratch = arena_zalloc(&engine->arena, nodes / 64 + 1, sizeof *engine->in_scratch);
+    bool ok = engine->plans && engine->inputs && engine->feeds && engine->in_scratch;
     for (size_t i = 0; i < sizeof engine->scratch / sizeof *engine->scratch; i++) {
         engine->scratch[i] = arena_zalloc(&engine->arena, nodes, sizeof *engine->scratch[i]);
         ok = ok && engine->scratch[i];

@@ -127,7 +127,6 @@ static void free_orgs(struct engine *engine)
 
 static void free_measurements(struct engine *engine)
 {
-    void *entry;
     cells_free(&engine->cells);
     free(engine->touched.items);
     free(engine->reread.items);
@@ -137,10 +136,7 @@ static void free_measurements(struct engine *engine)
         free(engine->future.items[i].value);
     }
     heap_free(&engine->future);
-    for (size_t at = 0; (entry = hmap_next(&engine->series, &at));) {
-        free(entry);
-    }
-    hmap_free(&engine->series);
+    series_free(engine);
     pasts_free(engine);
     revisions_free(engine);
 }
@@ -238,8 +234,7 @@ static bool is_level(const struct input *input, double value)
     return false;
 }
 
-static poise_refusal check_row(const struct engine_series *series, const struct engine_row *row,
-                               int64_t now_ms)
+static poise_refusal check_row(const struct input *input, const struct engine_row *row, int64_t now_ms)
 {
     char key[POISE_KEY_MAX + 1];
     if (row->key) {
@@ -254,14 +249,13 @@ static poise_refusal check_row(const struct engine_series *series, const struct 
     if (refusal != POISE_REFUSAL_NONE || row->retract || now_ms == ENGINE_LET_IN) {
         return refusal;
     }
-    if (now_ms != INT64_MAX && row->time_ms >= series->input->until_ms) {
+    if (now_ms != INT64_MAX && row->time_ms >= input->until_ms) {
         return POISE_REFUSAL_UNKNOWN_MEASURE;
     }
-    if (now_ms != INT64_MAX && row->time_ms > now_ms + series->input->max_ahead_ms) {
+    if (now_ms != INT64_MAX && row->time_ms > now_ms + input->max_ahead_ms) {
         return POISE_REFUSAL_TIME_AHEAD;
     }
-    return series->input->only_levels && !is_level(series->input, row->value) ? POISE_REFUSAL_LEVEL
-                                                                              : POISE_REFUSAL_NONE;
+    return input->only_levels && !is_level(input, row->value) ? POISE_REFUSAL_LEVEL : POISE_REFUSAL_NONE;
 }
 
 bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms)
@@ -287,7 +281,7 @@ bool is_locked(const struct engine *engine, const struct input *input, int64_t t
 static poise_code apply_event(struct engine *engine, struct engine_series *series,
                               const struct sample *sample, poise_refusal *ret_refusal, poise_error *err)
 {
-    if (is_locked(engine, series->input, sample->time_ms)) {
+    if (is_locked(engine, input_of(engine, series), sample->time_ms)) {
         *ret_refusal = POISE_REFUSAL_LOCKED;
         return POISE_OK;
     }
@@ -297,17 +291,18 @@ static poise_code apply_event(struct engine *engine, struct engine_series *serie
 /* From now on the org is one of those where scorecards that read the input are scored. */
 static poise_code see(struct engine *engine, struct engine_series *series, poise_error *err)
 {
+    const struct input *input = input_of(engine, series);
     bool is_new;
-    if (!units_add_seen(engine, series->input, series->org, &is_new)) {
+    if (!units_add_seen(engine, input, series->org, &is_new)) {
         return error_nomem(err, "a scorecard at an org");
     }
     series->seen = true;
     if (is_new) {
         struct buf *out = &engine->unsaved_seen;
-        size_t length = intern_length(&engine->input_names, series->input->id);
+        size_t length = intern_length(&engine->input_names, input->id);
         buf_put_varint(out, length + sizeof series->org);
         put_big32(out, series->org);
-        buf_put(out, series->input->name, length);
+        buf_put(out, input->name, length);
     }
     return engine->unsaved_seen.failed ? error_nomem(err, "a scorecard at an org") : POISE_OK;
 }
@@ -340,7 +335,7 @@ poise_code engine_apply(struct engine *engine, struct engine_series *series, con
     }
     engine->ordinal++;
     engine->enforcing = now_ms != INT64_MAX && now_ms != ENGINE_LET_IN;
-    *ret_refusal = check_row(series, row, now_ms);
+    *ret_refusal = check_row(input_of(engine, series), row, now_ms);
     return *ret_refusal == POISE_REFUSAL_NONE ? or_break(engine, apply(engine, series, row, ret_refusal, err))
                                               : POISE_OK;
 }

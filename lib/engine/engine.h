@@ -123,10 +123,10 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
 uint32_t engine_series_source(const struct engine_series *series); /* its source's number, from 0 */
 /* The text of a source; NULL: there is none of that number. It lives as long as the engine. */
 const char *engine_source(const struct engine *engine, size_t number);
-/* Rows of these series (NULL: of none) come next: what they need is fetched from memory all at once, which
- * with many series takes longer than the counting. Only for speed; some 32 at a time, or it is gone from the
- * caches again before its row comes. */
-void engine_expect(const struct engine *engine, struct engine_series *const *series, size_t count);
+/* The row after so many more is of this series (NULL: of none): what it needs is fetched from memory while
+ * the rows before it are counted, as with many series that takes longer than the counting. Only for speed. */
+enum { ENGINE_EXPECT_AHEAD = 24 };
+void engine_expect(struct engine *engine, struct engine_series *series);
 /* Takes one row and its ordinal. now_ms is the wall clock for max_ahead; INT64_MAX: neither that limit nor
  * locked periods hold it up; ENGINE_LET_IN: nor does anything else that depends on definitions, since those
  * of then let it in. */

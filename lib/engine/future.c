@@ -44,7 +44,7 @@ static poise_code still_stands(struct engine *engine, const struct waiting *wait
         return POISE_OK;
     }
     struct key *key;
-    poise_code code = key_find(engine, series->input, series->source, waiting->key, &key, err);
+    poise_code code = key_find(engine, input_of(engine, series), series->source, waiting->key, &key, err);
     *ret_stands = key && !key->retract && key->sample.ordinal == waiting->sample.ordinal;
     return code;
 }
@@ -88,7 +88,7 @@ void future_key(const struct waiting *waiting, struct buf *out)
 void future_encode(const struct engine *engine, const struct waiting *waiting, struct buf *out)
 {
     const struct engine_series *series = waiting->series;
-    buf_put_text(out, series->input->name, intern_length(&engine->input_names, series->input->id));
+    buf_put_text(out, input_of(engine, series)->name, intern_length(&engine->input_names, series->input));
     buf_put_varint(out, series->org);
     buf_put_varint(out, series->source);
     buf_put_f64(out, waiting->sample.value);

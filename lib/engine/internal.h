@@ -1,5 +1,6 @@
 /* What the files of the engine share.
  *
+ *     expect.c  what rows need is fetched from memory before they come
  *     series.c  an input's measurement goes to the cells of its org and of every org above
  *     definition.c  which cells those are: the feeds that the definitions' leaves read
  *     tiling.c  how feeds tile time                      reading.c windows put together from cells
@@ -22,6 +23,7 @@
 #include <base/heap.h>
 #include <engine/engine.h>
 #include <score/evaluate.h>
+#include <score/kept.h>
 
 struct list {
     void **items;
@@ -75,7 +77,6 @@ struct feed {
     uint64_t identity; /* equal in another process means: the same cells */
     struct period recent[RECENT_PERIODS];
     size_t oldest_recent;
-    uint32_t with_room;   /* the first of its blocks that have some */
     int64_t open_from_ms; /* cells that start earlier may leave memory */
     int64_t stored_from_ms,
         stored_to_ms; /* starts of the first and last checkpointed tiles; from > to: none */
@@ -135,9 +136,10 @@ struct unit { /* a scorecard at an org */
     bool past_touched; /* a measurement changed what was before previous_ms */
     uint64_t *dirty;   /* bits by rank */
     uint64_t *changed; /* bits by node, as the arrays below */
+    struct kept_score *scores;
+    double *previous; /* scores as of previous_ms */
+    uint8_t *flags;
     bool *present;
-    poise_score *scores;
-    double *previous;    /* scores as of previous_ms */
     int64_t previous_ms; /* the plan's when they were computed */
 };
 
@@ -146,13 +148,19 @@ enum {
     BACKFILL_SILENT_MS = 15 * 60000 /* of T: after that it is over, whatever became of its producer */
 };
 
-struct engine_series {
-    struct input *input;
-    uint32_t org, source;
-    uint32_t generation; /* of engine, in which the cells below were looked up */
-    uint32_t cell_count;
-    bool seen;        /* its org is known to have seen the input */
-    uint32_t cells[]; /* of one period by feed of the input, from the org upwards */
+struct engine_series { /* half a cache line where one feed reads a leaf of depth 2 */
+    uint32_t input, org, source;
+    uint32_t next;            /* series of the same chain */
+    uint32_t seen : 1;        /* its org is known to have seen the input */
+    uint32_t generation : 31; /* of engine, in which the cells below were looked up */
+    uint32_t cells[];         /* of one period by feed of the input, from the org upwards */
+};
+
+struct series_table {
+    struct pool pool;
+    uint32_t *chains;   /* of pieces of the pool */
+    size_t chain_count; /* 0 or a power of two */
+    size_t count;
 };
 
 struct key { /* where a keyed measurement stands */
@@ -168,6 +176,17 @@ struct waiting { /* a measurement of the future */
     struct sample sample;
     struct hash128 key;
     bool keyed, saved;
+};
+
+/* Rows that come next (expect.c). */
+enum { EXPECT_STEP = ENGINE_EXPECT_AHEAD / 3, EXPECTED_MAX = 64 /* a power of two */ };
+_Static_assert(EXPECTED_MAX > 2 * EXPECT_STEP, "a series is remembered until its cells are fetched");
+struct expected {
+    struct expected_row {
+        struct engine_series *series;
+        uint32_t cells; /* how many of them were known */
+    } rows[EXPECTED_MAX];
+    uint32_t count;
 };
 
 struct engine {
@@ -190,11 +209,13 @@ struct engine {
     struct intern orgs, sources;
     struct org *org_table;
     size_t org_capacity;
-    struct hmap series, keys;
+    struct series_table series;
+    struct hmap keys;
     struct cells cells;
-    uint32_t generation; /* rises when cells leave memory */
+    uint32_t generation : 31; /* rises when cells leave memory */
     size_t cells_limit;
     struct heap future;
+    struct expected expected;
 
     struct list marked;            /* units to settle */
     struct numbers touched;        /* blocks with cells that are */
@@ -223,6 +244,7 @@ struct engine {
     struct list unsaved_revisions; /* since the last checkpoint */
     size_t evaluated;              /* nodes, and cells that were merged, in the slice at hand */
     poise_score *scratch[4];       /* as many each as the largest scorecard has nodes */
+    uint64_t *in_scratch;          /* bit by node: computed by the settle of the unit at hand */
     struct accumulator *merging;   /* as large as the largest layout; empty between readings */
 };
 
@@ -276,6 +298,18 @@ bool cell_touch(struct engine *engine, uint32_t cell);
 void cells_shrink(struct engine *engine);
 
 /* series.c */
+static inline struct input *input_of(const struct engine *engine, const struct engine_series *series)
+{
+    return &engine->inputs[series->input];
+}
+/* How many orgs see a measurement of the org through the feed. */
+static inline uint32_t levels_of(const struct engine *engine, const struct feed *feed, uint32_t org)
+{
+    return feed->subtree ? engine->org_table[org].depth + 1 : 1;
+}
+/* How many cells of a period a measurement changes. */
+size_t cells_of(const struct engine *engine, const struct input *input, uint32_t org);
+void series_free(struct engine *engine);
 struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source);
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err);

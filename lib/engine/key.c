@@ -152,13 +152,14 @@ static poise_code stand(struct engine *engine, struct key *key, struct engine_se
 poise_code key_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                      const struct sample *sample, poise_refusal *ret_refusal, poise_error *err)
 {
-    struct hash128 hash = key_hash(engine, series->input, series->source, row->key, row->key_length);
+    struct input *input = input_of(engine, series);
+    struct hash128 hash = key_hash(engine, input, series->source, row->key, row->key_length);
     struct key *key;
-    poise_code code = key_find(engine, series->input, series->source, hash, &key, err);
+    poise_code code = key_find(engine, input, series->source, hash, &key, err);
     if (code != POISE_OK) {
         return code;
     }
-    bool is_new_locked = !row->retract && is_locked(engine, series->input, sample->time_ms);
+    bool is_new_locked = !row->retract && is_locked(engine, input, sample->time_ms);
     if (!key) {
         struct key fresh = {.hash = hash};
         if (is_new_locked) {
@@ -176,7 +177,7 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
                                                                         : POISE_REFUSAL_SEQ_CONFLICT;
         return POISE_OK;
     }
-    if (is_new_locked || (!key->retract && is_locked(engine, series->input, key->sample.time_ms))) {
+    if (is_new_locked || (!key->retract && is_locked(engine, input, key->sample.time_ms))) {
         *ret_refusal = POISE_REFUSAL_LOCKED;
         return POISE_OK;
     }

@@ -51,14 +51,13 @@ const struct accumulator *past_cell(const struct engine *engine, const struct pa
 static struct kept *copy(const struct engine *engine, const struct feed *feed, uint32_t cell,
                          const struct accumulator *body)
 {
-    const struct cell *now = cell_at(&engine->cells, cell);
     struct kept *kept = calloc(1, sizeof *kept + feed->layout.size);
     if (!kept) {
         return NULL;
     }
     *kept = (struct kept){.feed = feed,
-                          .org = now->org,
-                          .start_ms = now->start_ms,
+                          .org = cell_org(&engine->cells, cell),
+                          .start_ms = block_of(&engine->cells, cell)->start_ms,
                           .closed_ms = engine->closed_ms,
                           .settle = engine->settles};
     if (!accumulator_merge(&feed->layout, (struct accumulator *)kept->body, body)) {
@@ -91,8 +90,8 @@ static struct kept *add_kept(struct hmap *map, struct kept *kept)
 /* The cell as it was before this settle. */
 static struct kept *keep_cell(struct engine *engine, const struct feed *feed, uint32_t cell)
 {
-    const struct cell *now = cell_at(&engine->cells, cell);
-    struct kept *kept = find(&engine->kept, feed, now->org, now->start_ms);
+    struct kept *kept =
+        find(&engine->kept, feed, cell_org(&engine->cells, cell), block_of(&engine->cells, cell)->start_ms);
     if (kept) {
         kept->closed_ms = engine->closed_ms;
         return kept;
@@ -354,7 +353,7 @@ poise_code past_keep(struct engine *engine, const struct feed *feed, struct peri
     if (!may_be_read(engine, tile)) {
         return POISE_OK;
     }
-    uint32_t org = cell_at(&engine->cells, cells[0])->org;
+    uint32_t org = cell_org(&engine->cells, cells[0]);
     const struct kept *first = find(&engine->kept, feed, org, tile.start_ms);
     if (first && first->closed_ms == engine->closed_ms && !engine->looked) {
         return POISE_OK; /* by an earlier row of this settle, with those above */

@@ -70,7 +70,7 @@ static poise_code reread(struct engine *engine, const uint32_t *cells, size_t co
     const struct engine_ports *ports = &engine->options.ports;
     struct feed *feed = block_of(&engine->cells, cells[0])->feed;
     struct rereading rereading = {
-        .engine = engine, .feed = feed, .start_ms = cell_at(&engine->cells, cells[0])->start_ms, .err = err};
+        .engine = engine, .feed = feed, .start_ms = block_of(&engine->cells, cells[0])->start_ms, .err = err};
     if (!ports->reread) {
         return error_set(err, POISE_EUNSUPPORTED,
                          "an extreme of input %s was taken away, and nothing can be reread",
@@ -83,7 +83,7 @@ static poise_code reread(struct engine *engine, const uint32_t *cells, size_t co
     poise_code code = ports->reread(ports->context, feed->input->name, period.start_ms, period.end_ms,
                                     add_row, &rereading, err);
     for (size_t i = 0; i < count && code == POISE_OK; i++) {
-        block_of(&engine->cells, cells[i])->reread &= ~bit_in_block(cells[i]);
+        block_of(&engine->cells, cells[i])->reread &= (uint16_t)~bit_in_block(cells[i]);
     }
     return code;
 }
@@ -93,11 +93,11 @@ static int by_period(const void *a, const void *b, void *context)
 {
     const struct cells *cells = context;
     uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    const struct feed *left_feed = block_of(cells, left)->feed, *right_feed = block_of(cells, right)->feed;
-    if (left_feed != right_feed) {
-        return left_feed->id < right_feed->id ? -1 : 1;
+    const struct block *left_block = block_of(cells, left), *right_block = block_of(cells, right);
+    if (left_block->feed != right_block->feed) {
+        return left_block->feed->id < right_block->feed->id ? -1 : 1;
     }
-    int64_t left_ms = cell_at(cells, left)->start_ms, right_ms = cell_at(cells, right)->start_ms;
+    int64_t left_ms = left_block->start_ms, right_ms = right_block->start_ms;
     return left_ms < right_ms ? -1 : left_ms > right_ms;
 }
 

@@ -40,11 +40,9 @@ static int64_t earliest_of(const struct engine *engine, uint32_t plan_id)
         }
     }
     for (size_t i = 0; i < engine->unsaved_blocks.count; i++) {
-        uint32_t number = engine->unsaved_blocks.items[i];
-        const struct block *block = &engine->cells.blocks[number];
-        uint32_t bits = block->unsaved;
-        while (bits && block->feed->input->plans[plan_id]) {
-            first_ms = lesser(first_ms, cell_at(&engine->cells, next_in_block(number, &bits))->start_ms);
+        const struct block *block = &engine->cells.blocks[engine->unsaved_blocks.items[i]];
+        if (block->unsaved && block->feed->input->plans[plan_id]) {
+            first_ms = lesser(first_ms, block->start_ms);
         }
     }
     return first_ms;

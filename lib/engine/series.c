@@ -4,68 +4,101 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct series_id {
-    const struct input *input;
-    uint32_t org, source;
-};
+enum { FIRST_CHAINS = 16 };
 
-static uint64_t hash_of(const struct series_id *id)
+static uint32_t *chain_of(const struct series_table *table, uint32_t input, uint32_t org, uint32_t source)
 {
-    return hash_mix((uint64_t)id->org << 32 | id->source, id->input->id);
+    return &table->chains[hash_mix((uint64_t)org << 32 | source, input) & (table->chain_count - 1)];
 }
 
-static bool is_series(const void *entry, const void *key)
+static struct engine_series *find(const struct series_table *table, uint32_t input, uint32_t org,
+                                  uint32_t source)
 {
-    const struct engine_series *series = entry;
-    const struct series_id *id = key;
-    return series->input == id->input && series->org == id->org && series->source == id->source;
+    uint32_t at = table->count > 0 ? *chain_of(table, input, org, source) : POOL_NONE;
+    while (at != POOL_NONE) {
+        struct engine_series *series = pool_at(&table->pool, at);
+        if (series->input == input && series->org == org && series->source == source) {
+            return series;
+        }
+        at = series->next;
+    }
+    return NULL;
 }
 
-/* How many orgs see a measurement of the org through the feed. */
-static size_t levels(const struct engine *engine, const struct feed *feed, uint32_t org)
+/* Twice as many chains; each is parted into two. */
+static bool grow(struct series_table *table)
 {
-    return feed->subtree ? engine->org_table[org].depth + 1 : 1;
+    size_t count = table->chain_count ? 2 * table->chain_count : FIRST_CHAINS;
+    struct series_table larger = {.chains = pool_large(count, sizeof *larger.chains), .chain_count = count};
+    if (!larger.chains) {
+        return false;
+    }
+    memset(larger.chains, 0, count * sizeof *larger.chains);
+    for (size_t i = 0; i < table->chain_count; i++) {
+        for (uint32_t at = table->chains[i], next; at != POOL_NONE; at = next) {
+            struct engine_series *series = pool_at(&table->pool, at);
+            uint32_t *chain = chain_of(&larger, series->input, series->org, series->source);
+            next = series->next;
+            series->next = *chain;
+            *chain = at;
+        }
+    }
+    free(table->chains);
+    table->chains = larger.chains;
+    table->chain_count = count;
+    return true;
 }
 
-static struct engine_series *make_series(struct engine *engine, const struct series_id *id,
-                                         struct input *input)
+void series_free(struct engine *engine)
+{
+    pool_free(&engine->series.pool);
+    free(engine->series.chains);
+}
+
+size_t cells_of(const struct engine *engine, const struct input *input, uint32_t org)
 {
     size_t cells = 0;
     for (const struct feed *feed = input->feeds; feed; feed = feed->next) {
-        cells += levels(engine, feed, id->org);
+        cells += levels_of(engine, feed, org);
     }
-    struct engine_series *series = calloc(1, sizeof *series + cells * sizeof series->cells[0]);
-    if (series) {
-        series->input = input;
-        series->org = id->org;
-        series->source = id->source;
-        series->generation = engine->generation;
-        series->cell_count = (uint32_t)cells;
-        if (!hmap_add(&engine->series, hash_of(id), series)) {
-            free(series);
-            return NULL;
-        }
+    return cells;
+}
+
+static struct engine_series *make_series(struct engine *engine, const struct input *input, uint32_t org,
+                                         uint32_t source)
+{
+    struct series_table *table = &engine->series;
+    if (table->count >= table->chain_count && !grow(table)) {
+        return NULL;
     }
+    size_t size = sizeof(struct engine_series) + cells_of(engine, input, org) * sizeof(uint32_t);
+    uint32_t at = pool_take(&table->pool, size);
+    if (at == POOL_NONE) {
+        return NULL;
+    }
+    struct engine_series *series = pool_at(&table->pool, at);
+    uint32_t *chain = chain_of(table, input->id, org, source);
+    *series = (struct engine_series){.input = input->id, .org = org, .source = source, .next = *chain};
+    *chain = at;
+    table->count++;
     return series;
 }
 
 struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source)
 {
-    struct series_id id = {.input = input, .org = org, .source = source};
-    struct engine_series *series = hmap_get(&engine->series, hash_of(&id), is_series, &id);
-    return series ? series : make_series(engine, &id, input);
+    struct engine_series *series = find(&engine->series, input->id, org, source);
+    return series ? series : make_series(engine, input, org, source);
 }
 
 static struct engine_series *known_series(const struct engine *engine, const char *measure, const char *org,
                                           const char *source)
 {
-    struct series_id id = {.input = definition_input(engine, measure, strlen(measure)),
-                           .org = intern_find(&engine->orgs, org, strlen(org)),
-                           .source = intern_find(&engine->sources, source, strlen(source))};
-    if (!id.input || id.org == INTERN_NONE || id.source == INTERN_NONE) {
-        return NULL;
-    }
-    return hmap_get(&engine->series, hash_of(&id), is_series, &id);
+    const struct input *input = definition_input(engine, measure, strlen(measure));
+    uint32_t org_id = intern_find(&engine->orgs, org, strlen(org));
+    uint32_t source_id = intern_find(&engine->sources, source, strlen(source));
+    return input && org_id != INTERN_NONE && source_id != INTERN_NONE
+               ? find(&engine->series, input->id, org_id, source_id)
+               : NULL;
 }
 
 static poise_refusal check_new(const struct engine *engine, const char *measure, const char *org,
@@ -120,47 +153,6 @@ const char *engine_source(const struct engine *engine, size_t number)
     return number < engine->sources.count ? intern_text(&engine->sources, (uint32_t)number) : NULL;
 }
 
-/* ---- fetching ahead ---- */
-
-enum { CACHE_LINE = 64, FETCHED_CELLS = 4 /* of a series, at first */ };
-
-/* Always inline: gcc takes a function that only fetches for one without effect, and drops its calls. */
-__attribute__((always_inline)) static inline void fetch(const void *bytes, size_t size)
-{
-    for (size_t at = 0; at < size; at += CACHE_LINE) {
-        __builtin_prefetch((const char *)bytes + at, 1);
-    }
-    __builtin_prefetch((const char *)bytes + size - 1, 1);
-}
-
-/* How many cells of a series are known. */
-static uint32_t known_cells(const struct engine *engine, const struct engine_series *series)
-{
-    bool known = series && series->generation == engine->generation && series->cells[0] != CELL_NONE;
-    return known ? series->cell_count : 0;
-}
-
-/* Each pass asks for what the next one reads, so that none waits for memory piece by piece. */
-void engine_expect(const struct engine *engine, struct engine_series *const *series, size_t count)
-{
-    const struct cells *cells = &engine->cells;
-    for (size_t i = 0; i < count; i++) {
-        if (series[i]) {
-            fetch(series[i], sizeof *series[i] + FETCHED_CELLS * sizeof series[i]->cells[0]);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        for (uint32_t n = known_cells(engine, series[i]); n-- > 0;) {
-            fetch(block_of(cells, series[i]->cells[n]), sizeof(struct block));
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        for (uint32_t n = known_cells(engine, series[i]); n-- > 0;) {
-            fetch(cell_at(cells, series[i]->cells[n]), block_of(cells, series[i]->cells[n])->size);
-        }
-    }
-}
-
 /* ---- counting ---- */
 
 /* Looks up the cells of a feed for a period, from the series' org upwards. */
@@ -206,12 +198,13 @@ typedef poise_code cell_change(struct engine *engine, const struct feed *feed, u
 /* Whether the cells that were looked up last are of the period. */
 static bool are_of(const struct engine *engine, const uint32_t *cells, int64_t start_ms)
 {
-    return cells[0] != CELL_NONE && cell_at(&engine->cells, cells[0])->start_ms == start_ms;
+    return cells[0] != CELL_NONE && block_of(&engine->cells, cells[0])->start_ms == start_ms;
 }
 
 static void forget_cells(const struct engine *engine, struct engine_series *series)
 {
-    memset(series->cells, 0, series->cell_count * sizeof series->cells[0]);
+    memset(series->cells, 0,
+           cells_of(engine, input_of(engine, series), series->org) * sizeof series->cells[0]);
     series->generation = engine->generation;
 }
 
@@ -223,9 +216,9 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
     }
     uint32_t *cells = series->cells;
     uint64_t held = 0;
-    for (struct feed *feed = series->input->feeds; feed; feed = feed->next) {
+    for (struct feed *feed = input_of(engine, series)->feeds; feed; feed = feed->next) {
         struct period tile = feed_tile(feed, sample->time_ms);
-        size_t count = levels(engine, feed, series->org);
+        size_t count = levels_of(engine, feed, series->org);
         poise_code code = POISE_OK;
         if (!are_of(engine, cells, tile.start_ms)) {
             code = find_cells(engine, series, feed, tile.start_ms, cells, count, err);

@@ -1,4 +1,5 @@
 #include "internal.h"
+#include <assert.h>
 #include <base/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,11 @@ poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t pl
     return code;
 }
 
+static bool same(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
+}
+
 /* Computes what trends are against: every node as of the end of the period before. */
 static poise_code look_back(struct engine *engine, struct unit *unit, poise_error *err)
 {
@@ -51,7 +57,11 @@ static poise_code look_back(struct engine *engine, struct unit *unit, poise_erro
     poise_score *then = engine->scratch[0];
     poise_code code = look_in_force(engine, unit->plan, unit->org, plan->previous_ms, then, err);
     for (uint32_t node = 0; node < plan->card->node_count; node++) {
-        unit->previous[node] = then[node].score;
+        double score = unit->scores[node].score, now = then[node].score;
+        if (unit->present[node] && !same(score - now, score - unit->previous[node])) {
+            unit->changed[node / 64] |= bit_of(node);
+        }
+        unit->previous[node] = now;
     }
     unit->previous_ms = plan->previous_ms;
     unit->past_touched = false;
@@ -80,67 +90,102 @@ void engine_look_at(const struct measure *measure, int64_t as_of_ms, poise_score
     }
 }
 
+static void load(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    if (unit->present[node] && !(engine->in_scratch[node / 64] & bit_of(node))) {
+        const struct measure *measure = engine->plans[unit->plan].card->nodes[node].measure;
+        kept_numbers(measure, &unit->scores[node], unit->flags[node], &engine->scratch[0][node]);
+    }
+}
+
+/* What the node is computed from, where it did not come before it. */
+static void load_read(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    const struct scorecard *card = engine->plans[unit->plan].card;
+    const struct measure *measure = card->nodes[node].measure;
+    for (uint32_t i = card->nodes[node].first_child; i != NODE_NONE; i = card->nodes[i].next_sibling) {
+        load(engine, unit, i);
+    }
+    for (size_t i = 0; measure && measure->formula && i < measure->formula->count; i++) {
+        if (measure->formula->steps[i].op == FORMULA_LEAF) {
+            load(engine, unit, measure->formula->steps[i].node);
+        }
+    }
+}
+
+static poise_score whole(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    const struct scorecard *card = engine->plans[unit->plan].card;
+    return kept_whole(card, card->nodes[node].measure, &unit->scores[node], unit->flags[node],
+                      unit->previous[node]);
+}
+
+/* Whether what was computed follows from what is kept. */
+static inline bool follows(const struct engine *engine, const struct unit *unit, uint32_t node)
+{
+    poise_score kept = whole(engine, unit, node);
+    return score_equal(&kept, &engine->scratch[0][node]);
+}
+
+/* Takes in what was computed: marks what reads it where it has changed, and it where that is to be shown. */
+static void keep(struct engine *engine, struct unit *unit, uint32_t node)
+{
+    const struct scorecard *card = engine->plans[unit->plan].card;
+    const struct measure *measure = card->nodes[node].measure;
+    uint8_t flags, flags_before = unit->flags[node];
+    struct kept_score score = score_keep(measure, &engine->scratch[0][node], &flags);
+    const struct kept_score *before = &unit->scores[node];
+    bool is_same = !unit->fresh && kept_equal(measure, &score, flags, before, flags_before);
+    if (is_same && flags == flags_before) {
+        return;
+    }
+    if (!is_same) {
+        unit->changed[node / 64] |= bit_of(node);
+    }
+    unit->scores[node] = score;
+    unit->flags[node] = flags;
+    mark_readers_of(card, unit, node);
+}
+
 /* In the order of ranks every node comes behind what it reads, and marks only what comes behind it. */
 static poise_code recompute(struct engine *engine, struct unit *unit, poise_error *err)
 {
     const struct plan *plan = &engine->plans[unit->plan];
     const struct scorecard *card = plan->card;
-    for (size_t word = 0; word < (card->node_count + 63) / 64; word++) {
+    size_t words = (card->node_count + 63) / 64;
+    memset(engine->in_scratch, 0, words * sizeof *engine->in_scratch);
+    for (size_t word = 0; word < words; word++) {
         while (unit->dirty[word]) {
             uint32_t rank = (uint32_t)(64 * word + (unsigned)__builtin_ctzll(unit->dirty[word]));
             uint32_t node = card->order[rank];
-            poise_score score;
-            poise_code code = evaluate(engine, unit, node, engine->as_of_ms, NULL, unit->scores, &score, err);
+            poise_score *score = &engine->scratch[0][node];
+            load_read(engine, unit, node);
+            poise_code code =
+                evaluate(engine, unit, node, engine->as_of_ms, NULL, engine->scratch[0], score, err);
             if (code != POISE_OK) {
                 return code;
             }
-            score.trend = score.score - unit->previous[node];
-            engine_look_at(plan->leaves[node].measure, INT64_MAX, &score);
+            score->trend = score->score - unit->previous[node];
+            engine_look_at(plan->leaves[node].measure, INT64_MAX, score);
+            engine->in_scratch[node / 64] |= bit_of(node);
             unit->dirty[word] &= ~bit_of(rank);
-            if (!unit->fresh && score_equal(&score, &unit->scores[node])) {
-                continue;
-            }
-            if (unit->fresh || !score_published_equal(&score, &unit->scores[node])) {
-                unit->changed[node / 64] |= bit_of(node);
-            }
-            unit->scores[node] = score;
-            mark_readers_of(card, unit, node);
+            keep(engine, unit, node);
+            assert(follows(engine, unit, node));
         }
     }
     unit->fresh = false;
     return POISE_OK;
 }
 
-/* After look_back: the trends of nodes that did not change themselves. */
-static void compare(const struct engine *engine, struct unit *unit)
-{
-    uint32_t count = engine->plans[unit->plan].card->node_count;
-    for (uint32_t node = 0; node < count; node++) {
-        poise_score *score = &unit->scores[node];
-        double trend = score->score - unit->previous[node];
-        bool is_same = trend == score->trend || (isnan(trend) && isnan(score->trend));
-        if (unit->present[node] && !is_same) {
-            score->trend = trend;
-            unit->changed[node / 64] |= bit_of(node);
-        }
-    }
-}
-
 static poise_code settle_unit(struct engine *engine, struct unit *unit, poise_error *err)
 {
     bool looks_back = unit->past_touched || unit->previous_ms != engine->plans[unit->plan].previous_ms;
     poise_code code = looks_back ? look_back(engine, unit, err) : POISE_OK;
-    if (code == POISE_OK) {
-        code = recompute(engine, unit, err);
-    }
-    if (code == POISE_OK && looks_back) {
-        compare(engine, unit);
-    }
-    return code;
+    return code == POISE_OK ? recompute(engine, unit, err) : code;
 }
 
 static poise_code show(const struct engine *engine, const struct unit *unit, uint32_t node,
-                       engine_visit *visit, void *visitor)
+                       const poise_score *numbers, engine_visit *visit, void *visitor)
 {
     const struct plan *plan = &engine->plans[unit->plan];
     const struct node *defined = &plan->card->nodes[node];
@@ -151,7 +196,7 @@ static poise_code show(const struct engine *engine, const struct unit *unit, uin
                          .weight = defined->weight,
                          .as_of_ms = engine->as_of_ms,
                          .definition = plan->term.number,
-                         .numbers = score_published(&unit->scores[node])};
+                         .numbers = score_published(numbers)};
     engine_look_at(defined->measure, engine->as_of_ms, &state.numbers);
     return visit(visitor, &state);
 }
@@ -164,7 +209,11 @@ static poise_code show_changed(const struct engine *engine, struct unit *unit, e
         while (unit->changed[word]) {
             uint32_t node = (uint32_t)(64 * word + (unsigned)__builtin_ctzll(unit->changed[word]));
             unit->changed[word] &= unit->changed[word] - 1;
-            poise_code code = show(engine, unit, node, visit, visitor);
+            bool computed = engine->in_scratch[word] & bit_of(node);
+            if (!computed) {
+                engine->scratch[0][node] = whole(engine, unit, node);
+            }
+            poise_code code = show(engine, unit, node, &engine->scratch[0][node], visit, visitor);
             if (code != POISE_OK) {
                 return code;
             }
@@ -199,13 +248,14 @@ static bool mark_reader(struct engine *engine, const struct leaf *leaf, uint32_t
 }
 
 /* Marks the leaves that read a cell which has changed: at its org, and across orgs at those above. */
-static bool mark_readers(struct engine *engine, const struct feed *feed, const struct cell *cell)
+static bool mark_readers(struct engine *engine, const struct feed *feed, uint32_t touched_org,
+                         int64_t start_ms)
 {
     bool ok = true;
     for (const struct leaf *leaf = feed->leaves; leaf; leaf = leaf->next) {
-        uint32_t org = cell->org;
+        uint32_t org = touched_org;
         do {
-            ok = ok && mark_reader(engine, leaf, org, cell->start_ms);
+            ok = ok && mark_reader(engine, leaf, org, start_ms);
             org = leaf->measure->across != ACROSS_POOL ? engine->org_table[org].parent : INTERN_NONE;
         } while (org != INTERN_NONE);
     }
@@ -219,7 +269,7 @@ static poise_code spread_marks(struct engine *engine, poise_error *err)
         struct block *block = &engine->cells.blocks[number];
         while (block->touched) {
             uint32_t cell = next_in_block(number, &block->touched);
-            if (!mark_readers(engine, block->feed, cell_at(&engine->cells, cell))) {
+            if (!mark_readers(engine, block->feed, cell_org(&engine->cells, cell), block->start_ms)) {
                 return error_nomem(err, "the marks of a settle");
             }
         }
@@ -306,7 +356,11 @@ static poise_code show_unit(const struct engine *engine, const struct unit *unit
 {
     uint32_t nodes = engine->plans[unit->plan].card->node_count;
     for (uint32_t node = 0; node < nodes; node++) {
-        poise_code code = unit->present[node] ? show(engine, unit, node, visit, visitor) : POISE_OK;
+        if (!unit->present[node]) {
+            continue;
+        }
+        poise_score numbers = whole(engine, unit, node);
+        poise_code code = show(engine, unit, node, &numbers, visit, visitor);
         if (code != POISE_OK) {
             return code;
         }

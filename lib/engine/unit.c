@@ -107,21 +107,22 @@ static void find_present(const struct scorecard *card, const char *org, bool *pr
     }
 }
 
-/* One block: the unit, two bitmaps, the scores now and before, the presences. */
+/* One block: the unit, two bitmaps, the scores now and before, their flags, the presences. */
 static struct unit *new_unit(const struct engine *engine, uint32_t plan, uint32_t org)
 {
     size_t nodes = engine->plans[plan].card->node_count, words = (nodes + 63) / 64;
     size_t size = sizeof(struct unit) + 2 * words * sizeof(uint64_t) +
-                  nodes * (sizeof(poise_score) + sizeof(double) + sizeof(bool));
+                  nodes * (sizeof(struct kept_score) + sizeof(double) + sizeof(uint8_t) + sizeof(bool));
     struct unit *unit = calloc(1, size);
     if (unit) {
         *unit = (struct unit){
             .plan = plan, .org = org, .fresh = true, .since = engine->settles, .previous_ms = INT64_MIN};
         unit->dirty = (uint64_t *)(unit + 1);
         unit->changed = unit->dirty + words;
-        unit->scores = (poise_score *)(unit->changed + words);
+        unit->scores = (struct kept_score *)(unit->changed + words);
         unit->previous = (double *)(unit->scores + nodes);
-        unit->present = (bool *)(unit->previous + nodes);
+        unit->flags = (uint8_t *)(unit->previous + nodes);
+        unit->present = (bool *)(unit->flags + nodes);
     }
     return unit;
 }

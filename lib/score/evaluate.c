@@ -2,9 +2,6 @@
 #include <model/org.h>
 #include <score/evaluate.h>
 
-/* Only parents ask for it: below, or here, a critical measure is red and counts. */
-enum { FLAG_CRITICAL = 1 << 30 };
-
 /* ---- values of windows ---- */
 
 struct window_value window_pooled(const struct measure *measure, const struct accumulator_layout *layout,

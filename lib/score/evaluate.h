@@ -64,6 +64,8 @@ void evaluate_formula(const struct scorecard *card, const struct measure *measur
 void evaluate_rollup(const struct scorecard *card, uint32_t node, const struct tree_scores *tree,
                      poise_score *ret_score);
 
+/* Beside enum poise_flags; only parents ask for it: below, or here, a critical measure is red and counts. */
+enum { FLAG_CRITICAL = 1 << 7 };
 /* Whether a measure is a node at an org (its `orgs`). */
 bool measure_at_org(const struct measure *measure, const char *org);
 /* Equal to the bit in everything that is published, and in what parents ask for. */

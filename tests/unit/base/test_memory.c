@@ -5,7 +5,9 @@
 #include <base/csv.h>
 #include <base/hash.h>
 #include <base/heap.h>
+#include <base/pool.h>
 #include <base/ring.h>
+#include <stdlib.h>
 #include <string.h>
 
 static long until_failure; /* allocations that still succeed; below 0: all do */
@@ -20,10 +22,12 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
 void *__real_reallocarray(void *old, size_t count, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 void *__wrap_reallocarray(void *old, size_t count, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
 
 void *__wrap_malloc(size_t size)
 {
@@ -43,6 +47,11 @@ void *__wrap_realloc(void *old, size_t size)
 void *__wrap_reallocarray(void *old, size_t count, size_t size)
 {
     return fails_now() ? NULL : __real_reallocarray(old, count, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
 }
 
 /* Each returns whether all of its allocations succeeded; it must hold together and leak nothing if not. */
@@ -92,6 +101,19 @@ static bool use_arena(void)
     return good;
 }
 
+static bool use_pool(void)
+{
+    struct pool pool = {0};
+    bool good = true;
+    for (int i = 0; i < 40 && good; i++) {
+        good = pool_take(&pool, 1 << 20) != POOL_NONE;
+    }
+    pool_free(&pool);
+    void *large = good ? pool_large(1, 1) : NULL;
+    free(large);
+    return large != NULL;
+}
+
 static bool use_buf(void)
 {
     struct buf buf = {0};
@@ -134,7 +156,7 @@ static bool use_csv(void)
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
-    bool (*const uses[])(void) = {use_intern, use_heap, use_arena, use_buf, use_ring, use_csv};
+    bool (*const uses[])(void) = {use_intern, use_heap, use_arena, use_pool, use_buf, use_ring, use_csv};
     for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
         long allowed = 0;
         for (;; allowed++) {

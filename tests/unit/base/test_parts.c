@@ -1,12 +1,14 @@
-/* error, buf, arena, heap, clock */
+/* error, buf, arena, pool, heap, clock */
 #include "base_test.h"
 #include <base/arena.h>
 #include <base/buf.h>
 #include <base/clock.h>
 #include <base/error.h>
 #include <base/heap.h>
+#include <base/pool.h>
 #include <errno.h>
 #include <float.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void test_codes(void **state)
@@ -198,6 +200,59 @@ static void test_arena(void **state)
     arena_free(&(struct arena){0});
 }
 
+static bool is_filled(const struct pool *pool, uint32_t piece, size_t size, int with)
+{
+    const unsigned char *bytes = pool_at(pool, piece);
+    size_t at = 0;
+    while (at < size && bytes[at] == with) {
+        at++;
+    }
+    return at == size;
+}
+
+static void test_pool(void **state)
+{
+    (void)state;
+    enum { PIECES = 3000, TURNS = 20000 };
+    static uint32_t pieces[PIECES];
+    static size_t sizes[PIECES];
+    struct pool pool = {0};
+    uint64_t seed = 1;
+    for (int turn = 0; turn < TURNS; turn++) {
+        size_t i = next_random(&seed) % PIECES;
+        if (pieces[i] == POOL_NONE) {
+            sizes[i] = 1 + next_random(&seed) % (i % 50 == 0 ? 9000 : 3000);
+            pieces[i] = pool_take(&pool, sizes[i]);
+            assert_int_not_equal(pieces[i], POOL_NONE);
+            assert_true(is_filled(&pool, pieces[i], sizes[i], 0));
+            memset(pool_at(&pool, pieces[i]), (int)(i & 0xff), sizes[i]);
+        } else {
+            assert_true(is_filled(&pool, pieces[i], sizes[i], (int)(i & 0xff)));
+            pool_give(&pool, pieces[i], sizes[i]);
+            pieces[i] = POOL_NONE;
+        }
+    }
+    assert_true(pool.slab_count > 1 && pool.slab_count < 6); /* 8 were nothing used again */
+    assert_int_equal(pool_take(&pool, SIZE_MAX), POOL_NONE);
+    pool_free(&pool);
+    pool_free(&pool);
+}
+
+static void test_pool_large(void **state)
+{
+    (void)state;
+    size_t counts[] = {1, 3, 1 << 18, (1 << 18) + 1};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        uint64_t *numbers = pool_large(counts[i], sizeof *numbers);
+        assert_non_null(numbers);
+        assert_int_equal((uintptr_t)numbers % 64, 0);
+        memset(numbers, 1, counts[i] * sizeof *numbers);
+        free(numbers);
+    }
+    assert_null(pool_large(SIZE_MAX / 2, 3));
+    assert_null(pool_large(SIZE_MAX, 1));
+}
+
 static void test_arena_limit(void **state)
 {
     (void)state;
@@ -263,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_buf_and_cursor), cmocka_unit_test(test_error_is_cut_between_code_points),
         cmocka_unit_test(test_cursor_refuses), cmocka_unit_test(test_buf_printf),
         cmocka_unit_test(test_arena),          cmocka_unit_test(test_arena_limit),
+        cmocka_unit_test(test_pool),           cmocka_unit_test(test_pool_large),
         cmocka_unit_test(test_heap),           cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
