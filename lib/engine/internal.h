@@ -356,6 +356,7 @@ struct past_found { /* a node of which the end was changed */
 struct past_range { /* ends of periods behind after_ms, up to until_ms */
     int64_t after_ms, until_ms;
     int64_t done_ms; /* those up to here were looked at */
+    int64_t late_ms; /* T when the last measurement touched them: what was open then is not revised */
     uint64_t cause;  /* the place in the journal of the first measurement that touched them */
     uint64_t settle; /* how many there were before: what it was then is what is revised */
     bool existed;    /* the unit was there then */

@@ -10,7 +10,7 @@ struct kept { /* a cell as it was */
     const struct feed *feed;
     uint32_t org;
     int64_t start_ms;
-    int64_t closed_ms;  /* the engine's when the ends that read it were listed */
+    int64_t listed_ms;  /* T when the ends that read it were listed */
     uint64_t settle;    /* it was so after this settle */
     struct kept *newer; /* of engine->held: the same cell after later ones */
     uint64_t body[];    /* struct accumulator */
@@ -58,7 +58,7 @@ static struct kept *copy(const struct engine *engine, const struct feed *feed, u
     *kept = (struct kept){.feed = feed,
                           .org = cell_org(&engine->cells, cell),
                           .start_ms = block_of(&engine->cells, cell)->start_ms,
-                          .closed_ms = engine->closed_ms,
+                          .listed_ms = engine->as_of_ms,
                           .settle = engine->settles};
     if (!accumulator_merge(&feed->layout, (struct accumulator *)kept->body, body)) {
         accumulator_clear(&feed->layout, (struct accumulator *)kept->body);
@@ -93,7 +93,7 @@ static struct kept *keep_cell(struct engine *engine, const struct feed *feed, ui
     struct kept *kept =
         find(&engine->kept, feed, cell_org(&engine->cells, cell), block_of(&engine->cells, cell)->start_ms);
     if (kept) {
-        kept->closed_ms = engine->closed_ms;
+        kept->listed_ms = engine->as_of_ms;
         return kept;
     }
     return add_kept(&engine->kept, copy(engine, feed, cell, cell_body(&engine->cells, cell)));
@@ -206,6 +206,40 @@ static void reopen(struct past_range *range, int64_t time_ms)
     }
 }
 
+/* Cuts a range of which nothing behind the time was looked at. */
+static bool cut(struct engine *engine, struct past *past, size_t at, int64_t time_ms)
+{
+    struct past_range *range = &past->ranges[at], behind = *range;
+    if (time_ms <= range->after_ms || time_ms >= range->until_ms) {
+        return true;
+    }
+    range->until_ms = time_ms;
+    behind.after_ms = behind.done_ms = time_ms;
+    behind.found = NULL;
+    behind.found_count = behind.found_capacity = 0;
+    engine->open_ranges += !behind.held;
+    return insert(past, at + 1, &behind);
+}
+
+/* A range is touched again, in so far as `touched` reaches into it. */
+static bool touch(struct engine *engine, struct past *past, size_t *at, const struct past_range *touched,
+                  int64_t until_ms)
+{
+    reopen(&past->ranges[*at], touched->after_ms);
+    if (past->ranges[*at].late_ms == touched->late_ms) {
+        return true;
+    }
+    if (!cut(engine, past, *at, touched->after_ms)) {
+        return false;
+    }
+    *at += past->ranges[*at].until_ms <= touched->after_ms;
+    if (!cut(engine, past, *at, until_ms)) {
+        return false;
+    }
+    past->ranges[*at].late_ms = touched->late_ms;
+    return true;
+}
+
 /* Lists what of the range is not listed yet: the cause of a revision is the first one. *held: the latest
  * settle behind which some of it began to wait for a backfill; 0: none. */
 static bool list_range(struct engine *engine, struct past *past, struct past_range range, uint64_t *held)
@@ -221,8 +255,9 @@ static bool list_range(struct engine *engine, struct past *past, struct past_ran
             }
             engine->open_ranges += !range.held;
             range.after_ms = range.until_ms;
+        } else if (!touch(engine, past, &at, &range, until_ms)) {
+            return false;
         } else {
-            reopen(&past->ranges[at], range.after_ms);
             range.after_ms = past->ranges[at].until_ms;
         }
         const struct past_range *listed = &past->ranges[at];
@@ -262,6 +297,7 @@ static poise_code list_ends(struct engine *engine, uint32_t plan, uint32_t org, 
     const struct unit *unit = engine->org_table[org].units[plan];
     struct past where = {.plan = plan, .org = org};
     struct past_range range = {.after_ms = ends.start_ms,
+                               .late_ms = engine->as_of_ms,
                                .cause = engine->ordinal,
                                .settle = engine->settles,
                                .existed = unit && unit->since < engine->settles,
@@ -355,8 +391,8 @@ poise_code past_keep(struct engine *engine, const struct feed *feed, struct peri
     }
     uint32_t org = cell_org(&engine->cells, cells[0]);
     const struct kept *first = find(&engine->kept, feed, org, tile.start_ms);
-    if (first && first->closed_ms == engine->closed_ms && !engine->looked) {
-        return POISE_OK; /* by an earlier row of this settle, with those above */
+    if (first && first->listed_ms == engine->as_of_ms && !engine->looked) {
+        return POISE_OK; /* by an earlier row of this settle and T, with those above */
     }
     poise_code code = list_readers(engine, feed, org, tile, held, err);
     for (size_t i = 0; i < count && code == POISE_OK; i++) {

@@ -305,11 +305,13 @@ poise_code revisions_find(struct engine *engine, size_t budget, bool *ret_done, 
 
 /* ---- telling ---- */
 
-static bool is_closed(const struct engine *engine, const struct plan *plan, uint32_t node, int64_t end_ms)
+/* When the last measurement touched it. */
+static bool was_closed(const struct plan *plan, const struct past_range *range,
+                       const struct past_found *found)
 {
-    const struct measure *measure = plan->card->nodes[node].measure;
+    const struct measure *measure = plan->card->nodes[found->node].measure;
     int64_t grace_ms = measure ? measure->grace_ms : plan->card->grace_ms;
-    return end_ms <= plan->term.closed_ms || end_ms <= engine->as_of_ms - grace_ms;
+    return found->end_ms <= plan->term.closed_ms || found->end_ms <= range->late_ms - grace_ms;
 }
 
 poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uint64_t cause,
@@ -338,7 +340,7 @@ static poise_code tell_range(struct engine *engine, const struct past *past, con
     poise_code code = POISE_OK;
     for (size_t i = 0; i < range->found_count && code == POISE_OK; i++) {
         const struct past_found *found = &range->found[i];
-        if (is_closed(engine, plan, found->node, found->end_ms)) {
+        if (was_closed(plan, range, found)) {
             code = revision_tell(engine, past->plan, past->org, range->cause, found, visit, visitor, err);
         }
     }

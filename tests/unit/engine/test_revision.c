@@ -338,6 +338,44 @@ static void test_graces_of_measures(void **state)
     assert_int_equal(told(f), 5);
 }
 
+/* By the event clock T moves behind the rows of a commit: what was open when they came is not revised. */
+static void test_what_closes_with_the_commit_is_not_revised(void **state)
+{
+    struct revised *f = *state;
+    revised_settle(f);
+    revised_begin(f, APRIL + DAY);
+    revised_give(f, row("d", "", MARCH + DAY, 10)); /* the quick one is closed, what is above it is not */
+    world_begin(&f->world, APRIL + 30 * DAY);
+    revised_settle(f);
+    assert_int_equal(told(f), 1);
+    expect(f, " c/p/q/quick", APRIL, 1, 10, NAN);
+}
+
+/* A period that is looked at when it is over is touched as of its end, and not before. */
+static void test_closed_bases_are_revised_from_their_end_on(void **state)
+{
+    (void)state;
+    static const char yearly[] = "{scorecard: c, name: C, grace: 0s, perspectives: [{id: p, name: P, "
+                                 "objectives: [{id: o, name: O, measures: ["
+                                 "{id: n, name: N, input: a, aggregate: count, period: quarter, basis: "
+                                 "closed, missing: zero, carry: 0, "
+                                 "score: {linear: {from: 0, to: 100}}}]}]}]}";
+    struct revised f;
+    revised_open(&f, yearly, NULL);
+    world_begin(&f.world, MAY + DAY);
+    revised_settle(&f);
+    revised_begin(&f, MAY + DAY);
+    revised_give(&f,
+                 row("a", "n", MARCH + DAY, 1)); /* of the first quarter, which April's end looks at, too */
+    revised_settle(&f);
+    revised_check(&f);
+    expect(&f, "n c", APRIL, 1, 1, NAN);
+    expect(&f, "n c", MAY, 1, 1, NAN);
+    expect(&f, " c", MAY, 1, 1, 0);
+    assert_int_equal(told(&f), 2 * 2 * 4); /* none of January and February, in which it is no data */
+    revised_close(&f);
+}
+
 static void test_rolling_windows_never_close(void **state)
 {
     struct revised *f = *state;
@@ -563,6 +601,33 @@ static const char year_by_day[] =
     "name: O, measures: [{id: s, name: S, input: a, aggregate: sum, period: year, score: {linear: {from: 0, "
     "to: 100}}}]}]}]}";
 
+/* Two rows of a settle touch the same days, the later one fewer: only for these it counts that more has
+ * closed. */
+static void test_each_end_closes_when_it_is_touched(void **state)
+{
+    (void)state;
+    static const char late[] =
+        "{scorecard: c, name: C, period: day, grace: 0s, perspectives: [{id: p, name: P, objectives: [{id: "
+        "o, "
+        "name: O, measures: [{id: s, name: S, input: a, aggregate: sum, period: year, grace: 5d, score: "
+        "{linear: {from: 0, to: 100}}}]}]}]}";
+    struct revised f;
+    revised_open(&f, late, NULL);
+    world_begin(&f.world, MARCH + 8 * DAY);
+    revised_settle(&f);
+    revised_begin(&f, MARCH + 8 * DAY);
+    revised_give(&f, row("a", "", MARCH + 2 * DAY, 10)); /* as of 2 to 8; of the measure 3 is closed */
+    world_begin(&f.world, MARCH + 10 * DAY);
+    revised_give(&f, row("a", "", MARCH + 5 * DAY, 10)); /* as of 5 to 10; of it 5 is closed */
+    revised_settle(&f);
+    for (int day = 1; day <= 11; day++) {
+        assert_int_equal(revised_find(&f, " c", MARCH + day * DAY) != NULL, day >= 2 && day <= 10);
+        assert_int_equal(revised_find(&f, " c/p/o/s", MARCH + day * DAY) != NULL,
+                         day == 2 || day == 3 || day == 5);
+    }
+    revised_close(&f);
+}
+
 /* Two rows of a settle touch the same cell; between them, more days have closed. */
 static void test_days_that_close_within_a_settle(void **state)
 {
@@ -763,6 +828,9 @@ int main(void)
         with_revised(test_a_retracted_extreme),
         with_revised(test_a_retracted_extreme_and_then_it_closes),
         with_revised(test_graces_of_measures),
+        with_revised(test_what_closes_with_the_commit_is_not_revised),
+        cmocka_unit_test(test_closed_bases_are_revised_from_their_end_on),
+        cmocka_unit_test(test_each_end_closes_when_it_is_touched),
         with_revised(test_rolling_windows_never_close),
         with_revised(test_what_waited_for_its_time_is_no_revision),
         with_revised(test_numbers_go_on_after_a_restart),
