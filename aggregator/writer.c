@@ -390,7 +390,7 @@ static void add_defining(struct writer *writer)
     writer->record.orders = true;
 }
 
-static poise_code commit(struct writer *writer, poise_error *err)
+static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_error *err)
 {
     uint64_t lsn;
     int64_t start = now_us(writer);
@@ -421,10 +421,35 @@ static poise_code commit(struct writer *writer, poise_error *err)
         writer->definitions.defined_lsn = lsn;
         buf_free(&writer->defining.body);
     }
-    if (writer->part)
-        code = next_part(writer, lsn, err);
-    if (!code)
-        code = give_back(writer, err);
+    *ret_lsn = lsn;
+    return writer->part ? next_part(writer, lsn, err) : POISE_OK;
+}
+
+/* Another part of a settle, without a row. */
+static poise_code write_part(struct writer *writer, poise_error *err)
+{
+    uint64_t lsn;
+    writer->summary = feed_nothing;
+    writer->record = (struct journal_record){.as_of_ms = engine_as_of_ms(writer->engine),
+                                             .first_ordinal = engine_ordinal(writer->engine) + 1,
+                                             .min_time_ms = feed_nothing.min_time_ms,
+                                             .max_time_ms = feed_nothing.max_time_ms,
+                                             .time_last = writer->options.event_clock};
+    poise_code code = add_part(writer, err);
+    return code ? code : write_record(writer, &lsn, err);
+}
+
+/* While nobody waits all parts of a settle go before its batches are given back: who is acknowledged then
+ * finds in the scores what was sent. */
+static poise_code commit(struct writer *writer, poise_error *err)
+{
+    uint64_t lsn = 0;
+    poise_code code = write_record(writer, &lsn, err);
+    while (!code && !writer->pending && writer->part && !writer->ordering && !has_work(writer))
+        code = write_part(writer, err);
+    if (code || writer->pending)
+        return code;
+    code = give_back(writer, err);
     return !code && writer->ordering ? end_order(writer, lsn, err) : code;
 }
 

@@ -26,16 +26,20 @@ struct fixture {
     struct batch batches[POOL];
     uint64_t seq;
     struct writer *writer;
+    bool busy; /* some batch always waits */
 };
+
+static void keep_busy(struct fixture *f);
 
 static int64_t wall_ms(void *context)
 {
-    return *(int64_t *)context;
+    return ((struct fixture *)context)->now_ms;
 }
 
 static int64_t monotonic_us(void *context)
 {
-    return *(int64_t *)context * 1000;
+    keep_busy(context);
+    return ((struct fixture *)context)->now_ms * 1000;
 }
 
 /* The store and the writer, as after a start; EFULL while less than `floor` bytes are free. */
@@ -87,7 +91,7 @@ static int setup(void **state)
     f->card = card_make("c", 2);
     f->cards[0] = f->card;
     f->now_ms = start_ms;
-    f->clock = (struct clock){.wall_ms = wall_ms, .monotonic_us = monotonic_us, .context = &f->now_ms};
+    f->clock = (struct clock){.wall_ms = wall_ms, .monotonic_us = monotonic_us, .context = f};
     f->log = (struct log){.out = open_memstream(&f->said, &f->said_length), .clock = &f->clock};
     f->log.level = LOG_INFO;
     f->builder = wire_builder_open();
@@ -136,7 +140,7 @@ static struct batch *hand_over_all(struct fixture *f)
     batch->epoch = EPOCH;
     batch->seq = ++f->seq;
     assert_int_equal(wire_builder_finish(f->builder, EPOCH, f->seq, &batch->body), POISE_OK);
-    assert_int_equal(batch_decode(batch, COMMIT_ROWS), POISE_OK);
+    assert_int_equal(batch_decode(batch, 1000), POISE_OK);
     batch->hash = wire_batch_hash(batch->body.data, batch->body.length);
     assert_true(ring_push(&f->from_ingest, batch));
     return batch;
@@ -159,18 +163,14 @@ static struct batch *hand_over_of(struct fixture *f, double value, int orgs)
     return hand_over_all(f);
 }
 
-/* More of them than a commit takes, of the same orgs, and another batch, which waits while it settles. */
-static struct batch *crowd(struct fixture *f, int orgs)
+/* While the writer works, others send what it refuses. */
+static void keep_busy(struct fixture *f)
 {
-    wire_builder_limits(f->builder, COMMIT_ROWS, WIRE_MESSAGE_MAX);
-    for (int i = orgs; i < COMMIT_ROWS; i++) {
-        char org[16];
-        snprintf(org, sizeof org, "o%d", i % orgs);
-        add(f, org, "", 0);
+    if (f->busy && ring_count(&f->from_ingest) == 0) {
+        const poise_measurement row = {.measure = "unknown", .time_ms = start_ms - 1, .value = 1, .of = 1};
+        assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
+        hand_over_all(f);
     }
-    struct batch *batch = hand_over_of(f, 3, orgs);
-    hand_over(f, 4);
-    return batch;
 }
 
 static void step(struct fixture *f)
@@ -329,18 +329,6 @@ static size_t count_changes(struct changes *changes)
     return count;
 }
 
-/* Steps until there is another record on disk. */
-static void step_to_record(struct fixture *f)
-{
-    uint64_t lsn = store_last_lsn(f->store);
-    for (int i = 0; store_last_lsn(f->store) == lsn; i++) {
-        assert_true(writer_idle_ms(f->writer) == 0 && i < 10);
-        f->now_ms++;
-        step(f);
-    }
-    assert_int_equal(store_last_lsn(f->store), lsn + 1);
-}
-
 /* Producers need not wait for it, nor for what it changed to be written; subscribers see it whole, with what
  * came between two slices. */
 static void a_settle_in_slices_is_published_when_it_is_on_disk(void **state)
@@ -352,35 +340,31 @@ static void a_settle_in_slices_is_published_when_it_is_on_disk(void **state)
     step(f); /* the root is there */
     assert_int_equal(count_changes(next_changes(f, 1, f->now_ms)), f->card->node_count);
     f->now_ms += 100;
-    struct batch *batch = crowd(f, WIDE_ORGS);
+    struct batch *batch = hand_over_of(f, 3, WIDE_ORGS);
+    f->busy = true;
     step(f);
     assert_ptr_equal(ring_pop(&f->to_ingest), batch);
     assert_int_equal(store_last_lsn(f->store), 2);
-    expect_quiet(f);
-    step_to_record(f); /* 3: settled, with the first part; nobody waits any more */
-    assert_non_null(ring_pop(&f->to_ingest));
-    int64_t settled_ms = f->now_ms;
-    batch = hand_over(f, 5);
-    while (ring_count(&f->to_stream) == 0) {
-        step_to_record(f);
-        if (batch)
-            assert_ptr_equal(ring_pop(&f->to_ingest), batch);
-        batch = NULL;
+    hand_over(f, 4);
+    int steps = 0;
+    for (; ring_count(&f->to_stream) == 0; steps++) {
+        assert_true(writer_idle_ms(f->writer) == 0 && steps < 20);
+        f->now_ms++;
+        step(f);
+        assert_non_null(ring_pop(&f->to_ingest));
     }
-    struct changes *changes = next_changes(f, 3, settled_ms);
+    struct changes *changes = ring_pop(&f->to_stream);
+    uint64_t settled_lsn = changes->lsn, parts = 0;
     double latest = 0;
-    for (const struct changes *part = changes; part; part = part->next)
+    for (const struct changes *part = changes; part; part = part->next, parts++)
         for (size_t i = 0; i < part->count; i++)
             if (part->states[i].org[0] == '\0' && strcmp(part->states[i].node, "c/p/o/m0") == 0)
                 latest = part->states[i].numbers.value;
     assert_true(latest == WIDE_ORGS * 3 + 4);
+    assert_true(settled_lsn > 3);
+    assert_int_equal(store_last_lsn(f->store), settled_lsn + parts - 1);
     size_t changed = count_changes(changes); /* the root's beside them */
     assert_true(changed > WIDE_ORGS * f->card->node_count);
-    assert_int_equal(store_last_lsn(f->store), 2 + (changed + CHANGES_PART - 1) / CHANGES_PART);
-    f->now_ms += 60;
-    step(f); /* what came with the parts */
-    assert_true(count_changes(ring_pop(&f->to_stream)) > 0);
-    expect_quiet(f);
 }
 
 /* Where nobody waits, who is acknowledged finds the scores. */
@@ -389,13 +373,11 @@ static void an_idle_writer_settles_with_the_commit(void **state)
     struct fixture *f = *state;
     widen(f);
     start(f, 1);
-    hand_over_of(f, 3, 1);
+    struct batch *batch = hand_over_of(f, 3, WIDE_ORGS);
     step(f);
-    assert_int_equal(store_last_lsn(f->store), 1);
-    assert_non_null(ring_pop(&f->to_ingest));
-    int64_t settled_ms = f->now_ms;
-    step_to_record(f); /* the other part */
-    assert_int_equal(count_changes(next_changes(f, 1, settled_ms)), 2 * f->card->node_count);
+    assert_ptr_equal(ring_pop(&f->to_ingest), batch);
+    assert_true(store_last_lsn(f->store) > 4); /* in some parts */
+    assert_true(count_changes(next_changes(f, 1, f->now_ms)) > WIDE_ORGS * f->card->node_count);
 }
 
 /* Rows that mark all that a slice has settled, each time: it is not sliced for ever. */
@@ -408,7 +390,8 @@ static void a_settle_that_is_outrun_goes_in_one(void **state)
     start(f, 1);
     for (int i = 0; ring_count(&f->to_stream) == 0; i++) {
         assert_true(i < 20);
-        crowd(f, WIDE_ORGS);
+        f->busy = true;
+        hand_over_of(f, i, WIDE_ORGS);
         step(f);
         while (ring_pop(&f->to_ingest))
             ;
@@ -424,10 +407,11 @@ static void a_start_after_half_a_settle_makes_it_whole(void **state)
     struct fixture *f = *state;
     widen(f);
     start(f, 1);
-    crowd(f, WIDE_ORGS);
+    f->busy = true;
+    hand_over_of(f, 3, WIDE_ORGS);
     step(f);
     expect_quiet(f);
-    assert_int_equal(ring_count(&f->from_ingest), 1);
+    f->busy = false;
     assert_non_null(ring_pop(&f->from_ingest));
     stop(f); /* as kill -9 would */
     start(f, 1);
@@ -522,10 +506,18 @@ static void a_start_tells_the_revisions_that_nobody_has_seen(void **state)
     step(f);
     forget_changes(f);
     hand_over_of(f, 3, WIDE_ORGS);
-    step_to_record(f); /* the rows, and settled */
-    step_to_record(f);
+    f->busy = true;
+    uint64_t changes_before = stats_get(&f->stats, STAT_changes);
+    for (int i = 0; stats_get(&f->stats, STAT_changes) == changes_before; i++) { /* until the first part */
+        assert_true(i < 20);
+        step(f);
+        while (ring_pop(&f->to_ingest))
+            ;
+    }
+    step(f);
     expect_quiet(f);
     stop(f); /* as kill -9 would */
+    f->busy = false;
     start(f, 1);
     size_t told = 0, rounds = 0;
     int64_t before_ms = INT64_MIN;
@@ -548,7 +540,7 @@ static void a_start_tells_the_revisions_that_nobody_has_seen(void **state)
         changes_free(changes);
     }
     commit_late(f, 4);
-    expect_revision(f, 2, WIDE_ORGS * 3 + 4, 1 + WIDE_ORGS);
+    expect_revision(f, 2, WIDE_ORGS * 3 + 4, WIDE_ORGS + f->seq - 1); /* of the first batch, and one each */
 }
 
 /* Everything is made again for another definition, but what subscribers have seen has its number, and a
