@@ -304,6 +304,12 @@ static poise_code add_part(struct writer *writer, poise_error *err)
     return code;
 }
 
+/* Scores wait for a settle, or what it changed for the disk. */
+static bool is_unsettled(const struct writer *writer)
+{
+    return writer->part || (settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine));
+}
+
 /* ---- commit and publish ---- */
 
 /* The stream takes its queue quickly whatever its subscribers do; the writer waits for it rather than lose a
@@ -425,28 +431,35 @@ static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_e
     return writer->part ? next_part(writer, lsn, err) : POISE_OK;
 }
 
-/* Another part of a settle, without a row. */
-static poise_code write_part(struct writer *writer, poise_error *err)
+/* Behind a commit: another part of a settle, or the settle that the one on its way has held up. */
+static poise_code write_more(struct writer *writer, poise_error *err)
 {
     uint64_t lsn;
+    poise_code code = POISE_OK;
     writer->summary = feed_nothing;
     writer->record = (struct journal_record){.as_of_ms = engine_as_of_ms(writer->engine),
                                              .first_ordinal = engine_ordinal(writer->engine) + 1,
                                              .min_time_ms = feed_nothing.min_time_ms,
                                              .max_time_ms = feed_nothing.max_time_ms,
                                              .time_last = writer->options.event_clock};
-    poise_code code = add_part(writer, err);
+    if (!writer->part)
+        code = settle(writer, err);
+    if (code || !writer->part)
+        return code;
+    if (writer->part->count == 0)
+        return publish(writer, err);
+    code = add_part(writer, err);
     return code ? code : write_record(writer, &lsn, err);
 }
 
-/* While nobody waits all parts of a settle go before its batches are given back: who is acknowledged then
- * finds in the scores what was sent. */
+/* While nobody waits all is settled, and on its way, before the batches are given back: who is acknowledged
+ * then finds in the scores what was sent. */
 static poise_code commit(struct writer *writer, poise_error *err)
 {
     uint64_t lsn = 0;
     poise_code code = write_record(writer, &lsn, err);
-    while (!code && !writer->pending && writer->part && !writer->ordering && !has_work(writer))
-        code = write_part(writer, err);
+    while (!code && !writer->pending && !writer->ordering && !has_work(writer) && is_unsettled(writer))
+        code = write_more(writer, err);
     if (code || writer->pending)
         return code;
     code = give_back(writer, err);
@@ -514,12 +527,6 @@ int64_t writer_idle_ms(struct writer *writer)
     if (wait == INT64_MAX)
         return -1;
     return wait <= 0 ? 0 : wait / 1000 + 1;
-}
-
-/* Scores wait for a settle, or what it changed for the disk. */
-static bool is_unsettled(const struct writer *writer)
-{
-    return writer->part || (settle_wait_us(writer) != INT64_MAX && engine_dirty(writer->engine));
 }
 
 poise_code writer_finish(struct writer *writer, poise_error *err)
