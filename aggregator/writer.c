@@ -474,7 +474,9 @@ static poise_code work(struct writer *writer, poise_error *err)
         return code;
     bool idle = !has_work(writer);
     bool due = settle_wait_us(writer) <= 0;
-    if (!is_timeless(writer) && !writer->part &&
+    bool is_cut = writer->slices > 0 &&
+                  writer->batch_count > 0; /* who comes between slices need not wait for the next */
+    if (!is_timeless(writer) && !writer->part && !is_cut &&
         (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
         code = settle(writer, err);
     if (code)
@@ -491,7 +493,9 @@ static poise_code work(struct writer *writer, poise_error *err)
     writer->record.batches = writer->records;
     writer->record.batch_count = writer->batch_count;
     code = writer->part ? add_part(writer, err) : POISE_OK;
-    return code ? code : commit(writer, err);
+    if (!code)
+        code = commit(writer, err);
+    return !code && is_cut && !writer->pending && writer->slices > 0 ? write_more(writer, err) : code;
 }
 
 /* ---- the step ---- */
