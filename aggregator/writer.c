@@ -474,8 +474,8 @@ static poise_code work(struct writer *writer, poise_error *err)
         return code;
     bool idle = !has_work(writer);
     bool due = settle_wait_us(writer) <= 0;
-    bool is_cut = writer->slices > 0 &&
-                  writer->batch_count > 0; /* who comes between slices need not wait for the next */
+    /* Who comes between two slices need not wait for the next. */
+    bool is_cut = writer->slices > 0 && writer->batch_count > 0 && !writer->ordering;
     if (!is_timeless(writer) && !writer->part && !is_cut &&
         (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
         code = settle(writer, err);
