@@ -320,15 +320,20 @@ static poise_code list_ends(struct engine *engine, uint32_t plan, uint32_t org, 
 
 /* ---- which ends ---- */
 
-/* Whether the leaf, as of a time behind the tile's start, looks at times of the tile. */
-static bool reads(const struct scorecard *card, const struct leaf *leaf, int64_t as_of_ms, struct period tile)
+/* As of a time behind the tile's start the leaf looks at times of the tile where the period that its basis
+ * names starts before this; it need not be later than the last time that is looked at. */
+static int64_t read_until(const struct scorecard *card, const struct measure *measure, struct period tile,
+                          int64_t last_ms)
 {
-    struct period period = measure_period(card, leaf->measure, as_of_ms);
-    int64_t left = leaf->measure->carry;
-    while (period.start_ms >= tile.end_ms && left-- > 0) {
-        period = measure_period_before(card, leaf->measure, period);
+    if (measure->rolling_ms > 0) {
+        return tile.end_ms + measure->carry * measure->rolling_ms;
     }
-    return period.start_ms < tile.end_ms;
+    struct calendar calendar = scorecard_calendar(card, measure->period);
+    int64_t until_ms = period_of(&calendar, tile.end_ms - 1).end_ms;
+    for (int64_t left = measure->carry; left > 0 && until_ms <= last_ms; left--) {
+        until_ms = period_of(&calendar, until_ms).end_ms;
+    }
+    return until_ms;
 }
 
 /* The closed ends that the plan is in force for, behind start_ms up to end_ms, as of which the leaf reads the
@@ -341,17 +346,18 @@ static struct period reading_ends(const struct plan *plan, const struct leaf *le
     }
     int64_t last_ms = plan->closed_ms < plan->term.until_ms ? plan->closed_ms : plan->term.until_ms;
     int64_t first_ms = end_behind(plan, ends.start_ms), low_ms = first_ms, high_ms = last_ms;
-    if (first_ms > last_ms || !reads(plan->card, leaf, first_ms, tile)) {
+    int64_t until_ms = first_ms > last_ms ? 0 : read_until(plan->card, leaf->measure, tile, last_ms);
+    if (first_ms > last_ms || measure_period(plan->card, leaf->measure, first_ms).start_ms >= until_ms) {
         return (struct period){0};
     }
     int64_t second_ms = end_behind(plan, first_ms);
-    if (second_ms > last_ms || !reads(plan->card, leaf, second_ms, tile)) {
+    if (second_ms > last_ms || measure_period(plan->card, leaf->measure, second_ms).start_ms >= until_ms) {
         ends.end_ms = first_ms;
         return ends;
     }
     while (low_ms < high_ms) { /* the latest as of which it reads it: earlier ones all do */
         int64_t middle_ms = high_ms - (high_ms - low_ms) / 2;
-        if (reads(plan->card, leaf, middle_ms, tile)) {
+        if (measure_period(plan->card, leaf->measure, middle_ms).start_ms < until_ms) {
             low_ms = middle_ms;
         } else {
             high_ms = middle_ms - 1;
