@@ -237,16 +237,19 @@ void bits_open(struct bits_reader *reader, struct cursor in, size_t count)
 static void unpack(const uint8_t *bytes, size_t count, unsigned width, uint64_t base, uint64_t *ret_values)
 {
     uint64_t mask = width < 64 ? (UINT64_C(1) << width) - 1 : UINT64_MAX;
-    size_t bit = 0;
-    for (size_t i = 0; i < count; i++, bit += width) {
+    for (size_t i = 0, bit = 0; i < count; i++, bit += width) {
         uint64_t word;
-        unsigned skip = bit & 7;
         memcpy(&word, bytes + (bit >> 3), WORD);
-        word = le64toh(word) >> skip;
+        ret_values[i] = base + (le64toh(word) >> (bit & 7) & mask);
+    }
+    for (size_t i = 0, bit = 0; i < count && width > 57; i++, bit += width) { /* of some a byte is missing */
+        unsigned skip = bit & 7;
         if (width + skip > 64) {
-            word |= (uint64_t)bytes[(bit >> 3) + WORD] << (64 - skip);
+            uint64_t word;
+            memcpy(&word, bytes + (bit >> 3), WORD);
+            word = le64toh(word) >> skip | (uint64_t)bytes[(bit >> 3) + WORD] << (64 - skip);
+            ret_values[i] = base + (word & mask);
         }
-        ret_values[i] = base + (word & mask);
     }
 }
 
@@ -269,6 +272,15 @@ static void take_block(struct bits_reader *reader, size_t count, uint64_t *ret_v
     unpack(bytes, count, width, base, ret_values);
 }
 
+/* Each and all before it; returns the last. */
+static uint64_t add_up(uint64_t *values, size_t count, uint64_t before)
+{
+    for (size_t i = 0; i < count; i++) {
+        values[i] = before += values[i];
+    }
+    return before;
+}
+
 size_t bits_next(struct bits_reader *reader, uint64_t ret_values[BITS_BLOCK])
 {
     size_t count = reader->left < BITS_BLOCK ? reader->left : BITS_BLOCK;
@@ -283,14 +295,10 @@ size_t bits_next(struct bits_reader *reader, uint64_t ret_values[BITS_BLOCK])
         return 0;
     }
     if (reader->order == 2) {
-        for (size_t i = 0; i < count; i++) {
-            ret_values[i] = reader->delta += ret_values[i];
-        }
+        reader->delta = add_up(ret_values, count, reader->delta);
     }
     if (reader->order > 0) {
-        for (size_t i = 0; i < count; i++) {
-            ret_values[i] = reader->value += ret_values[i];
-        }
+        reader->value = add_up(ret_values, count, reader->value);
     }
     reader->left -= count;
     return count;

@@ -101,11 +101,15 @@ poise_code chunk_reader_begin(struct chunk_reader *reader, uint64_t series, cons
 static bool is_sound(struct chunk_reader *reader, const struct chunk_rows *rows)
 {
     bool sound = true;
+    int64_t last_ms = reader->last_ms;
     for (size_t i = 0; i < rows->count; i++) {
-        sound &= rows->time_ms[i] >= reader->last_ms && rows->value[i] == rows->value[i] &&
-                 (!rows->of || rows->of[i] == rows->of[i]);
-        reader->last_ms = rows->time_ms[i];
+        sound &= (rows->time_ms[i] >= last_ms) & (rows->value[i] == rows->value[i]);
+        last_ms = rows->time_ms[i];
     }
+    for (size_t i = 0; rows->of && i < rows->count; i++) {
+        sound &= rows->of[i] == rows->of[i];
+    }
+    reader->last_ms = last_ms;
     return sound;
 }
 

@@ -46,18 +46,45 @@ static poise_code check(const struct chunk_rows *rows, poise_error *err)
 
 /* ---- columns that some rows make worth while ---- */
 
+static bool has_other(const double *values, size_t count, double than)
+{
+    bool other = false;
+    for (size_t i = 0; values && i < count; i++) {
+        other |= values[i] != than;
+    }
+    return other;
+}
+
+static bool has_some(const uint64_t *values, size_t count)
+{
+    uint64_t any = 0;
+    for (size_t i = 0; values && i < count; i++) {
+        any |= values[i];
+    }
+    return any;
+}
+
+static bool has_key(const struct chunk_key *keys, size_t count)
+{
+    bool any = false;
+    for (size_t i = 0; keys && i < count && !any; i++) {
+        any = keys[i].text;
+    }
+    return any;
+}
+
+static bool has_mark(const bool *marks, size_t count)
+{
+    return marks && memchr(marks, true, count);
+}
+
 static unsigned flags_of(const struct chunk_rows *rows)
 {
-    bool of = false, seq = false, key = false, gone = false, retract = false;
-    for (size_t i = 0; i < rows->count; i++) {
-        of |= rows->of && rows->of[i] != 1;
-        seq |= rows->seq && rows->seq[i] != 0;
-        key |= rows->key && rows->key[i].text;
-        gone |= rows->gone && rows->gone[i] != 0;
-        retract |= rows->retract && rows->retract[i];
-    }
-    return (of ? CHUNK_HAS_OF : 0U) | (seq ? CHUNK_HAS_SEQ : 0U) | (key ? CHUNK_HAS_KEYS : 0U) |
-           (gone ? CHUNK_HAS_GONE : 0U) | (retract ? CHUNK_HAS_RETRACT : 0U);
+    return (has_other(rows->of, rows->count, 1) ? CHUNK_HAS_OF : 0U) |
+           (has_some(rows->seq, rows->count) ? CHUNK_HAS_SEQ : 0U) |
+           (has_key(rows->key, rows->count) ? CHUNK_HAS_KEYS : 0U) |
+           (has_some(rows->gone, rows->count) ? CHUNK_HAS_GONE : 0U) |
+           (has_mark(rows->retract, rows->count) ? CHUNK_HAS_RETRACT : 0U);
 }
 
 static void put_wholes(struct buf *out, const uint64_t *values, size_t count)
@@ -140,7 +167,7 @@ poise_code chunk_encode(uint64_t series, const struct chunk_rows *rows, struct b
     }
     size_t start = out->length;
     unsigned flags = flags_of(rows);
-    struct chunk_head head = chunk_head_of(rows);
+    struct chunk_head head = chunk_head_of(rows, flags);
     buf_put_u32(out, 0); /* the CRC, once it is known */
     chunk_head_put(out, &head, flags);
     put_columns(out, rows, flags);

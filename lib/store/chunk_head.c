@@ -12,9 +12,20 @@ enum {
     SPAN_MAX = 56     /* of exponents: with 53 bits, and 2^16 rows, a sum stays below 2^126 */
 };
 
-static bool counts(const struct chunk_rows *rows, size_t i)
+static bool may_not_stand(unsigned flags)
 {
-    return !(rows->gone && rows->gone[i]) && !(rows->retract && rows->retract[i]);
+    return flags & (CHUNK_HAS_GONE | CHUNK_HAS_RETRACT);
+}
+
+struct summing {
+    const struct chunk_rows *rows;
+    bool all_stand;
+};
+
+static inline bool stands(const struct summing *of, size_t i)
+{
+    const struct chunk_rows *rows = of->rows;
+    return of->all_stand || (!(rows->gone && rows->gone[i]) && !(rows->retract && rows->retract[i]));
 }
 
 static uint64_t bits_of(double value)
@@ -38,12 +49,12 @@ static uint64_t fraction_of(uint64_t bits)
 
 /* ---- the exact sum ---- */
 
-static bool span_of(const struct chunk_rows *rows, unsigned *ret_least)
+static bool span_of(const struct summing *of, unsigned *ret_least)
 {
     unsigned least = EXPONENTS, most = 1;
-    for (size_t i = 0; i < rows->count; i++) {
-        uint64_t bits = bits_of(rows->value[i]);
-        if (bits << 1 != 0 && counts(rows, i)) {
+    for (size_t i = 0; i < of->rows->count; i++) {
+        uint64_t bits = bits_of(of->rows->value[i]);
+        if (bits << 1 != 0 && stands(of, i)) {
             unsigned exponent = exponent_of(bits);
             least = exponent < least ? exponent : least;
             most = exponent > most ? exponent : most;
@@ -69,16 +80,16 @@ static bool split(u128 size, bool negative, int exponent, double ret_sum[3])
     return isfinite(ret_sum[0]);
 }
 
-static bool sum(const struct chunk_rows *rows, double ret_sum[3])
+static bool sum(const struct summing *of, double ret_sum[3])
 {
     unsigned least;
     u128 total = 0; /* two's complement */
-    if (!span_of(rows, &least)) {
+    if (!span_of(of, &least)) {
         return false;
     }
-    for (size_t i = 0; i < rows->count; i++) {
-        uint64_t bits = bits_of(rows->value[i]);
-        if (bits << 1 != 0 && counts(rows, i)) {
+    for (size_t i = 0; i < of->rows->count; i++) {
+        uint64_t bits = bits_of(of->rows->value[i]);
+        if (bits << 1 != 0 && stands(of, i)) {
             u128 term = (u128)fraction_of(bits) << (exponent_of(bits) - least);
             total += bits >> 63 ? -term : term;
         }
@@ -87,40 +98,36 @@ static bool sum(const struct chunk_rows *rows, double ret_sum[3])
     return split(negative ? -total : total, negative, (int)least - ONE, ret_sum);
 }
 
-static void extremes(const struct chunk_rows *rows, double *ret_min, double *ret_max)
+static void extremes(const struct summing *of, double *ret_min, double *ret_max)
 {
     double min = INFINITY, max = -INFINITY;
-    for (size_t i = 0; i < rows->count; i++) {
-        if (counts(rows, i)) {
-            min = rows->value[i] < min ? rows->value[i] : min;
-            max = rows->value[i] > max ? rows->value[i] : max;
+    for (size_t i = 0; i < of->rows->count; i++) {
+        if (stands(of, i)) {
+            min = of->rows->value[i] < min ? of->rows->value[i] : min;
+            max = of->rows->value[i] > max ? of->rows->value[i] : max;
         }
     }
     *ret_min = min;
     *ret_max = max;
 }
 
-struct chunk_head chunk_head_of(const struct chunk_rows *rows)
+struct chunk_head chunk_head_of(const struct chunk_rows *rows, unsigned flags)
 {
+    struct summing of = {.rows = rows, .all_stand = !may_not_stand(flags)};
     struct chunk_head head = {.rows = (uint32_t)rows->count,
                               .min_time_ms = rows->time_ms[0],
                               .max_time_ms = rows->time_ms[rows->count - 1]};
     for (size_t i = 0; i < rows->count; i++) {
-        head.standing += counts(rows, i);
+        head.standing += stands(&of, i);
     }
-    if (head.standing >= CHUNK_SUMMARY_ROWS && sum(rows, head.sum)) {
+    if (head.standing >= CHUNK_SUMMARY_ROWS && sum(&of, head.sum)) {
         head.summed = true;
-        extremes(rows, &head.min, &head.max);
+        extremes(&of, &head.min, &head.max);
     }
     return head;
 }
 
 /* ---- bytes ---- */
-
-static bool may_not_stand(unsigned flags)
-{
-    return flags & (CHUNK_HAS_GONE | CHUNK_HAS_RETRACT);
-}
 
 void chunk_head_put(struct buf *out, const struct chunk_head *head, unsigned flags)
 {

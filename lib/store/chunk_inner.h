@@ -58,8 +58,7 @@ void sparse_next_marks(struct sparse_reader *reader, size_t count, bool *ret_mar
 
 /* ---- chunk_head.c ---- */
 
-struct chunk_head chunk_head_of(const struct chunk_rows *rows);
-/* The head, whose sum is that of head_of. */
+struct chunk_head chunk_head_of(const struct chunk_rows *rows, unsigned flags);
 void chunk_head_put(struct buf *out, const struct chunk_head *head, unsigned flags);
 /* in stands behind the CRC. */
 void chunk_head_take(struct cursor *in, struct chunk_head *ret_head, unsigned *ret_flags);

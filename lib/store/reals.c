@@ -33,18 +33,18 @@ static double of_pattern(uint64_t bits)
     return value;
 }
 
+/* Added to a number below 2^51 in size this leaves it rounded to a whole one, and that in the last bits. */
+static const double round_up = 0x1.8p52;
+
 /* The whole number that divided by 10^scale gives exactly this double. Division of two whole numbers that are
  * doubles is correctly rounded, so what is found here is found again. */
 static inline bool decimal_of(double value, unsigned scale, int64_t *ret_whole)
 {
-    const double round_up = 0x1.8p52, limit = 0x1p51; /* above it adding would not round to whole numbers */
-    double scaled = value * tens[scale];
-    if (!(scaled > -limit && scaled < limit)) {
-        return false;
-    }
-    int64_t whole = (int64_t)(pattern_of(scaled + round_up) - pattern_of(round_up));
-    *ret_whole = whole;
-    return pattern_of((double)whole / tens[scale]) == pattern_of(value);
+    double rounded = value * tens[scale] + round_up;
+    uint64_t whole = pattern_of(rounded) - pattern_of(round_up);
+    *ret_whole = (int64_t)whole;
+    return pattern_of(rounded) >> 52 == pattern_of(round_up) >> 52 &&
+           pattern_of((rounded - round_up) / tens[scale]) == pattern_of(value);
 }
 
 /* ---- decimals ---- */
@@ -60,7 +60,9 @@ static bool choose_scale(const double *values, size_t count, unsigned *ret_scale
         while (scale <= SCALE_MAX && !decimal_of(values[i], scale, &whole)) {
             scale++;
         }
-        needs[scale]++;
+        if (++needs[scale] > SAMPLE / ODD_SHARE && scale > SCALE_MAX) {
+            return false;
+        }
     }
     size_t odd = taken, least = SIZE_MAX;
     for (unsigned scale = 0; scale <= SCALE_MAX; scale++) {
@@ -74,19 +76,41 @@ static bool choose_scale(const double *values, size_t count, unsigned *ret_scale
     return least < SIZE_MAX;
 }
 
+/* decimal_of for a whole block; false: some are odd. All steps are of vectors. */
+static bool block_to_decimals(const double *values, double ten, uint64_t *ret_wholes)
+{
+    const uint64_t whole_bits = pattern_of(round_up), exponent = UINT64_C(0xfff) << 52;
+    uint64_t differs = 0;
+    for (size_t i = 0; i < BITS_BLOCK; i++) {
+        double rounded = values[i] * ten + round_up; /* in 2^52 to 2^53 unless it is beyond the limit */
+        double back = (rounded - round_up) / ten;
+        differs |= pattern_of(back) ^ pattern_of(values[i]);
+        differs |= (pattern_of(rounded) ^ whole_bits) & exponent;
+        ret_wholes[i] = pattern_of(rounded) - whole_bits;
+    }
+    return differs == 0;
+}
+
 /* Odd ones count as the one before. */
 static size_t to_decimals(const double *values, size_t count, unsigned scale, uint64_t *ret_wholes)
 {
     size_t odd = 0;
     int64_t last = 0;
-    for (size_t i = 0; i < count; i++) {
-        int64_t whole;
-        if (decimal_of(values[i], scale, &whole)) {
-            last = whole;
-        } else {
-            odd++;
+    for (size_t from = 0; from < count; from += BITS_BLOCK) {
+        size_t to = count - from > BITS_BLOCK ? from + BITS_BLOCK : count;
+        if (to - from == BITS_BLOCK && block_to_decimals(values + from, tens[scale], ret_wholes + from)) {
+            last = (int64_t)ret_wholes[to - 1];
+            continue;
         }
-        ret_wholes[i] = (uint64_t)last;
+        for (size_t i = from; i < to; i++) {
+            int64_t whole;
+            if (decimal_of(values[i], scale, &whole)) {
+                last = whole;
+            } else {
+                odd++;
+            }
+            ret_wholes[i] = (uint64_t)last;
+        }
     }
     return odd;
 }
@@ -229,16 +253,16 @@ static void put_odd(struct reals_reader *reader, size_t count, double *values)
 
 size_t reals_next(struct reals_reader *reader, double ret_values[BITS_BLOCK])
 {
-    uint64_t wholes[BITS_BLOCK];
+    uint64_t wholes[BITS_BLOCK] = {0};
     size_t count = bits_next(&reader->bits, wholes);
     if (reader->is_decimal) {
-        double divisor = tens[reader->scale];
-        for (size_t i = 0; i < count; i++) {
-            ret_values[i] = (double)(int64_t)wholes[i] / divisor;
+        double ten = tens[reader->scale];
+        for (size_t i = 0; i < BITS_BLOCK; i++) { /* all, in vectors */
+            ret_values[i] = (of_pattern(wholes[i] + pattern_of(round_up)) - round_up) / ten;
         }
         put_odd(reader, count, ret_values);
     } else {
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < BITS_BLOCK; i++) {
             uint64_t sign = wholes[i] & sign_bit, size = sign ? ~wholes[i] : wholes[i];
             ret_values[i] = of_pattern(sign | size << reader->scale);
         }
