@@ -251,21 +251,31 @@ static void put_odd(struct reals_reader *reader, size_t count, double *values)
     }
 }
 
+static inline void from_wholes(const struct reals_reader *reader, const uint64_t *wholes, size_t count,
+                               double *ret_values)
+{
+    const double ten = tens[reader->is_decimal ? reader->scale : 0];
+    const unsigned zeros = reader->scale;
+    for (size_t i = 0; reader->is_decimal && i < count; i++) {
+        ret_values[i] = (of_pattern(wholes[i] + pattern_of(round_up)) - round_up) / ten;
+    }
+    for (size_t i = 0; !reader->is_decimal && i < count; i++) {
+        uint64_t sign = wholes[i] & sign_bit, size = sign ? ~wholes[i] : wholes[i];
+        ret_values[i] = of_pattern(sign | size << zeros);
+    }
+}
+
 size_t reals_next(struct reals_reader *reader, double ret_values[BITS_BLOCK])
 {
-    uint64_t wholes[BITS_BLOCK] = {0};
+    uint64_t wholes[BITS_BLOCK];
     size_t count = bits_next(&reader->bits, wholes);
-    if (reader->is_decimal) {
-        double ten = tens[reader->scale];
-        for (size_t i = 0; i < BITS_BLOCK; i++) { /* all, in vectors */
-            ret_values[i] = (of_pattern(wholes[i] + pattern_of(round_up)) - round_up) / ten;
-        }
-        put_odd(reader, count, ret_values);
+    if (count == BITS_BLOCK) { /* a number that is known makes vectors of it */
+        from_wholes(reader, wholes, BITS_BLOCK, ret_values);
     } else {
-        for (size_t i = 0; i < BITS_BLOCK; i++) {
-            uint64_t sign = wholes[i] & sign_bit, size = sign ? ~wholes[i] : wholes[i];
-            ret_values[i] = of_pattern(sign | size << reader->scale);
-        }
+        from_wholes(reader, wholes, count, ret_values);
+    }
+    if (reader->is_decimal) {
+        put_odd(reader, count, ret_values);
     }
     reader->at += count;
     return count;

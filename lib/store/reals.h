@@ -18,7 +18,6 @@ struct reals_reader {
     unsigned scale; /* digits behind the point, or the zeros that all patterns end in */
 };
 void reals_open(struct reals_reader *reader, struct cursor in, size_t count);
-/* As bits_next; what stands behind the last one is arbitrary. */
-size_t reals_next(struct reals_reader *reader, double ret_values[BITS_BLOCK]);
+size_t reals_next(struct reals_reader *reader, double ret_values[BITS_BLOCK]); /* as bits_next */
 
 #endif
