@@ -1,5 +1,4 @@
 #include "bits.h"
-#include <endian.h>
 #include <string.h>
 
 enum {
@@ -13,6 +12,12 @@ enum {
 static unsigned width_of(uint64_t value)
 {
     return value ? 64 - (unsigned)__builtin_clzll(value) : 0;
+}
+
+/* To and from bytes in that order. */
+static inline uint64_t little_endian(uint64_t word)
+{
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word : __builtin_bswap64(word);
 }
 
 static size_t packed_size(size_t count, unsigned width)
@@ -142,14 +147,14 @@ static void pack(struct buf *out, const uint64_t *values, size_t count, unsigned
         word |= values[i] << fill;
         fill += width;
         if (fill >= 64) {
-            uint64_t little = htole64(word);
+            uint64_t little = little_endian(word);
             memcpy(at, &little, WORD);
             at += WORD;
             fill -= 64;
             word = fill ? values[i] >> (width - fill) : 0;
         }
     }
-    uint64_t little = htole64(word);
+    uint64_t little = little_endian(word);
     memcpy(at, &little, WORD); /* into the reserve, where nothing is left over */
     out->length += size;
 }
@@ -240,14 +245,14 @@ static void unpack(const uint8_t *bytes, size_t count, unsigned width, uint64_t 
     for (size_t i = 0, bit = 0; i < count; i++, bit += width) {
         uint64_t word;
         memcpy(&word, bytes + (bit >> 3), WORD);
-        ret_values[i] = base + (le64toh(word) >> (bit & 7) & mask);
+        ret_values[i] = base + (little_endian(word) >> (bit & 7) & mask);
     }
     for (size_t i = 0, bit = 0; i < count && width > 57; i++, bit += width) { /* of some a byte is missing */
         unsigned skip = bit & 7;
         if (width + skip > 64) {
             uint64_t word;
             memcpy(&word, bytes + (bit >> 3), WORD);
-            word = le64toh(word) >> skip | (uint64_t)bytes[(bit >> 3) + WORD] << (64 - skip);
+            word = little_endian(word) >> skip | (uint64_t)bytes[(bit >> 3) + WORD] << (64 - skip);
             ret_values[i] = base + (word & mask);
         }
     }
