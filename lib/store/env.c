@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 enum {
+    TABLES_MAX = 32, /* of LMDB; those of older formats too */
     READERS_MAX = 254,
     LOCK_FILE_BYTES =
         32768,           /* LMDB's header and READERS_MAX slots of a cache line each, with some to spare */
@@ -149,7 +150,7 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
         store->env = NULL;
         return env_error(store, rc, "make an environment", err);
     }
-    mdb_env_set_maxdbs(store->env, STORE_TABLES + 2);
+    mdb_env_set_maxdbs(store->env, TABLES_MAX);
     mdb_env_set_maxreaders(store->env, READERS_MAX);
     mdb_env_set_mapsize(store->env, map_size(options->map_bytes));
     rc = mdb_env_open(store->env, store->path, MDB_NOTLS | (store->read_only ? MDB_RDONLY : 0), 0640);

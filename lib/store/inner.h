@@ -3,19 +3,22 @@
 #define STORE_INNER_H
 
 #include "gate.h"
+#include "runs.h"
 #include "store.h"
 #include <lmdb.h>
 
-enum {
-    KEY_MAX = 511,
-    VALUE_CRC = 4
-}; /* LMDB's longest key; a CRC precedes each value of meta and the tables */
+enum { VALUE_CRC = 4 }; /* a CRC precedes each value but a journal record */
 
 struct checkpoint {
-    bool open;
+    bool open, ended;  /* ended: no more puts come */
     poise_code failed; /* the first put that failed */
-    struct buf ops;
-    uint64_t count;
+    struct buf puts;   /* of the next part */
+    size_t count;
+    uint32_t cleared;   /* tables, likewise */
+    struct run_job job; /* the part that is being written */
+    struct run *parts;  /* those that are written, and wait to become whole */
+    size_t part_count, part_capacity;
+    struct store_mark mark; /* once it has ended */
 };
 
 struct store {
@@ -26,9 +29,12 @@ struct store {
     bool dead; /* a sync or write failed: nothing is written any more */
     struct gate gate;
     MDB_env *env;
-    MDB_dbi meta, journal, tables[STORE_TABLES];
-    MDB_txn *view; /* of store_get; reset in between */
+    MDB_dbi meta, journal, state, run_list;
+    struct runs runs;       /* whole and dropped ones of `state` */
+    struct run_job merging; /* or nothing */
+    MDB_txn *view;          /* of store_get; reset in between */
 
+    uint32_t format;
     uint8_t id[16];
     uint64_t incarnation;
     _Atomic uint64_t last_lsn;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1 };
+enum { FORMAT_FIRST = 1, FORMAT = 2 }; /* 2: state in runs */
 
 /* Entries of meta. */
 static const MDB_val STORE_KEY = {.mv_size = 5, .mv_data = (char[]){'s', 't', 'o', 'r', 'e'}};
@@ -64,12 +64,12 @@ static poise_code load_store(struct store *store, MDB_txn *txn, poise_error *err
     if (code != POISE_OK) {
         return code;
     }
-    uint32_t format = cursor_u32(&value);
-    if (format != FORMAT) {
+    store->format = cursor_u32(&value);
+    if (store->format < FORMAT_FIRST || store->format > FORMAT) {
         return error_set(err, POISE_EVERSION,
                          "%s has format %" PRIu32
-                         ", this version knows format %d only: use the version that wrote it",
-                         store->path, format, FORMAT);
+                         ", this version knows formats up to %d: use the version that wrote it",
+                         store->path, store->format, FORMAT);
     }
     const uint8_t *id = cursor_bytes(&value, sizeof store->id);
     store->incarnation = cursor_u64(&value);
@@ -100,10 +100,10 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
 static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
 {
     int rc = mdb_dbi_open(txn, "journal", flags, &store->journal);
-    for (int i = 0; i < STORE_TABLES && rc == 0; i++) {
-        rc = mdb_dbi_open(txn, table_names[i], flags, &store->tables[i]);
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, "state", flags, &store->state);
     }
-    return rc;
+    return rc == 0 ? mdb_dbi_open(txn, "runs", flags, &store->run_list) : rc;
 }
 
 static int fill_new(struct store *store, MDB_txn *txn, const void *work)
@@ -127,6 +127,7 @@ static poise_code make_new(struct store *store, const struct store_options *opti
     if (length < 0 || (size_t)length >= sizeof parent) {
         return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
     }
+    store->runs.next_id = 1;
     memcpy(store->id, options->new_id, sizeof store->id);
     store->incarnation = options->new_incarnation;
     poise_code code = env_write(store, 65536, fill_new, NULL, err);
@@ -136,19 +137,65 @@ static poise_code make_new(struct store *store, const struct store_options *opti
     return code == POISE_OK ? file_sync_dir(parent, err) : code;
 }
 
+/* ---- from format 1 to 2 ---- */
+
+/* What the old tables had is all in the journal: from there it is made again. */
+static int drop_old_tables(MDB_txn *txn)
+{
+    static const char *const names[] = {"head", "orgs",   "sources",   "units",     "cells",
+                                        "keys", "future", "revisions", "producers", "definitions"};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names && rc == 0; i++) {
+        MDB_dbi table;
+        rc = mdb_dbi_open(txn, names[i], 0, &table);
+        rc = rc == 0 ? mdb_drop(txn, table, 1) : rc == MDB_NOTFOUND ? 0 : rc;
+    }
+    return rc;
+}
+
+static int fill_upgrade(struct store *store, MDB_txn *txn, const void *work)
+{
+    (void)work;
+    int rc = drop_old_tables(txn);
+    if (rc == 0) {
+        rc = open_tables(store, txn, MDB_CREATE);
+    }
+    if (rc == 0) {
+        rc = meta_put_store(store, txn);
+    }
+    return rc == 0 ? meta_put_mark(store, txn, &store->mark) : rc;
+}
+
+static poise_code upgrade(struct store *store, poise_error *err)
+{
+    if (store->read_only) {
+        return error_set(err, POISE_EVERSION,
+                         "%s has format %" PRIu32 ": start an aggregator of this version on it once",
+                         store->path, store->format);
+    }
+    store->mark.state_lsn = 0;
+    store->runs.next_id = 1;
+    store->format = FORMAT;
+    return env_write(store, 65536, fill_upgrade, NULL, err);
+}
+
 static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
 {
+    uint64_t first, last;
     poise_code code = load_store(store, txn, err);
+    if (code == POISE_OK) {
+        code = load_mark(store, txn, &store->mark, err);
+    }
     if (code != POISE_OK) {
         return code;
     }
-    int rc = open_tables(store, txn, 0);
+    int rc = store->format == FORMAT ? open_tables(store, txn, 0)
+                                     : mdb_dbi_open(txn, "journal", 0, &store->journal);
     if (rc != 0) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
     }
-    uint64_t first, last;
-    code = load_mark(store, txn, &store->mark, err);
+    code = store->format == FORMAT ? runs_load(store, txn, err) : POISE_OK;
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &last, err);
     }
@@ -215,6 +262,9 @@ static poise_code open_all(struct store *store, const struct store_options *opti
     if (code == POISE_OK) {
         code = load(store, &found, err);
     }
+    if (code == POISE_OK && found && store->format < FORMAT) {
+        code = upgrade(store, err);
+    }
     if (code == POISE_OK && !found) {
         code = store->read_only ? error_set(err, POISE_ENOTFOUND, "there is no store in %s", store->path)
                                 : make_new(store, options, err);
@@ -256,7 +306,9 @@ void store_close(struct store *store)
     if (store) {
         env_close(store);
         buf_free(&store->record);
-        buf_free(&store->checkpoint.ops);
+        store_checkpoint_abort(store);
+        run_job_free(&store->merging);
+        runs_free(&store->runs);
         free(store->path);
         free(store);
     }
@@ -298,22 +350,40 @@ static int count_table(MDB_txn *txn, MDB_dbi dbi, uint64_t *ret_entries, int64_t
     return rc;
 }
 
+static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_stats *stats, poise_error *err)
+{
+    MDB_cursor *at;
+    MDB_val key, listed;
+    poise_code code = POISE_OK;
+    int rc = mdb_cursor_open(txn, store->run_list, &at);
+    if (rc != 0) {
+        return env_error(store, rc, "read the list of runs", err);
+    }
+    while (code == POISE_OK && (rc = mdb_cursor_get(at, &key, &listed, MDB_NEXT)) == 0) {
+        struct run run;
+        size_t lines;
+        code = run_read(store, &key, &listed, &run, &lines, err);
+        for (int i = 0; code == POISE_OK && run.status == RUN_WHOLE && i < STORE_TABLES; i++) {
+            stats->entries[i] += run.entries[i];
+        }
+    }
+    mdb_cursor_close(at);
+    return code != POISE_OK || rc == MDB_NOTFOUND ? code : env_error(store, rc, "read the list of runs", err);
+}
+
 static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *stats, poise_error *err)
 {
-    uint64_t entries;
+    const MDB_dbi tables[] = {store->meta, store->journal, store->state, store->run_list};
+    uint64_t first, entries;
     struct store_mark mark = {0};
-    int rc = count_table(txn, store->journal, &entries, &stats->used_bytes);
-    if (rc == 0) {
-        rc = count_table(txn, store->meta, &entries, &stats->used_bytes);
+    int rc = 0;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == 0; i++) {
+        rc = count_table(txn, tables[i], &entries, &stats->used_bytes);
     }
-    for (int i = 0; i < STORE_TABLES && rc == 0; i++) {
-        rc = count_table(txn, store->tables[i], &stats->entries[i], &stats->used_bytes);
+    poise_code code = rc == 0 ? count_runs(store, txn, stats, err) : env_error(store, rc, "count", err);
+    if (code == POISE_OK) {
+        code = journal_ends(store, txn, &first, &stats->last_lsn, err);
     }
-    if (rc != 0) {
-        return env_error(store, rc, "count", err);
-    }
-    uint64_t first;
-    poise_code code = journal_ends(store, txn, &first, &stats->last_lsn, err);
     if (code == POISE_OK) {
         code = load_mark(store, txn, &mark, err);
     }

@@ -115,21 +115,32 @@ poise_code store_walk(struct store *store, enum store_table table,
                       poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                       void *visitor, poise_error *err);
 
-/* A checkpoint: begin, puts and deletes (kept in memory), commit: all or nothing, synced. A failed put makes
- * commit fail with the same code. commit ends the checkpoint, failed or not; codes as store_append. Keys of 1
- * to 511 bytes. */
+/* A checkpoint: begin, clears, puts and deletes, commit: all or nothing, synced. A failed put makes commit
+ * fail with the same code. commit ends the checkpoint, failed or not; codes as store_append. */
+enum { STORE_KEY_MAX = 499, STORE_VALUE_MAX = 1 << 30 };
 poise_code store_checkpoint_begin(struct store *store, poise_error *err);
 poise_code store_put(struct store *store, enum store_table table, const void *key, size_t key_length,
-                     const void *value, size_t value_length); /* value NULL: delete, absent is fine */
-poise_code store_clear(struct store *store, enum store_table table);
+                     const void *value, size_t value_length);        /* value NULL: delete, absent is fine */
+poise_code store_clear(struct store *store, enum store_table table); /* before the first put */
 poise_code store_checkpoint_commit(struct store *store, const struct store_mark *mark, poise_error *err);
 void store_checkpoint_abort(struct store *store);
+/* The same in slices, between which records may be appended. A step writes about 1 MiB of what was put, or
+ * prepares to. It is done when there is nothing to write but what comes with more puts; or, after end (no
+ * more puts; the mark is of the records that are in them), when all is on disk and counts. Failed, the
+ * checkpoint has ended. */
+poise_code store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err);
+poise_code store_checkpoint_end(struct store *store, const struct store_mark *mark, poise_error *err);
+
+/* What checkpoints leave behind is merged and deleted, about 1 MiB a call; idle: also where it gains little.
+ * Writer thread. */
+bool store_upkeep_due(const struct store *store, bool idle);
+poise_code store_upkeep(struct store *store, bool idle, poise_error *err);
 
 struct store_stats {
     int64_t map_bytes, used_bytes, file_bytes,
         free_bytes; /* used: pages of the tables; free: of the file system */
     uint64_t last_lsn, state_lsn;
-    uint64_t entries[STORE_TABLES];
+    uint64_t entries[STORE_TABLES]; /* those that newer ones have replaced too, until they are merged */
     uint64_t readers;
 };
 /* Any thread. Costs a short read transaction. */

@@ -3,7 +3,10 @@
 #include <base/hash.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { PART_BYTES = 4 << 20 }; /* of puts; sorting them takes some ms */
 
 const char *const table_names[STORE_TABLES] = {
     [STORE_HEAD] = "head",           [STORE_ORGS] = "orgs",
@@ -55,91 +58,71 @@ poise_code value_check(const struct store *store, const char *table, const MDB_v
 
 /* ---- reading ---- */
 
-static poise_code get(struct store *store, enum store_table table, MDB_val key, struct buf *out,
-                      poise_error *err)
+/* An entry's key among those of all tables. */
+static size_t entry_key(enum store_table table, const void *key, size_t length, uint8_t bytes[SORTED_KEY_MAX])
 {
-    MDB_val stored;
-    struct cursor value;
-    int rc = mdb_get(store->view, store->tables[table], &key, &stored);
-    if (rc == MDB_NOTFOUND) {
-        return error_set(err, POISE_ENOTFOUND, "no such entry in table %s", table_names[table]);
-    }
-    if (rc != 0) {
-        return env_error(store, rc, "read a table", err);
-    }
-    poise_code code = value_check(store, table_names[table], &key, &stored, &value, err);
-    if (code == POISE_OK) {
-        buf_put(out, value.at, cursor_left(&value));
-        code = out->failed ? error_nomem(err, "a value of the store") : POISE_OK;
-    }
-    return code;
+    bytes[0] = (uint8_t)table;
+    memcpy(bytes + 1, key, length);
+    return 1 + length;
 }
 
 /* The writer thread's own transaction needs no gate: only this thread grows the map. */
 poise_code store_get(struct store *store, enum store_table table, const void *key, size_t length,
                      struct buf *out, poise_error *err)
 {
+    uint8_t bytes[SORTED_KEY_MAX];
+    if (length == 0 || length > STORE_KEY_MAX) {
+        return error_set(err, POISE_EINVAL, "a key of %zu bytes", length);
+    }
     int rc = mdb_txn_renew(store->view);
     if (rc != 0) {
         return env_error(store, rc, "begin to read", err);
     }
-    uintptr_t bytes = (uintptr_t)key; /* LMDB only reads it */
-    poise_code code = get(store, table, (MDB_val){.mv_size = length, .mv_data = (void *)bytes}, out, err);
+    poise_code code = runs_get(store, store->view, bytes, entry_key(table, key, length, bytes), out, err);
     mdb_txn_reset(store->view);
-    return code;
+    return code == POISE_ENOTFOUND ? error_set(err, code, "no such entry in table %s", table_names[table])
+                                   : code;
 }
 
-static poise_code walk(struct store *store, enum store_table table, MDB_cursor *at,
+static poise_code walk(struct run_reader *reader, enum store_table table,
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                        void *visitor, poise_error *err)
 {
-    MDB_val key, stored;
-    int rc;
-    while ((rc = mdb_cursor_get(at, &key, &stored, MDB_NEXT)) == 0) {
-        struct cursor value;
-        poise_code code = value_check(store, table_names[table], &key, &stored, &value, err);
-        if (code == POISE_OK) {
-            code = visit(visitor, cursor_of(key.mv_data, key.mv_size), value);
+    struct sorted_entry entry;
+    poise_code code;
+    while ((code = run_reader_next(reader, &entry, err)) == POISE_OK && entry.key[0] == table) {
+        if (entry.value) {
+            code = visit(visitor, cursor_of(entry.key + 1, entry.key_length - 1),
+                         cursor_of(entry.value, entry.value_length));
         }
         if (code != POISE_OK) {
             return code;
         }
     }
-    return rc == MDB_NOTFOUND ? POISE_OK : env_error(store, rc, "walk a table", err);
+    return code == POISE_ENOTFOUND ? POISE_OK : code;
 }
 
 poise_code store_walk(struct store *store, enum store_table table,
                       poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                       void *visitor, poise_error *err)
 {
+    const uint8_t first = (uint8_t)table;
+    struct run_reader reader;
     MDB_txn *txn;
-    MDB_cursor *at;
     poise_code code = env_read(store, &txn, err);
     if (code != POISE_OK) {
         return code;
     }
-    int rc = mdb_cursor_open(txn, store->tables[table], &at);
-    if (rc == 0) {
-        code = walk(store, table, at, visit, visitor, err);
-        mdb_cursor_close(at);
-    } else {
-        code = env_error(store, rc, "walk a table", err);
+    code = run_reader_open(store, txn, store->runs.items, store->runs.whole, &first, 1, &reader, err);
+    if (code == POISE_OK) {
+        code = walk(&reader, table, visit, visitor, err);
+        run_reader_close(&reader);
     }
     env_read_end(store, txn);
     return code;
 }
 
 /* ---- checkpoints ---- */
-
-/* Puts are collected and done in one short transaction at commit: it can then be done again when the map had
- * to grow, and none is open while the engine works. */
-enum op { OP_PUT, OP_DELETE, OP_CLEAR };
-
-static void end_checkpoint(struct store *store)
-{
-    buf_free(&store->checkpoint.ops); /* the next one may be much smaller */
-    store->checkpoint = (struct checkpoint){0};
-}
 
 poise_code store_checkpoint_begin(struct store *store, poise_error *err)
 {
@@ -150,22 +133,25 @@ poise_code store_checkpoint_begin(struct store *store, poise_error *err)
     return POISE_OK;
 }
 
-static poise_code add_op(struct store *store, enum op op, enum store_table table, const void *key,
-                         size_t key_length, const void *value, size_t value_length)
+/* What was written of it will be swept. */
+void store_checkpoint_abort(struct store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    poise_code code = POISE_OK;
-    if (!checkpoint->open || (op != OP_CLEAR && (key_length == 0 || key_length > KEY_MAX)) ||
-        value_length > UINT32_MAX - VALUE_CRC) {
-        code = POISE_EINVAL;
-    } else {
-        buf_put_u8(&checkpoint->ops, (uint8_t)op);
-        buf_put_u8(&checkpoint->ops, (uint8_t)table);
-        buf_put_text(&checkpoint->ops, key, key_length);
-        buf_put_text(&checkpoint->ops, value, value_length);
-        code = checkpoint->ops.failed ? POISE_ENOMEM : POISE_OK;
-        checkpoint->count++;
+    if (checkpoint->job.store) {
+        run_give_up(store, &checkpoint->job.build.run);
     }
+    for (size_t i = 0; i < checkpoint->part_count; i++) {
+        run_give_up(store, &checkpoint->parts[i]);
+        filter_free(&checkpoint->parts[i].filter);
+    }
+    run_job_free(&checkpoint->job);
+    buf_free(&checkpoint->puts); /* the next one may be much smaller */
+    free(checkpoint->parts);
+    *checkpoint = (struct checkpoint){0};
+}
+
+static poise_code fail_once(struct checkpoint *checkpoint, poise_code code)
+{
     if (checkpoint->failed == POISE_OK) {
         checkpoint->failed = code;
     }
@@ -175,71 +161,176 @@ static poise_code add_op(struct store *store, enum op op, enum store_table table
 poise_code store_put(struct store *store, enum store_table table, const void *key, size_t key_length,
                      const void *value, size_t value_length)
 {
-    return add_op(store, value ? OP_PUT : OP_DELETE, table, key, key_length, value, value ? value_length : 0);
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint8_t bytes[SORTED_KEY_MAX];
+    if (!checkpoint->open || checkpoint->ended || key_length == 0 || key_length > STORE_KEY_MAX ||
+        value_length > STORE_VALUE_MAX) {
+        return fail_once(checkpoint, POISE_EINVAL);
+    }
+    puts_add(&checkpoint->puts, bytes, entry_key(table, key, key_length, bytes), value, value_length);
+    checkpoint->count++;
+    return checkpoint->puts.failed ? fail_once(checkpoint, POISE_ENOMEM) : POISE_OK;
 }
 
 poise_code store_clear(struct store *store, enum store_table table)
 {
-    return add_op(store, OP_CLEAR, table, NULL, 0, NULL, 0);
+    struct checkpoint *checkpoint = &store->checkpoint;
+    if (!checkpoint->open || checkpoint->ended || checkpoint->count > 0) {
+        return fail_once(checkpoint, POISE_EINVAL); /* a run hides what is older, not what it has itself */
+    }
+    checkpoint->cleared |= UINT32_C(1) << table;
+    return POISE_OK;
 }
 
-static int do_op(struct store *store, MDB_txn *txn, struct cursor *ops)
+/* The part whose last slice is written waits for the others. */
+static poise_code end_part(struct checkpoint *checkpoint, poise_error *err)
 {
-    size_t key_length, value_length;
-    enum op op = cursor_u8(ops);
-    MDB_dbi dbi = store->tables[cursor_u8(ops)];
-    uintptr_t key_at = (uintptr_t)cursor_text(ops, &key_length);
-    const char *value = cursor_text(ops, &value_length);
-    MDB_val key = {.mv_size = key_length, .mv_data = (void *)key_at};
-    if (op == OP_CLEAR) {
-        return mdb_drop(txn, dbi, 0);
+    if (checkpoint->part_count == checkpoint->part_capacity) {
+        size_t capacity = checkpoint->part_capacity ? 2 * checkpoint->part_capacity : 8;
+        struct run *parts = realloc(checkpoint->parts, capacity * sizeof *parts);
+        if (!parts) {
+            return error_nomem(err, "a checkpoint");
+        }
+        checkpoint->parts = parts;
+        checkpoint->part_capacity = capacity;
     }
-    if (op == OP_PUT) {
-        return value_put(txn, dbi, key, value, value_length);
-    }
-    int rc = mdb_del(txn, dbi, &key, NULL);
-    return rc == MDB_NOTFOUND ? 0 : rc;
+    checkpoint->parts[checkpoint->part_count++] = checkpoint->job.build.run;
+    checkpoint->job.build.run.filter = (struct filter){0};
+    run_job_free(&checkpoint->job);
+    return POISE_OK;
 }
 
-static int fill_checkpoint(struct store *store, MDB_txn *txn, const void *work)
+static poise_code begin_part(struct store *store, poise_error *err)
 {
-    struct cursor ops = cursor_of(store->checkpoint.ops.data, store->checkpoint.ops.length);
-    int rc = 0;
-    while (rc == 0 && cursor_left(&ops) > 0) {
-        rc = do_op(store, txn, &ops);
-    }
-    return rc == 0 ? meta_put_mark(store, txn, work) : rc;
+    struct checkpoint *checkpoint = &store->checkpoint;
+    size_t count = checkpoint->count;
+    uint32_t cleared = checkpoint->cleared;
+    checkpoint->count = 0;
+    checkpoint->cleared = 0;
+    return run_job_of_puts(store, &checkpoint->job, &checkpoint->puts, count, cleared, err);
 }
 
-static poise_code commit_checkpoint(struct store *store, const struct store_mark *mark, poise_error *err)
+static poise_code write_slice(struct store *store, poise_error *err)
 {
-    if (!store->checkpoint.open) {
+    struct checkpoint *checkpoint = &store->checkpoint;
+    poise_code code = run_job_fill(&checkpoint->job, err);
+    if (code == POISE_OK) {
+        code = run_put_slice(store, &checkpoint->job.build, err);
+    }
+    return code == POISE_OK && checkpoint->job.done ? end_part(checkpoint, err) : code;
+}
+
+static poise_code make_whole(struct store *store, poise_error *err)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    const struct whole whole = {
+        .runs = checkpoint->parts, .count = checkpoint->part_count, .mark = &checkpoint->mark};
+    poise_code code = runs_make_whole(store, &whole, err);
+    if (code == POISE_OK) {
+        store->mark = checkpoint->mark;
+        checkpoint->part_count = 0;
+        store_checkpoint_abort(store); /* nothing is left to give up */
+    }
+    return code;
+}
+
+static poise_code step(struct store *store, bool *ret_done, poise_error *err)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    bool is_part = checkpoint->puts.length >= PART_BYTES ||
+                   (checkpoint->ended && (checkpoint->count > 0 || checkpoint->cleared));
+    *ret_done = false;
+    if (!checkpoint->open) {
         return error_set(err, POISE_EINVAL, "no checkpoint of %s has begun", store->path);
     }
-    if (store->checkpoint.failed != POISE_OK) {
-        return error_set(err, store->checkpoint.failed, "a put of the checkpoint failed before: %s",
-                         poise_code_text(store->checkpoint.failed));
+    if (checkpoint->failed != POISE_OK) {
+        return error_set(err, checkpoint->failed, "a put of the checkpoint failed before: %s",
+                         poise_code_text(checkpoint->failed));
     }
-    if (mark->state_lsn > store_last_lsn(store)) {
+    if (checkpoint->job.store) {
+        return write_slice(store, err);
+    }
+    if (is_part) {
+        return begin_part(store, err);
+    }
+    *ret_done = true;
+    return checkpoint->ended ? make_whole(store, err) : POISE_OK;
+}
+
+poise_code store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err)
+{
+    poise_code code = step(store, ret_done, err);
+    if (code != POISE_OK) {
+        store_checkpoint_abort(store);
+    }
+    return code;
+}
+
+poise_code store_checkpoint_end(struct store *store, const struct store_mark *mark, poise_error *err)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    if (checkpoint->open && mark->state_lsn > store_last_lsn(store)) {
+        store_checkpoint_abort(store);
         return error_set(err, POISE_EINVAL,
                          "a checkpoint of record %" PRIu64 ", but the journal ends at %" PRIu64,
                          mark->state_lsn, store_last_lsn(store));
     }
-    uint64_t bytes = 2 * store->checkpoint.ops.length + 65536;
-    return env_write(store, bytes, fill_checkpoint, mark, err);
+    checkpoint->ended = true;
+    checkpoint->mark = *mark;
+    return POISE_OK;
 }
 
 poise_code store_checkpoint_commit(struct store *store, const struct store_mark *mark, poise_error *err)
 {
-    poise_code code = commit_checkpoint(store, mark, err);
-    if (code == POISE_OK) {
-        store->mark = *mark;
+    bool done = false;
+    poise_code code = store_checkpoint_end(store, mark, err);
+    while (code == POISE_OK && !done) {
+        code = store_checkpoint_step(store, &done, err);
     }
-    end_checkpoint(store);
     return code;
 }
 
-void store_checkpoint_abort(struct store *store)
+/* ---- upkeep ---- */
+
+static poise_code merge_step(struct store *store, poise_error *err)
 {
-    end_checkpoint(store);
+    struct run_job *job = &store->merging;
+    poise_code code = run_job_fill(job, err);
+    if (code == POISE_OK) {
+        code = run_put_slice(store, &job->build, err);
+    }
+    if (code == POISE_OK && job->done) {
+        const struct whole whole = {
+            .runs = &job->build.run, .count = 1, .sources = job->sources, .source_count = job->source_count};
+        code = runs_make_whole(store, &whole, err);
+    }
+    if (code != POISE_OK) {
+        run_give_up(store, &job->build.run);
+    }
+    if (code != POISE_OK || job->done) {
+        run_job_free(job);
+    }
+    return code;
+}
+
+bool store_upkeep_due(const struct store *store, bool idle)
+{
+    return store->merging.store || store->runs.count > store->runs.whole ||
+           runs_to_merge(&store->runs, idle) > 0;
+}
+
+poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
+{
+    if (store->merging.store) {
+        return merge_step(store, err);
+    }
+    if (store->runs.count > store->runs.whole) {
+        return runs_sweep(store, err);
+    }
+    size_t count = runs_to_merge(&store->runs, idle);
+    poise_code code = count ? run_job_of_runs(store, &store->merging, count, err) : POISE_OK;
+    if (code != POISE_OK) {
+        run_job_free(&store->merging);
+    }
+    return code;
 }

@@ -1,0 +1,164 @@
+#include "inner.h"
+#include <base/error.h>
+#include <errno.h>
+#include <string.h>
+
+enum { SWEEP_BLOCKS = 64, PAGES_BESIDES = 262144 };
+
+static int list(struct store *store, MDB_txn *txn, const struct run *run, enum run_status status)
+{
+    struct run listed = *run;
+    struct buf value = {0};
+    uint8_t bytes[8];
+    listed.status = status;
+    put_big64(run->id, bytes);
+    run_describe(&listed, &value);
+    int rc = value.failed ? ENOMEM
+                          : value_put(txn, store->run_list, (MDB_val){.mv_size = 8, .mv_data = bytes},
+                                      value.data, value.length);
+    buf_free(&value);
+    return rc;
+}
+
+/* ---- building ---- */
+
+static int fill_slice(struct store *store, MDB_txn *txn, const void *work)
+{
+    const struct run_build *build = work;
+    struct cursor puts = cursor_of(build->slice.data, build->slice.length);
+    int rc = list(store, txn, &build->run, RUN_BUILDING);
+    while (rc == 0 && cursor_left(&puts) > 0) {
+        size_t key_length, length;
+        uintptr_t key = (uintptr_t)cursor_text(&puts, &key_length); /* LMDB only reads it */
+        const char *value = cursor_text(&puts, &length);
+        rc = value_put(txn, store->state, (MDB_val){.mv_size = key_length, .mv_data = (void *)key}, value,
+                       length);
+    }
+    return rc;
+}
+
+poise_code run_put_slice(struct store *store, struct run_build *build, poise_error *err)
+{
+    uint64_t bytes = build->slice.length + PAGES_BESIDES;
+    poise_code code = env_write(store, bytes, fill_slice, build, err);
+    if (code == POISE_OK) {
+        buf_reset(&build->slice);
+    }
+    return code;
+}
+
+/* ---- becoming whole ---- */
+
+static int fill_whole(struct store *store, MDB_txn *txn, const void *work)
+{
+    const struct whole *whole = work;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < whole->count; i++) {
+        rc = list(store, txn, &whole->runs[i], RUN_WHOLE);
+    }
+    for (size_t i = 0; rc == 0 && i < whole->source_count; i++) {
+        rc = list(store, txn, &whole->sources[i], RUN_DROPPED);
+    }
+    return rc == 0 && whole->mark ? meta_put_mark(store, txn, whole->mark) : rc;
+}
+
+static size_t place_of(const struct runs *runs, uint64_t id)
+{
+    size_t at = 0;
+    while (at < runs->count && runs->items[at].id != id) {
+        at++;
+    }
+    return at;
+}
+
+static void drop(struct runs *runs, uint64_t id)
+{
+    size_t at = place_of(runs, id);
+    struct run run = runs->items[at];
+    runs_remove(runs, at);
+    filter_free(&run.filter);
+    run.status = RUN_DROPPED;
+    runs_insert(runs, runs->count, &run);
+}
+
+poise_code runs_make_whole(struct store *store, const struct whole *whole, poise_error *err)
+{
+    struct runs *runs = &store->runs;
+    if (!runs_reserve(runs, runs->count + whole->count)) {
+        return error_nomem(err, "the list of runs");
+    }
+    poise_code code = env_write(store, PAGES_BESIDES, fill_whole, whole, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    size_t at = whole->source_count ? place_of(runs, whole->sources[0].id) : 0;
+    for (size_t i = 0; i < whole->source_count; i++) {
+        drop(runs, whole->sources[i].id);
+    }
+    for (size_t i = 0; i < whole->count; i++) {
+        whole->runs[i].status = RUN_WHOLE;
+        runs_insert(runs, at, &whole->runs[i]);
+        whole->runs[i].filter = (struct filter){0}; /* the list has it */
+    }
+    return POISE_OK;
+}
+
+void run_give_up(struct store *store, const struct run *run)
+{
+    struct run dropped = {.id = run->id, .rank = run->rank, .status = RUN_DROPPED};
+    if (runs_reserve(&store->runs, store->runs.count + 1)) { /* else the next start drops it */
+        runs_insert(&store->runs, store->runs.count, &dropped);
+    }
+}
+
+/* ---- what was dropped ---- */
+
+struct sweep {
+    uint64_t run;
+    bool *ret_done;
+};
+
+static int fill_sweep(struct store *store, MDB_txn *txn, const void *context)
+{
+    const struct sweep *sweep = context;
+    uint8_t bytes[8];
+    put_big64(sweep->run, bytes);
+    int rc = 0;
+    for (int i = 0; i < SWEEP_BLOCKS && rc == 0; i++) { /* sought anew each time: a deletion moves cursors */
+        MDB_cursor *at;
+        MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes}, stored;
+        rc = mdb_cursor_open(txn, store->state, &at);
+        if (rc != 0) {
+            return rc;
+        }
+        rc = mdb_cursor_get(at, &key, &stored, MDB_SET_RANGE);
+        *sweep->ret_done =
+            rc == MDB_NOTFOUND ||
+            (rc == 0 && (key.mv_size < sizeof bytes || memcmp(key.mv_data, bytes, sizeof bytes) != 0));
+        if (rc == 0 && !*sweep->ret_done) {
+            rc = mdb_cursor_del(at, 0);
+        }
+        mdb_cursor_close(at);
+        if (*sweep->ret_done) {
+            MDB_val listed = {.mv_size = sizeof bytes, .mv_data = bytes};
+            rc = mdb_del(txn, store->run_list, &listed, NULL);
+            return rc == MDB_NOTFOUND ? 0 : rc;
+        }
+    }
+    return rc;
+}
+
+poise_code runs_sweep(struct store *store, poise_error *err)
+{
+    struct runs *runs = &store->runs;
+    bool done = false;
+    if (runs->count == runs->whole) {
+        return POISE_OK;
+    }
+    struct sweep sweep = {.run = runs->items[runs->whole].id, .ret_done = &done};
+    poise_code code = env_write(store, PAGES_BESIDES, fill_sweep, &sweep, err);
+    if (code == POISE_OK && done) {
+        runs_remove(runs, runs->whole);
+    }
+    return code;
+}

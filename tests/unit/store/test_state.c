@@ -1,0 +1,289 @@
+/* State in runs says what a plain table says, whatever is put, cleared, merged, given up or cut short, and
+ * what the process had begun when it ended. */
+#include "scratch.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEYS = 600, TABLES = 3, VALUE_MAX = 3000 };
+
+struct model { /* of each key: the seed and length of its value; length 0: absent */
+    struct value {
+        uint32_t seed, length;
+    } values[TABLES][KEYS];
+};
+struct world {
+    const char *path;
+    struct store *store;
+    struct model now, last; /* with what is put; as of the last checkpoint */
+    uint64_t random, lsn;
+    bool open;
+};
+
+static uint64_t below(struct world *world, uint64_t limit)
+{
+    world->random = world->random * 6364136223846793005U + 1442695040888963407U;
+    return (world->random >> 33) % limit;
+}
+
+static void fill(const struct value *value, uint8_t *bytes)
+{
+    for (uint32_t i = 0; i < value->length; i++) {
+        bytes[i] = (uint8_t)((value->seed + i) * 2654435761U >> 24);
+    }
+}
+
+/* Some keys share much, some are the beginning of others. */
+static size_t key_of(unsigned number, char key[STORE_KEY_MAX])
+{
+    int length = number % 7 == 0 ? snprintf(key, 64, "%u", number)
+                                 : snprintf(key, 64, "a long beginning of a key %u", number * 7919 % KEYS);
+    return (size_t)length;
+}
+
+static void put_some(struct world *world, size_t count)
+{
+    uint8_t bytes[VALUE_MAX];
+    char key[STORE_KEY_MAX];
+    for (size_t i = 0; i < count; i++) {
+        unsigned table = (unsigned)below(world, TABLES), number = (unsigned)below(world, KEYS);
+        struct value *value = &world->now.values[table][number];
+        bool gone = below(world, 4) == 0;
+        *value = (struct value){.seed = (uint32_t)below(world, UINT32_MAX),
+                                .length = gone ? 0 : (uint32_t)below(world, VALUE_MAX) + 1};
+        fill(value, bytes);
+        assert_int_equal(store_put(world->store, (enum store_table)table, key, key_of(number, key),
+                                   gone ? NULL : bytes, value->length),
+                         POISE_OK);
+    }
+}
+
+static void check_gets(struct world *world)
+{
+    uint8_t bytes[VALUE_MAX];
+    char key[STORE_KEY_MAX];
+    struct buf out = {0};
+    for (unsigned table = 0; table < TABLES; table++) {
+        for (unsigned i = 0; i < KEYS; i++) {
+            const struct value *value = &world->last.values[table][i];
+            buf_reset(&out);
+            poise_code code =
+                store_get(world->store, (enum store_table)table, key, key_of(i, key), &out, NULL);
+            assert_int_equal(code, value->length ? POISE_OK : POISE_ENOTFOUND);
+            assert_int_equal(out.length, value->length);
+            fill(value, bytes);
+            assert_true(value->length == 0 || memcmp(out.data, bytes, out.length) == 0);
+        }
+    }
+    buf_free(&out);
+}
+
+struct walk {
+    const struct model *model;
+    unsigned table;
+    size_t seen;
+    char last[STORE_KEY_MAX];
+};
+
+static poise_code see(void *visitor, struct cursor key, struct cursor value)
+{
+    struct walk *walk = visitor;
+    char text[STORE_KEY_MAX] = "", wanted[STORE_KEY_MAX];
+    uint8_t bytes[VALUE_MAX];
+    memcpy(text, key.at, cursor_left(&key));
+    assert_true(strcmp(text, walk->last) > 0);
+    memcpy(walk->last, text, sizeof text);
+    unsigned number = 0;
+    while (number < KEYS && (key_of(number, wanted) != cursor_left(&key) || strcmp(wanted, text) != 0)) {
+        number++;
+    }
+    assert_true(number < KEYS);
+    const struct value *expected = &walk->model->values[walk->table][number];
+    fill(expected, bytes);
+    assert_int_equal(cursor_left(&value), expected->length);
+    assert_memory_equal(value.at, bytes, expected->length);
+    walk->seen++;
+    return POISE_OK;
+}
+
+static void check_walks(struct world *world)
+{
+    for (unsigned table = 0; table < TABLES; table++) {
+        struct walk walk = {.model = &world->last, .table = table};
+        size_t present = 0;
+        for (unsigned i = 0; i < KEYS; i++) {
+            present += world->last.values[table][i].length > 0;
+        }
+        assert_int_equal(store_walk(world->store, (enum store_table)table, see, &walk, NULL), POISE_OK);
+        assert_int_equal(walk.seen, present);
+    }
+}
+
+static void begin(struct world *world)
+{
+    assert_int_equal(store_checkpoint_begin(world->store, NULL), POISE_OK);
+    world->open = true;
+    if (below(world, 8) == 0) {
+        unsigned table = (unsigned)below(world, TABLES);
+        assert_int_equal(store_clear(world->store, (enum store_table)table), POISE_OK);
+        memset(world->now.values[table], 0, sizeof world->now.values[table]);
+    }
+}
+
+static void forget(struct world *world)
+{
+    world->now = world->last;
+    world->open = false;
+}
+
+static void commit(struct world *world)
+{
+    bool done = false;
+    struct store_mark mark = {.state_lsn = world->lsn, .generation = below(world, 1000)};
+    assert_int_equal(store_checkpoint_end(world->store, &mark, NULL), POISE_OK);
+    while (!done) { /* others go on between the slices */
+        scratch_append(world->store, ++world->lsn, 100);
+        assert_int_equal(store_checkpoint_step(world->store, &done, NULL), POISE_OK);
+        if (!done && below(world, 20) == 0) {
+            check_gets(world);
+        }
+    }
+    world->last = world->now;
+    world->open = false;
+    assert_int_equal(store_mark(world->store).generation, mark.generation);
+}
+
+static void reopen(struct world *world)
+{
+    store_close(world->store);
+    world->store = scratch_open(world->path);
+    forget(world);
+}
+
+static void act(struct world *world)
+{
+    bool done;
+    switch (below(world, 12)) {
+    case 0:
+        reopen(world);
+        break;
+    case 1:
+        store_checkpoint_abort(world->store);
+        forget(world);
+        break;
+    case 2:
+        check_gets(world);
+        break;
+    case 3:
+        check_walks(world);
+        break;
+    case 4:
+    case 5:
+        for (uint64_t n = below(world, 20); n > 0; n--) {
+            assert_int_equal(store_upkeep(world->store, below(world, 2), NULL), POISE_OK);
+        }
+        break;
+    case 6:
+        if (world->open) {
+            assert_int_equal(store_checkpoint_step(world->store, &done, NULL), POISE_OK);
+        }
+        break;
+    default:
+        if (!world->open) {
+            begin(world);
+        }
+        put_some(world, below(world, 16) == 0 ? 4000 : (size_t)below(world, 300));
+        if (below(world, 2)) {
+            commit(world);
+        }
+    }
+}
+
+static void test_as_a_plain_table(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    world->path = *state;
+    world->random = 4;
+    world->store = scratch_open(world->path);
+    for (int i = 0; i < 400; i++) {
+        act(world);
+    }
+    reopen(world);
+    check_gets(world);
+    check_walks(world);
+    store_close(world->store);
+    free(world);
+}
+
+/* Once all is merged and swept there is nothing left of what was replaced. */
+static void test_space_comes_back(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+    struct store_stats stats;
+    assert_non_null(world);
+    world->path = *state;
+    world->random = 5;
+    world->store = scratch_open(world->path);
+    for (int i = 0; i < 30; i++) {
+        begin(world);
+        put_some(world, 3000);
+        commit(world);
+    }
+    while (store_upkeep_due(world->store, true)) {
+        assert_int_equal(store_upkeep(world->store, true, NULL), POISE_OK);
+    }
+    assert_int_equal(store_stats(world->store, &stats, NULL), POISE_OK);
+    size_t bytes = 0, entries = 0;
+    for (unsigned table = 0; table < TABLES; table++) {
+        for (unsigned i = 0; i < KEYS; i++) {
+            bytes += world->last.values[table][i].length;
+            entries += world->last.values[table][i].length > 0;
+        }
+    }
+    assert_int_equal(stats.entries[0] + stats.entries[1] + stats.entries[2], entries);
+    assert_true((size_t)stats.used_bytes < bytes * 5 / 4 + 1000000); /* and the journal */
+    check_gets(world);
+    store_close(world->store);
+    free(world);
+}
+
+/* A value larger than a block, and a run of nothing but deletions. */
+static void test_large_and_nothing(void **state)
+{
+    struct store *store = scratch_open(*state);
+    struct buf out = {0};
+    const struct store_mark mark = {0};
+    size_t length = 1000000;
+    uint8_t *large = malloc(length);
+    assert_non_null(large);
+    memset(large, 'x', length);
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_put(store, STORE_ORGS, "a", 1, "", 0), POISE_OK);
+    assert_int_equal(store_put(store, STORE_ORGS, "b", 1, large, length), POISE_OK);
+    assert_int_equal(store_put(store, STORE_ORGS, "c", 1, "c", 1), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+    assert_int_equal(store_get(store, STORE_ORGS, "b", 1, &out, NULL), POISE_OK);
+    assert_int_equal(out.length, length);
+    assert_int_equal(store_get(store, STORE_ORGS, "c", 1, &out, NULL), POISE_OK);
+    assert_int_equal(out.length, length + 1);
+    assert_int_equal(store_get(store, STORE_ORGS, "a", 1, &out, NULL), POISE_OK);
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_put(store, STORE_ORGS, "b", 1, NULL, 0), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+    assert_int_equal(store_get(store, STORE_ORGS, "b", 1, &out, NULL), POISE_ENOTFOUND);
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK); /* of nothing at all */
+    free(large);
+    buf_free(&out);
+    store_close(store);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_make, scratch_remove)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(test_as_a_plain_table), TEST(test_space_comes_back),
+                                       TEST(test_large_and_nothing)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
