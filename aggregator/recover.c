@@ -21,8 +21,8 @@ bool state_is_made(const struct writer *writer)
            writer->made_lsn == (is_new ? 1 : writer->definitions.defined_lsn);
 }
 
-/* Into the open checkpoint; what is not journaled yet is not put either. */
-static poise_code put_definitions(const struct writer *writer)
+/* What is not journaled yet is not put either. */
+poise_code put_definitions(const struct writer *writer)
 {
     const struct definitions nothing = {0};
     struct store *store = writer->options.store;
@@ -324,85 +324,5 @@ poise_code recover(struct writer *writer, poise_error *err)
     stats_set(writer->options.stats, STAT_lsn, store_last_lsn(store));
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
     warn_of_clock(writer);
-    return POISE_OK;
-}
-
-/* ---- checkpoint ---- */
-
-static poise_code put_entry(void *context, enum engine_table table, const void *key, size_t key_length,
-                            const void *value, size_t value_length)
-{
-    struct writer *writer = context;
-    return store_put(writer->options.store, store_table_of(table), key, key_length, value, value_length);
-}
-
-static poise_code put_producers(struct writer *writer, poise_error *err)
-{
-    struct buf key = {0}, value = {0};
-    struct ledger_entry *entry;
-    poise_code code = POISE_OK;
-    for (size_t at = 0; !code && (entry = hmap_next(&writer->ledger.map, &at));) {
-        if (!entry->dirty)
-            continue;
-        buf_reset(&key);
-        buf_reset(&value);
-        ledger_encode(entry, &key, &value);
-        code = key.failed || value.failed ? error_nomem(err, "a producer's entry")
-                                          : store_put(writer->options.store, STORE_PRODUCERS, key.data,
-                                                      key.length, value.data, value.length);
-    }
-    buf_free(&key);
-    buf_free(&value);
-    return code;
-}
-
-static poise_code write_checkpoint(struct writer *writer, poise_error *err)
-{
-    struct store *store = writer->options.store;
-    struct store_mark mark = {.state_lsn = store_last_lsn(store), .generation = writer->generation};
-    poise_code code = store_checkpoint_begin(store, err);
-    if (code)
-        return code;
-    code = engine_checkpoint(writer->engine, put_entry, writer, err);
-    if (!code)
-        code = put_producers(writer, err);
-    if (!code)
-        code = put_definitions(writer);
-    if (code) {
-        store_checkpoint_abort(store);
-        return code;
-    }
-    code = store_checkpoint_commit(store, &mark, err);
-    if (!code)
-        writer->checkpoint_lsn = mark.state_lsn;
-    return code;
-}
-
-static void clean_producers(struct writer *writer)
-{
-    struct ledger_entry *entry;
-    for (size_t at = 0; (entry = hmap_next(&writer->ledger.map, &at));)
-        entry->dirty = false;
-}
-
-poise_code checkpoint(struct writer *writer, poise_error *err)
-{
-    int64_t start = clock_monotonic_us(writer->options.clock);
-    poise_error problem = {0};
-    poise_code code = write_checkpoint(writer, &problem);
-    writer->checkpoint_us = clock_monotonic_us(writer->options.clock);
-    if (code == POISE_EFULL) { /* the journal holds everything; try again when it is due again */
-        log_event(writer->options.log, LOG_ERROR, "no_room_for_checkpoint", log_text("reason", problem.text));
-        return POISE_OK;
-    }
-    if (code) {
-        if (err)
-            *err = problem;
-        return error_wrap(err, "checkpoint failed");
-    }
-    engine_checkpoint_done(writer->engine);
-    clean_producers(writer);
-    stats_time(writer->options.stats, STAT_checkpoints, STAT_checkpoint_us, STAT_checkpoint_max_us,
-               writer->checkpoint_us - start);
     return POISE_OK;
 }

@@ -29,8 +29,12 @@
     X(settle_max_us, "gauge", "us", "The longest settle")                                                    \
     X(changes, "counter", "nodes", "Changes of nodes that were published")                                   \
     X(checkpoints, "counter", "checkpoints", "State checkpoints written")                                    \
-    X(checkpoint_us, "counter", "us", "Time spent in those checkpoints")                                     \
+    X(checkpoint_slices, "counter", "slices", "Slices that they were written in, between commits")           \
+    X(checkpoint_us, "counter", "us", "Time spent in those slices")                                          \
     X(checkpoint_max_us, "gauge", "us", "The longest of them")                                               \
+    X(upkeep_slices, "counter", "slices", "Slices of merging and deleting what checkpoints left")            \
+    X(upkeep_us, "counter", "us", "Time spent in those slices")                                              \
+    X(upkeep_max_us, "gauge", "us", "The longest of them")                                                   \
     X(lsn, "gauge", "lsn", "Last journal record")                                                            \
     X(subscriptions, "gauge", "subscriptions", "Subscriptions that are open")                                \
     X(updates_sent, "counter", "messages", "Updates and snapshot parts sent")                                \

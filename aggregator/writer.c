@@ -14,6 +14,9 @@ enum {
     RETRY_US = 200000,
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
+    KEYS_MAX = 1 << 20,   /* unsaved ones, some 100 bytes each; then a checkpoint is due */
+    CHECKPOINT_LEAST_US = 100000,
+    SLICE_EACH = 4,       /* commits comes a slice of a checkpoint, while they do not end */
     SLICES_MAX = 1024,    /* of a settle; then one has no limit, so that it ends under any load */
     STREAM_WAIT_US = 10000000
 };
@@ -228,10 +231,12 @@ static int64_t settle_wait_us(const struct writer *writer)
 
 static int64_t checkpoint_wait_us(const struct writer *writer)
 {
-    if (is_timeless(writer) || engine_holds(writer->engine) || writer->part ||
+    if (is_timeless(writer) || engine_holds(writer->engine) || writer->part || checkpoint_runs(writer) ||
         store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
         return INT64_MAX;
-    return writer->checkpoint_us + writer->options.checkpoint_ms * 1000 - now_us(writer);
+    bool many = engine_unsaved_keys(writer->engine) >= KEYS_MAX;
+    int64_t after_us = many ? CHECKPOINT_LEAST_US : writer->options.checkpoint_ms * 1000;
+    return writer->checkpoint_us + after_us - now_us(writer);
 }
 
 static bool checkpoint_due(const struct writer *writer)
@@ -420,6 +425,7 @@ static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_e
     writer->pending = false;
     stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
                now_us(writer) - start);
+    writer->slice_commits++;
     stats_set(writer->options.stats, STAT_lsn, lsn);
     stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
     stats_add(writer->options.stats, STAT_rows_refused, writer->summary.refused);
@@ -504,9 +510,14 @@ poise_code writer_step(struct writer *writer, poise_error *err)
 {
     if (writer->pending)
         return now_us(writer) >= writer->retry_us ? commit(writer, err) : POISE_OK;
-    bool unsettled = engine_dirty(writer->engine);
-    if (checkpoint_due(writer) && !unsettled)
-        return checkpoint(writer, err);
+    bool idle = !has_work(writer) && settle_wait_us(writer) > 0;
+    bool may_slice = idle || writer->slice_commits >= SLICE_EACH;
+    if (may_slice && checkpoint_runs(writer))
+        return checkpoint_step(writer, err);
+    if (may_slice && upkeep_due(writer, idle))
+        return upkeep_step(writer, idle, err);
+    if (checkpoint_due(writer) && !engine_dirty(writer->engine))
+        return checkpoint_step(writer, err);
     poise_code code = POISE_OK;
     if (has_work(writer) || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
         code = work(writer, err);
@@ -520,7 +531,7 @@ int64_t writer_idle_ms(struct writer *writer)
     int64_t wait = settle_wait_us(writer);
     if (writer->pending)
         wait = writer->retry_us - now_us(writer);
-    else if (has_work(writer))
+    else if (has_work(writer) || checkpoint_runs(writer) || upkeep_due(writer, true))
         return 0;
     int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)
@@ -541,6 +552,8 @@ poise_code writer_finish(struct writer *writer, poise_error *err)
     while (!code && !writer->pending && (has_work(writer) || is_unsettled(writer)))
         code = work(writer, err);
     bool settled = !writer->part && !engine_dirty(writer->engine);
+    if (!code && checkpoint_runs(writer))
+        code = checkpoint(writer, err);
     if (!code && !writer->pending && settled && !engine_holds(writer->engine))
         code = checkpoint(writer, err);
     return code;

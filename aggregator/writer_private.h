@@ -40,12 +40,16 @@ struct writer {
     int slices;            /* of the settle at hand that were done; 0: none is at hand */
     bool outrun;           /* what came since the slice before marked as much as the last one settled */
     int64_t settled_us;    /* when the scores were settled last */
-    int64_t checkpoint_us; /* when the last checkpoint was written */
+    int64_t checkpoint_us; /* when the last checkpoint began */
     uint64_t checkpoint_lsn;
-    uint64_t restated_lsn; /* of the last restatement of this run */
-    struct arena arena;    /* for reading old batches */
-    uint64_t replayed_lsn; /* while recovering: the record at hand; 0: not recovering */
-    bool rebuilding;       /* from the whole journal, because the definitions have changed */
+    struct store_mark checkpoint_mark; /* of the one under way */
+    bool checkpoint_given;             /* the engine has given out all of it */
+    unsigned slice_commits;            /* since the last slice of a checkpoint, or of upkeep */
+    int64_t upkeep_us;                 /* not before: there was no room */
+    uint64_t restated_lsn;             /* of the last restatement of this run */
+    struct arena arena;                /* for reading old batches */
+    uint64_t replayed_lsn;             /* while recovering: the record at hand; 0: not recovering */
+    bool rebuilding;                   /* from the whole journal, because the definitions have changed */
 };
 
 /* A batch as it is journaled. */
@@ -64,8 +68,15 @@ bool has_changed(const struct writer *writer);
 poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records, poise_error *err);
 /* Loads or rebuilds the state; see writer_open. */
 poise_code recover(struct writer *writer, poise_error *err);
-/* Writes the engine's and the ledger's changes as one checkpoint. */
+/* Writes the engine's and the ledger's changes as one checkpoint: all at once, or begins and goes on with
+ * each step. Without room it is given up; the log says so. */
 poise_code checkpoint(struct writer *writer, poise_error *err);
+poise_code checkpoint_step(struct writer *writer, poise_error *err);
+bool checkpoint_runs(const struct writer *writer);
+poise_code put_definitions(const struct writer *writer); /* into the open checkpoint */
+/* Tidying up in the store; idle: nobody waits. */
+bool upkeep_due(const struct writer *writer, bool idle);
+poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err);
 enum store_table store_table_of(enum engine_table table);
 /* How the engine reaches the store: what it checkpointed, and old rows. */
 struct engine_ports writer_ports(struct writer *writer);

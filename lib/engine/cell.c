@@ -54,11 +54,15 @@ static inline bool mark(struct numbers *blocks, uint16_t *marks, uint32_t cell)
 bool cell_touch(struct engine *engine, uint32_t cell)
 {
     struct block *block = block_of(&engine->cells, cell);
+    if (engine->giving.put) {
+        checkpoint_before_change(engine, cell);
+    }
+    block->turn = engine->turn;
     return mark(&engine->touched, &block->touched, cell) &&
            mark(&engine->unsaved_blocks, &block->unsaved, cell);
 }
 
-/* Cells of past periods leave memory when there are too many; all cells are saved when this is called. */
+/* Cells of past periods leave memory when there are too many; those that are not saved stay. */
 void cells_shrink(struct engine *engine)
 {
     if (engine->cells.count <= engine->cells_limit) {

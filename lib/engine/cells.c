@@ -109,8 +109,8 @@ static uint32_t add_block(struct cells *cells, struct feed *feed, uint32_t orgs,
     }
     uint32_t number = spare_block(cells);
     if (number != BLOCK_NONE) {
-        cells->blocks[number] =
-            (struct block){.feed = feed, .start_ms = start_ms, .orgs = orgs, .size = feed->layout.size};
+        cells->blocks[number] = (struct block){
+            .feed = feed, .start_ms = start_ms, .orgs = orgs, .size = feed->layout.size & INT32_MAX};
         link_block(cells, number);
         cells->linked++;
     }
@@ -168,7 +168,7 @@ void cells_drop(struct cells *cells)
 {
     for (uint32_t number = 1; number < cells->block_count; number++) {
         const struct block *block = &cells->blocks[number];
-        if (block->feed && block->start_ms < block->feed->open_from_ms) {
+        if (block->feed && !block->unsaved && block->start_ms < block->feed->open_from_ms) {
             drop_block(cells, number);
         }
     }

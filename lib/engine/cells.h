@@ -20,7 +20,8 @@ struct block {         /* as long as a cache line */
     uint64_t places;   /* by org, of four bits: its cell is the n-th in the pieces */
     uint32_t
         pieces[BLOCK_PIECES]; /* of memory: for 1, 1, 2, 4 and 8 cells, so that cells stay where they are */
-    uint32_t size;            /* of a cell, in bytes */
+    uint32_t size : 31;       /* of a cell, in bytes */
+    uint32_t turn : 1;        /* of the engine, when `unsaved` was begun */
     uint16_t used;            /* these and those below: bit by org */
     uint16_t touched;         /* since the last settle */
     uint16_t unsaved;         /* since the last checkpoint */
@@ -84,7 +85,7 @@ static inline uint32_t next_in_block(uint32_t block, uint16_t *bits)
 uint32_t cells_find(const struct cells *cells, const struct feed *feed, uint32_t org, int64_t start_ms);
 /* Adds an empty one that is known to be absent; CELL_NONE: out of memory. Other cells stay where they are. */
 uint32_t cells_add(struct cells *cells, struct feed *feed, uint32_t org, int64_t start_ms);
-/* Frees all cells that started before their feed's open_from_ms. */
+/* Frees all cells that started before their feed's open_from_ms, but for blocks with unsaved ones. */
 void cells_drop(struct cells *cells);
 void cells_free(struct cells *cells);
 

@@ -1,16 +1,7 @@
 #include "internal.h"
 #include <base/error.h>
+#include <stdlib.h>
 #include <string.h>
-
-typedef poise_code checkpoint_put(void *writer, enum engine_table table, const void *key, size_t key_length,
-                                  const void *value, size_t value_length);
-
-struct giving {
-    const struct engine *engine;
-    checkpoint_put *put;
-    void *writer;
-    struct buf key, value; /* of the entry in the making */
-};
 
 void put_big32(struct buf *out, uint32_t value)
 {
@@ -47,8 +38,9 @@ void cell_key(const struct feed *feed, uint32_t org, int64_t start_ms, struct bu
     put_big64(out, (uint64_t)start_ms ^ UINT64_C(1) << 63);
 }
 
-static poise_code give(struct giving *giving, enum engine_table table)
+static poise_code give(struct engine *engine, enum engine_table table)
 {
+    struct giving *giving = &engine->giving;
     poise_code code = giving->key.failed || giving->value.failed
                           ? POISE_ENOMEM
                           : giving->put(giving->writer, table, giving->key.data, giving->key.length,
@@ -56,175 +48,333 @@ static poise_code give(struct giving *giving, enum engine_table table)
                                         giving->value.length);
     buf_reset(&giving->key);
     buf_reset(&giving->value);
+    giving->given++;
     return code;
 }
 
-static poise_code give_texts(struct giving *giving, enum engine_table table, const struct intern *texts,
-                             size_t from)
+static poise_code give_texts(struct engine *engine, enum engine_table table, const struct intern *texts,
+                             size_t *at, size_t to, size_t budget)
 {
+    struct giving *giving = &engine->giving;
     poise_code code = POISE_OK;
-    for (uint32_t id = (uint32_t)from; id < texts->count && code == POISE_OK; id++) {
-        put_big32(&giving->key, id);
-        buf_put(&giving->value, intern_text(texts, id), intern_length(texts, id));
-        code = give(giving, table);
+    for (; *at < to && giving->given < budget && code == POISE_OK; (*at)++) {
+        put_big32(&giving->key, (uint32_t)*at);
+        buf_put(&giving->value, intern_text(texts, (uint32_t)*at), intern_length(texts, (uint32_t)*at));
+        code = give(engine, table);
     }
     return code;
 }
 
-static poise_code give_seen(struct giving *giving)
+static poise_code give_orgs(struct engine *engine, size_t budget)
 {
-    struct cursor in = cursor_of(giving->engine->unsaved_seen.data, giving->engine->unsaved_seen.length);
+    struct giving *giving = &engine->giving;
+    return give_texts(engine, ENGINE_ORGS, &engine->orgs, &giving->org_at, giving->orgs, budget);
+}
+
+static poise_code give_sources(struct engine *engine, size_t budget)
+{
+    struct giving *giving = &engine->giving;
+    return give_texts(engine, ENGINE_SOURCES, &engine->sources, &giving->source_at, giving->sources, budget);
+}
+
+static poise_code give_seen(struct engine *engine, size_t budget)
+{
+    struct giving *giving = &engine->giving;
+    struct cursor in = cursor_of(giving->seen.data, giving->seen.length);
     poise_code code = POISE_OK;
-    while (cursor_left(&in) > 0 && code == POISE_OK) {
+    in.at += giving->seen_at;
+    while (cursor_left(&in) > 0 && giving->given < budget && code == POISE_OK) {
         size_t length;
         const char *key = cursor_text(&in, &length);
         buf_put(&giving->key, key, length);
-        code = give(giving, ENGINE_UNITS);
+        code = give(engine, ENGINE_UNITS);
+        giving->seen_at = (size_t)(in.at - giving->seen.data);
     }
     return code;
 }
 
-static poise_code give_cell(struct giving *giving, struct feed *feed, uint32_t id)
+static poise_code give_cell(struct engine *engine, struct feed *feed, uint32_t id)
 {
-    int64_t start_ms = block_of(&giving->engine->cells, id)->start_ms;
+    struct giving *giving = &engine->giving;
+    int64_t start_ms = block_of(&engine->cells, id)->start_ms;
     feed->stored_from_ms = start_ms < feed->stored_from_ms ? start_ms : feed->stored_from_ms;
     feed->stored_to_ms = start_ms > feed->stored_to_ms ? start_ms : feed->stored_to_ms;
-    cell_key(feed, cell_org(&giving->engine->cells, id), start_ms, &giving->key);
-    accumulator_encode(&feed->layout, cell_body(&giving->engine->cells, id), &giving->value);
-    return give(giving, ENGINE_CELLS);
+    cell_key(feed, cell_org(&engine->cells, id), start_ms, &giving->key);
+    accumulator_encode(&feed->layout, cell_body(&engine->cells, id), &giving->value);
+    return give(engine, ENGINE_CELLS);
 }
 
-static poise_code give_cells(struct giving *giving)
+/* The block's cells as they were when the checkpoint began: they change only behind this. */
+static poise_code give_block(struct engine *engine, uint32_t number)
 {
-    const struct numbers *blocks = &giving->engine->unsaved_blocks;
+    struct block *block = &engine->cells.blocks[number];
+    uint16_t bits = block->unsaved;
     poise_code code = POISE_OK;
-    for (size_t i = 0; i < blocks->count; i++) {
-        const struct block *block = &giving->engine->cells.blocks[blocks->items[i]];
-        uint16_t bits = block->unsaved;
-        while (bits && code == POISE_OK) {
-            code = give_cell(giving, block->feed, next_in_block(blocks->items[i], &bits));
+    if (!numbers_push(&engine->giving.given_bits, bits) ||
+        !numbers_push(&engine->giving.given_blocks, number)) {
+        return POISE_ENOMEM;
+    }
+    block->unsaved = 0;
+    while (bits && code == POISE_OK) {
+        code = give_cell(engine, block->feed, next_in_block(number, &bits));
+    }
+    return code;
+}
+
+static bool is_to_be_given(const struct engine *engine, const struct block *block)
+{
+    return engine->giving.put && block->unsaved && block->turn != engine->turn;
+}
+
+void checkpoint_before_change(struct engine *engine, uint32_t cell)
+{
+    struct giving *giving = &engine->giving;
+    if (is_to_be_given(engine, block_of(&engine->cells, cell)) && giving->code == POISE_OK) {
+        giving->code = give_block(engine, cell / BLOCK_CELLS);
+    }
+}
+
+static poise_code give_cells(struct engine *engine, size_t budget)
+{
+    struct giving *giving = &engine->giving;
+    poise_code code = POISE_OK;
+    for (; giving->block_at < giving->blocks.count && giving->given < budget && code == POISE_OK;
+         giving->block_at++) {
+        uint32_t number = giving->blocks.items[giving->block_at];
+        if (is_to_be_given(engine, &engine->cells.blocks[number])) {
+            code = give_block(engine, number);
         }
     }
     return code;
 }
 
-static poise_code give_keys(struct giving *giving)
+static poise_code give_keys(struct engine *engine, size_t budget)
 {
-    const struct list *keys = &giving->engine->unsaved_keys;
+    struct giving *giving = &engine->giving;
+    const struct key *key;
     poise_code code = POISE_OK;
-    for (size_t i = 0; i < keys->count && code == POISE_OK; i++) {
-        const struct key *key = keys->items[i];
-        put_big64(&giving->key, key->hash.high);
-        put_big64(&giving->key, key->hash.low);
-        key_encode(key, &giving->value);
-        code = give(giving, ENGINE_KEYS);
-    }
-    return code;
-}
-
-static poise_code give_revisions(struct giving *giving)
-{
-    const struct list *revisions = &giving->engine->unsaved_revisions;
-    poise_code code = POISE_OK;
-    for (size_t i = 0; i < revisions->count && code == POISE_OK; i++) {
-        revision_encode(revisions->items[i], &giving->key, &giving->value);
-        code = give(giving, ENGINE_REVISIONS);
-    }
-    return code;
-}
-
-static poise_code give_future(struct giving *giving)
-{
-    const struct engine *engine = giving->engine;
-    poise_code code = POISE_OK;
-    for (size_t i = 0; i < engine->unsaved_gone.length && code == POISE_OK; i += FUTURE_KEY_BYTES) {
-        code = giving->put(giving->writer, ENGINE_FUTURE, engine->unsaved_gone.data + i, FUTURE_KEY_BYTES,
-                           NULL, 0);
-    }
-    for (size_t i = 0; i < engine->future.count && code == POISE_OK; i++) {
-        const struct waiting *waiting = engine->future.items[i].value;
-        if (!waiting->saved) {
-            future_key(waiting, &giving->key);
-            future_encode(engine, waiting, &giving->value);
-            code = give(giving, ENGINE_FUTURE);
+    while (giving->given < budget && code == POISE_OK &&
+           (key = hmap_next(&giving->keys.map, &giving->key_at))) {
+        if (key->unsaved) {
+            put_big64(&giving->key, key->hash.high);
+            put_big64(&giving->key, key->hash.low);
+            key_encode(key, &giving->value);
+            code = give(engine, ENGINE_KEYS);
         }
     }
     return code;
 }
 
 /* After the cells: it says which periods they are of. */
-static poise_code give_head(struct giving *giving)
+static poise_code give_head(struct engine *engine, size_t budget)
 {
-    const struct engine *engine = giving->engine;
+    struct giving *giving = &engine->giving;
     struct buf *out = &giving->value;
+    if (giving->given >= budget || giving->head_given) {
+        return POISE_OK;
+    }
     buf_put_u8(&giving->key, HEAD_KEY);
     buf_put_u8(out, HEAD_FORMAT);
-    buf_put_svarint(out, engine->as_of_ms);
-    buf_put_varint(out, engine->ordinal);
+    buf_put_svarint(out, giving->as_of_ms);
+    buf_put_varint(out, giving->ordinal);
     buf_put_varint(out, engine->feed_count);
     for (size_t i = 0; i < engine->feed_count; i++) {
         buf_put_u64(out, engine->feeds[i]->identity);
         buf_put_svarint(out, engine->feeds[i]->stored_from_ms);
         buf_put_svarint(out, engine->feeds[i]->stored_to_ms);
     }
+    buf_put(out, giving->backfills.data, giving->backfills.length);
+    out->failed |= giving->backfills.failed;
+    giving->head_given = true;
+    return give(engine, ENGINE_HEAD);
+}
+
+/* ---- what is given at once: there is little of it ---- */
+
+static poise_code give_revisions(struct engine *engine)
+{
+    const struct list *revisions = &engine->giving.revisions;
+    poise_code code = POISE_OK;
+    for (size_t i = 0; i < revisions->count && code == POISE_OK; i++) {
+        revision_encode(revisions->items[i], &engine->giving.key, &engine->giving.value);
+        code = give(engine, ENGINE_REVISIONS);
+    }
+    return code;
+}
+
+static poise_code give_future(struct engine *engine)
+{
+    struct giving *giving = &engine->giving;
+    poise_code code = POISE_OK;
+    for (size_t i = 0; i < giving->gone.length && code == POISE_OK; i += FUTURE_KEY_BYTES) {
+        code = giving->put(giving->writer, ENGINE_FUTURE, giving->gone.data + i, FUTURE_KEY_BYTES, NULL, 0);
+    }
+    for (size_t i = 0; i < engine->future.count && code == POISE_OK; i++) {
+        struct waiting *waiting = engine->future.items[i].value;
+        if (!waiting->saved) {
+            future_key(waiting, &giving->key);
+            future_encode(engine, waiting, &giving->value);
+            waiting->saved = true;
+            code = give(engine, ENGINE_FUTURE);
+        }
+    }
+    return code;
+}
+
+static void keep_backfills(struct engine *engine)
+{
+    struct buf *out = &engine->giving.backfills;
     buf_put_varint(out, engine->backfill_count);
     for (size_t i = 0; i < engine->backfill_count; i++) {
         buf_put_u64(out, engine->backfills[i].who);
         buf_put_svarint(out, engine->backfills[i].heard_ms);
     }
-    return give(giving, ENGINE_HEAD);
 }
 
-static poise_code give_all(struct giving *giving)
-{
-    const struct engine *engine = giving->engine;
-    poise_code code = give_texts(giving, ENGINE_ORGS, &engine->orgs, engine->saved_orgs);
-    if (code == POISE_OK) {
-        code = give_texts(giving, ENGINE_SOURCES, &engine->sources, engine->saved_sources);
-    }
-    poise_code (*const steps[])(struct giving *) = {give_seen,      give_cells,  give_keys,
-                                                    give_revisions, give_future, give_head};
-    for (size_t i = 0; i < sizeof steps / sizeof *steps && code == POISE_OK; i++) {
-        code = steps[i](giving);
-    }
-    return code;
-}
+/* ---- the checkpoint ---- */
 
-poise_code engine_checkpoint(struct engine *engine, checkpoint_put *put, void *writer, poise_error *err)
+static poise_code check(const struct engine *engine, poise_error *err)
 {
     if (engine->broken) {
         return error_set(err, POISE_ECLOSED, "the engine has failed before; it must be closed");
     }
-    if (engine->options.offline || engine_dirty(engine) || engine_holds(engine)) {
-        return error_set(err, POISE_EINVAL, "a checkpoint is of a settled live engine");
+    if (engine->options.offline || engine_dirty(engine) || engine_holds(engine) || engine->giving.put) {
+        return error_set(err, POISE_EINVAL, "a checkpoint is of a settled live engine, one at a time");
     }
-    struct giving giving = {.engine = engine, .put = put, .writer = writer};
-    poise_code code = give_all(&giving);
-    buf_free(&giving.key);
-    buf_free(&giving.value);
-    return code == POISE_OK ? code : error_set(err, code, "the engine's state could not be written out");
+    return POISE_OK;
+}
+
+poise_code engine_checkpoint_begin(struct engine *engine, engine_put *put, void *writer, poise_error *err)
+{
+    poise_code code = check(engine, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    struct giving *giving = &engine->giving;
+    *giving = (struct giving){.put = put,
+                              .writer = writer,
+                              .blocks = engine->unsaved_blocks,
+                              .keys = engine->keys,
+                              .seen = engine->unsaved_seen,
+                              .gone = engine->unsaved_gone,
+                              .org_at = engine->saved_orgs,
+                              .orgs = engine->orgs.count,
+                              .source_at = engine->saved_sources,
+                              .sources = engine->sources.count,
+                              .as_of_ms = engine->as_of_ms,
+                              .ordinal = engine->ordinal};
+    engine->unsaved_blocks = (struct numbers){0};
+    engine->keys = (struct keys){0};
+    engine->unsaved_seen = engine->unsaved_gone = (struct buf){0};
+    engine->turn ^= 1;
+    revisions_begin(engine);
+    keep_backfills(engine);
+    code = give_revisions(engine);
+    if (code == POISE_OK) {
+        code = give_future(engine);
+    }
+    giving->code = code;
+    return POISE_OK;
+}
+
+bool engine_checkpoint_runs(const struct engine *engine)
+{
+    return engine->giving.put;
+}
+
+poise_code engine_checkpoint_give(struct engine *engine, size_t budget, bool *ret_done, poise_error *err)
+{
+    static poise_code (*const steps[])(struct engine *, size_t) = {give_orgs,  give_sources, give_seen,
+                                                                   give_cells, give_keys,    give_head};
+    struct giving *giving = &engine->giving;
+    giving->given = 0;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && giving->code == POISE_OK; i++) {
+        giving->code = steps[i](engine, budget);
+    }
+    *ret_done = giving->code == POISE_OK && giving->head_given;
+    return giving->code == POISE_OK
+               ? POISE_OK
+               : error_set(err, giving->code, "the engine's state could not be written out");
+}
+
+void checkpoint_free(struct engine *engine)
+{
+    struct giving *giving = &engine->giving;
+    free(giving->blocks.items);
+    free(giving->given_blocks.items);
+    free(giving->given_bits.items);
+    list_free(&giving->revisions);
+    keys_free(&giving->keys);
+    buf_free(&giving->key);
+    buf_free(&giving->value);
+    buf_free(&giving->seen);
+    buf_free(&giving->gone);
+    buf_free(&giving->backfills);
+    *giving = (struct giving){0};
 }
 
 void engine_checkpoint_done(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->unsaved_blocks.count; i++) {
-        engine->cells.blocks[engine->unsaved_blocks.items[i]].unsaved = 0;
-    }
-    for (size_t i = 0; i < engine->unsaved_keys.count; i++) {
-        ((struct key *)engine->unsaved_keys.items[i])->unsaved = false;
-    }
-    for (size_t i = 0; i < engine->future.count; i++) {
-        ((struct waiting *)engine->future.items[i].value)->saved = true;
-    }
-    engine->unsaved_blocks.count = 0;
-    engine->unsaved_keys.count = 0;
-    buf_reset(&engine->unsaved_seen);
-    buf_reset(&engine->unsaved_gone);
-    engine->saved_orgs = engine->orgs.count;
-    engine->saved_sources = engine->sources.count;
-    revisions_saved(engine);
+    engine->saved_orgs = engine->giving.orgs;
+    engine->saved_sources = engine->giving.sources;
+    keys_saved(engine);
+    revisions_shrink(engine);
     cells_shrink(engine);
-    if (engine->keys.count > engine->options.max_cells) {
-        keys_free(engine);
+    checkpoint_free(engine);
+}
+
+/* All that was given, and all that was not, is unsaved again. */
+static void take_back_blocks(struct engine *engine)
+{
+    const struct giving *giving = &engine->giving;
+    bool ok = true;
+    for (size_t i = giving->block_at; i < giving->blocks.count; i++) {
+        struct block *block = &engine->cells.blocks[giving->blocks.items[i]];
+        if (is_to_be_given(engine, block)) {
+            block->turn = engine->turn;
+            ok &= numbers_push(&engine->unsaved_blocks, giving->blocks.items[i]);
+        }
     }
+    for (size_t i = 0; i < giving->given_blocks.count; i++) {
+        struct block *block = &engine->cells.blocks[giving->given_blocks.items[i]];
+        ok &= block->unsaved || numbers_push(&engine->unsaved_blocks, giving->given_blocks.items[i]);
+        block->turn = engine->turn;
+        block->unsaved |= (uint16_t)giving->given_bits.items[i];
+    }
+    engine->broken |= !ok;
+}
+
+static void put_before(struct buf *text, struct buf *before)
+{
+    buf_put(before, text->data, text->length);
+    before->failed |= text->failed;
+    buf_free(text);
+    *text = *before;
+    *before = (struct buf){0};
+}
+
+void engine_checkpoint_failed(struct engine *engine)
+{
+    take_back_blocks(engine);
+    put_before(&engine->unsaved_seen, &engine->giving.seen);
+    put_before(&engine->unsaved_gone, &engine->giving.gone);
+    for (size_t i = 0; i < engine->future.count; i++) {
+        ((struct waiting *)engine->future.items[i].value)->saved = false;
+    }
+    engine->broken |= !keys_take_back(engine) || !revisions_take_back(engine);
+    checkpoint_free(engine);
+}
+
+poise_code engine_checkpoint(struct engine *engine, engine_put *put, void *writer, poise_error *err)
+{
+    bool done;
+    poise_code code = engine_checkpoint_begin(engine, put, writer, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = engine_checkpoint_give(engine, SIZE_MAX, &done, err);
+    if (code != POISE_OK) {
+        engine_checkpoint_failed(engine);
+    }
+    return code;
 }

@@ -131,7 +131,8 @@ static void free_measurements(struct engine *engine)
     free(engine->touched.items);
     free(engine->reread.items);
     free(engine->unsaved_blocks.items);
-    keys_free(engine);
+    keys_free(&engine->keys);
+    checkpoint_free(engine);
     for (size_t i = 0; i < engine->future.count; i++) {
         free(engine->future.items[i].value);
     }
@@ -150,8 +151,7 @@ void engine_close(struct engine *engine)
     free_orgs(engine);
     intern_free(&engine->sources);
     intern_free(&engine->input_names);
-    struct list *lists[] = {&engine->marked, &engine->unsaved_keys, &engine->pasts,
-                            &engine->unsaved_revisions};
+    struct list *lists[] = {&engine->marked, &engine->pasts, &engine->unsaved_revisions};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         list_free(lists[i]);
     }

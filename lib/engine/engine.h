@@ -172,13 +172,21 @@ void engine_rescore_find(const struct engine *engine, const char *card, int64_t 
 poise_code engine_rescore(struct engine *engine, const char *card, int64_t after_ms, engine_visit *visit,
                           void *visitor, poise_error *err);
 
-/* Everything that changed since the last checkpoint, as puts (value NULL: delete), then done: what was given
- * out counts as stored, and clean cells beyond max_cells are dropped. Not between begin and settle, nor while
- * the engine holds. */
-poise_code engine_checkpoint(struct engine *engine,
-                             poise_code (*put)(void *writer, enum engine_table table, const void *key,
-                                               size_t key_length, const void *value, size_t value_length),
-                             void *writer, poise_error *err);
+/* Everything that changed since the last checkpoint began, as puts (value NULL: delete), as of when this one
+ * begins: not between begin and settle, nor while the engine holds (EINVAL). It is given out in slices of
+ * some `budget` entries; measurements may be applied in between, and may have some given out, too. When all
+ * was given and is on disk: done; clean cells beyond max_cells are dropped then. failed: it is unsaved again;
+ * also where give or a put has failed. */
+typedef poise_code engine_put(void *writer, enum engine_table table, const void *key, size_t key_length,
+                              const void *value, size_t value_length);
+poise_code engine_checkpoint_begin(struct engine *engine, engine_put *put, void *writer, poise_error *err);
+bool engine_checkpoint_runs(const struct engine *engine);
+poise_code engine_checkpoint_give(struct engine *engine, size_t budget, bool *ret_done, poise_error *err);
 void engine_checkpoint_done(struct engine *engine);
+void engine_checkpoint_failed(struct engine *engine);
+/* begin, and all of it at once; done is to be called when it is on disk. */
+poise_code engine_checkpoint(struct engine *engine, engine_put *put, void *writer, poise_error *err);
+/* How many keys wait in memory for a checkpoint, some 100 bytes each. */
+size_t engine_unsaved_keys(const struct engine *engine);
 
 #endif

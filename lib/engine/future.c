@@ -62,9 +62,7 @@ poise_code future_reached(struct engine *engine, poise_error *err)
         if (code != POISE_OK) {
             return code;
         }
-        if (waiting->saved) {
-            future_key(waiting, &engine->unsaved_gone);
-        }
+        future_key(waiting, &engine->unsaved_gone); /* whether a checkpoint has it or not */
         heap_pop(&engine->future, &first);
         free(waiting);
     }

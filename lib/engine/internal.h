@@ -168,7 +168,11 @@ struct key { /* where a keyed measurement stands */
     struct engine_series *series; /* of the row that stands */
     struct sample sample;         /* likewise; the source is the series' */
     bool retract;
-    bool unsaved; /* in engine->unsaved_keys */
+    bool unsaved; /* since the last checkpoint */
+};
+struct keys {
+    struct hmap map;
+    struct pool pool;
 };
 
 struct waiting { /* a measurement of the future */
@@ -187,6 +191,28 @@ struct expected {
         uint32_t cells; /* how many of them were known */
     } rows[EXPECTED_MAX];
     uint32_t count;
+};
+
+/* A checkpoint that goes out in slices (checkpoint.c), as of when it began: what changes before it was given
+ * is given first. */
+struct giving {
+    engine_put *put; /* NULL: none is under way */
+    void *writer;
+    poise_code code;       /* the first failure */
+    size_t given;          /* in the slice at hand */
+    struct buf key, value; /* of the entry in the making */
+    struct numbers blocks; /* with cells to give */
+    size_t block_at;
+    struct numbers given_blocks, given_bits; /* which of their cells were given */
+    struct keys keys;
+    size_t key_at;
+    struct buf seen, gone, backfills;
+    size_t seen_at;
+    size_t orgs, sources, org_at, source_at;
+    struct list revisions;
+    int64_t as_of_ms;
+    uint64_t ordinal;
+    bool head_given;
 };
 
 struct engine {
@@ -210,7 +236,7 @@ struct engine {
     struct org *org_table;
     size_t org_capacity;
     struct series_table series;
-    struct hmap keys;
+    struct keys keys; /* since the last checkpoint began, and those that were asked for */
     struct cells cells;
     uint32_t generation : 31; /* rises when cells leave memory */
     size_t cells_limit;
@@ -221,9 +247,9 @@ struct engine {
     struct numbers touched;        /* blocks with cells that are */
     struct numbers reread;         /* cells to rebuild */
     struct numbers unsaved_blocks; /* with unsaved cells */
-    struct list unsaved_keys;      /* since the last checkpoint, as those below */
-    struct buf unsaved_seen,
-        unsaved_gone; /* keys of ENGINE_UNITS to put, of ENGINE_FUTURE to delete; each a text */
+    uint32_t turn : 1;             /* changes with each checkpoint; of blocks: when they were marked */
+    struct buf unsaved_seen, unsaved_gone; /* since the last checkpoint: keys of ENGINE_UNITS to put, of
+                                              ENGINE_FUTURE to delete; each a text */
     size_t saved_orgs, saved_sources;
     int64_t closed_ms; /* the latest of the plans; INT64_MIN: none, or nothing is revised */
     bool revising;
@@ -242,10 +268,11 @@ struct engine {
     struct hmap held;       /* and before backfills */
     struct hmap revisions;
     struct list unsaved_revisions; /* since the last checkpoint */
-    size_t evaluated;              /* nodes, and cells that were merged, in the slice at hand */
-    poise_score *scratch[4];       /* as many each as the largest scorecard has nodes */
-    uint64_t *in_scratch;          /* bit by node: computed by the settle of the unit at hand */
-    struct accumulator *merging;   /* as large as the largest layout; empty between readings */
+    struct giving giving;
+    size_t evaluated;            /* nodes, and cells that were merged, in the slice at hand */
+    poise_score *scratch[4];     /* as many each as the largest scorecard has nodes */
+    uint64_t *in_scratch;        /* bit by node: computed by the settle of the unit at hand */
+    struct accumulator *merging; /* as large as the largest layout; empty between readings */
 };
 
 /* definition.c */
@@ -293,9 +320,13 @@ bool closes_period(const struct engine *engine, int64_t as_of_ms);
 enum cell_want { CELL_IF_ANY, CELL_MADE };
 poise_code cell_find(struct engine *engine, struct feed *feed, uint32_t org, int64_t start_ms,
                      enum cell_want want, uint32_t *ret_cell,
-                     poise_error *err); /* CELL_NONE only with CELL_IF_ANY */
-bool cell_touch(struct engine *engine, uint32_t cell);
+                     poise_error *err);                /* CELL_NONE only with CELL_IF_ANY */
+bool cell_touch(struct engine *engine, uint32_t cell); /* before it changes */
 void cells_shrink(struct engine *engine);
+
+/* checkpoint.c */
+void checkpoint_free(struct engine *engine);
+void checkpoint_before_change(struct engine *engine, uint32_t cell); /* gives it first, if it must be */
 
 /* series.c */
 static inline struct input *input_of(const struct engine *engine, const struct engine_series *series)
@@ -328,7 +359,9 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
                      const struct sample *sample, poise_refusal *ret_refusal, poise_error *err);
 poise_code keys_fold(struct engine *engine, poise_error *err);
 void key_encode(const struct key *key, struct buf *out);
-void keys_free(struct engine *engine); /* from memory: the saved ones come back on demand */
+void keys_free(struct keys *keys);
+void keys_saved(struct engine *engine);     /* what was given leaves memory, where it comes back on demand */
+bool keys_take_back(struct engine *engine); /* what was given is unsaved again; false: out of memory */
 
 /* future.c */
 /* Counts a sample, now or when T reaches it. hash is NULL for an event. */
@@ -395,7 +428,9 @@ poise_code revision_tell(struct engine *engine, uint32_t plan, uint32_t org, uin
                          const struct past_found *found, engine_visit *visit, void *visitor,
                          poise_error *err);
 void revision_encode(const struct revision *revision, struct buf *key, struct buf *value);
-void revisions_saved(struct engine *engine);
+void revisions_begin(struct engine *engine);     /* a checkpoint that gives the unsaved ones */
+bool revisions_take_back(struct engine *engine); /* it has failed; false: out of memory */
+void revisions_shrink(struct engine *engine);    /* it is done */
 void revisions_free(struct engine *engine);
 
 /* term.c */

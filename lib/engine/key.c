@@ -79,41 +79,91 @@ static poise_code load(struct engine *engine, struct input *input, uint32_t sour
 
 static bool keep(struct engine *engine, const struct key *key, struct key **ret_key)
 {
-    struct key *kept = malloc(sizeof *kept);
-    if (kept) {
-        *kept = *key;
-        if (hmap_add(&engine->keys, key->hash.low, kept)) {
-            *ret_key = kept;
-            return true;
-        }
-        free(kept);
+    struct keys *keys = &engine->keys;
+    uint32_t piece = pool_take(&keys->pool, sizeof *key);
+    if (piece == POOL_NONE) {
+        return false;
     }
-    return false;
+    struct key *kept = pool_at(&keys->pool, piece);
+    *kept = *key;
+    if (!hmap_add(&keys->map, key->hash.low, kept)) {
+        pool_give(&keys->pool, piece, sizeof *key);
+        return false;
+    }
+    *ret_key = kept;
+    return true;
+}
+
+/* In the checkpoint under way, whose keys stay as they are. */
+static bool find_given(const struct engine *engine, struct hash128 hash, struct key *key)
+{
+    const struct key *given = hmap_get(&engine->giving.keys.map, hash.low, is_key, &hash);
+    if (given) {
+        *key = *given;
+        key->unsaved = false;
+    }
+    return given;
 }
 
 poise_code key_find(struct engine *engine, struct input *input, uint32_t source, struct hash128 hash,
                     struct key **ret_key, poise_error *err)
 {
-    *ret_key = hmap_get(&engine->keys, hash.low, is_key, &hash);
-    if (*ret_key || !engine->options.ports.load) {
+    struct key key = {.hash = hash};
+    poise_code code = POISE_OK;
+    *ret_key = hmap_get(&engine->keys.map, hash.low, is_key, &hash);
+    if (*ret_key) {
         return POISE_OK;
     }
-    struct key key = {.hash = hash};
-    poise_code code = load(engine, input, source, &key, err);
+    if (!find_given(engine, hash, &key)) {
+        code = engine->options.ports.load ? load(engine, input, source, &key, err) : POISE_ENOTFOUND;
+    }
     if (code != POISE_OK) {
         return code == POISE_ENOTFOUND ? POISE_OK : code;
     }
     return keep(engine, &key, ret_key) ? POISE_OK : error_nomem(err, "a key");
 }
 
-void keys_free(struct engine *engine)
+void keys_free(struct keys *keys)
 {
-    struct key *key;
-    for (size_t at = 0; (key = hmap_next(&engine->keys, &at));) {
-        free(key);
+    hmap_free(&keys->map);
+    pool_free(&keys->pool);
+}
+
+size_t engine_unsaved_keys(const struct engine *engine)
+{
+    return engine->keys.map.count;
+}
+
+/* Those of the checkpoint that are not there anew. */
+static bool take_back(struct engine *engine, bool saved)
+{
+    const struct key *given;
+    struct key *kept;
+    bool ok = true;
+    for (size_t at = 0; ok && (given = hmap_next(&engine->giving.keys.map, &at));) {
+        struct key *anew = hmap_get(&engine->keys.map, given->hash.low, is_key, &given->hash);
+        if (anew) {
+            anew->unsaved |= given->unsaved && !saved;
+        } else {
+            ok = keep(engine, given, &kept);
+            if (ok) {
+                kept->unsaved &= !saved;
+            }
+        }
     }
-    hmap_free(&engine->keys);
-    engine->unsaved_keys.count = 0;
+    return ok;
+}
+
+bool keys_take_back(struct engine *engine)
+{
+    return take_back(engine, false);
+}
+
+void keys_saved(struct engine *engine)
+{
+    if (!engine->options.ports.load) { /* nothing comes back */
+        engine->broken |= !take_back(engine, true);
+    }
 }
 
 /* ---- the rule: the higher rank stands ---- */
@@ -128,14 +178,6 @@ static bool says_the_same(const struct key *key, const struct engine_series *ser
            key->sample.value == sample->value && key->sample.of == sample->of;
 }
 
-static bool mark_unsaved(struct engine *engine, struct key *key)
-{
-    if (!key->unsaved) {
-        key->unsaved = list_push(&engine->unsaved_keys, key);
-    }
-    return key->unsaved;
-}
-
 /* The row stands from now on. */
 static poise_code stand(struct engine *engine, struct key *key, struct engine_series *series,
                         const struct sample *sample, bool retract, poise_error *err)
@@ -143,9 +185,7 @@ static poise_code stand(struct engine *engine, struct key *key, struct engine_se
     key->series = series;
     key->sample = *sample;
     key->retract = retract;
-    if (!mark_unsaved(engine, key)) {
-        return error_nomem(err, "a key");
-    }
+    key->unsaved = true;
     return retract || !engine->folded ? POISE_OK : future_count(engine, series, sample, &key->hash, err);
 }
 
@@ -192,12 +232,12 @@ poise_code keys_fold(struct engine *engine, poise_error *err)
 {
     struct key *key;
     poise_code code = POISE_OK;
-    for (size_t at = 0; code == POISE_OK && (key = hmap_next(&engine->keys, &at));) {
+    for (size_t at = 0; code == POISE_OK && (key = hmap_next(&engine->keys.map, &at));) {
         if (!key->retract) {
             code = future_count(engine, key->series, &key->sample, NULL, err);
         }
     }
-    keys_free(engine);
+    keys_free(&engine->keys);
     engine->folded = true;
     return code;
 }

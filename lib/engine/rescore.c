@@ -25,6 +25,18 @@ static int64_t lesser(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t earliest_unsaved(const struct engine *engine, const struct numbers *blocks, uint32_t plan_id)
+{
+    int64_t first_ms = INT64_MAX;
+    for (size_t i = 0; i < blocks->count; i++) {
+        const struct block *block = &engine->cells.blocks[blocks->items[i]];
+        if (block->unsaved && block->feed->input->plans[plan_id]) {
+            first_ms = lesser(first_ms, block->start_ms);
+        }
+    }
+    return first_ms;
+}
+
 /* The start of the first cell of what a plan reads; INT64_MAX: it has none. Cells that are not checkpointed
  * yet are in memory. */
 static int64_t earliest_of(const struct engine *engine, uint32_t plan_id)
@@ -39,13 +51,8 @@ static int64_t earliest_of(const struct engine *engine, uint32_t plan_id)
             }
         }
     }
-    for (size_t i = 0; i < engine->unsaved_blocks.count; i++) {
-        const struct block *block = &engine->cells.blocks[engine->unsaved_blocks.items[i]];
-        if (block->unsaved && block->feed->input->plans[plan_id]) {
-            first_ms = lesser(first_ms, block->start_ms);
-        }
-    }
-    return first_ms;
+    first_ms = lesser(first_ms, earliest_unsaved(engine, &engine->unsaved_blocks, plan_id));
+    return lesser(first_ms, earliest_unsaved(engine, &engine->giving.blocks, plan_id));
 }
 
 static int64_t earliest_of_all(const struct engine *engine, uint32_t current)

@@ -116,13 +116,31 @@ void revisions_free(struct engine *engine)
     engine->unsaved_revisions.count = 0;
 }
 
-void revisions_saved(struct engine *engine)
+void revisions_begin(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->unsaved_revisions.count; i++) {
-        ((struct revision *)engine->unsaved_revisions.items[i])->unsaved = false;
+    engine->giving.revisions = engine->unsaved_revisions;
+    engine->unsaved_revisions = (struct list){0};
+    for (size_t i = 0; i < engine->giving.revisions.count; i++) {
+        ((struct revision *)engine->giving.revisions.items[i])->unsaved = false;
     }
-    engine->unsaved_revisions.count = 0;
-    if (engine->revisions.count > engine->options.max_cells) {
+}
+
+bool revisions_take_back(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->giving.revisions.count; i++) {
+        struct revision *revision = engine->giving.revisions.items[i];
+        revision->unsaved = revision->unsaved || list_push(&engine->unsaved_revisions, revision);
+        if (!revision->unsaved) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Once those that were given are saved; while others are not, all stay. */
+void revisions_shrink(struct engine *engine)
+{
+    if (engine->revisions.count > engine->options.max_cells && engine->unsaved_revisions.count == 0) {
         revisions_free(engine);
     }
 }

@@ -174,7 +174,7 @@ static poise_code add_to_cell(struct engine *engine, const struct feed *feed, ui
                               const struct sample *sample, poise_error *err)
 {
     bool ok =
-        accumulator_add(&feed->layout, cell_body(&engine->cells, cell), sample) && cell_touch(engine, cell);
+        cell_touch(engine, cell) && accumulator_add(&feed->layout, cell_body(&engine->cells, cell), sample);
     return ok ? POISE_OK : error_nomem(err, "a cell");
 }
 
@@ -182,8 +182,8 @@ static poise_code take_from_cell(struct engine *engine, const struct feed *feed,
                                  const struct sample *sample, poise_error *err)
 {
     bool reread = false;
-    bool ok = accumulator_remove(&feed->layout, cell_body(&engine->cells, cell), sample, &reread) &&
-              cell_touch(engine, cell);
+    bool ok = cell_touch(engine, cell) &&
+              accumulator_remove(&feed->layout, cell_body(&engine->cells, cell), sample, &reread);
     struct block *block = block_of(&engine->cells, cell);
     if (ok && reread && !(block->reread & bit_in_block(cell))) {
         block->reread |= bit_in_block(cell);

@@ -5,12 +5,13 @@
 
 void run_reader_close(struct run_reader *reader)
 {
-    for (size_t i = 0; i < reader->count; i++) {
+    for (size_t i = 0; reader->cursors && i < reader->count; i++) {
         if (reader->cursors[i].at) {
             mdb_cursor_close(reader->cursors[i].at);
         }
     }
     free(reader->cursors);
+    free(reader->heap);
     *reader = (struct run_reader){0};
 }
 
@@ -91,35 +92,52 @@ static poise_code seek(struct run_reader *reader, struct run_cursor *cursor, con
     return code;
 }
 
-poise_code run_reader_open(const struct store *store, MDB_txn *txn, const struct run *runs, size_t count,
-                           const uint8_t *key, size_t length, struct run_reader *ret_reader, poise_error *err)
+/* ---- the lowest key of all, of equal ones the newest ---- */
+
+static bool is_before(const struct run_reader *reader, uint32_t a, uint32_t b)
 {
-    struct run_reader reader = {.store = store, .count = count};
-    reader.cursors = calloc(count ? count : 1, sizeof *reader.cursors);
-    poise_code code = reader.cursors ? POISE_OK : error_nomem(err, "a reader of runs");
-    if (code != POISE_OK) {
-        return code;
-    }
-    for (size_t i = 0; i < count && code == POISE_OK; i++) {
-        struct run_cursor *cursor = &reader.cursors[i];
-        cursor->run = runs[i].id;
-        cursor->cleared = runs[i].cleared;
-        int rc = mdb_cursor_open(txn, store->state, &cursor->at);
-        code = rc == 0 ? seek(&reader, cursor, key, length, err) : env_error(store, rc, "read a run", err);
-    }
-    reader.last = count;
-    if (code != POISE_OK) {
-        run_reader_close(&reader);
-        return code;
-    }
-    *ret_reader = reader;
-    return POISE_OK;
+    const struct sorted_entry *left = &reader->cursors[a].entry, *right = &reader->cursors[b].entry;
+    int order = sorted_compare(left->key, left->key_length, right->key, right->key_length);
+    return order != 0 ? order < 0 : a < b;
 }
 
-static bool is_hidden(const struct run_reader *reader, size_t by)
+static void sift_down(struct run_reader *reader, size_t at)
 {
-    uint32_t table = UINT32_C(1) << (reader->cursors[by].entry.key[0] & 31);
-    for (size_t i = 0; i < by; i++) {
+    uint32_t *heap = reader->heap;
+    for (size_t child; (child = 2 * at + 1) < reader->heap_count; at = child) {
+        if (child + 1 < reader->heap_count && is_before(reader, heap[child + 1], heap[child])) {
+            child++;
+        }
+        if (!is_before(reader, heap[child], heap[at])) {
+            return;
+        }
+        uint32_t swapped = heap[at];
+        heap[at] = heap[child];
+        heap[child] = swapped;
+    }
+}
+
+/* The cursor on top goes on, to where it belongs. */
+static poise_code advance_top(struct run_reader *reader, poise_error *err)
+{
+    struct run_cursor *cursor = &reader->cursors[reader->heap[0]];
+    poise_code code = advance(reader, cursor, err);
+    if (!cursor->has) {
+        reader->heap[0] = reader->heap[--reader->heap_count];
+    }
+    sift_down(reader, 0);
+    return code;
+}
+
+static const struct sorted_entry *top(const struct run_reader *reader)
+{
+    return reader->heap_count > 0 ? &reader->cursors[reader->heap[0]].entry : NULL;
+}
+
+static bool is_hidden(const struct run_reader *reader)
+{
+    uint32_t by = reader->heap[0], table = UINT32_C(1) << (top(reader)->key[0] & 31);
+    for (uint32_t i = 0; i < by; i++) {
         if (reader->cursors[i].cleared & table) {
             return true;
         }
@@ -127,49 +145,59 @@ static bool is_hidden(const struct run_reader *reader, size_t by)
     return false;
 }
 
-/* The lowest key, of the newest run that has it; others that have it go on. */
-static poise_code choose(struct run_reader *reader, poise_error *err)
-{
-    size_t chosen = reader->count;
-    for (size_t i = 0; i < reader->count; i++) {
-        struct run_cursor *cursor = &reader->cursors[i];
-        if (!cursor->has) {
-            continue;
-        }
-        const struct sorted_entry *best = chosen < reader->count ? &reader->cursors[chosen].entry : NULL;
-        int order =
-            best ? sorted_compare(cursor->entry.key, cursor->entry.key_length, best->key, best->key_length)
-                 : -1;
-        if (order < 0) {
-            chosen = i;
-        } else if (order == 0) {
-            poise_code code = advance(reader, cursor, err);
-            if (code != POISE_OK) {
-                return code;
-            }
-        }
-    }
-    reader->last = chosen;
-    return POISE_OK;
-}
-
 poise_code run_reader_next(struct run_reader *reader, struct sorted_entry *ret_entry, poise_error *err)
 {
-    do {
-        poise_code code = POISE_OK;
-        if (reader->last < reader->count) {
-            code = advance(reader, &reader->cursors[reader->last], err);
-        }
-        if (code == POISE_OK) {
-            code = choose(reader, err);
-        }
+    const struct sorted_entry *entry;
+    while ((entry = top(reader)) &&
+           (sorted_compare(entry->key, entry->key_length, reader->last, reader->last_length) == 0 ||
+            is_hidden(reader))) {
+        poise_code code = advance_top(reader, err);
         if (code != POISE_OK) {
             return code;
         }
-        if (reader->last == reader->count) {
-            return POISE_ENOTFOUND;
-        }
-    } while (is_hidden(reader, reader->last));
-    *ret_entry = reader->cursors[reader->last].entry;
+    }
+    if (!entry) {
+        return POISE_ENOTFOUND;
+    }
+    memcpy(reader->last, entry->key, entry->key_length);
+    reader->last_length = entry->key_length;
+    *ret_entry = *entry;
     return POISE_OK;
+}
+
+/* ---- life ---- */
+
+static poise_code open_cursors(struct run_reader *reader, MDB_txn *txn, const struct run *runs,
+                               const uint8_t *key, size_t length, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    for (size_t i = 0; i < reader->count && code == POISE_OK; i++) {
+        struct run_cursor *cursor = &reader->cursors[i];
+        cursor->run = runs[i].id;
+        cursor->cleared = runs[i].cleared;
+        int rc = mdb_cursor_open(txn, reader->store->state, &cursor->at);
+        code = rc == 0 ? seek(reader, cursor, key, length, err)
+                       : env_error(reader->store, rc, "read a run", err);
+        if (cursor->has) {
+            reader->heap[reader->heap_count++] = (uint32_t)i;
+        }
+    }
+    for (size_t i = reader->heap_count / 2; i-- > 0;) {
+        sift_down(reader, i);
+    }
+    return code;
+}
+
+poise_code run_reader_open(const struct store *store, MDB_txn *txn, const struct run *runs, size_t count,
+                           const uint8_t *key, size_t length, struct run_reader *reader, poise_error *err)
+{
+    *reader = (struct run_reader){.store = store, .count = count};
+    reader->cursors = calloc(count ? count : 1, sizeof *reader->cursors);
+    reader->heap = calloc(count ? count : 1, sizeof *reader->heap);
+    poise_code code = reader->cursors && reader->heap ? open_cursors(reader, txn, runs, key, length, err)
+                                                      : error_nomem(err, "a reader of runs");
+    if (code != POISE_OK) {
+        run_reader_close(reader);
+    }
+    return code;
 }

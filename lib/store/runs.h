@@ -86,12 +86,14 @@ struct run_reader {
     const struct store *store;
     struct run_cursor *cursors; /* highest rank first */
     size_t count;
-    size_t last; /* which gave the last entry */
+    uint32_t *heap; /* those that have an entry, the lowest key on top */
+    size_t heap_count;
+    size_t last_length; /* of the last entry's key */
+    uint8_t last[SORTED_KEY_MAX];
 };
 /* Of some runs, highest rank first; before the first entry that is not below key. */
 poise_code run_reader_open(const struct store *store, MDB_txn *txn, const struct run *runs, size_t count,
-                           const uint8_t *key, size_t length, struct run_reader *ret_reader,
-                           poise_error *err);
+                           const uint8_t *key, size_t length, struct run_reader *reader, poise_error *err);
 /* The next entry, deleted ones too; lives until the next call. ENOTFOUND: there is none. */
 poise_code run_reader_next(struct run_reader *reader, struct sorted_entry *ret_entry, poise_error *err);
 void run_reader_close(struct run_reader *reader);

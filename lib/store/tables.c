@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PART_BYTES = 4 << 20 }; /* of puts; sorting them takes some ms */
+enum { PART_BYTES = 2 << 20 }; /* of puts; sorting them takes some ms */
 
 const char *const table_names[STORE_TABLES] = {
     [STORE_HEAD] = "head",           [STORE_ORGS] = "orgs",

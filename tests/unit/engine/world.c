@@ -67,23 +67,48 @@ static void delete (struct table *table, size_t at)
     memmove(table->entries + at, table->entries + at + 1, (table->count - at) * sizeof *table->entries);
 }
 
-static poise_code put(void *writer, enum engine_table which, const void *key, size_t key_length,
-                      const void *value, size_t value_length)
+static void put(struct world *world, enum engine_table which, const void *key, size_t key_length,
+                const void *value, size_t value_length)
 {
-    struct table *table = &((struct world *)writer)->tables[which];
+    struct table *table = &world->tables[which];
     bool there;
     size_t at = place_of(table, key, key_length, &there);
     if (!value) {
-        assert_true(there);
-        delete (table, at);
-        return POISE_OK;
+        if (there) {
+            delete (table, at);
+        }
+        return;
     }
     if (!there) {
         insert(table, at, key, key_length);
     }
     buf_reset(&table->entries[at].value);
     buf_put(&table->entries[at].value, value, value_length);
+}
+
+/* A checkpoint counts when it is whole. */
+static poise_code stage(void *writer, enum engine_table which, const void *key, size_t key_length,
+                        const void *value, size_t value_length)
+{
+    struct buf *staged = &((struct world *)writer)->staged;
+    buf_put_u8(staged, (uint8_t)which);
+    buf_put_u8(staged, value != NULL);
+    buf_put_text(staged, key, key_length);
+    buf_put_text(staged, value, value ? value_length : 0);
     return POISE_OK;
+}
+
+static void put_staged(struct world *world)
+{
+    struct cursor in = cursor_of(world->staged.data, world->staged.length);
+    while (cursor_left(&in) > 0) {
+        size_t key_length, length;
+        enum engine_table which = cursor_u8(&in);
+        bool is_put = cursor_u8(&in);
+        const char *key = cursor_text(&in, &key_length), *value = cursor_text(&in, &length);
+        put(world, which, key, key_length, is_put ? value : NULL, length);
+    }
+    buf_reset(&world->staged);
 }
 
 static poise_code load(void *context, enum engine_table which, const void *key, size_t length,
@@ -182,17 +207,43 @@ void world_close(struct world *world)
         free(world->rows[i].key);
     }
     free(world->rows);
+    buf_free(&world->staged);
+}
+
+void world_checkpoint_begin(struct world *world)
+{
+    assert_int_equal(engine_checkpoint_begin(world->engine, stage, world, NULL), POISE_OK);
+}
+
+bool world_checkpoint_step(struct world *world, size_t budget)
+{
+    bool done;
+    assert_int_equal(engine_checkpoint_give(world->engine, budget, &done, NULL), POISE_OK);
+    if (done) {
+        put_staged(world);
+        engine_checkpoint_done(world->engine);
+    }
+    return done;
+}
+
+void world_checkpoint_fail(struct world *world)
+{
+    buf_reset(&world->staged);
+    engine_checkpoint_failed(world->engine);
 }
 
 void world_checkpoint(struct world *world)
 {
-    assert_int_equal(engine_checkpoint(world->engine, put, world, NULL), POISE_OK);
-    engine_checkpoint_done(world->engine);
+    if (!engine_checkpoint_runs(world->engine)) {
+        world_checkpoint_begin(world);
+    }
+    assert_true(world_checkpoint_step(world, SIZE_MAX));
 }
 
 void world_reopen(struct world *world)
 {
     engine_close(world->engine);
+    buf_reset(&world->staged);
     open_engine(world);
 }
 

@@ -24,6 +24,7 @@ struct world {
     struct engine_options options;
     struct engine *engine;
     struct table tables[ENGINE_TABLES];
+    struct buf staged; /* by a checkpoint under way */
     struct past *rows;
     size_t row_count, row_capacity;
     size_t rereads;       /* calls so far */
@@ -34,8 +35,12 @@ struct scorecard *card_of(const char *yaml); /* fails the test where there is a 
 
 void world_open(struct world *world, const struct engine_options *options); /* its ports are the world's */
 void world_close(struct world *world);
-void world_clear(struct world *world); /* the tables; rows stay */
-void world_checkpoint(struct world *world);
+void world_clear(struct world *world);      /* the tables; rows stay */
+void world_checkpoint(struct world *world); /* all that is left of the one under way, or a whole one */
+/* The same in slices, between which rows may come; step: true when it is whole. */
+void world_checkpoint_begin(struct world *world);
+bool world_checkpoint_step(struct world *world, size_t budget);
+void world_checkpoint_fail(struct world *world);
 void world_reopen(struct world *world); /* from the last checkpoint, as after a crash */
 void world_settle(struct world *world);
 void world_begin(struct world *world, int64_t as_of_ms);

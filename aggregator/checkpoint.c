@@ -1,0 +1,156 @@
+/* Checkpoints, in slices between commits: what has changed goes into the store as of when the checkpoint
+ * began, and what older ones have left there is merged. Nobody waits for either longer than a slice. */
+#include "writer_private.h"
+#include <base/error.h>
+
+enum {
+    SLICE_ENTRIES = 8192, /* given out by the engine, some 2 ms */
+    RETRY_US = 1000000
+};
+
+static int64_t now_us(const struct writer *writer)
+{
+    return clock_monotonic_us(writer->options.clock);
+}
+
+/* ---- beginning ---- */
+
+static poise_code put_entry(void *context, enum engine_table table, const void *key, size_t key_length,
+                            const void *value, size_t value_length)
+{
+    struct writer *writer = context;
+    return store_put(writer->options.store, store_table_of(table), key, key_length, value, value_length);
+}
+
+static poise_code put_producers(struct writer *writer)
+{
+    struct buf key = {0}, value = {0};
+    struct ledger_entry *entry;
+    poise_code code = POISE_OK;
+    for (size_t at = 0; !code && (entry = hmap_next(&writer->ledger.map, &at));) {
+        if (!entry->dirty)
+            continue;
+        buf_reset(&key);
+        buf_reset(&value);
+        ledger_encode(entry, &key, &value);
+        code = key.failed || value.failed ? POISE_ENOMEM
+                                          : store_put(writer->options.store, STORE_PRODUCERS, key.data,
+                                                      key.length, value.data, value.length);
+        entry->dirty = false;
+    }
+    buf_free(&key);
+    buf_free(&value);
+    return code;
+}
+
+static void dirty_producers(struct writer *writer)
+{
+    struct ledger_entry *entry;
+    for (size_t at = 0; (entry = hmap_next(&writer->ledger.map, &at));)
+        entry->dirty = true;
+}
+
+static poise_code begin(struct writer *writer, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    writer->checkpoint_us = now_us(writer);
+    writer->checkpoint_mark =
+        (struct store_mark){.state_lsn = store_last_lsn(store), .generation = writer->generation};
+    writer->checkpoint_given = false;
+    poise_code code = store_checkpoint_begin(store, err);
+    if (!code)
+        code = put_definitions(writer); /* before all else: it clears their table */
+    if (!code)
+        code = engine_checkpoint_begin(writer->engine, put_entry, writer, err);
+    return code ? code : put_producers(writer);
+}
+
+/* ---- slices ---- */
+
+static poise_code end(struct writer *writer)
+{
+    writer->checkpoint_lsn = writer->checkpoint_mark.state_lsn;
+    engine_checkpoint_done(writer->engine);
+    stats_add(writer->options.stats, STAT_checkpoints, 1);
+    return POISE_OK;
+}
+
+static poise_code slice(struct writer *writer, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    bool done;
+    poise_code code = POISE_OK;
+    if (!writer->checkpoint_given) {
+        code = engine_checkpoint_give(writer->engine, SLICE_ENTRIES, &writer->checkpoint_given, err);
+        if (!code && writer->checkpoint_given)
+            code = store_checkpoint_end(store, &writer->checkpoint_mark, err);
+    }
+    if (!code)
+        code = store_checkpoint_step(store, &done, err);
+    return !code && done && writer->checkpoint_given ? end(writer) : code;
+}
+
+/* Without room the journal holds everything; it is tried again when it is due again. */
+static poise_code failed(struct writer *writer, const poise_error *problem, poise_error *err)
+{
+    store_checkpoint_abort(writer->options.store);
+    if (engine_checkpoint_runs(writer->engine))
+        engine_checkpoint_failed(writer->engine);
+    dirty_producers(writer);
+    if (problem->code == POISE_EFULL) {
+        log_event(writer->options.log, LOG_ERROR, "no_room_for_checkpoint",
+                  log_text("reason", problem->text));
+        return POISE_OK;
+    }
+    if (err)
+        *err = *problem;
+    return error_wrap(err, "checkpoint failed");
+}
+
+bool checkpoint_runs(const struct writer *writer)
+{
+    return engine_checkpoint_runs(writer->engine);
+}
+
+poise_code checkpoint_step(struct writer *writer, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    poise_error problem = {0};
+    poise_code code = checkpoint_runs(writer) ? slice(writer, &problem) : begin(writer, &problem);
+    if (code && !problem.code)
+        (void)error_set(&problem, code, "its entries cannot be put");
+    writer->slice_commits = 0;
+    stats_time(writer->options.stats, STAT_checkpoint_slices, STAT_checkpoint_us, STAT_checkpoint_max_us,
+               now_us(writer) - start);
+    return code ? failed(writer, &problem, err) : POISE_OK;
+}
+
+poise_code checkpoint(struct writer *writer, poise_error *err)
+{
+    poise_code code = checkpoint_runs(writer) ? POISE_OK : checkpoint_step(writer, err);
+    while (!code && checkpoint_runs(writer))
+        code = checkpoint_step(writer, err);
+    return code;
+}
+
+/* ---- upkeep ---- */
+
+bool upkeep_due(const struct writer *writer, bool idle)
+{
+    return !checkpoint_runs(writer) && now_us(writer) >= writer->upkeep_us &&
+           store_upkeep_due(writer->options.store, idle);
+}
+
+poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    poise_code code = store_upkeep(writer->options.store, idle, err);
+    writer->slice_commits = 0;
+    if (code == POISE_EFULL) { /* so is the journal, which says so */
+        writer->upkeep_us = start + RETRY_US;
+        return POISE_OK;
+    }
+    stats_time(writer->options.stats, STAT_upkeep_slices, STAT_upkeep_us, STAT_upkeep_max_us,
+               now_us(writer) - start);
+    return code ? error_wrap(err, "merging state failed") : POISE_OK;
+}
