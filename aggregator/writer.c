@@ -16,8 +16,8 @@ enum {
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
     KEYS_MAX = 1 << 20,   /* unsaved ones, some 100 bytes each; then a checkpoint is due */
     CHECKPOINT_LEAST_US = 100000,
-    SLICE_EACH = 4,       /* commits comes a slice of a checkpoint, while they do not end */
-    SLICES_MAX = 1024,    /* of a settle; then one has no limit, so that it ends under any load */
+    SLICE_EACH = 4,    /* commits, while they do not end, a slice of a checkpoint comes */
+    SLICES_MAX = 1024, /* of a settle; then one has no limit, so that it ends under any load */
     STREAM_WAIT_US = 10000000
 };
 
