@@ -3,7 +3,7 @@
 #define STORE_INNER_H
 
 #include "gate.h"
-#include "runs.h"
+#include "state.h"
 #include "store.h"
 #include <lmdb.h>
 
@@ -14,9 +14,9 @@ struct checkpoint {
     poise_code failed; /* the first put that failed */
     struct buf puts;   /* of the next part */
     size_t count;
-    uint32_t cleared;   /* tables, likewise */
-    struct run_job job; /* the part that is being written */
-    struct run *parts;  /* those that are written, and wait to become whole */
+    uint32_t cleared;        /* tables, likewise */
+    struct state_job job;    /* the part that is being written */
+    struct state_run *parts; /* those that are written, and wait to become whole */
     size_t part_count, part_capacity;
     struct store_mark mark; /* once it has ended */
 };
@@ -29,10 +29,10 @@ struct store {
     bool dead; /* a sync or write failed: nothing is written any more */
     struct gate gate;
     MDB_env *env;
-    MDB_dbi meta, journal, state, run_list;
-    struct runs runs;       /* whole and dropped ones of `state` */
-    struct run_job merging; /* or nothing */
-    MDB_txn *view;          /* of store_get; reset in between */
+    MDB_dbi meta, journal, state, state_list;
+    struct state_runs runs;   /* whole and dropped ones of `state` */
+    struct state_job merging; /* or nothing */
+    MDB_txn *view;            /* of store_get; reset in between */
 
     uint32_t format;
     uint8_t id[16];

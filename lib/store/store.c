@@ -103,7 +103,7 @@ static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
     if (rc == 0) {
         rc = mdb_dbi_open(txn, "state", flags, &store->state);
     }
-    return rc == 0 ? mdb_dbi_open(txn, "runs", flags, &store->run_list) : rc;
+    return rc == 0 ? mdb_dbi_open(txn, "state_runs", flags, &store->state_list) : rc;
 }
 
 static int fill_new(struct store *store, MDB_txn *txn, const void *work)
@@ -195,7 +195,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
     }
-    code = store->format == FORMAT ? runs_load(store, txn, err) : POISE_OK;
+    code = store->format == FORMAT ? state_load(store, txn, err) : POISE_OK;
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &last, err);
     }
@@ -307,8 +307,8 @@ void store_close(struct store *store)
         env_close(store);
         buf_free(&store->record);
         store_checkpoint_abort(store);
-        run_job_free(&store->merging);
-        runs_free(&store->runs);
+        state_job_free(&store->merging);
+        state_free(&store->runs);
         free(store->path);
         free(store);
     }
@@ -355,15 +355,15 @@ static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_sta
     MDB_cursor *at;
     MDB_val key, listed;
     poise_code code = POISE_OK;
-    int rc = mdb_cursor_open(txn, store->run_list, &at);
+    int rc = mdb_cursor_open(txn, store->state_list, &at);
     if (rc != 0) {
         return env_error(store, rc, "read the list of runs", err);
     }
     while (code == POISE_OK && (rc = mdb_cursor_get(at, &key, &listed, MDB_NEXT)) == 0) {
-        struct run run;
+        struct state_run run;
         size_t lines;
-        code = run_read(store, &key, &listed, &run, &lines, err);
-        for (int i = 0; code == POISE_OK && run.status == RUN_WHOLE && i < STORE_TABLES; i++) {
+        code = state_run_read(store, &key, &listed, &run, &lines, err);
+        for (int i = 0; code == POISE_OK && run.status == STATE_RUN_WHOLE && i < STORE_TABLES; i++) {
             stats->entries[i] += run.entries[i];
         }
     }
@@ -373,7 +373,7 @@ static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_sta
 
 static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *stats, poise_error *err)
 {
-    const MDB_dbi tables[] = {store->meta, store->journal, store->state, store->run_list};
+    const MDB_dbi tables[] = {store->meta, store->journal, store->state, store->state_list};
     uint64_t first, entries;
     struct store_mark mark = {0};
     int rc = 0;

@@ -78,19 +78,19 @@ poise_code store_get(struct store *store, enum store_table table, const void *ke
     if (rc != 0) {
         return env_error(store, rc, "begin to read", err);
     }
-    poise_code code = runs_get(store, store->view, bytes, entry_key(table, key, length, bytes), out, err);
+    poise_code code = state_get(store, store->view, bytes, entry_key(table, key, length, bytes), out, err);
     mdb_txn_reset(store->view);
     return code == POISE_ENOTFOUND ? error_set(err, code, "no such entry in table %s", table_names[table])
                                    : code;
 }
 
-static poise_code walk(struct run_reader *reader, enum store_table table,
+static poise_code walk(struct state_reader *reader, enum store_table table,
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                        void *visitor, poise_error *err)
 {
     struct sorted_entry entry;
     poise_code code;
-    while ((code = run_reader_next(reader, &entry, err)) == POISE_OK && entry.key[0] == table) {
+    while ((code = state_reader_next(reader, &entry, err)) == POISE_OK && entry.key[0] == table) {
         if (entry.value) {
             code = visit(visitor, cursor_of(entry.key + 1, entry.key_length - 1),
                          cursor_of(entry.value, entry.value_length));
@@ -107,16 +107,16 @@ poise_code store_walk(struct store *store, enum store_table table,
                       void *visitor, poise_error *err)
 {
     const uint8_t first = (uint8_t)table;
-    struct run_reader reader;
+    struct state_reader reader;
     MDB_txn *txn;
     poise_code code = env_read(store, &txn, err);
     if (code != POISE_OK) {
         return code;
     }
-    code = run_reader_open(store, txn, store->runs.items, store->runs.whole, &first, 1, &reader, err);
+    code = state_reader_open(store, txn, store->runs.items, store->runs.whole, &first, 1, &reader, err);
     if (code == POISE_OK) {
         code = walk(&reader, table, visit, visitor, err);
-        run_reader_close(&reader);
+        state_reader_close(&reader);
     }
     env_read_end(store, txn);
     return code;
@@ -138,13 +138,13 @@ void store_checkpoint_abort(struct store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     if (checkpoint->job.store) {
-        run_give_up(store, &checkpoint->job.build.run);
+        state_give_up(store, &checkpoint->job.build.run);
     }
     for (size_t i = 0; i < checkpoint->part_count; i++) {
-        run_give_up(store, &checkpoint->parts[i]);
+        state_give_up(store, &checkpoint->parts[i]);
         filter_free(&checkpoint->parts[i].filter);
     }
-    run_job_free(&checkpoint->job);
+    state_job_free(&checkpoint->job);
     buf_free(&checkpoint->puts); /* the next one may be much smaller */
     free(checkpoint->parts);
     *checkpoint = (struct checkpoint){0};
@@ -187,7 +187,7 @@ static poise_code end_part(struct checkpoint *checkpoint, poise_error *err)
 {
     if (checkpoint->part_count == checkpoint->part_capacity) {
         size_t capacity = checkpoint->part_capacity ? 2 * checkpoint->part_capacity : 8;
-        struct run *parts = realloc(checkpoint->parts, capacity * sizeof *parts);
+        struct state_run *parts = realloc(checkpoint->parts, capacity * sizeof *parts);
         if (!parts) {
             return error_nomem(err, "a checkpoint");
         }
@@ -196,7 +196,7 @@ static poise_code end_part(struct checkpoint *checkpoint, poise_error *err)
     }
     checkpoint->parts[checkpoint->part_count++] = checkpoint->job.build.run;
     checkpoint->job.build.run.filter = (struct filter){0};
-    run_job_free(&checkpoint->job);
+    state_job_free(&checkpoint->job);
     return POISE_OK;
 }
 
@@ -207,15 +207,15 @@ static poise_code begin_part(struct store *store, poise_error *err)
     uint32_t cleared = checkpoint->cleared;
     checkpoint->count = 0;
     checkpoint->cleared = 0;
-    return run_job_of_puts(store, &checkpoint->job, &checkpoint->puts, count, cleared, err);
+    return state_job_of_puts(store, &checkpoint->job, &checkpoint->puts, count, cleared, err);
 }
 
 static poise_code write_slice(struct store *store, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    poise_code code = run_job_fill(&checkpoint->job, err);
+    poise_code code = state_job_fill(&checkpoint->job, err);
     if (code == POISE_OK) {
-        code = run_put_slice(store, &checkpoint->job.build, err);
+        code = state_put_slice(store, &checkpoint->job.build, err);
     }
     return code == POISE_OK && checkpoint->job.done ? end_part(checkpoint, err) : code;
 }
@@ -225,7 +225,7 @@ static poise_code make_whole(struct store *store, poise_error *err)
     struct checkpoint *checkpoint = &store->checkpoint;
     const struct whole whole = {
         .runs = checkpoint->parts, .count = checkpoint->part_count, .mark = &checkpoint->mark};
-    poise_code code = runs_make_whole(store, &whole, err);
+    poise_code code = state_make_whole(store, &whole, err);
     if (code == POISE_OK) {
         store->mark = checkpoint->mark;
         checkpoint->part_count = 0;
@@ -294,21 +294,21 @@ poise_code store_checkpoint_commit(struct store *store, const struct store_mark 
 
 static poise_code merge_step(struct store *store, poise_error *err)
 {
-    struct run_job *job = &store->merging;
-    poise_code code = run_job_fill(job, err);
+    struct state_job *job = &store->merging;
+    poise_code code = state_job_fill(job, err);
     if (code == POISE_OK) {
-        code = run_put_slice(store, &job->build, err);
+        code = state_put_slice(store, &job->build, err);
     }
     if (code == POISE_OK && job->done) {
         const struct whole whole = {
             .runs = &job->build.run, .count = 1, .sources = job->sources, .source_count = job->source_count};
-        code = runs_make_whole(store, &whole, err);
+        code = state_make_whole(store, &whole, err);
     }
     if (code != POISE_OK) {
-        run_give_up(store, &job->build.run);
+        state_give_up(store, &job->build.run);
     }
     if (code != POISE_OK || job->done) {
-        run_job_free(job);
+        state_job_free(job);
     }
     return code;
 }
@@ -316,7 +316,7 @@ static poise_code merge_step(struct store *store, poise_error *err)
 bool store_upkeep_due(const struct store *store, bool idle)
 {
     return store->merging.store || store->runs.count > store->runs.whole ||
-           runs_to_merge(&store->runs, idle) > 0;
+           state_to_merge(&store->runs, idle) > 0;
 }
 
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
@@ -325,12 +325,12 @@ poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
         return merge_step(store, err);
     }
     if (store->runs.count > store->runs.whole) {
-        return runs_sweep(store, err);
+        return state_sweep(store, err);
     }
-    size_t count = runs_to_merge(&store->runs, idle);
-    poise_code code = count ? run_job_of_runs(store, &store->merging, count, err) : POISE_OK;
+    size_t count = state_to_merge(&store->runs, idle);
+    poise_code code = count ? state_job_of_runs(store, &store->merging, count, err) : POISE_OK;
     if (code != POISE_OK) {
-        run_job_free(&store->merging);
+        state_job_free(&store->merging);
     }
     return code;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KIND_FILTER = 0, KIND_BLOCK = 1, RUNS_MAX = 4096 };
+enum { KIND_FILTER = 0, KIND_BLOCK = 1, STATE_RUNS_MAX = 4096 };
 
 /* ---- keys in LMDB ---- */
 
@@ -12,10 +12,10 @@ static size_t put_head(uint64_t run, uint8_t kind, uint8_t *bytes)
 {
     put_big64(run, bytes);
     bytes[8] = kind;
-    return RUN_HEAD_BYTES;
+    return STATE_HEAD_BYTES;
 }
 
-size_t run_filter_key(uint64_t run, uint32_t part, uint8_t bytes[RUN_FILTER_KEY])
+size_t state_filter_key(uint64_t run, uint32_t part, uint8_t bytes[STATE_FILTER_KEY])
 {
     size_t length = put_head(run, KIND_FILTER, bytes);
     for (int i = 0; i < 4; i++) {
@@ -24,7 +24,7 @@ size_t run_filter_key(uint64_t run, uint32_t part, uint8_t bytes[RUN_FILTER_KEY]
     return length;
 }
 
-size_t run_block_key(uint64_t run, const uint8_t *first, size_t length, uint8_t bytes[RUN_BLOCK_KEY_MAX])
+size_t state_block_key(uint64_t run, const uint8_t *first, size_t length, uint8_t bytes[STATE_BLOCK_KEY_MAX])
 {
     size_t head = put_head(run, KIND_BLOCK, bytes);
     if (length > 0) {
@@ -35,7 +35,7 @@ size_t run_block_key(uint64_t run, const uint8_t *first, size_t length, uint8_t 
 
 /* ---- the list of runs ---- */
 
-uint64_t run_entries(const struct run *run)
+uint64_t state_run_entries(const struct state_run *run)
 {
     uint64_t entries = 0;
     for (int i = 0; i < STORE_TABLES; i++) {
@@ -44,7 +44,7 @@ uint64_t run_entries(const struct run *run)
     return entries;
 }
 
-void run_describe(const struct run *run, struct buf *out)
+void state_run_describe(const struct state_run *run, struct buf *out)
 {
     buf_put_u8(out, (uint8_t)run->status);
     buf_put_varint(out, run->rank);
@@ -56,16 +56,16 @@ void run_describe(const struct run *run, struct buf *out)
     }
 }
 
-poise_code run_read(const struct store *store, const MDB_val *key, const MDB_val *listed, struct run *ret_run,
-                    size_t *ret_filter_lines, poise_error *err)
+poise_code state_run_read(const struct store *store, const MDB_val *key, const MDB_val *listed,
+                          struct state_run *ret_run, size_t *ret_filter_lines, poise_error *err)
 {
     struct cursor in;
-    poise_code code = value_check(store, "runs", key, listed, &in, err);
+    poise_code code = value_check(store, "state_runs", key, listed, &in, err);
     if (code != POISE_OK) {
         return code;
     }
     unsigned status = cursor_u8(&in);
-    struct run run = {.status = (enum run_status)status};
+    struct state_run run = {.status = (enum state_status)status};
     run.rank = cursor_varint(&in);
     run.cleared = (uint32_t)cursor_varint(&in);
     run.bytes = cursor_varint(&in);
@@ -73,7 +73,7 @@ poise_code run_read(const struct store *store, const MDB_val *key, const MDB_val
     for (int i = 0; i < STORE_TABLES && cursor_left(&in) > 0; i++) { /* older versions have fewer */
         run.entries[i] = cursor_varint(&in);
     }
-    if (in.failed || status > RUN_DROPPED || key->mv_size != 8 || lines > run_entries(&run)) {
+    if (in.failed || status > STATE_RUN_DROPPED || key->mv_size != 8 || lines > state_run_entries(&run)) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: its list of runs; restore a backup",
                          store->path);
     }
@@ -83,11 +83,11 @@ poise_code run_read(const struct store *store, const MDB_val *key, const MDB_val
     return POISE_OK;
 }
 
-static poise_code load_filter_part(const struct store *store, MDB_txn *txn, struct run *run, uint32_t part,
-                                   size_t *left, poise_error *err)
+static poise_code load_filter_part(const struct store *store, MDB_txn *txn, struct state_run *run,
+                                   uint32_t part, size_t *left, poise_error *err)
 {
-    uint8_t bytes[RUN_FILTER_KEY];
-    MDB_val key = {.mv_size = run_filter_key(run->id, part, bytes), .mv_data = bytes}, stored;
+    uint8_t bytes[STATE_FILTER_KEY];
+    MDB_val key = {.mv_size = state_filter_key(run->id, part, bytes), .mv_data = bytes}, stored;
     struct cursor value;
     int rc = mdb_get(txn, store->state, &key, &stored);
     if (rc != 0) {
@@ -106,7 +106,7 @@ static poise_code load_filter_part(const struct store *store, MDB_txn *txn, stru
     return code;
 }
 
-static poise_code load_filter(const struct store *store, MDB_txn *txn, struct run *run, size_t lines,
+static poise_code load_filter(const struct store *store, MDB_txn *txn, struct state_run *run, size_t lines,
                               poise_error *err)
 {
     size_t left = lines * FILTER_LINE;
@@ -123,16 +123,16 @@ static poise_code load_filter(const struct store *store, MDB_txn *txn, struct ru
     return code;
 }
 
-uint64_t runs_new_id(struct runs *runs)
+uint64_t state_new_id(struct state_runs *runs)
 {
     return runs->next_id++;
 }
 
-bool runs_reserve(struct runs *runs, size_t count)
+bool state_reserve(struct state_runs *runs, size_t count)
 {
     if (count > runs->capacity) {
         size_t capacity = 2 * count;
-        struct run *items = realloc(runs->items, capacity * sizeof *items);
+        struct state_run *items = realloc(runs->items, capacity * sizeof *items);
         if (!items) {
             return false;
         }
@@ -142,67 +142,68 @@ bool runs_reserve(struct runs *runs, size_t count)
     return true;
 }
 
-void runs_insert(struct runs *runs, size_t at, const struct run *run)
+void state_insert(struct state_runs *runs, size_t at, const struct state_run *run)
 {
     memmove(runs->items + at + 1, runs->items + at, (runs->count - at) * sizeof *runs->items);
     runs->items[at] = *run;
     runs->count++;
-    runs->whole += run->status == RUN_WHOLE;
+    runs->whole += run->status == STATE_RUN_WHOLE;
 }
 
-void runs_remove(struct runs *runs, size_t at)
+void state_remove(struct state_runs *runs, size_t at)
 {
-    struct run *run = &runs->items[at];
-    runs->whole -= run->status == RUN_WHOLE;
+    struct state_run *run = &runs->items[at];
+    runs->whole -= run->status == STATE_RUN_WHOLE;
     runs->count--;
     memmove(run, run + 1, (runs->count - at) * sizeof *run);
 }
 
-void runs_free(struct runs *runs)
+void state_free(struct state_runs *runs)
 {
     for (size_t i = 0; i < runs->count; i++) {
         filter_free(&runs->items[i].filter);
     }
     free(runs->items);
-    *runs = (struct runs){0};
+    *runs = (struct state_runs){0};
 }
 
 static poise_code load_run(struct store *store, MDB_txn *txn, const MDB_val *key, const MDB_val *stored,
                            poise_error *err)
 {
-    struct runs *runs = &store->runs;
-    struct run run;
+    struct state_runs *runs = &store->runs;
+    struct state_run run;
     size_t lines, at = 0;
-    poise_code code = run_read(store, key, stored, &run, &lines, err);
-    if (code == POISE_OK && runs->count == RUNS_MAX) {
-        code = error_set(err, POISE_ELIMIT, "%s has more than %d runs of state", store->path, RUNS_MAX);
+    poise_code code = state_run_read(store, key, stored, &run, &lines, err);
+    if (code == POISE_OK && runs->count == STATE_RUNS_MAX) {
+        code = error_set(err, POISE_ELIMIT, "%s has more than %d runs of state", store->path, STATE_RUNS_MAX);
     }
-    if (code == POISE_OK && run.status == RUN_WHOLE) {
+    if (code == POISE_OK && run.status == STATE_RUN_WHOLE) {
         code = load_filter(store, txn, &run, lines, err);
     }
     if (code != POISE_OK) {
         return code;
     }
-    run.status = run.status == RUN_WHOLE ? RUN_WHOLE : RUN_DROPPED; /* what was being built is garbage */
-    while (at < runs->whole && (run.status != RUN_WHOLE || runs->items[at].rank > run.rank)) {
+    run.status = run.status == STATE_RUN_WHOLE ? STATE_RUN_WHOLE
+                                               : STATE_RUN_DROPPED; /* what was being built is garbage */
+    while (at < runs->whole && (run.status != STATE_RUN_WHOLE || runs->items[at].rank > run.rank)) {
         at++;
     }
     runs->next_id = run.id >= runs->next_id ? run.id + 1 : runs->next_id;
-    if (!runs_reserve(runs, runs->count + 1)) {
+    if (!state_reserve(runs, runs->count + 1)) {
         filter_free(&run.filter);
         return error_nomem(err, "the list of runs");
     }
-    runs_insert(runs, at, &run);
+    state_insert(runs, at, &run);
     return POISE_OK;
 }
 
-poise_code runs_load(struct store *store, MDB_txn *txn, poise_error *err)
+poise_code state_load(struct store *store, MDB_txn *txn, poise_error *err)
 {
     MDB_cursor *at;
     MDB_val key, stored;
     poise_code code = POISE_OK;
     store->runs.next_id = 1;
-    int rc = mdb_cursor_open(txn, store->run_list, &at);
+    int rc = mdb_cursor_open(txn, store->state_list, &at);
     if (rc != 0) {
         return env_error(store, rc, "read the list of runs", err);
     }
@@ -215,16 +216,17 @@ poise_code runs_load(struct store *store, MDB_txn *txn, poise_error *err)
 
 /* ---- one entry ---- */
 
-static poise_code get_from(const struct store *store, MDB_txn *txn, const struct run *run, const uint8_t *key,
-                           size_t length, bool *ret_found, struct buf *out, poise_error *err)
+static poise_code get_from(const struct store *store, MDB_txn *txn, const struct state_run *run,
+                           const uint8_t *key, size_t length, bool *ret_found, struct buf *out,
+                           poise_error *err)
 {
-    struct run_reader reader;
+    struct state_reader reader;
     struct sorted_entry entry;
-    poise_code code = run_reader_open(store, txn, run, 1, key, length, &reader, err);
+    poise_code code = state_reader_open(store, txn, run, 1, key, length, &reader, err);
     if (code != POISE_OK) {
         return code;
     }
-    code = run_reader_next(&reader, &entry, err);
+    code = state_reader_next(&reader, &entry, err);
     *ret_found = code == POISE_OK && sorted_compare(entry.key, entry.key_length, key, length) == 0;
     if (*ret_found && entry.value) {
         buf_put(out, entry.value, entry.value_length);
@@ -232,18 +234,18 @@ static poise_code get_from(const struct store *store, MDB_txn *txn, const struct
     } else if (code == POISE_OK) {
         code = POISE_ENOTFOUND;
     }
-    run_reader_close(&reader);
+    state_reader_close(&reader);
     return code;
 }
 
-poise_code runs_get(struct store *store, MDB_txn *txn, const uint8_t *key, size_t length, struct buf *out,
-                    poise_error *err)
+poise_code state_get(struct store *store, MDB_txn *txn, const uint8_t *key, size_t length, struct buf *out,
+                     poise_error *err)
 {
     uint64_t hash = hash64(key, length, 0);
     bool found = false;
     poise_code code = POISE_ENOTFOUND;
     for (size_t i = 0; i < store->runs.whole && code == POISE_ENOTFOUND && !found; i++) {
-        const struct run *run = &store->runs.items[i];
+        const struct state_run *run = &store->runs.items[i];
         if (filter_may_have(&run->filter, hash)) {
             code = get_from(store, txn, run, key, length, &found, out, err);
         }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-void run_reader_close(struct run_reader *reader)
+void state_reader_close(struct state_reader *reader)
 {
     for (size_t i = 0; reader->cursors && i < reader->count; i++) {
         if (reader->cursors[i].at) {
@@ -12,21 +12,22 @@ void run_reader_close(struct run_reader *reader)
     }
     free(reader->cursors);
     free(reader->heap);
-    *reader = (struct run_reader){0};
+    *reader = (struct state_reader){0};
 }
 
-static poise_code damaged(const struct run_reader *reader, const struct run_cursor *cursor, poise_error *err)
+static poise_code damaged(const struct state_reader *reader, const struct state_cursor *cursor,
+                          poise_error *err)
 {
     return error_set(err, POISE_ECORRUPT, "%s is damaged: a block of run %llu of its state; restore a backup",
                      reader->store->path, (unsigned long long)cursor->run);
 }
 
 /* Moves the LMDB cursor and opens the block there, if it is the run's. */
-static poise_code open_block(struct run_reader *reader, struct run_cursor *cursor, MDB_cursor_op op,
+static poise_code open_block(struct state_reader *reader, struct state_cursor *cursor, MDB_cursor_op op,
                              MDB_val *key, bool *ret_there, poise_error *err)
 {
-    uint8_t prefix[RUN_BLOCK_KEY_MAX];
-    size_t length = run_block_key(cursor->run, NULL, 0, prefix);
+    uint8_t prefix[STATE_BLOCK_KEY_MAX];
+    size_t length = state_block_key(cursor->run, NULL, 0, prefix);
     MDB_val stored;
     struct cursor block;
     *ret_there = false;
@@ -48,7 +49,7 @@ static poise_code open_block(struct run_reader *reader, struct run_cursor *curso
     return code;
 }
 
-static poise_code advance(struct run_reader *reader, struct run_cursor *cursor, poise_error *err)
+static poise_code advance(struct state_reader *reader, struct state_cursor *cursor, poise_error *err)
 {
     bool there = true;
     cursor->has = sorted_next(&cursor->block, &cursor->entry);
@@ -67,11 +68,11 @@ static poise_code advance(struct run_reader *reader, struct run_cursor *cursor, 
 }
 
 /* The block that holds the key, if any does, is the last one whose first entry is not above it. */
-static poise_code seek(struct run_reader *reader, struct run_cursor *cursor, const uint8_t *key,
+static poise_code seek(struct state_reader *reader, struct state_cursor *cursor, const uint8_t *key,
                        size_t length, poise_error *err)
 {
-    uint8_t bytes[RUN_BLOCK_KEY_MAX];
-    const MDB_val wanted = {.mv_size = run_block_key(cursor->run, key, length, bytes), .mv_data = bytes};
+    uint8_t bytes[STATE_BLOCK_KEY_MAX];
+    const MDB_val wanted = {.mv_size = state_block_key(cursor->run, key, length, bytes), .mv_data = bytes};
     MDB_val at = wanted, stored;
     bool there = false;
     int rc = mdb_cursor_get(cursor->at, &at, &stored, MDB_SET_RANGE);
@@ -94,14 +95,14 @@ static poise_code seek(struct run_reader *reader, struct run_cursor *cursor, con
 
 /* ---- the lowest key of all, of equal ones the newest ---- */
 
-static bool is_before(const struct run_reader *reader, uint32_t a, uint32_t b)
+static bool is_before(const struct state_reader *reader, uint32_t a, uint32_t b)
 {
     const struct sorted_entry *left = &reader->cursors[a].entry, *right = &reader->cursors[b].entry;
     int order = sorted_compare(left->key, left->key_length, right->key, right->key_length);
     return order != 0 ? order < 0 : a < b;
 }
 
-static void sift_down(struct run_reader *reader, size_t at)
+static void sift_down(struct state_reader *reader, size_t at)
 {
     uint32_t *heap = reader->heap;
     for (size_t child; (child = 2 * at + 1) < reader->heap_count; at = child) {
@@ -118,9 +119,9 @@ static void sift_down(struct run_reader *reader, size_t at)
 }
 
 /* The cursor on top goes on, to where it belongs. */
-static poise_code advance_top(struct run_reader *reader, poise_error *err)
+static poise_code advance_top(struct state_reader *reader, poise_error *err)
 {
-    struct run_cursor *cursor = &reader->cursors[reader->heap[0]];
+    struct state_cursor *cursor = &reader->cursors[reader->heap[0]];
     poise_code code = advance(reader, cursor, err);
     if (!cursor->has) {
         reader->heap[0] = reader->heap[--reader->heap_count];
@@ -129,12 +130,12 @@ static poise_code advance_top(struct run_reader *reader, poise_error *err)
     return code;
 }
 
-static const struct sorted_entry *top(const struct run_reader *reader)
+static const struct sorted_entry *top(const struct state_reader *reader)
 {
     return reader->heap_count > 0 ? &reader->cursors[reader->heap[0]].entry : NULL;
 }
 
-static bool is_hidden(const struct run_reader *reader)
+static bool is_hidden(const struct state_reader *reader)
 {
     uint32_t by = reader->heap[0], table = UINT32_C(1) << (top(reader)->key[0] & 31);
     for (uint32_t i = 0; i < by; i++) {
@@ -145,7 +146,7 @@ static bool is_hidden(const struct run_reader *reader)
     return false;
 }
 
-poise_code run_reader_next(struct run_reader *reader, struct sorted_entry *ret_entry, poise_error *err)
+poise_code state_reader_next(struct state_reader *reader, struct sorted_entry *ret_entry, poise_error *err)
 {
     const struct sorted_entry *entry;
     while ((entry = top(reader)) &&
@@ -167,12 +168,12 @@ poise_code run_reader_next(struct run_reader *reader, struct sorted_entry *ret_e
 
 /* ---- life ---- */
 
-static poise_code open_cursors(struct run_reader *reader, MDB_txn *txn, const struct run *runs,
+static poise_code open_cursors(struct state_reader *reader, MDB_txn *txn, const struct state_run *runs,
                                const uint8_t *key, size_t length, poise_error *err)
 {
     poise_code code = POISE_OK;
     for (size_t i = 0; i < reader->count && code == POISE_OK; i++) {
-        struct run_cursor *cursor = &reader->cursors[i];
+        struct state_cursor *cursor = &reader->cursors[i];
         cursor->run = runs[i].id;
         cursor->cleared = runs[i].cleared;
         int rc = mdb_cursor_open(txn, reader->store->state, &cursor->at);
@@ -188,16 +189,17 @@ static poise_code open_cursors(struct run_reader *reader, MDB_txn *txn, const st
     return code;
 }
 
-poise_code run_reader_open(const struct store *store, MDB_txn *txn, const struct run *runs, size_t count,
-                           const uint8_t *key, size_t length, struct run_reader *reader, poise_error *err)
+poise_code state_reader_open(const struct store *store, MDB_txn *txn, const struct state_run *runs,
+                             size_t count, const uint8_t *key, size_t length, struct state_reader *reader,
+                             poise_error *err)
 {
-    *reader = (struct run_reader){.store = store, .count = count};
+    *reader = (struct state_reader){.store = store, .count = count};
     reader->cursors = calloc(count ? count : 1, sizeof *reader->cursors);
     reader->heap = calloc(count ? count : 1, sizeof *reader->heap);
     poise_code code = reader->cursors && reader->heap ? open_cursors(reader, txn, runs, key, length, err)
                                                       : error_nomem(err, "a reader of runs");
     if (code != POISE_OK) {
-        run_reader_close(reader);
+        state_reader_close(reader);
     }
     return code;
 }

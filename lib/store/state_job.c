@@ -49,13 +49,13 @@ static struct sorted_entry take_value(struct cursor *in, const uint8_t *key, siz
     return entry;
 }
 
-poise_code run_job_of_puts(struct store *store, struct run_job *job, struct buf *puts, size_t count,
-                           uint32_t cleared, poise_error *err)
+poise_code state_job_of_puts(struct store *store, struct state_job *job, struct buf *puts, size_t count,
+                             uint32_t cleared, poise_error *err)
 {
-    *job = (struct run_job){.store = store, .puts = *puts};
+    *job = (struct state_job){.store = store, .puts = *puts};
     *puts = (struct buf){0};
-    uint64_t id = runs_new_id(&store->runs);
-    job->build.run = (struct run){.id = id, .rank = id, .cleared = cleared};
+    uint64_t id = state_new_id(&store->runs);
+    job->build.run = (struct state_run){.id = id, .rank = id, .cleared = cleared};
     job->sorted = malloc((count ? count : 1) * sizeof *job->sorted);
     if (!job->sorted) {
         return error_nomem(err, "a checkpoint");
@@ -72,12 +72,12 @@ poise_code run_job_of_puts(struct store *store, struct run_job *job, struct buf 
     return POISE_OK;
 }
 
-static bool has_room(const struct run_job *job)
+static bool has_room(const struct state_job *job)
 {
     return job->build.slice.length < SLICE_BYTES;
 }
 
-static poise_code fill_from_puts(struct run_job *job, poise_error *err)
+static poise_code fill_from_puts(struct state_job *job, poise_error *err)
 {
     const uint8_t *end = job->puts.data + job->puts.length;
     poise_code code = POISE_OK;
@@ -87,7 +87,7 @@ static poise_code fill_from_puts(struct run_job *job, poise_error *err)
                     sorted_compare(put->key, put->key_length, put[1].key, put[1].key_length) != 0;
         struct cursor in = cursor_of(put->key + put->key_length, (size_t)(end - put->key) - put->key_length);
         struct sorted_entry entry = take_value(&in, put->key, put->key_length);
-        code = last ? run_build_add(&job->build, &entry, err) : POISE_OK;
+        code = last ? state_build_add(&job->build, &entry, err) : POISE_OK;
     }
     job->done = job->at == job->count;
     return code;
@@ -95,16 +95,16 @@ static poise_code fill_from_puts(struct run_job *job, poise_error *err)
 
 /* ---- several runs ---- */
 
-poise_code run_job_of_runs(struct store *store, struct run_job *job, size_t count, poise_error *err)
+poise_code state_job_of_runs(struct store *store, struct state_job *job, size_t count, poise_error *err)
 {
-    const struct runs *runs = &store->runs;
-    *job = (struct run_job){.store = store, .source_count = count, .oldest = count == runs->whole};
+    const struct state_runs *runs = &store->runs;
+    *job = (struct state_job){.store = store, .source_count = count, .oldest = count == runs->whole};
     job->sources = malloc(count * sizeof *job->sources);
     if (!job->sources) {
         return error_nomem(err, "a merge of runs");
     }
     memcpy(job->sources, runs->items, count * sizeof *job->sources);
-    job->build.run = (struct run){.id = runs_new_id(&store->runs), .rank = job->sources[0].rank};
+    job->build.run = (struct state_run){.id = state_new_id(&store->runs), .rank = job->sources[0].rank};
     for (size_t i = 0; i < count && !job->oldest; i++) {
         job->build.run.cleared |= job->sources[i].cleared;
     }
@@ -112,12 +112,12 @@ poise_code run_job_of_runs(struct store *store, struct run_job *job, size_t coun
 }
 
 /* Each slice in a transaction of its own: what the sources say does not change, but no page is held long. */
-static poise_code merge_some(struct run_job *job, struct run_reader *reader, poise_error *err)
+static poise_code merge_some(struct state_job *job, struct state_reader *reader, poise_error *err)
 {
     struct sorted_entry entry;
     poise_code code = POISE_OK;
     while (has_room(job)) {
-        code = run_reader_next(reader, &entry, err);
+        code = state_reader_next(reader, &entry, err);
         if (code != POISE_OK) {
             job->done = code == POISE_ENOTFOUND;
             return job->done ? POISE_OK : code;
@@ -128,7 +128,7 @@ static poise_code merge_some(struct run_job *job, struct run_reader *reader, poi
         memcpy(job->from, entry.key, entry.key_length);
         job->from_length = entry.key_length;
         if (entry.value || !job->oldest) { /* below the last run there is nothing to hide */
-            code = run_build_add(&job->build, &entry, err);
+            code = state_build_add(&job->build, &entry, err);
             if (code != POISE_OK) {
                 return code;
             }
@@ -137,42 +137,42 @@ static poise_code merge_some(struct run_job *job, struct run_reader *reader, poi
     return code;
 }
 
-static poise_code fill_from_runs(struct run_job *job, poise_error *err)
+static poise_code fill_from_runs(struct state_job *job, poise_error *err)
 {
     MDB_txn *txn;
-    struct run_reader reader;
+    struct state_reader reader;
     poise_code code = env_read(job->store, &txn, err);
     if (code != POISE_OK) {
         return code;
     }
-    code = run_reader_open(job->store, txn, job->sources, job->source_count, job->from, job->from_length,
-                           &reader, err);
+    code = state_reader_open(job->store, txn, job->sources, job->source_count, job->from, job->from_length,
+                             &reader, err);
     if (code == POISE_OK) {
         code = merge_some(job, &reader, err);
-        run_reader_close(&reader);
+        state_reader_close(&reader);
     }
     env_read_end(job->store, txn);
     return code;
 }
 
-poise_code run_job_fill(struct run_job *job, poise_error *err)
+poise_code state_job_fill(struct state_job *job, poise_error *err)
 {
     poise_code code = job->source_count ? fill_from_runs(job, err) : fill_from_puts(job, err);
-    return code == POISE_OK && job->done ? run_build_end(&job->build, err) : code;
+    return code == POISE_OK && job->done ? state_build_end(&job->build, err) : code;
 }
 
-void run_job_free(struct run_job *job)
+void state_job_free(struct state_job *job)
 {
-    run_build_free(&job->build);
+    state_build_free(&job->build);
     buf_free(&job->puts);
     free(job->sorted);
     free(job->sources);
-    *job = (struct run_job){0};
+    *job = (struct state_job){0};
 }
 
 /* ---- which to merge ---- */
 
-static unsigned level_of(const struct run *run)
+static unsigned level_of(const struct state_run *run)
 {
     unsigned level = 0;
     for (uint64_t bytes = run->bytes / LEVEL_BYTES; bytes > 0; bytes /= MERGED_AT_ONCE) {
@@ -184,7 +184,7 @@ static unsigned level_of(const struct run *run)
 /* All, where what is newer than the oldest may take its place; else the newest ones up to some size, the
  * smallest of which there are four: so an entry is written about once a level, and a large run is not written
  * again for a few small ones. */
-size_t runs_to_merge(const struct runs *runs, bool idle)
+size_t state_to_merge(const struct state_runs *runs, bool idle)
 {
     uint64_t newer = 0;
     for (size_t i = 0; i + 1 < runs->whole; i++) {

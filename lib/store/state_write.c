@@ -5,16 +5,16 @@
 
 enum { SWEEP_BLOCKS = 64, PAGES_BESIDES = 262144 };
 
-static int list(struct store *store, MDB_txn *txn, const struct run *run, enum run_status status)
+static int list(struct store *store, MDB_txn *txn, const struct state_run *run, enum state_status status)
 {
-    struct run listed = *run;
+    struct state_run listed = *run;
     struct buf value = {0};
     uint8_t bytes[8];
     listed.status = status;
     put_big64(run->id, bytes);
-    run_describe(&listed, &value);
+    state_run_describe(&listed, &value);
     int rc = value.failed ? ENOMEM
-                          : value_put(txn, store->run_list, (MDB_val){.mv_size = 8, .mv_data = bytes},
+                          : value_put(txn, store->state_list, (MDB_val){.mv_size = 8, .mv_data = bytes},
                                       value.data, value.length);
     buf_free(&value);
     return rc;
@@ -24,9 +24,9 @@ static int list(struct store *store, MDB_txn *txn, const struct run *run, enum r
 
 static int fill_slice(struct store *store, MDB_txn *txn, const void *work)
 {
-    const struct run_build *build = work;
+    const struct state_build *build = work;
     struct cursor puts = cursor_of(build->slice.data, build->slice.length);
-    int rc = list(store, txn, &build->run, RUN_BUILDING);
+    int rc = list(store, txn, &build->run, STATE_RUN_BUILDING);
     while (rc == 0 && cursor_left(&puts) > 0) {
         size_t key_length, length;
         uintptr_t key = (uintptr_t)cursor_text(&puts, &key_length); /* LMDB only reads it */
@@ -37,7 +37,7 @@ static int fill_slice(struct store *store, MDB_txn *txn, const void *work)
     return rc;
 }
 
-poise_code run_put_slice(struct store *store, struct run_build *build, poise_error *err)
+poise_code state_put_slice(struct store *store, struct state_build *build, poise_error *err)
 {
     uint64_t bytes = build->slice.length + PAGES_BESIDES;
     poise_code code = env_write(store, bytes, fill_slice, build, err);
@@ -54,15 +54,15 @@ static int fill_whole(struct store *store, MDB_txn *txn, const void *work)
     const struct whole *whole = work;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < whole->count; i++) {
-        rc = list(store, txn, &whole->runs[i], RUN_WHOLE);
+        rc = list(store, txn, &whole->runs[i], STATE_RUN_WHOLE);
     }
     for (size_t i = 0; rc == 0 && i < whole->source_count; i++) {
-        rc = list(store, txn, &whole->sources[i], RUN_DROPPED);
+        rc = list(store, txn, &whole->sources[i], STATE_RUN_DROPPED);
     }
     return rc == 0 && whole->mark ? meta_put_mark(store, txn, whole->mark) : rc;
 }
 
-static size_t place_of(const struct runs *runs, uint64_t id)
+static size_t place_of(const struct state_runs *runs, uint64_t id)
 {
     size_t at = 0;
     while (at < runs->count && runs->items[at].id != id) {
@@ -71,20 +71,20 @@ static size_t place_of(const struct runs *runs, uint64_t id)
     return at;
 }
 
-static void drop(struct runs *runs, uint64_t id)
+static void drop(struct state_runs *runs, uint64_t id)
 {
     size_t at = place_of(runs, id);
-    struct run run = runs->items[at];
-    runs_remove(runs, at);
+    struct state_run run = runs->items[at];
+    state_remove(runs, at);
     filter_free(&run.filter);
-    run.status = RUN_DROPPED;
-    runs_insert(runs, runs->count, &run);
+    run.status = STATE_RUN_DROPPED;
+    state_insert(runs, runs->count, &run);
 }
 
-poise_code runs_make_whole(struct store *store, const struct whole *whole, poise_error *err)
+poise_code state_make_whole(struct store *store, const struct whole *whole, poise_error *err)
 {
-    struct runs *runs = &store->runs;
-    if (!runs_reserve(runs, runs->count + whole->count)) {
+    struct state_runs *runs = &store->runs;
+    if (!state_reserve(runs, runs->count + whole->count)) {
         return error_nomem(err, "the list of runs");
     }
     poise_code code = env_write(store, PAGES_BESIDES, fill_whole, whole, err);
@@ -96,18 +96,18 @@ poise_code runs_make_whole(struct store *store, const struct whole *whole, poise
         drop(runs, whole->sources[i].id);
     }
     for (size_t i = 0; i < whole->count; i++) {
-        whole->runs[i].status = RUN_WHOLE;
-        runs_insert(runs, at, &whole->runs[i]);
+        whole->runs[i].status = STATE_RUN_WHOLE;
+        state_insert(runs, at, &whole->runs[i]);
         whole->runs[i].filter = (struct filter){0}; /* the list has it */
     }
     return POISE_OK;
 }
 
-void run_give_up(struct store *store, const struct run *run)
+void state_give_up(struct store *store, const struct state_run *run)
 {
-    struct run dropped = {.id = run->id, .rank = run->rank, .status = RUN_DROPPED};
-    if (runs_reserve(&store->runs, store->runs.count + 1)) { /* else the next start drops it */
-        runs_insert(&store->runs, store->runs.count, &dropped);
+    struct state_run dropped = {.id = run->id, .rank = run->rank, .status = STATE_RUN_DROPPED};
+    if (state_reserve(&store->runs, store->runs.count + 1)) { /* else the next start drops it */
+        state_insert(&store->runs, store->runs.count, &dropped);
     }
 }
 
@@ -141,16 +141,16 @@ static int fill_sweep(struct store *store, MDB_txn *txn, const void *context)
         mdb_cursor_close(at);
         if (*sweep->ret_done) {
             MDB_val listed = {.mv_size = sizeof bytes, .mv_data = bytes};
-            rc = mdb_del(txn, store->run_list, &listed, NULL);
+            rc = mdb_del(txn, store->state_list, &listed, NULL);
             return rc == MDB_NOTFOUND ? 0 : rc;
         }
     }
     return rc;
 }
 
-poise_code runs_sweep(struct store *store, poise_error *err)
+poise_code state_sweep(struct store *store, poise_error *err)
 {
-    struct runs *runs = &store->runs;
+    struct state_runs *runs = &store->runs;
     bool done = false;
     if (runs->count == runs->whole) {
         return POISE_OK;
@@ -158,7 +158,7 @@ poise_code runs_sweep(struct store *store, poise_error *err)
     struct sweep sweep = {.run = runs->items[runs->whole].id, .ret_done = &done};
     poise_code code = env_write(store, PAGES_BESIDES, fill_sweep, &sweep, err);
     if (code == POISE_OK && done) {
-        runs_remove(runs, runs->whole);
+        state_remove(runs, runs->whole);
     }
     return code;
 }

@@ -5,13 +5,13 @@
 
 enum { PART_BYTES = SORTED_BLOCK_MAX / FILTER_LINE * FILTER_LINE }; /* of a filter */
 
-void run_build_free(struct run_build *build)
+void state_build_free(struct state_build *build)
 {
     sorted_writer_free(&build->block);
     buf_free(&build->hashes);
     buf_free(&build->slice);
     filter_free(&build->run.filter);
-    *build = (struct run_build){0};
+    *build = (struct state_build){0};
 }
 
 static void add_put(struct buf *slice, const uint8_t *key, size_t key_length, const void *value,
@@ -21,22 +21,22 @@ static void add_put(struct buf *slice, const uint8_t *key, size_t key_length, co
     buf_put_text(slice, value, length);
 }
 
-static void put_block(struct run_build *build)
+static void put_block(struct state_build *build)
 {
     struct sorted_writer *block = &build->block;
-    uint8_t key[RUN_BLOCK_KEY_MAX];
+    uint8_t key[STATE_BLOCK_KEY_MAX];
     if (block->count == 0) {
         return;
     }
     sorted_finish(block);
-    add_put(&build->slice, key, run_block_key(build->run.id, block->first, block->first_length, key),
+    add_put(&build->slice, key, state_block_key(build->run.id, block->first, block->first_length, key),
             block->bytes.data, block->bytes.length);
     build->run.bytes += block->bytes.length;
     build->slice.failed |= block->bytes.failed;
     sorted_reset(block);
 }
 
-poise_code run_build_add(struct run_build *build, const struct sorted_entry *entry, poise_error *err)
+poise_code state_build_add(struct state_build *build, const struct sorted_entry *entry, poise_error *err)
 {
     if (!sorted_add(&build->block, entry)) {
         put_block(build);
@@ -48,25 +48,25 @@ poise_code run_build_add(struct run_build *build, const struct sorted_entry *ent
     return failed ? error_nomem(err, "a run of state") : POISE_OK;
 }
 
-static void put_filter(struct run_build *build)
+static void put_filter(struct state_build *build)
 {
     const struct filter *filter = &build->run.filter;
     const uint8_t *bytes = (const uint8_t *)filter->words;
     size_t length = filter->lines * FILTER_LINE;
     for (size_t at = 0; at < length; at += PART_BYTES) {
-        uint8_t key[RUN_FILTER_KEY];
+        uint8_t key[STATE_FILTER_KEY];
         size_t part = length - at < PART_BYTES ? length - at : PART_BYTES;
-        add_put(&build->slice, key, run_filter_key(build->run.id, (uint32_t)(at / PART_BYTES), key),
+        add_put(&build->slice, key, state_filter_key(build->run.id, (uint32_t)(at / PART_BYTES), key),
                 bytes + at, part);
     }
     build->run.bytes += length;
 }
 
-poise_code run_build_end(struct run_build *build, poise_error *err)
+poise_code state_build_end(struct state_build *build, poise_error *err)
 {
     put_block(build);
-    if (run_entries(&build->run) > 0) {
-        if (!filter_make(&build->run.filter, (size_t)run_entries(&build->run))) {
+    if (state_run_entries(&build->run) > 0) {
+        if (!filter_make(&build->run.filter, (size_t)state_run_entries(&build->run))) {
             return error_nomem(err, "the filter of a run");
         }
         struct cursor hashes = cursor_of(build->hashes.data, build->hashes.length);

@@ -1,0 +1,164 @@
+/* Derived state as sorted runs: a checkpoint writes what changed as a new run, in slices that delay no
+ * commit; runs of like size are merged into one. An entry is what the newest run says that has it. Internal
+ * to lib/store; docs/storage.md has tables and bytes. */
+#ifndef STORE_STATE_H
+#define STORE_STATE_H
+
+#include "sorted.h"
+#include "store.h"
+#include <lmdb.h>
+
+enum {
+    STATE_HEAD_BYTES = 9, /* run, and kind, before the rest of a key in LMDB */
+    STATE_BLOCK_KEY_MAX = STATE_HEAD_BYTES + SORTED_KEY_MAX,
+    STATE_FILTER_KEY = STATE_HEAD_BYTES + 4,
+    SLICE_BYTES = 1 << 20
+};
+
+enum state_status {
+    STATE_RUN_BUILDING, /* nobody looks at it; after a start it is dropped */
+    STATE_RUN_WHOLE,
+    STATE_RUN_DROPPED /* another took its place; it goes, slice by slice */
+};
+
+struct state_run {
+    uint64_t id;   /* never given again */
+    uint64_t rank; /* what ranks higher is newer */
+    enum state_status status;
+    uint32_t cleared; /* bits of tables: what older runs have of them is gone */
+    uint64_t entries[STORE_TABLES], bytes;
+    struct filter filter; /* whole ones */
+};
+
+struct state_runs {          /* the writer's */
+    struct state_run *items; /* whole ones, highest rank first; then dropped ones */
+    size_t count, whole, capacity;
+    uint64_t next_id;
+};
+
+static inline void put_big64(uint64_t value, uint8_t bytes[8])
+{
+    for (int i = 0; i < 8; i++) {
+        bytes[i] = (uint8_t)(value >> (56 - 8 * i));
+    }
+}
+static inline uint64_t big64(const uint8_t *bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++) {
+        value = value << 8 | bytes[i];
+    }
+    return value;
+}
+
+poise_code state_load(struct store *store, MDB_txn *txn, poise_error *err);
+void state_free(struct state_runs *runs);
+/* What the newest run says of it; ENOTFOUND. */
+poise_code state_get(struct store *store, MDB_txn *txn, const uint8_t *key, size_t length, struct buf *out,
+                     poise_error *err);
+
+/* ---- state.c: the list, and where blocks stand ---- */
+
+uint64_t state_new_id(struct state_runs *runs);
+bool state_reserve(struct state_runs *runs, size_t count);
+void state_insert(struct state_runs *runs, size_t at, const struct state_run *run); /* there is room */
+void state_remove(struct state_runs *runs, size_t at);                              /* not its filter */
+void state_run_describe(const struct state_run *run, struct buf *out);              /* as it is listed */
+poise_code state_run_read(const struct store *store, const MDB_val *key, const MDB_val *listed,
+                          struct state_run *ret_run, size_t *ret_filter_lines, poise_error *err);
+uint64_t state_run_entries(const struct state_run *run); /* of all tables */
+
+/* Keys in LMDB: of the run's filter parts and of its blocks, by their first entry. */
+size_t state_filter_key(uint64_t run, uint32_t part, uint8_t bytes[STATE_FILTER_KEY]);
+size_t state_block_key(uint64_t run, const uint8_t *first, size_t length, uint8_t bytes[STATE_BLOCK_KEY_MAX]);
+
+/* ---- state_reader.c: entries of several runs in the order of their keys ---- */
+
+struct state_cursor {
+    uint64_t run;
+    uint32_t cleared;
+    MDB_cursor *at;
+    struct sorted_reader block;
+    struct sorted_entry entry;
+    bool has; /* an entry */
+};
+struct state_reader {
+    const struct store *store;
+    struct state_cursor *cursors; /* highest rank first */
+    size_t count;
+    uint32_t *heap; /* those that have an entry, the lowest key on top */
+    size_t heap_count;
+    size_t last_length; /* of the last entry's key */
+    uint8_t last[SORTED_KEY_MAX];
+};
+/* Of some runs, highest rank first; before the first entry that is not below key. */
+poise_code state_reader_open(const struct store *store, MDB_txn *txn, const struct state_run *runs,
+                             size_t count, const uint8_t *key, size_t length, struct state_reader *reader,
+                             poise_error *err);
+/* The next entry, deleted ones too; lives until the next call. ENOTFOUND: there is none. */
+poise_code state_reader_next(struct state_reader *reader, struct sorted_entry *ret_entry, poise_error *err);
+void state_reader_close(struct state_reader *reader);
+
+/* ---- state_build.c: entries to blocks ---- */
+
+struct state_build {
+    struct state_run run;
+    struct sorted_writer block;
+    struct buf hashes; /* of the keys, u64 each */
+    struct buf slice;  /* blocks that are done, for one transaction: keys and values as texts */
+};
+void state_build_free(struct state_build *build);
+/* Keys rising. */
+poise_code state_build_add(struct state_build *build, const struct sorted_entry *entry, poise_error *err);
+/* After the last: the last block, and the filter, which is then the run's. */
+poise_code state_build_end(struct state_build *build, poise_error *err);
+
+/* ---- state_job.c: making a run, a slice at a time ---- */
+
+struct state_job {
+    struct store *store;
+    struct state_build build;
+    bool done; /* the slice at hand is the last */
+    /* from puts */
+    struct buf puts;
+    struct put *sorted;
+    size_t count, at;
+    /* from runs */
+    struct state_run *sources;
+    size_t source_count;
+    bool oldest; /* the oldest run is among them: what is deleted need not be said any more */
+    size_t from_length;
+    uint8_t from[SORTED_KEY_MAX]; /* the last entry that was read */
+};
+void puts_add(struct buf *puts, const uint8_t *key, size_t key_length, const void *value, size_t length);
+/* Takes the puts, of which later ones count. Some ms for a part's worth. */
+poise_code state_job_of_puts(struct store *store, struct state_job *job, struct buf *puts, size_t count,
+                             uint32_t cleared, poise_error *err);
+/* Merges the newest ones, starting with `first`. */
+poise_code state_job_of_runs(struct store *store, struct state_job *job, size_t count, poise_error *err);
+void state_job_free(struct state_job *job);
+/* Fills the job's slice. Any thread, one at a time. */
+poise_code state_job_fill(struct state_job *job, poise_error *err);
+/* How many of the newest runs should become one; 0: none. While there is time also where little is gained. */
+size_t state_to_merge(const struct state_runs *runs, bool idle);
+
+/* ---- state_write.c: the writer's transactions ---- */
+
+/* The slice of a run that is being built; it is empty then. */
+poise_code state_put_slice(struct store *store, struct state_build *build, poise_error *err);
+struct whole { /* what one transaction makes whole */
+    struct state_run
+        *runs; /* the newest, in order of rank, rising; or one that takes the place of `sources` */
+    size_t count;
+    const struct state_run *sources;
+    size_t source_count;
+    const struct store_mark *mark; /* NULL: it does not move */
+};
+/* Filters are the store's then. */
+poise_code state_make_whole(struct store *store, const struct whole *whole, poise_error *err);
+/* A run that will not be whole: what there is of it will be swept. */
+void state_give_up(struct store *store, const struct state_run *run);
+/* Deletes some blocks of a run that was dropped or given up. */
+poise_code state_sweep(struct store *store, poise_error *err);
+
+#endif
