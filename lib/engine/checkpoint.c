@@ -71,6 +71,18 @@ static poise_code give_texts(struct giving *giving, enum engine_table table, con
     return code;
 }
 
+static poise_code give_series(struct giving *giving)
+{
+    const struct engine *engine = giving->engine;
+    poise_code code = POISE_OK;
+    for (size_t n = engine->saved_series; n < engine->series.numbered && code == POISE_OK; n++) {
+        put_big32(&giving->key, (uint32_t)n);
+        series_encode(engine, (uint32_t)n, &giving->value);
+        code = give(giving, ENGINE_SERIES);
+    }
+    return code;
+}
+
 static poise_code give_seen(struct giving *giving)
 {
     struct cursor in = cursor_of(giving->engine->unsaved_seen.data, giving->engine->unsaved_seen.length);
@@ -182,7 +194,7 @@ static poise_code give_all(struct giving *giving)
     if (code == POISE_OK) {
         code = give_texts(giving, ENGINE_SOURCES, &engine->sources, engine->saved_sources);
     }
-    poise_code (*const steps[])(struct giving *) = {give_seen,      give_cells,  give_keys,
+    poise_code (*const steps[])(struct giving *) = {give_series,    give_seen,   give_cells, give_keys,
                                                     give_revisions, give_future, give_head};
     for (size_t i = 0; i < sizeof steps / sizeof *steps && code == POISE_OK; i++) {
         code = steps[i](giving);
@@ -222,6 +234,7 @@ void engine_checkpoint_done(struct engine *engine)
     buf_reset(&engine->unsaved_gone);
     engine->saved_orgs = engine->orgs.count;
     engine->saved_sources = engine->sources.count;
+    engine->saved_series = engine->series.numbered;
     revisions_saved(engine);
     cells_shrink(engine);
     if (engine->keys.count > engine->options.max_cells) {

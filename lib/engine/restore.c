@@ -139,6 +139,12 @@ static poise_code restore_seen(void *visitor, struct cursor key, struct cursor v
     return ok ? POISE_OK : error_nomem(restoring->err, "a scorecard at an org");
 }
 
+static poise_code restore_series(void *visitor, struct cursor key, struct cursor value)
+{
+    struct restoring *restoring = visitor;
+    return series_restore(restoring->engine, key, value, restoring->err);
+}
+
 static poise_code restore_waiting(void *visitor, struct cursor key, struct cursor value)
 {
     struct restoring *restoring = visitor;
@@ -152,6 +158,7 @@ poise_code restore(struct engine *engine, poise_error *err)
         poise_code (*visit)(void *visitor, struct cursor key, struct cursor value);
     } steps[] = {{ENGINE_ORGS, restore_org},
                  {ENGINE_SOURCES, restore_source},
+                 {ENGINE_SERIES, restore_series},
                  {ENGINE_UNITS, restore_seen},
                  {ENGINE_FUTURE, restore_waiting}};
     const struct engine_ports *ports = &engine->options.ports;
@@ -165,5 +172,6 @@ poise_code restore(struct engine *engine, poise_error *err)
     }
     engine->saved_orgs = engine->orgs.count;
     engine->saved_sources = engine->sources.count;
+    engine->saved_series = engine->series.numbered;
     return code;
 }

@@ -97,13 +97,21 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
 
 /* ---- opening ---- */
 
-static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
+/* Tables [from, to). */
+static int open_tables(struct store *store, MDB_txn *txn, unsigned flags, int from, int to)
 {
-    int rc = mdb_dbi_open(txn, "journal", flags, &store->journal);
-    for (int i = 0; i < STORE_TABLES && rc == 0; i++) {
+    int rc = 0;
+    for (int i = from; i < to && rc == 0; i++) {
         rc = mdb_dbi_open(txn, table_names[i], flags, &store->tables[i]);
     }
     return rc;
+}
+
+/* Those that stores of older versions lack. */
+static int fill_later(struct store *store, MDB_txn *txn, const void *work)
+{
+    (void)work;
+    return open_tables(store, txn, MDB_CREATE, STORE_SERIES, STORE_TABLES);
 }
 
 static int fill_new(struct store *store, MDB_txn *txn, const void *work)
@@ -111,7 +119,10 @@ static int fill_new(struct store *store, MDB_txn *txn, const void *work)
     (void)work;
     int rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &store->meta);
     if (rc == 0) {
-        rc = open_tables(store, txn, MDB_CREATE);
+        rc = mdb_dbi_open(txn, "journal", MDB_CREATE, &store->journal);
+    }
+    if (rc == 0) {
+        rc = open_tables(store, txn, MDB_CREATE, 0, STORE_TABLES);
     }
     if (rc == 0) {
         rc = meta_put_store(store, txn);
@@ -136,14 +147,21 @@ static poise_code make_new(struct store *store, const struct store_options *opti
     return code == POISE_OK ? file_sync_dir(parent, err) : code;
 }
 
-static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
+static poise_code load_rest(struct store *store, MDB_txn *txn, bool *ret_older, poise_error *err)
 {
     poise_code code = load_store(store, txn, err);
     if (code != POISE_OK) {
         return code;
     }
-    int rc = open_tables(store, txn, 0);
-    if (rc != 0) {
+    int rc = mdb_dbi_open(txn, "journal", 0, &store->journal);
+    if (rc == 0) {
+        rc = open_tables(store, txn, 0, 0, STORE_SERIES);
+    }
+    if (rc == 0) {
+        rc = open_tables(store, txn, 0, STORE_SERIES, STORE_TABLES);
+        *ret_older = rc == MDB_NOTFOUND;
+    }
+    if (rc != 0 && !*ret_older) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
     }
@@ -184,8 +202,8 @@ static poise_code check_empty(struct store *store, MDB_txn *txn, poise_error *er
                            store->path);
 }
 
-/* Loads what is there; *ret_found says whether this is a store at all. */
-static poise_code load(struct store *store, bool *ret_found, poise_error *err)
+/* Loads what is there; *ret_found says whether this is a store at all, *ret_older whether it lacks tables. */
+static poise_code load(struct store *store, bool *ret_found, bool *ret_older, poise_error *err)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
@@ -196,7 +214,7 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
     *ret_found = rc == 0;
     poise_code code = POISE_OK;
     if (rc == 0) {
-        code = load_rest(store, txn, err);
+        code = load_rest(store, txn, ret_older, err);
     } else {
         code = rc == MDB_NOTFOUND ? check_empty(store, txn, err) : env_error(store, rc, "open meta", err);
     }
@@ -210,14 +228,20 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
 
 static poise_code open_all(struct store *store, const struct store_options *options, poise_error *err)
 {
-    bool found = false;
+    bool found = false, older = false;
     poise_code code = env_open(store, options, err);
     if (code == POISE_OK) {
-        code = load(store, &found, err);
+        code = load(store, &found, &older, err);
     }
     if (code == POISE_OK && !found) {
         code = store->read_only ? error_set(err, POISE_ENOTFOUND, "there is no store in %s", store->path)
                                 : make_new(store, options, err);
+    }
+    if (code == POISE_OK && older) {
+        code = store->read_only
+                   ? error_set(err, POISE_EVERSION,
+                               "%s is of an older version: start the aggregator on it once", store->path)
+                   : env_write(store, 65536, fill_later, NULL, err);
     }
     if (code != POISE_OK) {
         return code;
