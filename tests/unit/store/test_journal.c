@@ -199,6 +199,47 @@ static void delete_record_7(const char *path)
     mdb_env_close(env);
 }
 
+static void drop_table(const char *path, const char *name)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 1), 0);
+    assert_int_equal(mdb_env_open(env, path, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, name, 0, &table), 0);
+    assert_int_equal(mdb_drop(txn, table, 1), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+/* As versions made them that had no series. */
+static void test_table_of_later_is_made(void **state)
+{
+    struct store *store = scratch_open(*state);
+    scratch_append(store, 1, 100);
+    store_close(store);
+    drop_table(*state, "series");
+    struct store_options options = scratch_options(*state);
+    poise_error err = {0};
+    options.read_only = true;
+    assert_int_equal(store_open(&options, &store, &err), POISE_EVERSION);
+    assert_non_null(strstr(err.text, "older version"));
+    for (int i = 0; i < 2; i++) {
+        store = scratch_open(*state);
+        assert_int_equal(store_last_lsn(store), 1);
+        struct store_stats stats;
+        assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+        assert_int_equal(stats.entries[STORE_SERIES], 0);
+        store_close(store);
+    }
+    assert_int_equal(store_open(&options, &store, NULL), POISE_OK);
+    store_close(store);
+    drop_table(*state, "cells"); /* which all have */
+    assert_int_equal(store_open(&options, &store, NULL), POISE_ECORRUPT);
+}
+
 static void test_missing_record_is_named(void **state)
 {
     struct store *store = scratch_open(*state);
@@ -341,6 +382,7 @@ int main(void)
         TEST(test_filter_and_stop),
         TEST(test_damaged_record_is_named),
         TEST(test_damaged_head_is_never_passed_over),
+        TEST(test_table_of_later_is_made),
         TEST(test_missing_record_is_named),
         TEST(test_reader_sees_its_moment),
         TEST(test_map_grows_beside_a_reader),
