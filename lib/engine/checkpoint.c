@@ -173,6 +173,7 @@ static poise_code give_head(struct giving *giving)
     buf_put_u8(out, HEAD_FORMAT);
     buf_put_svarint(out, engine->as_of_ms);
     buf_put_varint(out, engine->ordinal);
+    buf_put_varint(out, engine->series.numbered);
     buf_put_varint(out, engine->feed_count);
     for (size_t i = 0; i < engine->feed_count; i++) {
         buf_put_u64(out, engine->feeds[i]->identity);

@@ -324,10 +324,10 @@ static inline uint32_t levels_of(const struct engine *engine, const struct feed 
 size_t cells_of(const struct engine *engine, const struct input *input, uint32_t org);
 void series_free(struct engine *engine);
 struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source);
-/* The piece of one of an input that is read by no definition, of the n-th name of `unread`; POOL_NONE: out of
- * memory. */
-uint32_t series_of_unread(struct engine *engine, uint32_t n, uint32_t org, uint32_t source);
-uint32_t series_piece(const struct engine *engine, const struct engine_series *series);
+/* Its piece, made if it is not there; POOL_NONE: out of memory. Behind the inputs that are read, `input` is
+ * one of `unread`, which have no cells. */
+uint32_t series_piece(struct engine *engine, uint32_t input, uint32_t org, uint32_t source);
+bool series_reserve(struct engine *engine, size_t count); /* so many will come; false: out of memory */
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err);
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,

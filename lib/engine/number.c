@@ -47,20 +47,21 @@ static bool number_piece(struct engine *engine, uint32_t piece)
 
 bool series_number(struct engine *engine, struct engine_series *series)
 {
-    return series->number != ENGINE_UNNUMBERED || number_piece(engine, series_piece(engine, series));
+    return series->number != ENGINE_UNNUMBERED ||
+           number_piece(engine, series_piece(engine, series->input, series->org, series->source));
 }
 
 /* The piece of a series by names; POOL_NONE: out of memory. */
 static uint32_t piece_of_names(struct engine *engine, const char *name, size_t length, uint32_t org,
                                uint32_t source)
 {
-    struct input *input = definition_input(engine, name, length);
-    if (input) {
-        struct engine_series *series = series_of(engine, input, org, source);
-        return series ? series_piece(engine, series) : POOL_NONE;
+    const struct input *input = definition_input(engine, name, length);
+    uint32_t unread = input ? 0 : intern_add(&engine->series.unread, name, length);
+    if (unread == INTERN_NONE) {
+        return POOL_NONE;
     }
-    uint32_t n = intern_add(&engine->series.unread, name, length);
-    return n == INTERN_NONE ? POOL_NONE : series_of_unread(engine, n, org, source);
+    return series_piece(engine, input ? input->id : (uint32_t)engine->input_names.count + unread, org,
+                        source);
 }
 
 poise_code engine_number_unread(struct engine *engine, const char *measure, const char *org,

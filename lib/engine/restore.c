@@ -54,6 +54,7 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
     }
     engine->as_of_ms = cursor_svarint(&in);
     engine->ordinal = cursor_varint(&in);
+    engine->saved_series = (size_t)cursor_varint(&in);
     uint64_t stored = cursor_varint(&in);
     size_t known = 0;
     for (uint64_t i = 0; i < stored && !in.failed; i++) {
@@ -66,7 +67,7 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
         }
     }
     restore_backfills(engine, &in);
-    if (in.failed) {
+    if (in.failed || engine->saved_series >= ENGINE_UNNUMBERED) {
         return damaged(err, "head");
     }
     if (known < engine->feed_count) {
@@ -167,11 +168,16 @@ poise_code restore(struct engine *engine, poise_error *err)
     if (code != POISE_OK) {
         return code == POISE_ENOTFOUND ? POISE_OK : code;
     }
+    if (!series_reserve(engine, engine->saved_series)) {
+        return error_nomem(err, "the series");
+    }
     for (size_t i = 0; i < sizeof steps / sizeof *steps && code == POISE_OK; i++) {
         code = ports->walk(ports->context, steps[i].table, steps[i].visit, &restoring, err);
     }
     engine->saved_orgs = engine->orgs.count;
     engine->saved_sources = engine->sources.count;
-    engine->saved_series = engine->series.numbered;
+    if (code == POISE_OK && engine->series.numbered != engine->saved_series) {
+        code = damaged(err, "list of series");
+    }
     return code;
 }

@@ -25,15 +25,13 @@ static uint32_t find(const struct series_table *table, uint32_t input, uint32_t 
     return at;
 }
 
-uint32_t series_piece(const struct engine *engine, const struct engine_series *series)
+/* So many chains at least, some power of two; each is parted. */
+static bool grow(struct series_table *table, size_t least)
 {
-    return find(&engine->series, series->input, series->org, series->source);
-}
-
-/* Twice as many chains; each is parted into two. */
-static bool grow(struct series_table *table)
-{
-    size_t count = table->chain_count ? 2 * table->chain_count : FIRST_CHAINS;
+    size_t count = table->chain_count ? table->chain_count : FIRST_CHAINS;
+    while (count < least) {
+        count *= 2;
+    }
     struct series_table larger = {.chains = pool_large(count, sizeof *larger.chains), .chain_count = count};
     if (!larger.chains) {
         return false;
@@ -74,7 +72,7 @@ size_t cells_of(const struct engine *engine, const struct input *input, uint32_t
 static uint32_t make_series(struct series_table *table, uint32_t input, size_t cells, uint32_t org,
                             uint32_t source)
 {
-    if (table->count >= table->chain_count && !grow(table)) {
+    if (table->count >= table->chain_count && !grow(table, 2 * table->chain_count)) {
         return POOL_NONE;
     }
     uint32_t at = pool_take(&table->pool, sizeof(struct engine_series) + cells * sizeof(uint32_t));
@@ -90,22 +88,27 @@ static uint32_t make_series(struct series_table *table, uint32_t input, size_t c
     return at;
 }
 
-struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source)
+uint32_t series_piece(struct engine *engine, uint32_t input, uint32_t org, uint32_t source)
 {
     struct series_table *table = &engine->series;
-    uint32_t at = find(table, input->id, org, source);
+    uint32_t at = find(table, input, org, source);
     if (at == POOL_NONE) {
-        at = make_series(table, input->id, cells_of(engine, input, org), org, source);
+        bool is_read = input < engine->input_names.count;
+        at = make_series(table, input, is_read ? cells_of(engine, &engine->inputs[input], org) : 0, org,
+                         source);
     }
-    return at == POOL_NONE ? NULL : pool_at(&table->pool, at);
+    return at;
 }
 
-/* Behind the numbers of all inputs that are read. */
-uint32_t series_of_unread(struct engine *engine, uint32_t n, uint32_t org, uint32_t source)
+struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source)
 {
-    uint32_t input = (uint32_t)engine->input_names.count + n;
-    uint32_t at = find(&engine->series, input, org, source);
-    return at == POOL_NONE ? make_series(&engine->series, input, 0, org, source) : at;
+    uint32_t at = series_piece(engine, input->id, org, source);
+    return at == POOL_NONE ? NULL : pool_at(&engine->series.pool, at);
+}
+
+bool series_reserve(struct engine *engine, size_t count)
+{
+    return count <= engine->series.chain_count || grow(&engine->series, count);
 }
 
 static struct engine_series *known_series(const struct engine *engine, const char *measure, const char *org,
