@@ -8,6 +8,7 @@ void batch_free(struct batch *batch)
     arena_free(&batch->arena);
     free(batch->refused);
     free(batch->reasons);
+    buf_free(&batch->notes);
 }
 
 void batch_reset(struct batch *batch)
@@ -18,6 +19,7 @@ void batch_reset(struct batch *batch)
     batch->rows = (struct wire_batch){0};
     batch->malformed = false;
     batch->refused_count = 0;
+    buf_reset(&batch->notes);
 }
 
 poise_code batch_decode(struct batch *batch, size_t max_rows)

@@ -17,6 +17,7 @@ struct batch {
     uint32_t *refused; /* rows, rising; WIRE_ROW_ALL alone: the whole batch */
     uint8_t *reasons;
     size_t refused_count, refused_capacity;
+    struct buf notes; /* for the journal (store/notes.h) */
 };
 
 void batch_free(struct batch *batch);

@@ -12,6 +12,8 @@ void feed_free(struct feed *feed)
     free(feed->series);
     free(feed->known);
     free(feed->refusal);
+    free(feed->numbers);
+    free(feed->gone);
     *feed = (struct feed){0};
 }
 
@@ -22,12 +24,16 @@ static bool reserve(struct feed *feed, size_t count)
         feed->series = calloc(count, sizeof(struct engine_series *));
         feed->known = calloc(count, 1);
         feed->refusal = calloc(count, sizeof *feed->refusal);
-        if (!feed->series || !feed->known || !feed->refusal)
+        feed->numbers = calloc(count, sizeof *feed->numbers);
+        if (!feed->series || !feed->known || !feed->refusal || !feed->numbers)
             return false;
         feed->capacity = count;
     }
+    for (size_t i = 0; i < count; i++)
+        feed->numbers[i] = JOURNAL_NO_SERIES;
     if (count)
         memset(feed->known, 0, count);
+    feed->gone_count = 0;
     return true;
 }
 
@@ -102,6 +108,64 @@ static poise_code expect_row(struct feeding *feeding, uint32_t at)
     return code;
 }
 
+/* A series has its first accepted row of the batch, and so a number. */
+static poise_code note_number(struct feeding *feeding, uint32_t index, uint32_t number)
+{
+    const struct journal_notes *notes = feeding->options->notes;
+    feeding->feed->known[index] = FEED_ACCEPTED;
+    feeding->feed->numbers[index] = number;
+    if (!notes || (index < notes->series_count && notes->series[index] == number))
+        return POISE_OK;
+    const struct wire_series *names = &feeding->rows->series[index];
+    return error_set(feeding->err, POISE_ECORRUPT,
+                     "a series of %s at '%s' is number %u, but the journal says otherwise; restore a backup",
+                     feeding->rows->symbols[names->measure], feeding->rows->symbols[names->org], number);
+}
+
+/* A row of an input that was read when it came. */
+static poise_code number_unread(struct feeding *feeding, uint32_t index)
+{
+    const struct wire_batch *rows = feeding->rows;
+    const struct wire_series *names = &rows->series[index];
+    const char *source = names->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[names->source];
+    uint32_t number;
+    if (feeding->feed->known[index] == FEED_ACCEPTED)
+        return POISE_OK;
+    poise_code code = engine_number_unread(feeding->engine, rows->symbols[names->measure],
+                                           rows->symbols[names->org], source, &number, feeding->err);
+    return code ? code : note_number(feeding, index, number);
+}
+
+static poise_code note_gone(struct feeding *feeding, uint32_t at)
+{
+    struct feed *feed = feeding->feed;
+    struct engine_gone gone;
+    if (!engine_gone(feeding->engine, &gone))
+        return POISE_OK;
+    if (feed->gone_count == feed->gone_capacity) {
+        size_t capacity = feed->gone_capacity ? 2 * feed->gone_capacity : 64;
+        struct journal_gone *items = realloc(feed->gone, capacity * sizeof *items);
+        if (!items)
+            return error_nomem(feeding->err, "the rows that went");
+        feed->gone = items;
+        feed->gone_capacity = capacity;
+    }
+    feed->gone[feed->gone_count++] = (struct journal_gone){at, gone.series, gone.time_ms, gone.ordinal};
+    return POISE_OK;
+}
+
+static poise_code accept_row(struct feeding *feeding, uint32_t at, uint32_t index,
+                             const struct engine_row *row)
+{
+    poise_code code = POISE_OK;
+    if (feeding->feed->known[index] != FEED_ACCEPTED)
+        code = note_number(feeding, index, engine_series_number(feeding->feed->series[index]));
+    if (!code && row->key)
+        code = note_gone(feeding, at);
+    summarise(feeding->summary, row);
+    return code;
+}
+
 static poise_code apply_row(struct feeding *feeding, uint32_t at)
 {
     const struct feed_options *options = feeding->options;
@@ -118,12 +182,13 @@ static poise_code apply_row(struct feeding *feeding, uint32_t at)
     else
         code = engine_apply(feeding->engine, feeding->feed->series[index], &row, options->now_ms, &refusal,
                             feeding->err);
-    if (!code && refusal) {
+    if (!code && refusal == POISE_REFUSAL_UNKNOWN_MEASURE && options->replays) {
+        code = number_unread(feeding, index);
+    } else if (!code && refusal) {
         feeding->summary->refused++;
         code = options->on_refusal ? options->on_refusal(options->context, at, refusal) : POISE_OK;
     } else if (!code) {
-        feeding->feed->known[index] = FEED_ACCEPTED;
-        summarise(feeding->summary, &row);
+        code = accept_row(feeding, at, index, &row);
     }
     return code;
 }

@@ -4,6 +4,7 @@
 #define AGGREGATOR_FEED_H
 
 #include <engine/engine.h>
+#include <store/notes.h>
 #include <wire/wire.h>
 
 enum { FEED_KNOWN = 1, FEED_ACCEPTED };
@@ -12,7 +13,10 @@ struct feed { /* scratch, kept between batches; zeroed at first */
     struct engine_series **series;
     uint8_t *known; /* FEED_KNOWN: a series was looked up; FEED_ACCEPTED: and has an accepted row */
     poise_refusal *refusal;
+    uint32_t *numbers; /* of the series with an accepted row; of others JOURNAL_NO_SERIES */
     size_t capacity;
+    struct journal_gone *gone; /* the rows that went because of the batch's */
+    size_t gone_count, gone_capacity;
 };
 void feed_free(struct feed *feed);
 
@@ -22,6 +26,8 @@ struct feed_options {
     const uint32_t *refused;
     size_t refused_count;
     int64_t now_ms; /* for max_ahead; INT64_MAX: no limit */
+    bool replays;   /* series become numbered as they were, of inputs too that no definition reads any more */
+    const struct journal_notes *notes; /* what the journal says of them; NULL: nothing */
     /* A row that the engine refuses; may be NULL. */
     poise_code (*on_refusal)(void *context, uint32_t row, poise_refusal reason);
     void *context;

@@ -6,10 +6,9 @@
 enum store_table store_table_of(enum engine_table table)
 {
     static const enum store_table tables[ENGINE_TABLES] = {
-        [ENGINE_HEAD] = STORE_HEAD,       [ENGINE_ORGS] = STORE_ORGS,
-        [ENGINE_SOURCES] = STORE_SOURCES, [ENGINE_UNITS] = STORE_UNITS,
-        [ENGINE_CELLS] = STORE_CELLS,     [ENGINE_KEYS] = STORE_KEYS,
-        [ENGINE_FUTURE] = STORE_FUTURE,   [ENGINE_REVISIONS] = STORE_REVISIONS,
+        [ENGINE_HEAD] = STORE_HEAD,   [ENGINE_ORGS] = STORE_ORGS,     [ENGINE_SOURCES] = STORE_SOURCES,
+        [ENGINE_UNITS] = STORE_UNITS, [ENGINE_SERIES] = STORE_SERIES, [ENGINE_CELLS] = STORE_CELLS,
+        [ENGINE_KEYS] = STORE_KEYS,   [ENGINE_FUTURE] = STORE_FUTURE, [ENGINE_REVISIONS] = STORE_REVISIONS,
     };
     return tables[table];
 }

@@ -39,8 +39,8 @@ poise_code put_definitions(const struct writer *writer)
  * process dies before it is done. */
 static poise_code begin_state(struct writer *writer, poise_error *err)
 {
-    static const enum store_table derived[] = {STORE_HEAD,  STORE_ORGS, STORE_SOURCES, STORE_UNITS,
-                                               STORE_CELLS, STORE_KEYS, STORE_FUTURE};
+    static const enum store_table derived[] = {STORE_HEAD,  STORE_ORGS,  STORE_SOURCES, STORE_SERIES,
+                                               STORE_UNITS, STORE_CELLS, STORE_KEYS,    STORE_FUTURE};
     struct store *store = writer->options.store;
     bool is_new = store_last_lsn(store) == 0;
     struct store_mark mark = {.state_lsn = 0, .generation = is_new ? 1 : store_mark(store).generation + 1};
@@ -111,10 +111,15 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     if (code)
         return error_wrap(replay->err, "batch %llu of '%s' in the journal", (unsigned long long)batch->seq,
                           batch->producer);
+    struct journal_notes notes;
+    if (batch->notes_length && (code = notes_decode(batch, &writer->arena, &notes, replay->err)))
+        return code;
     struct feed_options options = {.producer = batch->producer,
                                    .refused = batch->refused,
                                    .refused_count = batch->refused_count,
-                                   .now_ms = ENGINE_LET_IN};
+                                   .now_ms = ENGINE_LET_IN,
+                                   .replays = true,
+                                   .notes = batch->notes_length ? &notes : NULL};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
 }

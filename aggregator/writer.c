@@ -73,7 +73,19 @@ struct journal_batch writer_record_of(const struct batch *batch)
                                   .refused_count = batch->refused_count,
                                   .rows = (uint32_t)batch->rows.rows,
                                   .body = batch->body.data,
-                                  .body_length = batch->body.length};
+                                  .body_length = batch->body.length,
+                                  .notes = batch->notes.data,
+                                  .notes_length = batch->notes.length};
+}
+
+/* What the rows that were just applied did. */
+static poise_code note_batch(const struct feed *feed, struct batch *batch)
+{
+    const struct journal_notes notes = {.series = feed->numbers,
+                                        .series_count = batch->rows.series_count,
+                                        .gone = feed->gone,
+                                        .gone_count = feed->gone_count};
+    return batch->rows.rows ? notes_encode(&notes, &batch->notes) : POISE_OK;
 }
 
 static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_t now_ms, poise_error *err)
@@ -86,6 +98,8 @@ static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_
         code = batch_refuse(batch, WIRE_ROW_ALL, POISE_REFUSAL_MALFORMED);
     else
         code = feed_batch(&writer->feed, writer->engine, &batch->rows, &options, &writer->summary, err);
+    if (!code)
+        code = note_batch(&writer->feed, batch);
     if (code)
         return err && err->code == code ? code : error_nomem(err, "the refusals of a batch");
     writer->records[writer->batch_count - 1] = writer_record_of(batch);

@@ -65,6 +65,19 @@ static poise_code give_texts(struct engine *engine, enum engine_table table, con
     return code;
 }
 
+static poise_code give_series(struct engine *engine, size_t budget)
+{
+    struct giving *giving = &engine->giving;
+    poise_code code = POISE_OK;
+    for (; giving->series_at < giving->series && giving->given < budget && code == POISE_OK;
+         giving->series_at++) {
+        put_big32(&giving->key, (uint32_t)giving->series_at);
+        series_encode(engine, (uint32_t)giving->series_at, &giving->value);
+        code = give(engine, ENGINE_SERIES);
+    }
+    return code;
+}
+
 static poise_code give_orgs(struct engine *engine, size_t budget)
 {
     struct giving *giving = &engine->giving;
@@ -177,6 +190,7 @@ static poise_code give_head(struct engine *engine, size_t budget)
     buf_put_u8(out, HEAD_FORMAT);
     buf_put_svarint(out, giving->as_of_ms);
     buf_put_varint(out, giving->ordinal);
+    buf_put_varint(out, giving->series);
     buf_put_varint(out, engine->feed_count);
     for (size_t i = 0; i < engine->feed_count; i++) {
         buf_put_u64(out, engine->feeds[i]->identity);
@@ -261,6 +275,8 @@ poise_code engine_checkpoint_begin(struct engine *engine, engine_put *put, void 
                               .orgs = engine->orgs.count,
                               .source_at = engine->saved_sources,
                               .sources = engine->sources.count,
+                              .series_at = engine->saved_series,
+                              .series = engine->series.numbered,
                               .as_of_ms = engine->as_of_ms,
                               .ordinal = engine->ordinal};
     engine->unsaved_blocks = (struct numbers){0};
@@ -284,8 +300,8 @@ bool engine_checkpoint_runs(const struct engine *engine)
 
 poise_code engine_checkpoint_give(struct engine *engine, size_t budget, bool *ret_done, poise_error *err)
 {
-    static poise_code (*const steps[])(struct engine *, size_t) = {give_orgs,  give_sources, give_seen,
-                                                                   give_cells, give_keys,    give_head};
+    static poise_code (*const steps[])(struct engine *, size_t) = {
+        give_orgs, give_sources, give_series, give_seen, give_cells, give_keys, give_head};
     struct giving *giving = &engine->giving;
     giving->given = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps && giving->code == POISE_OK; i++) {
@@ -317,6 +333,7 @@ void engine_checkpoint_done(struct engine *engine)
 {
     engine->saved_orgs = engine->giving.orgs;
     engine->saved_sources = engine->giving.sources;
+    engine->saved_series = engine->giving.series;
     keys_saved(engine);
     revisions_shrink(engine);
     cells_shrink(engine);

@@ -1,5 +1,6 @@
 #include "internal.h"
 #include <base/error.h>
+#include <inttypes.h>
 #include <model/measurement.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,9 +289,16 @@ static poise_code apply_event(struct engine *engine, struct engine_series *serie
     return future_count(engine, series, sample, NULL, err);
 }
 
-/* From now on the org is one of those where scorecards that read the input are scored. */
-static poise_code see(struct engine *engine, struct engine_series *series, poise_error *err)
+/* From now on the series has a number, and its org is one of those where scorecards that read the input are
+ * scored. */
+static poise_code see(struct engine *engine, struct engine_series *series, bool retract, poise_error *err)
 {
+    if (!series_number(engine, series)) {
+        return error_nomem(err, "the number of a series");
+    }
+    if (retract) {
+        return POISE_OK;
+    }
     const struct input *input = input_of(engine, series);
     bool is_new;
     if (!units_add_seen(engine, input, series->org, &is_new)) {
@@ -307,11 +315,13 @@ static poise_code see(struct engine *engine, struct engine_series *series, poise
     return engine->unsaved_seen.failed ? error_nomem(err, "a scorecard at an org") : POISE_OK;
 }
 
+/* ret_refusal NULL: it was accepted before. */
 static poise_code apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
-                        poise_refusal *ret_refusal, poise_error *err)
+                        uint64_t ordinal, poise_refusal *ret_refusal, poise_error *err)
 {
     struct sample sample = {
-        .source = series->source, .rank = row->seq ? row->seq : engine->ordinal, .ordinal = engine->ordinal};
+        .source = series->source, .rank = row->seq ? row->seq : ordinal, .ordinal = ordinal};
+    engine->gone.ordinal = 0;
     if (!row->retract) {
         sample.time_ms = row->time_ms;
         sample.value = row->value + 0.0; /* -0 is 0 */
@@ -319,25 +329,56 @@ static poise_code apply(struct engine *engine, struct engine_series *series, con
     }
     poise_code code = row->key ? key_apply(engine, series, row, &sample, ret_refusal, err)
                                : apply_event(engine, series, &sample, ret_refusal, err);
-    bool is_seen = series->seen || row->retract || *ret_refusal != POISE_REFUSAL_NONE;
-    return code == POISE_OK && !is_seen ? see(engine, series, err) : code;
+    bool is_seen = series->seen || (ret_refusal && *ret_refusal != POISE_REFUSAL_NONE);
+    return code == POISE_OK && !is_seen ? see(engine, series, row->retract, err) : code;
+}
+
+static poise_code check_takes_rows(const struct engine *engine, poise_error *err)
+{
+    poise_code code = check_usable(engine, err);
+    if (code == POISE_OK && engine->options.offline && engine->folded) {
+        code = error_set(err, POISE_EINVAL, "offline, all rows come before the first settle");
+    }
+    return code;
 }
 
 poise_code engine_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                         int64_t now_ms, poise_refusal *ret_refusal, poise_error *err)
 {
-    poise_code code = check_usable(engine, err);
+    poise_code code = check_takes_rows(engine, err);
     if (code != POISE_OK) {
         return code;
-    }
-    if (engine->options.offline && engine->folded) {
-        return error_set(err, POISE_EINVAL, "offline, all rows come before the first settle");
     }
     engine->ordinal++;
     engine->enforcing = now_ms != INT64_MAX && now_ms != ENGINE_LET_IN;
     *ret_refusal = check_row(input_of(engine, series), row, now_ms);
-    return *ret_refusal == POISE_REFUSAL_NONE ? or_break(engine, apply(engine, series, row, ret_refusal, err))
-                                              : POISE_OK;
+    return *ret_refusal == POISE_REFUSAL_NONE
+               ? or_break(engine, apply(engine, series, row, engine->ordinal, ret_refusal, err))
+               : POISE_OK;
+}
+
+poise_code engine_apply_at(struct engine *engine, struct engine_series *series, const struct engine_row *row,
+                           uint64_t ordinal, poise_error *err)
+{
+    poise_code code = check_takes_rows(engine, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (check_row(input_of(engine, series), row, ENGINE_LET_IN) != POISE_REFUSAL_NONE) {
+        return error_set(err, POISE_EINVAL, "row %" PRIu64 " cannot have been accepted", ordinal);
+    }
+    engine->ordinal = ordinal > engine->ordinal ? ordinal : engine->ordinal;
+    engine->enforcing = false;
+    return or_break(engine, apply(engine, series, row, ordinal, NULL, err));
+}
+
+bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone)
+{
+    if (engine->gone.ordinal == 0) {
+        return false;
+    }
+    *ret_gone = (struct engine_gone){engine->gone.series->number, engine->gone.time_ms, engine->gone.ordinal};
+    return true;
 }
 
 void engine_skip(struct engine *engine)

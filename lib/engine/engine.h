@@ -23,6 +23,7 @@ enum engine_table {
     ENGINE_HEAD,    /* one entry: T, ordinal, ... */
     ENGINE_ORGS,    /* id -> path */
     ENGINE_SOURCES, /* id -> text */
+    ENGINE_SERIES,  /* number -> input, org, source */
     ENGINE_UNITS,  /* org id, input: accepted rows of it were there, so units of the cards that read it are */
     ENGINE_CELLS,  /* feed, org id, period -> accumulator */
     ENGINE_KEYS,   /* hash of input, source, key -> where the keyed measurement stands */
@@ -121,6 +122,15 @@ uint64_t engine_ordinal(const struct engine *engine); /* rows seen, refused ones
 poise_code engine_series(struct engine *engine, const char *measure, const char *org, const char *source,
                          struct engine_series **ret_series, poise_refusal *ret_refusal, poise_error *err);
 uint32_t engine_series_source(const struct engine_series *series); /* its source's number, from 0 */
+/* Series are numbered 0, 1, ... as their first row is accepted: the same rows, the same numbers. */
+#define ENGINE_UNNUMBERED UINT32_MAX /* not an enum: ISO C wants those within int */
+uint32_t engine_series_number(const struct engine_series *series);
+/* NULL: there is none of that number, or no definition reads its input. */
+struct engine_series *engine_numbered(const struct engine *engine, uint32_t number);
+/* A row of an input that no definition reads any more, accepted when one did: its series keeps its number.
+ * The row itself is to be skipped. ECORRUPT: such a row cannot have been accepted. */
+poise_code engine_number_unread(struct engine *engine, const char *measure, const char *org,
+                                const char *source, uint32_t *ret_number, poise_error *err);
 /* The text of a source; NULL: there is none of that number. It lives as long as the engine. */
 const char *engine_source(const struct engine *engine, size_t number);
 /* The row after so many more is of this series (NULL: of none): what it needs is fetched from memory while
@@ -133,6 +143,19 @@ void engine_expect(struct engine *engine, struct engine_series *series);
 #define ENGINE_LET_IN (INT64_MIN + 1)
 poise_code engine_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                         int64_t now_ms, poise_refusal *ret_refusal, poise_error *err);
+/* A row that was accepted before, with the ordinal that it had then. In any order: the scores depend on which
+ * rows there are at which places alone. EINVAL: no such row can have been accepted. */
+poise_code engine_apply_at(struct engine *engine, struct engine_series *series, const struct engine_row *row,
+                           uint64_t ordinal, poise_error *err);
+/* A row that stands no more, or never did. */
+struct engine_gone {
+    uint32_t series; /* its number */
+    int64_t time_ms;
+    uint64_t ordinal;
+};
+/* What went because of the row that was accepted last: the one that it has replaced or retracted; it itself,
+ * where it says less than what stands (a lower seq, a duplicate). False: nothing. */
+bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone);
 /* A row that was refused before it came here, or an operator's order: takes its ordinal. */
 void engine_skip(struct engine *engine);
 

@@ -2,6 +2,7 @@
  *
  *     expect.c  what rows need is fetched from memory before they come
  *     series.c  an input's measurement goes to the cells of its org and of every org above
+ *     number.c  series by number
  *     definition.c  which cells those are: the feeds that the definitions' leaves read
  *     tiling.c  how feeds tile time                      reading.c windows put together from cells
  *     cell.c    cells, loaded on demand                  cells.c   those in memory
@@ -148,19 +149,26 @@ enum {
     BACKFILL_SILENT_MS = 15 * 60000 /* of T: after that it is over, whatever became of its producer */
 };
 
-struct engine_series { /* half a cache line where one feed reads a leaf of depth 2 */
+struct engine_series { /* 40 bytes where one feed reads a leaf of depth 2 */
     uint32_t input, org, source;
     uint32_t next;            /* series of the same chain */
+    uint32_t number;          /* ENGINE_UNNUMBERED: no row was accepted yet */
+    uint32_t next_number;     /* the series that has it */
     uint32_t seen : 1;        /* its org is known to have seen the input */
     uint32_t generation : 31; /* of engine, in which the cells below were looked up */
     uint32_t cells[];         /* of one period by feed of the input, from the org upwards */
 };
 
+enum { NUMBERS_APART = 16 };
 struct series_table {
     struct pool pool;
     uint32_t *chains;   /* of pieces of the pool */
     size_t chain_count; /* 0 or a power of two */
     size_t count;
+    struct intern unread; /* names of inputs that no definition reads any more */
+    size_t numbered;      /* how many have a number */
+    uint32_t last_number; /* the piece of the last of them */
+    struct numbers posts; /* the pieces of every NUMBERS_APART-th, from which next_number leads on */
 };
 
 struct key { /* where a keyed measurement stands */
@@ -208,7 +216,7 @@ struct giving {
     size_t key_at;
     struct buf seen, gone, backfills;
     size_t seen_at;
-    size_t orgs, sources, org_at, source_at;
+    size_t orgs, sources, series, org_at, source_at, series_at;
     struct list revisions;
     int64_t as_of_ms;
     uint64_t ordinal;
@@ -231,6 +239,11 @@ struct engine {
     bool broken;
     bool enforcing;    /* locks, on the row at hand: not in a replay, which has only what they let pass */
     int64_t latest_ms; /* of what was counted before the first begin (offline) */
+    struct {
+        const struct engine_series *series;
+        int64_t time_ms;
+        uint64_t ordinal; /* 0: nothing */
+    } gone;               /* because of the row that was accepted last */
 
     struct intern orgs, sources;
     struct org *org_table;
@@ -250,7 +263,7 @@ struct engine {
     uint32_t turn : 1;             /* changes with each checkpoint; of blocks: when they were marked */
     struct buf unsaved_seen, unsaved_gone; /* since the last checkpoint: keys of ENGINE_UNITS to put, of
                                               ENGINE_FUTURE to delete; each a text */
-    size_t saved_orgs, saved_sources;
+    size_t saved_orgs, saved_sources, saved_series;
     int64_t closed_ms; /* the latest of the plans; INT64_MIN: none, or nothing is revised */
     bool revising;
     struct backfill {
@@ -342,10 +355,19 @@ static inline uint32_t levels_of(const struct engine *engine, const struct feed 
 size_t cells_of(const struct engine *engine, const struct input *input, uint32_t org);
 void series_free(struct engine *engine);
 struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source);
+/* Its piece, made if it is not there; POOL_NONE: out of memory. Behind the inputs that are read, `input` is
+ * one of `unread`, which have no cells. */
+uint32_t series_piece(struct engine *engine, uint32_t input, uint32_t org, uint32_t source);
+bool series_reserve(struct engine *engine, size_t count); /* so many will come; false: out of memory */
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err);
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err);
+
+/* number.c */
+bool series_number(struct engine *engine, struct engine_series *series); /* false: out of memory */
+void series_encode(const struct engine *engine, uint32_t number, struct buf *out);
+poise_code series_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err);
 
 /* Whether a period that holds the time is locked for some reader of the input. */
 bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms);
@@ -355,6 +377,7 @@ struct hash128 key_hash(const struct engine *engine, const struct input *input, 
                         const char *text, size_t length);
 poise_code key_find(struct engine *engine, struct input *input, uint32_t source, struct hash128 hash,
                     struct key **ret_key, poise_error *err); /* NULL: none */
+/* ret_refusal NULL: it was accepted before, in whatever order it comes now. */
 poise_code key_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                      const struct sample *sample, poise_refusal *ret_refusal, poise_error *err);
 poise_code keys_fold(struct engine *engine, poise_error *err);
@@ -467,7 +490,7 @@ poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, voi
 poise_code restore(struct engine *engine, poise_error *err); /* fine where nothing was stored */
 
 /* Keys of tables: big-endian, so that stores keep them in order. */
-enum { HEAD_KEY = 'h', HEAD_FORMAT = 3, FUTURE_KEY_BYTES = 16 };
+enum { HEAD_KEY = 'h', HEAD_FORMAT = 4, FUTURE_KEY_BYTES = 16 };
 void put_big32(struct buf *out, uint32_t value);
 void put_big64(struct buf *out, uint64_t value);
 uint32_t take_big32(struct cursor *in);

@@ -189,6 +189,21 @@ static poise_code stand(struct engine *engine, struct key *key, struct engine_se
     return retract || !engine->folded ? POISE_OK : future_count(engine, series, sample, &key->hash, err);
 }
 
+static void note_gone(struct engine *engine, const struct engine_series *series, int64_t time_ms,
+                      uint64_t ordinal)
+{
+    engine->gone.series = series;
+    engine->gone.time_ms = time_ms;
+    engine->gone.ordinal = ordinal;
+}
+
+/* Of rows that say the same the first stands, whichever of them is here first. */
+static bool is_beaten(const struct key *key, const struct sample *sample)
+{
+    return sample->rank < key->sample.rank ||
+           (sample->rank == key->sample.rank && sample->ordinal > key->sample.ordinal);
+}
+
 poise_code key_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                      const struct sample *sample, poise_refusal *ret_refusal, poise_error *err)
 {
@@ -209,17 +224,21 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
         return keep(engine, &fresh, &key) ? stand(engine, key, series, sample, row->retract, err)
                                           : error_nomem(err, "a key");
     }
-    if (sample->rank < key->sample.rank) {
-        return POISE_OK;
-    }
-    if (sample->rank == key->sample.rank) {
-        *ret_refusal = says_the_same(key, series, sample, row->retract) ? POISE_REFUSAL_NONE
-                                                                        : POISE_REFUSAL_SEQ_CONFLICT;
+    if (is_beaten(key, sample)) {
+        if (ret_refusal && sample->rank == key->sample.rank &&
+            !says_the_same(key, series, sample, row->retract)) {
+            *ret_refusal = POISE_REFUSAL_SEQ_CONFLICT;
+        } else {
+            note_gone(engine, series, row->time_ms, sample->ordinal);
+        }
         return POISE_OK;
     }
     if (is_new_locked || (!key->retract && is_locked(engine, input, key->sample.time_ms))) {
         *ret_refusal = POISE_REFUSAL_LOCKED;
         return POISE_OK;
+    }
+    if (!key->retract) {
+        note_gone(engine, key->series, key->sample.time_ms, key->sample.ordinal);
     }
     if (engine->folded && !key->retract && future_is_due(engine, key->sample.time_ms)) {
         code = series_uncount(engine, key->series, &key->sample, err);

@@ -54,6 +54,7 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
     }
     engine->as_of_ms = cursor_svarint(&in);
     engine->ordinal = cursor_varint(&in);
+    engine->saved_series = (size_t)cursor_varint(&in);
     uint64_t stored = cursor_varint(&in);
     size_t known = 0;
     for (uint64_t i = 0; i < stored && !in.failed; i++) {
@@ -66,7 +67,7 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
         }
     }
     restore_backfills(engine, &in);
-    if (in.failed) {
+    if (in.failed || engine->saved_series >= ENGINE_UNNUMBERED) {
         return damaged(err, "head");
     }
     if (known < engine->feed_count) {
@@ -139,6 +140,12 @@ static poise_code restore_seen(void *visitor, struct cursor key, struct cursor v
     return ok ? POISE_OK : error_nomem(restoring->err, "a scorecard at an org");
 }
 
+static poise_code restore_series(void *visitor, struct cursor key, struct cursor value)
+{
+    struct restoring *restoring = visitor;
+    return series_restore(restoring->engine, key, value, restoring->err);
+}
+
 static poise_code restore_waiting(void *visitor, struct cursor key, struct cursor value)
 {
     struct restoring *restoring = visitor;
@@ -152,6 +159,7 @@ poise_code restore(struct engine *engine, poise_error *err)
         poise_code (*visit)(void *visitor, struct cursor key, struct cursor value);
     } steps[] = {{ENGINE_ORGS, restore_org},
                  {ENGINE_SOURCES, restore_source},
+                 {ENGINE_SERIES, restore_series},
                  {ENGINE_UNITS, restore_seen},
                  {ENGINE_FUTURE, restore_waiting}};
     const struct engine_ports *ports = &engine->options.ports;
@@ -160,10 +168,16 @@ poise_code restore(struct engine *engine, poise_error *err)
     if (code != POISE_OK) {
         return code == POISE_ENOTFOUND ? POISE_OK : code;
     }
+    if (!series_reserve(engine, engine->saved_series)) {
+        return error_nomem(err, "the series");
+    }
     for (size_t i = 0; i < sizeof steps / sizeof *steps && code == POISE_OK; i++) {
         code = ports->walk(ports->context, steps[i].table, steps[i].visit, &restoring, err);
     }
     engine->saved_orgs = engine->orgs.count;
     engine->saved_sources = engine->sources.count;
+    if (code == POISE_OK && engine->series.numbered != engine->saved_series) {
+        code = damaged(err, "list of series");
+    }
     return code;
 }

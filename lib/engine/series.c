@@ -11,24 +11,27 @@ static uint32_t *chain_of(const struct series_table *table, uint32_t input, uint
     return &table->chains[hash_mix((uint64_t)org << 32 | source, input) & (table->chain_count - 1)];
 }
 
-static struct engine_series *find(const struct series_table *table, uint32_t input, uint32_t org,
-                                  uint32_t source)
+/* Its piece; POOL_NONE: it is not there. */
+static uint32_t find(const struct series_table *table, uint32_t input, uint32_t org, uint32_t source)
 {
     uint32_t at = table->count > 0 ? *chain_of(table, input, org, source) : POOL_NONE;
     while (at != POOL_NONE) {
-        struct engine_series *series = pool_at(&table->pool, at);
+        const struct engine_series *series = pool_at(&table->pool, at);
         if (series->input == input && series->org == org && series->source == source) {
-            return series;
+            break;
         }
         at = series->next;
     }
-    return NULL;
+    return at;
 }
 
-/* Twice as many chains; each is parted into two. */
-static bool grow(struct series_table *table)
+/* So many chains at least, some power of two; each is parted. */
+static bool grow(struct series_table *table, size_t least)
 {
-    size_t count = table->chain_count ? 2 * table->chain_count : FIRST_CHAINS;
+    size_t count = table->chain_count ? table->chain_count : FIRST_CHAINS;
+    while (count < least) {
+        count *= 2;
+    }
     struct series_table larger = {.chains = pool_large(count, sizeof *larger.chains), .chain_count = count};
     if (!larger.chains) {
         return false;
@@ -53,6 +56,8 @@ void series_free(struct engine *engine)
 {
     pool_free(&engine->series.pool);
     free(engine->series.chains);
+    free(engine->series.posts.items);
+    intern_free(&engine->series.unread);
 }
 
 size_t cells_of(const struct engine *engine, const struct input *input, uint32_t org)
@@ -64,30 +69,46 @@ size_t cells_of(const struct engine *engine, const struct input *input, uint32_t
     return cells;
 }
 
-static struct engine_series *make_series(struct engine *engine, const struct input *input, uint32_t org,
-                                         uint32_t source)
+static uint32_t make_series(struct series_table *table, uint32_t input, size_t cells, uint32_t org,
+                            uint32_t source)
 {
-    struct series_table *table = &engine->series;
-    if (table->count >= table->chain_count && !grow(table)) {
-        return NULL;
+    if (table->count >= table->chain_count && !grow(table, 2 * table->chain_count)) {
+        return POOL_NONE;
     }
-    size_t size = sizeof(struct engine_series) + cells_of(engine, input, org) * sizeof(uint32_t);
-    uint32_t at = pool_take(&table->pool, size);
+    uint32_t at = pool_take(&table->pool, sizeof(struct engine_series) + cells * sizeof(uint32_t));
     if (at == POOL_NONE) {
-        return NULL;
+        return POOL_NONE;
     }
     struct engine_series *series = pool_at(&table->pool, at);
-    uint32_t *chain = chain_of(table, input->id, org, source);
-    *series = (struct engine_series){.input = input->id, .org = org, .source = source, .next = *chain};
+    uint32_t *chain = chain_of(table, input, org, source);
+    *series = (struct engine_series){
+        .input = input, .org = org, .source = source, .next = *chain, .number = ENGINE_UNNUMBERED};
     *chain = at;
     table->count++;
-    return series;
+    return at;
+}
+
+uint32_t series_piece(struct engine *engine, uint32_t input, uint32_t org, uint32_t source)
+{
+    struct series_table *table = &engine->series;
+    uint32_t at = find(table, input, org, source);
+    if (at == POOL_NONE) {
+        bool is_read = input < engine->input_names.count;
+        at = make_series(table, input, is_read ? cells_of(engine, &engine->inputs[input], org) : 0, org,
+                         source);
+    }
+    return at;
 }
 
 struct engine_series *series_of(struct engine *engine, struct input *input, uint32_t org, uint32_t source)
 {
-    struct engine_series *series = find(&engine->series, input->id, org, source);
-    return series ? series : make_series(engine, input, org, source);
+    uint32_t at = series_piece(engine, input->id, org, source);
+    return at == POOL_NONE ? NULL : pool_at(&engine->series.pool, at);
+}
+
+bool series_reserve(struct engine *engine, size_t count)
+{
+    return count <= engine->series.chain_count || grow(&engine->series, count);
 }
 
 static struct engine_series *known_series(const struct engine *engine, const char *measure, const char *org,
@@ -96,9 +117,10 @@ static struct engine_series *known_series(const struct engine *engine, const cha
     const struct input *input = definition_input(engine, measure, strlen(measure));
     uint32_t org_id = intern_find(&engine->orgs, org, strlen(org));
     uint32_t source_id = intern_find(&engine->sources, source, strlen(source));
-    return input && org_id != INTERN_NONE && source_id != INTERN_NONE
-               ? find(&engine->series, input->id, org_id, source_id)
-               : NULL;
+    uint32_t at = input && org_id != INTERN_NONE && source_id != INTERN_NONE
+                      ? find(&engine->series, input->id, org_id, source_id)
+                      : POOL_NONE;
+    return at == POOL_NONE ? NULL : pool_at(&engine->series.pool, at);
 }
 
 static poise_refusal check_new(const struct engine *engine, const char *measure, const char *org,

@@ -5,7 +5,8 @@
 #include <string.h>
 
 enum {
-    FORMAT = 1,
+    FORMAT_BARE = 1, /* its batches have no notes */
+    FORMAT = 2,
     FLAG_SETTLED = 1,
     FLAG_REVISED = 2,
     FLAG_TIME_LAST = 4,
@@ -13,13 +14,15 @@ enum {
     FLAG_ORDERS = 16,
     FLAGS = FLAG_SETTLED | FLAG_REVISED | FLAG_TIME_LAST | FLAG_MORE | FLAG_ORDERS,
     CRC_BYTES = 4,
-    BATCH_FIXED = 38 /* bytes of a batch before its producer */
+    BATCH_FIXED = 38,    /* bytes of a batch before its producer */
+    NOTES_LENGTH_MAX = 5 /* bytes of the length of its notes */
 };
 
 /* What the head says beyond what a journal_record shows. */
 struct extent {
     uint32_t batch_count, body_crc;
     uint64_t batches_length, changes_length;
+    unsigned format;
 };
 
 /* ---- to bytes ---- */
@@ -34,10 +37,12 @@ static poise_code check(const struct journal_record *record, poise_error *err)
             return error_set(err, POISE_EINVAL, "the producer of batch %zu has more than %d bytes", i,
                              RECORD_PRODUCER_MAX);
         }
-        if (batch->refused_count > RECORD_BYTES_MAX || batch->body_length > RECORD_BYTES_MAX) {
+        if (batch->refused_count > RECORD_BYTES_MAX || batch->body_length > RECORD_BYTES_MAX ||
+            batch->notes_length > RECORD_BYTES_MAX) {
             size = UINT64_MAX;
         } else {
-            size += BATCH_FIXED + producer + 1 + 5 * batch->refused_count + batch->body_length;
+            size += BATCH_FIXED + producer + 1 + 5 * batch->refused_count + batch->body_length +
+                    NOTES_LENGTH_MAX + batch->notes_length;
         }
     }
     if (size > RECORD_BYTES_MAX) {
@@ -63,6 +68,7 @@ static void put_batch(struct buf *out, const struct journal_batch *batch)
         buf_put_u32(out, batch->refused[i]);
     }
     buf_put(out, batch->reasons, batch->refused_count);
+    buf_put_text(out, batch->notes, batch->notes_length);
     buf_put(out, batch->body, batch->body_length);
 }
 
@@ -133,7 +139,7 @@ static poise_code read_head(const uint8_t *bytes, size_t length, uint64_t lsn, s
         return damaged(err, lsn, "the CRC of its head does not match");
     }
     unsigned format = cursor_u8(&in), flags = cursor_u8(&in);
-    if (format != FORMAT || (flags & ~(unsigned)FLAGS) != 0 || cursor_u16(&in) != 0) {
+    if (format < FORMAT_BARE || format > FORMAT || (flags & ~(unsigned)FLAGS) != 0 || cursor_u16(&in) != 0) {
         return error_set(err, POISE_EVERSION,
                          "journal record %" PRIu64
                          " has format %u, flags %u, which this version does not know",
@@ -150,6 +156,7 @@ static poise_code read_head(const uint8_t *bytes, size_t length, uint64_t lsn, s
     head->first_ordinal = cursor_u64(&in);
     head->min_time_ms = (int64_t)cursor_u64(&in);
     head->max_time_ms = (int64_t)cursor_u64(&in);
+    extent->format = format;
     extent->batch_count = cursor_u32(&in);
     extent->body_crc = cursor_u32(&in);
     extent->batches_length = cursor_u64(&in);
@@ -172,7 +179,7 @@ poise_code record_head(const void *bytes, size_t length, uint64_t lsn, struct jo
     return read_head(bytes, length, lsn, ret_head, &extent, err);
 }
 
-static poise_code read_batch(struct cursor *in, uint64_t lsn, struct arena *arena,
+static poise_code read_batch(struct cursor *in, unsigned format, uint64_t lsn, struct arena *arena,
                              struct journal_batch *batch, poise_error *err)
 {
     *batch = (struct journal_batch){.epoch = cursor_u64(in), .seq = 0};
@@ -195,6 +202,9 @@ static poise_code read_batch(struct cursor *in, uint64_t lsn, struct arena *aren
     }
     batch->refused = refused;
     batch->reasons = cursor_bytes(in, batch->refused_count);
+    if (format > FORMAT_BARE) {
+        batch->notes = cursor_text(in, &batch->notes_length);
+    }
     batch->body = cursor_bytes(in, batch->body_length);
     return in->failed ? damaged(err, lsn, "its batches do not match their lengths") : POISE_OK;
 }
@@ -218,7 +228,7 @@ poise_code record_decode(const void *bytes, size_t length, uint64_t lsn, struct 
     }
     struct cursor in = cursor_of(body, (size_t)extent.batches_length);
     for (uint32_t i = 0; i < extent.batch_count; i++) {
-        code = read_batch(&in, lsn, arena, &batches[i], err);
+        code = read_batch(&in, extent.format, lsn, arena, &batches[i], err);
         if (code != POISE_OK) {
             return code;
         }

@@ -40,6 +40,8 @@ struct journal_batch { /* a batch as it came */
     uint32_t rows;
     const void *body;
     size_t body_length;
+    const void *notes;   /* what its rows did (store/notes.h) */
+    size_t notes_length; /* 0: it has no rows, or an older version has written it */
 };
 struct journal_record {
     uint64_t lsn;                     /* 1, 2, ...; given by store_append */
@@ -96,6 +98,7 @@ enum store_table { /* names in LMDB as docs/storage.md lists them */
                    STORE_REVISIONS,
                    STORE_PRODUCERS,
                    STORE_DEFINITIONS, /* of scorecards: which are in force when, and their texts */
+                   STORE_SERIES,
                    STORE_TABLES
 };
 /* What the checkpointed state rests on. */

@@ -6,8 +6,9 @@
 #include <base/text.h>
 #include <engine/report.h>
 #include <stdlib.h>
-#include <store/store.h>
+#include <store/notes.h>
 #include <string.h>
+#include <unit/engine/plain.h>
 #include <wire/wire.h>
 
 struct row {
@@ -45,6 +46,7 @@ static struct {
     size_t seen_count;
     struct term *terms;
     size_t term_count;
+    struct plain plain; /* what the notes of batches must say */
 } journal;
 
 void journal_start(void)
@@ -59,6 +61,7 @@ void journal_start(void)
 void journal_stop(void)
 {
     view_free(&journal.trail);
+    plain_free(&journal.plain);
     arena_free(&journal.memory);
     arena_free(&journal.scratch);
     free(journal.rows);
@@ -181,6 +184,37 @@ static void note_order(const struct journal_batch *batch, uint64_t lsn)
     assert_false(in.failed);
 }
 
+/* Its rows were just noted. */
+static void check_notes(const struct journal_batch *batch, const struct wire_batch *rows)
+{
+    struct journal_notes notes;
+    size_t gone_count = 0;
+    uint32_t *numbers = calloc(rows->series_count + 1, sizeof *numbers);
+    assert_non_null(numbers);
+    assert_int_equal(notes_decode(batch, &journal.scratch, &notes, NULL), POISE_OK);
+    assert_int_equal(notes.series_count, rows->series_count);
+    memset(numbers, 0xff, rows->series_count * sizeof *numbers); /* JOURNAL_NO_SERIES */
+    for (uint32_t at = 0; at < rows->rows; at++) {
+        size_t ordinal = journal.row_count - rows->rows + at + 1;
+        const struct row *row = &journal.rows[ordinal - 1];
+        struct engine_gone gone;
+        bool went = false;
+        if (row->refusal == POISE_REFUSAL_NONE) {
+            numbers[rows->row_series[at]] =
+                plain_accept(&journal.plain, &row->measurement, ordinal, &went, &gone);
+        }
+        if (went) {
+            assert_true(gone_count < notes.gone_count);
+            const struct journal_gone *noted = &notes.gone[gone_count++];
+            assert_true(noted->row == at && noted->series == gone.series && noted->time_ms == gone.time_ms &&
+                        noted->ordinal == gone.ordinal);
+        }
+    }
+    assert_int_equal(notes.gone_count, gone_count);
+    assert_memory_equal(notes.series, numbers, rows->series_count * sizeof *numbers);
+    free(numbers);
+}
+
 static void note_batch(const struct journal_batch *batch, uint64_t lsn)
 {
     struct wire_batch rows = {0};
@@ -221,6 +255,9 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
         journal.rows[journal.row_count++] =
             (struct row){.measurement = measurements[i], .refusal = refusals[i]};
     }
+    if (rows.rows > 0) {
+        check_notes(batch, &rows);
+    }
     if (!restated) {
         producer_journaled(batch->producer, batch->seq, measurements, refusals, rows.rows);
     }
@@ -260,6 +297,7 @@ static uint64_t digest_of(const struct journal_record *record)
         digest = mix_bytes(digest, batch->refused, batch->refused_count * sizeof *batch->refused);
         digest = mix_bytes(digest, batch->reasons, batch->refused_count);
         digest = mix_bytes(digest, batch->body, batch->body_length);
+        digest = mix_bytes(digest, batch->notes, batch->notes_length);
         digest = hash_mix(hash_mix(digest, batch->epoch), hash_mix(batch->seq, batch->hash));
     }
     return digest;

@@ -2,6 +2,7 @@
 #include "loop.h"
 #include <aggregator/writer.h>
 #include <stdio.h>
+#include <store/notes.h>
 
 enum { POOL = 4, EPOCH = 3, WIDE = 2500, WIDE_ORGS = 8 };
 static const int64_t start_ms = 1772323200000; /* 2026-03-01 */
@@ -43,7 +44,7 @@ static int64_t monotonic_us(void *context)
 }
 
 /* The store and the writer, as after a start; EFULL while less than `floor` bytes are free. */
-static void start(struct fixture *f, int64_t floor)
+static poise_code try_start(struct fixture *f, int64_t floor, poise_error *err)
 {
     struct store_options store = {.path = f->path, .map_bytes = 1 << 20, .free_bytes = floor};
     struct writer_options options = {.cards = f->cards,
@@ -64,10 +65,15 @@ static void start(struct fixture *f, int64_t floor)
                                      .silent_after_ms = f->silent_after_ms,
                                      .max_orgs = 10,
                                      .max_series = 1000};
-    poise_error err = {0};
     assert_int_equal(store_open(&store, &f->store, NULL), POISE_OK);
     options.store = f->store;
-    if (writer_open(&options, &f->writer, &err) != POISE_OK)
+    return writer_open(&options, &f->writer, err);
+}
+
+static void start(struct fixture *f, int64_t floor)
+{
+    poise_error err = {0};
+    if (try_start(f, floor, &err) != POISE_OK)
         fail_msg("%s", err.text);
 }
 
@@ -466,6 +472,16 @@ static void forget_changes(struct fixture *f)
 }
 
 /* The year of the row is closed from 3 January 2027 on. */
+static void start_with(struct fixture *f, int measures)
+{
+    stop(f);
+    scorecard_free(f->card);
+    f->card = card_make("c", measures);
+    f->cards[0] = f->card;
+    start(f, 1);
+    forget_changes(f);
+}
+
 static void revisions_are_numbered_on_after_a_start(void **state)
 {
     struct fixture *f = *state;
@@ -554,12 +570,7 @@ static void revisions_are_numbered_on_with_another_definition(void **state)
     commit_late(f, 4);
     commit_late(f, 5);
     assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
-    stop(f);
-    scorecard_free(f->card);
-    f->card = card_make("c", 3);
-    f->cards[0] = f->card;
-    start(f, 1);
-    forget_changes(f);
+    start_with(f, 3);
     commit_late(f, 6);
     expect_revision(f, 3, 18, 4);
 }
@@ -577,14 +588,143 @@ static void a_changed_definition_leaves_no_revision_behind(void **state)
     commit_late(f, 4);
     wire_builder_backfill(f->builder, WIRE_BACKFILL_NONE);
     forget_changes(f);
-    stop(f); /* as kill -9 would */
-    scorecard_free(f->card);
-    f->card = card_make("c", 3);
-    f->cards[0] = f->card;
-    start(f, 1);
-    forget_changes(f);
+    start_with(f, 3); /* as after kill -9 */
     commit_late(f, 5);
     expect_revision(f, 2, 12, 3);
+}
+
+/* ---- the numbers of series ---- */
+
+static poise_code take_notes(void *visitor, const struct journal_record *record)
+{
+    struct journal_notes *notes = visitor;
+    static struct arena arena; /* of the notes that were taken last */
+    arena_reset(&arena);
+    assert_true(record->batch_count > 0);
+    return notes_decode(&record->batches[0], &arena, notes, NULL);
+}
+
+static struct journal_notes notes_of(struct fixture *f, uint64_t lsn)
+{
+    struct store_reader *reader;
+    struct journal_notes notes = {0};
+    assert_int_equal(store_reader_open(f->store, &reader, NULL), POISE_OK);
+    assert_int_equal(store_read_journal(reader, lsn, lsn, NULL, take_notes, &notes, NULL), POISE_OK);
+    store_reader_close(reader);
+    return notes;
+}
+
+static void add_of(struct fixture *f, const char *measure, const char *org, const char *key, double value)
+{
+    poise_measurement row = {
+        .measure = measure, .org = org, .key = key, .time_ms = start_ms - 1, .value = value, .of = 1};
+    assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
+}
+
+/* The batch of what was added is journaled, with a record of its own. */
+static struct journal_notes commit_noted(struct fixture *f)
+{
+    hand_over_all(f);
+    step(f);
+    uint64_t lsn = store_last_lsn(f->store);
+    while (ring_pop(&f->to_ingest)) {
+    }
+    forget_changes(f);
+    f->now_ms += 50;
+    return notes_of(f, lsn);
+}
+
+static void the_journal_says_numbers_and_what_went(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    add_of(f, "m1", "a", NULL, 1);
+    add_of(f, "unknown", "a", NULL, 1);
+    add_of(f, "m0", "a", "k", 1);
+    add_of(f, "m0", "b", "k", 2);
+    struct journal_notes notes = commit_noted(f);
+    static const uint32_t numbers[] = {0, JOURNAL_NO_SERIES, 1, 2};
+    assert_int_equal(notes.series_count, 4);
+    assert_memory_equal(notes.series, numbers, sizeof numbers);
+    assert_int_equal(notes.gone_count, 1);
+    assert_true(notes.gone[0].row == 3 && notes.gone[0].series == 1 && notes.gone[0].ordinal == 3 &&
+                notes.gone[0].time_ms == start_ms - 1);
+    start_with(f, 2); /* as after kill -9 */
+    add_of(f, "m0", "a", "k", 3);
+    add_of(f, "m0", "c", NULL, 3);
+    notes = commit_noted(f);
+    assert_true(notes.series_count == 2 && notes.series[0] == 1 && notes.series[1] == 3);
+    assert_int_equal(notes.gone_count, 1);
+    assert_true(notes.gone[0].row == 0 && notes.gone[0].series == 2 && notes.gone[0].ordinal == 4);
+}
+
+static void numbers_outlive_the_definitions(void **state)
+{
+    struct fixture *f = *state;
+    start_with(f, 3);
+    add_of(f, "m2", "a", NULL, 1);
+    add_of(f, "m0", "a", NULL, 1);
+    commit_noted(f);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
+    start_with(f, 2); /* m2 is read no more: all is made anew */
+    add_of(f, "m0", "b", NULL, 1);
+    add_of(f, "m2", "b", NULL, 1);
+    struct journal_notes notes = commit_noted(f);
+    assert_true(notes.series_count == 2 && notes.series[0] == 2 && notes.series[1] == JOURNAL_NO_SERIES);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
+    start_with(f, 3); /* and again */
+    add_of(f, "m2", "b", NULL, 1);
+    add_of(f, "m2", "a", NULL, 1);
+    notes = commit_noted(f);
+    assert_true(notes.series_count == 2 && notes.series[0] == 3 && notes.series[1] == 0);
+}
+
+/* Behind the journal's end, as by another version: a row of m0 at an org, with notes or without. */
+static void append_row(struct fixture *f, const char *org, const uint32_t *number)
+{
+    struct batch batch = {0};
+    struct journal_batch journaled;
+    uint64_t lsn;
+    add_of(f, "m0", org, NULL, 1);
+    assert_int_equal(wire_builder_finish(f->builder, EPOCH, ++f->seq, &batch.body), POISE_OK);
+    if (number)
+        assert_int_equal(
+            notes_encode(&(struct journal_notes){.series = number, .series_count = 1}, &batch.notes),
+            POISE_OK);
+    journaled = (struct journal_batch){.producer = "p",
+                                       .epoch = EPOCH,
+                                       .seq = f->seq,
+                                       .rows = 1,
+                                       .body = batch.body.data,
+                                       .body_length = batch.body.length,
+                                       .notes = batch.notes.data,
+                                       .notes_length = batch.notes.length};
+    const struct journal_record record = {.as_of_ms = f->now_ms,
+                                          .first_ordinal = f->seq, /* each batch has one row */
+                                          .min_time_ms = start_ms - 1,
+                                          .max_time_ms = start_ms - 1,
+                                          .batches = &journaled,
+                                          .batch_count = 1};
+    assert_int_equal(store_append(f->store, &record, &lsn, NULL), POISE_OK);
+    batch_free(&batch);
+}
+
+/* Without notes, as older versions have written it, and with other numbers than there can be. */
+static void numbers_follow_from_the_journal(void **state)
+{
+    struct fixture *f = *state;
+    poise_error err = {0};
+    start(f, 1);
+    add_of(f, "m0", "a", NULL, 1);
+    commit_noted(f);
+    append_row(f, "b", NULL);
+    append_row(f, "c", (const uint32_t[]){2});
+    start_with(f, 2);
+    append_row(f, "b", (const uint32_t[]){1});
+    append_row(f, "d", (const uint32_t[]){4});
+    stop(f);
+    assert_int_equal(try_start(f, 1, &err), POISE_ECORRUPT);
+    assert_non_null(strstr(err.text, "a series of m0 at 'd' is number 3"));
 }
 
 /* ---- sources that fall silent ---- */
@@ -740,6 +880,9 @@ int main(void)
         WRITER_TEST(a_start_tells_the_revisions_that_nobody_has_seen),
         WRITER_TEST(revisions_are_numbered_on_with_another_definition),
         WRITER_TEST(a_changed_definition_leaves_no_revision_behind),
+        WRITER_TEST(the_journal_says_numbers_and_what_went),
+        WRITER_TEST(numbers_outlive_the_definitions),
+        WRITER_TEST(numbers_follow_from_the_journal),
         WRITER_TEST(a_source_that_falls_silent_is_reported_once),
         WRITER_TEST(silence_counts_from_the_start),
         WRITER_TEST(nobody_is_silent_whose_batches_only_wait),

@@ -1,5 +1,6 @@
 /* Appending and reading the journal; readers beside a writer whose map grows. */
 #include "scratch.h"
+#include <base/hash.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <sched.h>
@@ -199,6 +200,78 @@ static void delete_record_7(const char *path)
     mdb_env_close(env);
 }
 
+static void drop_table(const char *path, const char *name)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 1), 0);
+    assert_int_equal(mdb_env_open(env, path, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, name, 0, &table), 0);
+    assert_int_equal(mdb_drop(txn, table, 1), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+/* As format 1 was: a table of its own for each kind of state. */
+static void make_format_1(const char *path)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    uint8_t bytes[32];
+    MDB_val key = {.mv_size = 5, .mv_data = "store"}, stored;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+    assert_int_equal(mdb_env_open(env, path, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "cells", MDB_CREATE, &table), 0);
+    assert_int_equal(mdb_put(txn, table, &key, &(MDB_val){.mv_size = 3, .mv_data = "old"}, 0), 0);
+    assert_int_equal(mdb_dbi_open(txn, "meta", 0, &table), 0);
+    assert_int_equal(mdb_get(txn, table, &key, &stored), 0);
+    assert_int_equal(stored.mv_size, sizeof bytes);
+    memcpy(bytes, stored.mv_data, sizeof bytes);
+    bytes[4] = 1;
+    uint32_t crc = crc32c("store", 5) ^ crc32c(bytes + 4, sizeof bytes - 4);
+    for (int i = 0; i < 4; i++) {
+        bytes[i] = (uint8_t)(crc >> (8 * i));
+    }
+    assert_int_equal(mdb_put(txn, table, &key, &(MDB_val){.mv_size = sizeof bytes, .mv_data = bytes}, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static void test_format_1_is_brought_up(void **state)
+{
+    struct store *store = scratch_open(*state);
+    scratch_append(store, 1, 100);
+    const struct store_mark mark = {.state_lsn = 1, .generation = 7};
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+    store_close(store);
+    drop_table(*state, "state");
+    drop_table(*state, "state_runs");
+    make_format_1(*state);
+    struct store_options options = scratch_options(*state);
+    poise_error err = {0};
+    options.read_only = true;
+    assert_int_equal(store_open(&options, &store, &err), POISE_EVERSION);
+    assert_non_null(strstr(err.text, "format 1"));
+    for (int i = 0; i < 2; i++) { /* the journal is there, and the state will be made from it */
+        store = scratch_open(*state);
+        assert_int_equal(store_last_lsn(store), 1);
+        assert_int_equal(store_mark(store).state_lsn, 0);
+        assert_int_equal(store_mark(store).generation, 7);
+        store_close(store);
+    }
+    assert_int_equal(store_open(&options, &store, NULL), POISE_OK);
+    store_close(store);
+    drop_table(*state, "state"); /* which format 2 has */
+    assert_int_equal(store_open(&options, &store, NULL), POISE_ECORRUPT);
+}
+
 static void test_missing_record_is_named(void **state)
 {
     struct store *store = scratch_open(*state);
@@ -341,6 +414,7 @@ int main(void)
         TEST(test_filter_and_stop),
         TEST(test_damaged_record_is_named),
         TEST(test_damaged_head_is_never_passed_over),
+        TEST(test_format_1_is_brought_up),
         TEST(test_missing_record_is_named),
         TEST(test_reader_sees_its_moment),
         TEST(test_map_grows_beside_a_reader),

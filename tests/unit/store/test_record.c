@@ -6,7 +6,15 @@
 #include <string.h>
 
 static const struct journal_batch BATCHES[] = {
-    {.producer = "a", .epoch = UINT64_MAX, .seq = 1, .hash = 2, .rows = 3, .body = "body", .body_length = 4},
+    {.producer = "a",
+     .epoch = UINT64_MAX,
+     .seq = 1,
+     .hash = 2,
+     .rows = 3,
+     .body = "body",
+     .body_length = 4,
+     .notes = "note",
+     .notes_length = 4},
     {.producer = "",
      .seq = 5,
      .refused = (const uint32_t[]){0, 0xffffffff},
@@ -43,12 +51,14 @@ static void test_round_trip(void **state)
                     is->rows == was->rows);
         assert_int_equal(is->refused_count, was->refused_count);
         assert_int_equal(is->body_length, was->body_length);
+        assert_int_equal(is->notes_length, was->notes_length);
         if (was->refused_count) {
             assert_memory_equal(is->refused, was->refused, 4 * was->refused_count);
             assert_memory_equal(is->reasons, was->reasons, was->refused_count);
         }
     }
     assert_memory_equal(back.batches[0].body, "body", 4);
+    assert_memory_equal(back.batches[0].notes, "note", 4);
     assert_int_equal(back.changes_length, 7);
     assert_memory_equal(back.changes, "changed", 7);
     arena_free(&arena);
@@ -59,7 +69,7 @@ static void test_round_trip(void **state)
 static void test_golden_head(void **state)
 {
     (void)state;
-    static const uint8_t HEAD[] = {1,    1,    0,    0,                            /* format, flags */
+    static const uint8_t HEAD[] = {2,    1,    0,    0,                            /* format, flags */
                                    8,    7,    6,    5,    4,    3,    2,    1,    /* lsn */
                                    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* as_of */
                                    11,   0,    0,    0,    0,    0,    0,    0,    /* first ordinal */
@@ -77,6 +87,35 @@ static void test_golden_head(void **state)
     assert_int_equal(cursor_u32(&in), crc32c(bytes.data + 4, RECORD_HEAD - 4));
     assert_memory_equal(bytes.data + bytes.length - 7, "changed", 7);
     buf_free(&bytes);
+}
+
+/* The record as format 1 has it, which versions before notes have written. */
+static const char OLD_RECORD[] =
+    "052d69ee010100000807060504030201ffffffffffffffff0b000000000000000000000000000080ffffffffff"
+    "ffff7f020000007b0e6e3d5d000000000000000700000000000000ffffffffffffffff01000000000000000200"
+    "00000000000003000000000000000400000001006100626f647900000000000000000500000000000000000000"
+    "000000000006000000020000000000000000000000000000ffffffff01ff6368616e676564";
+
+static void test_format_1_stays_readable(void **state)
+{
+    (void)state;
+    uint8_t bytes[sizeof OLD_RECORD / 2];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        char digits[3] = {OLD_RECORD[2 * i], OLD_RECORD[2 * i + 1]};
+        bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    struct arena arena = {0};
+    struct journal_record back;
+    assert_int_equal(record_decode(bytes, sizeof bytes, RECORD.lsn, &arena, &back, NULL), POISE_OK);
+    assert_int_equal(back.batch_count, 2);
+    assert_int_equal(back.batches[0].body_length, 4);
+    assert_memory_equal(back.batches[0].body, "body", 4);
+    assert_int_equal(back.batches[0].notes_length, 0);
+    assert_true(back.batches[1].seq == 5 && back.batches[1].rows == 6);
+    assert_int_equal(back.batches[1].refused[1], 0xffffffff);
+    assert_int_equal(back.batches[1].reasons[1], 255);
+    assert_memory_equal(back.changes, "changed", 7);
+    arena_free(&arena);
 }
 
 static void test_every_flipped_bit_is_seen(void **state)
@@ -152,10 +191,12 @@ static void test_unknown_format(void **state)
     struct buf bytes = {0};
     struct journal_record back;
     assert_int_equal(record_encode(&RECORD, &bytes, NULL), POISE_OK);
-    bytes.data[4] = 2;
-    struct buf crc = {.data = bytes.data, .capacity = 4};
-    buf_put_u32(&crc, crc32c(bytes.data + 4, RECORD_HEAD - 4));
-    assert_int_equal(record_head(bytes.data, bytes.length, RECORD.lsn, &back, NULL), POISE_EVERSION);
+    for (uint8_t format = 0; format <= 3; format += 3) {
+        bytes.data[4] = format;
+        struct buf crc = {.data = bytes.data, .capacity = 4};
+        buf_put_u32(&crc, crc32c(bytes.data + 4, RECORD_HEAD - 4));
+        assert_int_equal(record_head(bytes.data, bytes.length, RECORD.lsn, &back, NULL), POISE_EVERSION);
+    }
     buf_free(&bytes);
 }
 
@@ -171,6 +212,8 @@ static void test_limits(void **state)
     char name[RECORD_PRODUCER_MAX + 2];
     memset(name, 'x', sizeof name);
     name[sizeof name - 1] = '\0';
+    batch = (struct journal_batch){.producer = "p", .notes_length = SIZE_MAX};
+    assert_int_equal(record_encode(&record, &bytes, NULL), POISE_ELIMIT);
     batch = (struct journal_batch){.producer = name};
     assert_int_equal(record_encode(&record, &bytes, NULL), POISE_EINVAL);
     name[sizeof name - 2] = '\0';
@@ -183,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_golden_head),
+        cmocka_unit_test(test_format_1_stays_readable),
         cmocka_unit_test(test_every_flipped_bit_is_seen),
         cmocka_unit_test(test_every_cut_is_seen),
         cmocka_unit_test(test_lying_counts_stay_within_the_record),
