@@ -19,7 +19,8 @@ enum {
     LOCK_FILE_BYTES =
         32768,           /* LMDB's header and READERS_MAX slots of a cache line each, with some to spare */
     GROW_WAIT_MS = 3000, /* readers renew within 1 s */
-    ROOM_FRESH_US = 1000000
+    ROOM_FRESH_US = 1000000,
+    FRESH_BYTES = 65536 /* at most, of a new store */
 };
 static const int64_t MAP_DEFAULT = INT64_C(32) << 30;
 static const int64_t FREE_DEFAULT = INT64_C(64) << 20;
@@ -65,6 +66,21 @@ static bool path_of(const struct store *store, const char *name, char path[PATH_
     return length > 0 && length < PATH_MAX;
 }
 
+static poise_code cannot_open(const char *path, poise_error *err)
+{
+    int number = errno;
+    poise_code code = number == ENOENT                       ? POISE_ENOTFOUND
+                      : number == ENOSPC || number == EDQUOT ? POISE_EFULL
+                                                             : POISE_EIO;
+    error_errno(err, code, "cannot open %s", path);
+    if (number == EROFS || number == EACCES || number == EPERM) {
+        error_wrap(err,
+                   "a store needs a directory that this process can write: mount it for writing, or give "
+                   "it to the process's user");
+    }
+    return code;
+}
+
 /* A lock of our own: LMDB would let a second process in. It goes with the process, however that ends. */
 static poise_code lock_directory(struct store *store, poise_error *err)
 {
@@ -75,8 +91,7 @@ static poise_code lock_directory(struct store *store, poise_error *err)
     int flags = store->read_only ? O_RDONLY : O_RDWR | O_CREAT;
     store->lock_fd = open(path, flags | O_CLOEXEC, 0640);
     if (store->lock_fd < 0) {
-        poise_code code = errno == ENOENT ? POISE_ENOTFOUND : errno == ENOSPC ? POISE_EFULL : POISE_EIO;
-        return error_errno(err, code, "cannot open %s", path);
+        return cannot_open(path, err);
     }
     if (flock(store->lock_fd, (store->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {
@@ -101,11 +116,16 @@ static poise_code fill_lock_file(const struct store *store, poise_error *err)
     }
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0) {
-        return error_errno(err, errno == ENOSPC ? POISE_EFULL : POISE_EIO, "cannot open %s", path);
+        return cannot_open(path, err);
     }
     int rc = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1}; /* as LMDB will, goes with fd */
+    if (rc == 0 && fcntl(fd, F_SETLK, &lock) != 0) {
+        rc = errno;
+    }
     close(fd);
-    return rc == 0 ? POISE_OK : env_error(store, rc, "make room for lock.mdb", err);
+    return rc == 0 ? POISE_OK : env_error(store, rc, "make room for lock.mdb and lock it", err);
 }
 
 /* Pages that the file does not reach would be SIGBUS when touched. As zeros they are found to be damage;
@@ -142,7 +162,7 @@ static size_t map_size(int64_t bytes)
     return (size + page - 1) / page * page;
 }
 
-static poise_code open_lmdb(struct store *store, const struct store_options *options, poise_error *err)
+static poise_code open_lmdb(struct store *store, const char *path, unsigned flags, poise_error *err)
 {
     int rc = mdb_env_create(&store->env);
     if (rc != 0) {
@@ -151,24 +171,48 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
     }
     mdb_env_set_maxdbs(store->env, STORE_TABLES + 2);
     mdb_env_set_maxreaders(store->env, READERS_MAX);
-    mdb_env_set_mapsize(store->env, map_size(options->map_bytes));
-    rc = mdb_env_open(store->env, store->path, MDB_NOTLS | (store->read_only ? MDB_RDONLY : 0), 0640);
+    mdb_env_set_mapsize(store->env, store->map_bytes);
+    rc = mdb_env_open(store->env, path, MDB_NOTLS | flags, 0640);
     if (rc == ENOMEM) {
         return error_set(err, POISE_ENOMEM,
-                         "cannot map %zu MiB for %s: choose a smaller map or a higher limit of address space",
-                         map_size(options->map_bytes) >> 20, store->path);
+                         "no memory to open %s, or no address space for its map of %zu MiB: choose a smaller "
+                         "map or a higher limit of address space",
+                         store->path, store->map_bytes >> 20);
     }
-    if (rc != 0) {
-        return env_error(store, rc, "open data.mdb", err);
-    }
-    int dead_readers = 0;
-    rc = mdb_reader_check(store->env, &dead_readers);
-    return rc != 0 ? env_error(store, rc, "clear dead readers", err) : cover_last_page(store, err);
+    return rc != 0 ? env_error(store, rc, "open data.mdb", err) : POISE_OK;
 }
 
-poise_code env_open(struct store *store, const struct store_options *options, poise_error *err)
+static void close_lmdb(struct store *store)
 {
+    if (store->env) {
+        mdb_txn_abort(store->view); /* NULL is fine */
+        mdb_env_close(store->env);
+    }
+    store->env = NULL;
+    store->view = NULL;
+}
+
+/* Where there is none, OK and a size of -1. */
+static poise_code size_of_data(const struct store *store, int64_t *ret_size, poise_error *err)
+{
+    char path[PATH_MAX];
+    struct stat file = {.st_size = -1};
+    if (!path_of(store, "data.mdb", path)) {
+        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
+    }
+    if (stat(path, &file) != 0 && errno != ENOENT) {
+        return error_errno(err, POISE_EIO, "cannot look at %s", path);
+    }
+    *ret_size = file.st_size;
+    return POISE_OK;
+}
+
+poise_code env_lock(struct store *store, const struct store_options *options, bool *ret_found,
+                    poise_error *err)
+{
+    int64_t size;
     store->floor = (uint64_t)(options->free_bytes > 0 ? options->free_bytes : FREE_DEFAULT);
+    store->map_bytes = map_size(options->map_bytes);
     store->gate_made = gate_init(&store->gate);
     if (!store->gate_made) {
         return error_nomem(err, "the store's gate");
@@ -177,18 +221,71 @@ poise_code env_open(struct store *store, const struct store_options *options, po
     if (code == POISE_OK) {
         code = lock_directory(store, err);
     }
-    if (code == POISE_OK && !store->read_only) {
-        code = fill_lock_file(store, err);
+    if (code == POISE_OK) {
+        code = size_of_data(store, &size, err);
     }
-    return code == POISE_OK ? open_lmdb(store, options, err) : code;
+    if (code == POISE_OK && size == 0) { /* LMDB would begin it anew */
+        code = error_set(err, POISE_ECORRUPT,
+                         "%s/data.mdb is empty: restore a backup, or remove it to begin a new store",
+                         store->path);
+    }
+    if (code == POISE_OK) {
+        *ret_found = size > 0;
+    }
+    return code;
+}
+
+/* Nobody else has the directory, so no file is needed for LMDB's lock. */
+static poise_code fill_fresh(struct store *store, const char *path, env_fill *fill, poise_error *err)
+{
+    if (unlink(path) != 0 && errno != ENOENT) { /* of a start that ended in the middle */
+        return error_errno(err, POISE_EIO, "cannot remove %s", path);
+    }
+    poise_code code = open_lmdb(store, path, MDB_NOSUBDIR | MDB_NOLOCK, err);
+    if (code == POISE_OK) {
+        code = env_write(store, FRESH_BYTES, fill, NULL, err);
+    }
+    close_lmdb(store);
+    return code;
+}
+
+poise_code env_make(struct store *store, env_fill *fill, poise_error *err)
+{
+    char fresh[PATH_MAX], path[PATH_MAX], parent[PATH_MAX];
+    if (!path_of(store, "data.new", fresh) || !path_of(store, "data.mdb", path) ||
+        !path_of(store, "..", parent)) {
+        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
+    }
+    poise_code code = fill_fresh(store, fresh, fill, err);
+    if (code == POISE_OK && rename(fresh, path) != 0) {
+        code = errno == ENOSPC ? POISE_EFULL : POISE_EIO;
+        error_errno(err, code, "cannot rename %s to %s", fresh, path);
+    }
+    if (code != POISE_OK) {
+        unlink(fresh); /* or the next start does */
+        return code;
+    }
+    code = file_sync_dir(store->path, err);
+    return code == POISE_OK ? file_sync_dir(parent, err) : code;
+}
+
+poise_code env_open(struct store *store, poise_error *err)
+{
+    poise_code code = store->read_only ? POISE_OK : fill_lock_file(store, err);
+    if (code == POISE_OK) {
+        code = open_lmdb(store, store->path, store->read_only ? MDB_RDONLY : 0, err);
+    }
+    if (code != POISE_OK) {
+        return code;
+    }
+    int dead_readers = 0;
+    int rc = mdb_reader_check(store->env, &dead_readers);
+    return rc != 0 ? env_error(store, rc, "clear dead readers", err) : cover_last_page(store, err);
 }
 
 void env_close(struct store *store)
 {
-    if (store->env) {
-        mdb_txn_abort(store->view); /* NULL is fine */
-        mdb_env_close(store->env);
-    }
+    close_lmdb(store);
     if (store->gate_made) {
         gate_destroy(&store->gate);
     }
@@ -199,15 +296,26 @@ void env_close(struct store *store)
 
 /* ---- reading ---- */
 
+poise_code env_check_mapped(const struct store *store, poise_error *err)
+{
+    return !atomic_load(&store->unmapped)
+               ? POISE_OK
+               : error_set(err, POISE_EIO, "%s could not be mapped again: end the process and start it again",
+                           store->path);
+}
+
 poise_code env_read(struct store *store, MDB_txn **ret_txn, poise_error *err)
 {
     gate_enter(&store->gate);
-    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
+    poise_code code = env_check_mapped(store, err);
+    int rc = code == POISE_OK ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn) : 0;
     if (rc != 0) {
-        gate_leave(&store->gate);
-        return env_error(store, rc, "begin to read", err);
+        code = env_error(store, rc, "begin to read", err);
     }
-    return POISE_OK;
+    if (code != POISE_OK) {
+        gate_leave(&store->gate);
+    }
+    return code;
 }
 
 void env_read_end(struct store *store, MDB_txn *txn)
@@ -274,9 +382,10 @@ static poise_code grow(struct store *store, poise_error *err)
             store->path, info.me_mapsize >> 20, GROW_WAIT_MS);
     }
     int rc = mdb_env_set_mapsize(store->env, 2 * info.me_mapsize);
+    store->dead = rc != 0; /* there is no map now, and LMDB would read from it all the same */
+    atomic_store(&store->unmapped, rc != 0);
     gate_open(&store->gate);
     if (rc != 0) {
-        store->dead = true; /* there is no map now */
         return error_set(err, POISE_EIO, "cannot map %s again: %s; end the process and start it again",
                          store->path, mdb_strerror(rc));
     }

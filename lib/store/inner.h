@@ -21,9 +21,11 @@ struct checkpoint {
 struct store {
     char *path;
     int lock_fd;
+    size_t map_bytes; /* at open */
     bool read_only;
     bool gate_made;
-    bool dead; /* a sync or write failed: nothing is written any more */
+    bool dead;             /* a sync or write failed: nothing is written any more */
+    _Atomic bool unmapped; /* nor read: the map could not be made again when it had to grow */
     struct gate gate;
     MDB_env *env;
     MDB_dbi meta, journal, tables[STORE_TABLES];
@@ -44,17 +46,25 @@ struct store {
 
 /* ---- env.c: the environment, its lock, its one way to write ---- */
 
-poise_code env_open(struct store *store, const struct store_options *options, poise_error *err);
+/* Puts and deletes of one transaction; returns LMDB's code. Done again from the start when the map had to
+ * grow. */
+typedef int env_fill(struct store *store, MDB_txn *txn, const void *work);
+/* Locks the directory, made if absent; *ret_found: it has a data.mdb. */
+poise_code env_lock(struct store *store, const struct store_options *options, bool *ret_found,
+                    poise_error *err);
+/* A data.mdb with what `fill` puts. Made beside its name and synced before it gets it: it is whole or not
+ * there, whatever happens meanwhile. */
+poise_code env_make(struct store *store, env_fill *fill, poise_error *err);
+poise_code env_open(struct store *store, poise_error *err);
 void env_close(struct store *store);
 /* "cannot WHAT in PATH: ..." */
 poise_code env_error(const struct store *store, int rc, const char *what, poise_error *err);
+/* EIO when there is no map to read from; for who needs no gate. */
+poise_code env_check_mapped(const struct store *store, poise_error *err);
 /* A read transaction, inside the gate until env_read_end. */
 poise_code env_read(struct store *store, MDB_txn **ret_txn, poise_error *err);
 void env_read_end(struct store *store, MDB_txn *txn);
 
-/* Puts and deletes of one transaction; returns LMDB's code. Done again from the start when the map had to
- * grow. */
-typedef int env_fill(struct store *store, MDB_txn *txn, const void *work);
 /* One synced transaction of about so many bytes. EFULL: nothing happened. EIO: the store is dead. */
 poise_code env_write(struct store *store, uint64_t bytes, env_fill *fill, const void *work, poise_error *err);
 

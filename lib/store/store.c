@@ -3,7 +3,6 @@
 #include <base/file.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,21 +118,11 @@ static int fill_new(struct store *store, MDB_txn *txn, const void *work)
     return rc == 0 ? meta_put_mark(store, txn, &store->mark) : rc;
 }
 
-/* All in one transaction, so that a store is there or is not; then the names of its files. */
 static poise_code make_new(struct store *store, const struct store_options *options, poise_error *err)
 {
-    char parent[PATH_MAX];
-    int length = snprintf(parent, sizeof parent, "%s/..", store->path);
-    if (length < 0 || (size_t)length >= sizeof parent) {
-        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
-    }
     memcpy(store->id, options->new_id, sizeof store->id);
     store->incarnation = options->new_incarnation;
-    poise_code code = env_write(store, 65536, fill_new, NULL, err);
-    if (code == POISE_OK) {
-        code = file_sync_dir(store->path, err);
-    }
-    return code == POISE_OK ? file_sync_dir(parent, err) : code;
+    return env_make(store, fill_new, err);
 }
 
 static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
@@ -143,6 +132,9 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
         return code;
     }
     int rc = open_tables(store, txn, 0);
+    if (rc == ENOMEM) {
+        return env_error(store, rc, "open tables", err);
+    }
     if (rc != 0) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
@@ -164,28 +156,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     return code;
 }
 
-/* Without meta nothing else may be there, or it is a damaged store, or another program's. */
-static poise_code check_empty(struct store *store, MDB_txn *txn, poise_error *err)
-{
-    MDB_dbi main_dbi;
-    MDB_stat stat;
-    int rc = mdb_dbi_open(txn, NULL, 0, &main_dbi);
-    if (rc == 0) {
-        rc = mdb_stat(txn, main_dbi, &stat);
-    }
-    if (rc != 0) {
-        return env_error(store, rc, "look for tables", err);
-    }
-    return stat.ms_entries == 0
-               ? POISE_OK
-               : error_set(err, POISE_ECORRUPT,
-                           "%s/data.mdb has tables but no meta: damaged, or not a store of Poise; "
-                           "restore a backup or choose another directory",
-                           store->path);
-}
-
-/* Loads what is there; *ret_found says whether this is a store at all. */
-static poise_code load(struct store *store, bool *ret_found, poise_error *err)
+static poise_code load(struct store *store, poise_error *err)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
@@ -193,12 +164,14 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
         return env_error(store, rc, "begin to read", err);
     }
     rc = mdb_dbi_open(txn, "meta", 0, &store->meta);
-    *ret_found = rc == 0;
-    poise_code code = POISE_OK;
-    if (rc == 0) {
-        code = load_rest(store, txn, err);
+    poise_code code;
+    if (rc == MDB_NOTFOUND) {
+        code = error_set(err, POISE_ECORRUPT,
+                         "%s/data.mdb has no table meta: damaged, or not a store of Poise; restore a backup "
+                         "or choose another directory",
+                         store->path);
     } else {
-        code = rc == MDB_NOTFOUND ? check_empty(store, txn, err) : env_error(store, rc, "open meta", err);
+        code = rc == 0 ? load_rest(store, txn, err) : env_error(store, rc, "open meta", err);
     }
     if (code != POISE_OK) {
         mdb_txn_abort(txn);
@@ -211,13 +184,16 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
 static poise_code open_all(struct store *store, const struct store_options *options, poise_error *err)
 {
     bool found = false;
-    poise_code code = env_open(store, options, err);
-    if (code == POISE_OK) {
-        code = load(store, &found, err);
-    }
+    poise_code code = env_lock(store, options, &found, err);
     if (code == POISE_OK && !found) {
         code = store->read_only ? error_set(err, POISE_ENOTFOUND, "there is no store in %s", store->path)
                                 : make_new(store, options, err);
+    }
+    if (code == POISE_OK) {
+        code = env_open(store, err);
+    }
+    if (code == POISE_OK) {
+        code = load(store, err);
     }
     if (code != POISE_OK) {
         return code;

@@ -79,12 +79,16 @@ static poise_code get(struct store *store, enum store_table table, MDB_val key, 
 poise_code store_get(struct store *store, enum store_table table, const void *key, size_t length,
                      struct buf *out, poise_error *err)
 {
-    int rc = mdb_txn_renew(store->view);
+    poise_code code = env_check_mapped(store, err);
+    int rc = code == POISE_OK ? mdb_txn_renew(store->view) : 0;
     if (rc != 0) {
-        return env_error(store, rc, "begin to read", err);
+        code = env_error(store, rc, "begin to read", err);
+    }
+    if (code != POISE_OK) {
+        return code;
     }
     uintptr_t bytes = (uintptr_t)key; /* LMDB only reads it */
-    poise_code code = get(store, table, (MDB_val){.mv_size = length, .mv_data = (void *)bytes}, out, err);
+    code = get(store, table, (MDB_val){.mv_size = length, .mv_data = (void *)bytes}, out, err);
     mdb_txn_reset(store->view);
     return code;
 }
