@@ -143,8 +143,13 @@ poise_code spool_write_acked(const struct spool *spool, uint64_t seq, uint64_t h
     buf_put_u64(&acked, seq);
     buf_put_u64(&acked, hash);
     buf_put_u32(&acked, crc32c(bytes, acked.length));
-    if (pwrite(spool->acked_fd, bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return error_errno(err, POISE_EIO, "cannot write %s/acked", spool->path);
+    for (size_t at = 0; at < sizeof bytes;) {
+        ssize_t count = pwrite(spool->acked_fd, bytes + at, sizeof bytes - at, (off_t)at);
+        if (count < 0 && errno != EINTR) {
+            poise_code code = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
+            return error_errno(err, code, "cannot write %s/acked", spool->path);
+        }
+        at += count > 0 ? (size_t)count : 0;
     }
     return POISE_OK;
 }
@@ -157,24 +162,37 @@ static poise_code open_acked(struct spool *spool, poise_error *err)
         return code;
     }
     spool->acked_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    return spool->acked_fd >= 0 ? POISE_OK : error_errno(err, POISE_EIO, "cannot open %s", path);
+    if (spool->acked_fd < 0) {
+        poise_code full = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
+        return error_errno(err, full, "cannot open %s", path);
+    }
+    return POISE_OK;
 }
 
-/* False when it is missing, torn or of another spool: then all batches count as not acknowledged. */
-static bool read_acked(const struct spool *spool, uint64_t *ret_seq, uint64_t *ret_hash)
+/* Not known when it is missing, torn or of another spool: then all batches count as not acknowledged. */
+struct acked {
+    bool known;
+    uint64_t seq, hash;
+};
+
+static poise_code read_acked(const struct spool *spool, struct acked *ret_acked, poise_error *err)
 {
     uint8_t bytes[ACKED_BYTES];
-    if (pread(spool->acked_fd, bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return false;
+    size_t length = 0;
+    ssize_t count;
+    do {
+        count = pread(spool->acked_fd, bytes + length, sizeof bytes - length, (off_t)length);
+        length += count > 0 ? (size_t)count : 0;
+    } while ((count > 0 && length < sizeof bytes) || (count < 0 && errno == EINTR));
+    if (count < 0) {
+        return error_errno(err, POISE_EIO, "cannot read %s/acked", spool->path);
     }
-    struct cursor in = cursor_of(bytes, sizeof bytes);
+    struct cursor in = cursor_of(bytes, length);
     uint64_t epoch = cursor_u64(&in), seq = cursor_u64(&in), hash = cursor_u64(&in);
-    if (cursor_u32(&in) != crc32c(bytes, ACKED_BYTES - CRC_BYTES) || epoch != spool->epoch) {
-        return false;
-    }
-    *ret_seq = seq;
-    *ret_hash = hash;
-    return true;
+    uint32_t crc = cursor_u32(&in);
+    bool known = !in.failed && crc == crc32c(bytes, ACKED_BYTES - CRC_BYTES) && epoch == spool->epoch;
+    *ret_acked = known ? (struct acked){true, seq, hash} : (struct acked){0};
+    return POISE_OK;
 }
 
 /* ---- segments ---- */
@@ -248,8 +266,9 @@ static poise_code scan_segments(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
-/* The machine stopped while the last segment was being made, or a record appended. */
-static poise_code mend_tail(struct spool *spool, poise_error *err)
+/* The machine stopped while the last segment was being made (*ret_begun is its sequence), or a record
+ * appended. */
+static poise_code mend_tail(struct spool *spool, uint64_t *ret_begun, poise_error *err)
 {
     char path[PATH_MAX];
     struct segment *last = &spool->segments[spool->count - 1];
@@ -259,6 +278,7 @@ static poise_code mend_tail(struct spool *spool, poise_error *err)
         if (unlink(path) != 0) {
             return error_errno(err, POISE_EIO, "cannot remove %s", path);
         }
+        *ret_begun = last->first_seq;
         if (spool->count > 0) {
             last = &spool->segments[spool->count - 1];
             code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
@@ -319,23 +339,28 @@ static poise_code lost(const struct spool *spool, uint64_t acked, poise_error *e
                      spool->path, acked + 1);
 }
 
-/* Where the spool goes on, from its segments and what is known to be acknowledged. */
-static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked, uint64_t acked_hash,
-                                poise_error *err)
+/* Goes on behind what is acknowledged with a segment of its own. */
+static poise_code go_on_behind(struct spool *spool, const struct acked *acked, poise_error *err)
 {
-    if (spool->count == 0 || (known && spool->segments[0].first_seq > acked + 1)) {
-        return lost(spool, acked, err);
+    spool->first_seq = spool->next_seq = acked->seq + 1;
+    spool->acked_hash = spool->last_hash = acked->hash;
+    return spool_rotate(spool, err);
+}
+
+/* Where the spool goes on, from its segments and what is known to be acknowledged. */
+static poise_code set_sequences(struct spool *spool, const struct acked *acked, poise_error *err)
+{
+    if (spool->count == 0 || (acked->known && spool->segments[0].first_seq > acked->seq + 1)) {
+        return lost(spool, acked->seq, err);
     }
     const struct segment *last = &spool->segments[spool->count - 1];
     spool->next_seq = last->first_seq + last->count;
     spool->last_hash = last->last_hash;
-    spool->first_seq = known ? acked + 1 : spool->segments[0].first_seq;
-    spool->acked_hash = known ? acked_hash : spool->segments[0].previous_hash;
+    spool->first_seq = acked->known ? acked->seq + 1 : spool->segments[0].first_seq;
+    spool->acked_hash = acked->known ? acked->hash : spool->segments[0].previous_hash;
     if (spool->first_seq > spool->next_seq) {
         /* Its end was damaged after it was acknowledged. Those numbers must not be given again. */
-        spool->next_seq = spool->first_seq;
-        spool->last_hash = spool->acked_hash;
-        poise_code code = spool_rotate(spool, err);
+        poise_code code = go_on_behind(spool, acked, err);
         if (code != POISE_OK) {
             return code;
         }
@@ -345,21 +370,26 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
 
 static poise_code load_old(struct spool *spool, poise_error *err)
 {
-    uint64_t acked = 0, acked_hash = 0;
-    bool known = read_acked(spool, &acked, &acked_hash);
-    if (known) {
+    struct acked acked = {0};
+    uint64_t begun = 0;
+    poise_code code = read_acked(spool, &acked, err);
+    if (code == POISE_OK && acked.known) {
         spool->first_seq =
-            acked + 1; /* leftovers of a removal that a power cut undid in part need not be whole */
-        poise_code code = spool_drop_acked(spool, err);
-        if (code != POISE_OK) {
-            return code;
-        }
+            acked.seq + 1; /* leftovers of a removal that a power cut undid in part need not be whole */
+        code = spool_drop_acked(spool, err);
     }
-    poise_code code = scan_segments(spool, err);
+    if (code == POISE_OK) {
+        code = scan_segments(spool, err);
+    }
     if (code == POISE_OK && spool->count > 0) {
-        code = mend_tail(spool, err);
+        code = mend_tail(spool, &begun, err);
     }
-    return code == POISE_OK ? set_sequences(spool, known, acked, acked_hash, err) : code;
+    if (code != POISE_OK) {
+        return code;
+    }
+    /* All was acknowledged when the next segment was begun. */
+    return acked.known && spool->count == 0 && begun == acked.seq + 1 ? go_on_behind(spool, &acked, err)
+                                                                      : set_sequences(spool, &acked, err);
 }
 
 poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
