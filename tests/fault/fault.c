@@ -25,7 +25,6 @@ void fault_start(const struct fault_plan *plan)
 {
     fault.plan = *plan;
     fault.running = true;
-    fault.paused = false;
     fault.count = fault.hits = 0;
     fault.name = "";
 }
@@ -35,9 +34,11 @@ void fault_stop(void)
     fault.running = false;
 }
 
-void fault_pause(bool paused)
+bool fault_pause(bool paused)
 {
+    bool was = fault.paused;
     fault.paused = paused;
+    return was;
 }
 
 uint64_t fault_count(void)

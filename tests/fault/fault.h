@@ -13,7 +13,7 @@
 
 enum fault_kind {
     FAULT_MEMORY = 1, /* malloc and its like, mmap, mutexes: ENOMEM */
-    FAULT_CALLS = 2   /* files, directories, locks, random numbers */
+    FAULT_CALLS = 2   /* files, directories and locks */
 };
 enum { FAULT_SHORT = -1 }; /* as an errno: half of a read or write gets through, no error; others work */
 
@@ -26,7 +26,7 @@ struct fault_plan {
 
 void fault_start(const struct fault_plan *plan);
 void fault_stop(void); /* everything works again; counts and hits are kept until the next start */
-void fault_pause(bool paused);
+bool fault_pause(bool paused); /* meanwhile nothing fails or counts; returns how it was */
 
 uint64_t fault_count(void); /* of calls that could fail since the start */
 uint64_t fault_hits(void);
