@@ -108,6 +108,47 @@ static poise_code fill_lock_file(const struct store *store, poise_error *err)
     return rc == 0 ? POISE_OK : env_error(store, rc, "make room for lock.mdb", err);
 }
 
+static int make_file_at(const char *path)
+{
+    MDB_env *env;
+    int rc = mdb_env_create(&env);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0640);
+    if (rc == 0) {
+        rc = mdb_env_sync(env, 1);
+    }
+    mdb_env_close(env);
+    return rc;
+}
+
+/* LMDB does not sync the first two pages of a new file, and opens no file that has only some of them. So they
+ * are written beside it, and synced; the name is synced before anything is committed. */
+static poise_code make_file(const struct store *store, poise_error *err)
+{
+    char path[PATH_MAX], fresh[PATH_MAX];
+    struct stat file;
+    if (!path_of(store, "data.mdb", path) || !path_of(store, "data.mdb.new", fresh)) {
+        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
+    }
+    if (stat(path, &file) == 0 && file.st_size > 0) {
+        return POISE_OK;
+    }
+    if (unlink(fresh) != 0 && errno != ENOENT) {
+        return error_errno(err, POISE_EIO, "cannot remove %s", fresh);
+    }
+    int rc = make_file_at(fresh);
+    if (rc == 0 && rename(fresh, path) != 0) {
+        rc = errno;
+    }
+    if (rc != 0) {
+        unlink(fresh);
+        return env_error(store, rc, "make data.mdb", err);
+    }
+    return POISE_OK;
+}
+
 /* Pages that the file does not reach would be SIGBUS when touched. As zeros they are found to be damage;
  * pages that were given up before they were ever written are beyond the end of a sound file too. */
 static poise_code cover_last_page(struct store *store, poise_error *err)
@@ -166,6 +207,16 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
     return rc != 0 ? env_error(store, rc, "clear dead readers", err) : cover_last_page(store, err);
 }
 
+/* A process that died while it wrote LMDB's meta page may have left a commit that can be read and is not on
+ * disk yet. What is read counts as acknowledged from here on. */
+static poise_code sync_what_is_there(struct store *store, poise_error *err)
+{
+    int rc = mdb_env_sync(store->env, 1);
+    return rc != 0 ? error_set(err, POISE_EIO, "cannot sync %s/data.mdb: %s; look at the disk", store->path,
+                               mdb_strerror(rc))
+                   : POISE_OK;
+}
+
 poise_code env_open(struct store *store, const struct store_options *options, poise_error *err)
 {
     store->floor = (uint64_t)(options->free_bytes > 0 ? options->free_bytes : FREE_DEFAULT);
@@ -180,7 +231,13 @@ poise_code env_open(struct store *store, const struct store_options *options, po
     if (code == POISE_OK && !store->read_only) {
         code = fill_lock_file(store, err);
     }
-    return code == POISE_OK ? open_lmdb(store, options, err) : code;
+    if (code == POISE_OK && !store->read_only) {
+        code = make_file(store, err);
+    }
+    if (code == POISE_OK) {
+        code = open_lmdb(store, options, err);
+    }
+    return code == POISE_OK && !store->read_only ? sync_what_is_there(store, err) : code;
 }
 
 void env_close(struct store *store)
