@@ -248,38 +248,69 @@ static poise_code scan_segments(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
-/* The machine stopped while the last segment was being made, or a record appended. */
+/* The machine stopped while the last segment was being made: it goes before any that is acknowledged does, so
+ * that one is left to go on from. */
+static poise_code drop_unmade(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    struct stat file;
+    struct segment found, *last = &spool->segments[spool->count - 1];
+    poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (stat(path, &file) != 0) {
+        return error_errno(err, POISE_EIO, "cannot look at %s", path);
+    }
+    if (file.st_size > SEGMENT_HEAD) {
+        return POISE_OK;
+    }
+    code = segment_scan(path, spool->epoch, last->first_seq, true, &found, &spool->mark, err);
+    if (code != POISE_OK || found.size > 0) {
+        return code;
+    }
+    spool->count--;
+    return unlink(path) == 0 ? POISE_OK : error_errno(err, POISE_EIO, "cannot remove %s", path);
+}
+
+/* The last record may be of a process that died before it was synced, or when its sync failed, and counts as
+ * appended from here on. What a sync failed to write only another write puts on the disk. */
+static poise_code write_again(int fd, const struct segment *last)
+{
+    struct buf bytes = {0};
+    size_t length = (size_t)(last->size - last->last_at);
+    poise_code code = buf_reserve(&bytes, length) ? POISE_OK : POISE_ENOMEM;
+    if (code == POISE_OK &&
+        (pread(fd, bytes.data, length, last->last_at) != (ssize_t)length ||
+         pwrite(fd, bytes.data, length, last->last_at) != (ssize_t)length || fdatasync(fd) != 0)) {
+        code = POISE_EIO;
+    }
+    buf_free(&bytes);
+    return code;
+}
+
+/* The machine stopped while a record was being appended. */
 static poise_code mend_tail(struct spool *spool, poise_error *err)
 {
     char path[PATH_MAX];
-    struct segment *last = &spool->segments[spool->count - 1];
+    struct stat file;
+    const struct segment *last = &spool->segments[spool->count - 1];
     poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
-    if (code == POISE_OK && last->size == 0) {
-        spool->count--;
-        if (unlink(path) != 0) {
-            return error_errno(err, POISE_EIO, "cannot remove %s", path);
-        }
-        if (spool->count > 0) {
-            last = &spool->segments[spool->count - 1];
-            code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
-        }
-    }
-    if (code != POISE_OK || spool->count == 0) {
+    if (code != POISE_OK) {
         return code;
     }
-    struct stat file;
-    spool->active_fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (spool->active_fd < 0 || fstat(spool->active_fd, &file) != 0) {
+    int fd = spool->active_fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &file) != 0) {
         return error_errno(err, POISE_EIO, "cannot open %s", path);
     }
-    if (file.st_size > last->size && ftruncate(spool->active_fd, last->size) != 0) {
+    if (file.st_size > last->size && ftruncate(fd, last->size) != 0) {
         return error_errno(err, POISE_EIO, "cannot cut the torn end of %s", path);
     }
-    /* What was read may be of a process that died before it synced it, and now counts as appended. */
-    if (spool->sync && fdatasync(spool->active_fd) != 0) {
-        return error_errno(err, POISE_EIO, "cannot sync %s", path);
+    if (spool->sync && (code = write_again(fd, last)) != POISE_OK) {
+        return error_errno(err, code, "cannot write and sync the end of %s", path);
     }
-    return POISE_OK;
+    return fcntl(fd, F_SETFL, O_APPEND) == 0 ? POISE_OK
+                                             : error_errno(err, POISE_EIO, "cannot append to %s", path);
 }
 
 /* ---- opening ---- */
@@ -307,6 +338,9 @@ static poise_code make_new(struct spool *spool, uint64_t new_epoch, poise_error 
     code = spool_rotate(spool, err);
     if (code == POISE_OK) {
         code = spool_write_acked(spool, 0, 0, err);
+    }
+    if (code == POISE_OK && spool->sync) {
+        code = file_sync_dirs(spool->path, err);
     }
     return code == POISE_OK ? spool_write_meta(spool, err) : code;
 }
@@ -343,19 +377,29 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
     return spool_drop_acked(spool, err);
 }
 
+/* A process may have died between making a file and syncing its name. */
+static poise_code sync_names(const struct spool *spool, poise_error *err)
+{
+    return spool->sync ? file_sync_dir(spool->path, err) : POISE_OK;
+}
+
 static poise_code load_old(struct spool *spool, poise_error *err)
 {
     uint64_t acked = 0, acked_hash = 0;
     bool known = read_acked(spool, &acked, &acked_hash);
-    if (known) {
-        spool->first_seq =
-            acked + 1; /* leftovers of a removal that a power cut undid in part need not be whole */
-        poise_code code = spool_drop_acked(spool, err);
-        if (code != POISE_OK) {
-            return code;
-        }
+    poise_code code = spool->count > 0 ? drop_unmade(spool, err) : POISE_OK;
+    if (code == POISE_OK && known) {
+        /* a sync of it may have failed before: only what is written again will be synced */
+        code = spool_write_acked(spool, acked, acked_hash, err);
     }
-    poise_code code = scan_segments(spool, err);
+    if (code == POISE_OK && known) {
+        /* leftovers of a removal that a power cut undid in part need not be whole */
+        spool->first_seq = acked + 1;
+        code = spool_drop_acked(spool, err);
+    }
+    if (code == POISE_OK) {
+        code = scan_segments(spool, err);
+    }
     if (code == POISE_OK && spool->count > 0) {
         code = mend_tail(spool, err);
     }
@@ -380,6 +424,9 @@ poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
     code = read_meta(spool, err);
     if (code == POISE_ENOTFOUND) {
         return make_new(spool, new_epoch, err);
+    }
+    if (code == POISE_OK) {
+        code = sync_names(spool, err);
     }
     return code == POISE_OK ? load_old(spool, err) : code;
 }

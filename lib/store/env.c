@@ -207,14 +207,28 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
     return rc != 0 ? env_error(store, rc, "clear dead readers", err) : cover_last_page(store, err);
 }
 
-/* A process that died while it wrote LMDB's meta page may have left a commit that can be read and is not on
- * disk yet. What is read counts as acknowledged from here on. */
-static poise_code sync_what_is_there(struct store *store, poise_error *err)
+/* A process that died while it wrote LMDB's meta page, or when that failed, may have left a commit that can
+ * be read and is not on disk. What is read counts as acknowledged from here on; and what a sync failed to
+ * write only another write puts on the disk. */
+static poise_code write_meta_again(struct store *store, poise_error *err)
 {
-    int rc = mdb_env_sync(store->env, 1);
-    return rc != 0 ? error_set(err, POISE_EIO, "cannot sync %s/data.mdb: %s; look at the disk", store->path,
-                               mdb_strerror(rc))
-                   : POISE_OK;
+    MDB_envinfo info;
+    MDB_stat stat;
+    int fd;
+    mdb_env_info(store->env, &info);
+    mdb_env_stat(store->env, &stat);
+    mdb_env_get_fd(store->env, &fd);
+    off_t at = info.me_last_txnid % 2 ? (off_t)stat.ms_psize : 0; /* LMDB takes turns */
+    uint8_t *page = malloc(stat.ms_psize);
+    if (!page) {
+        return error_nomem(err, "the meta page of a store");
+    }
+    bool done = pread(fd, page, stat.ms_psize, at) == (ssize_t)stat.ms_psize &&
+                pwrite(fd, page, stat.ms_psize, at) == (ssize_t)stat.ms_psize && fdatasync(fd) == 0;
+    free(page);
+    return done ? POISE_OK
+                : error_errno(err, POISE_EIO, "cannot write and sync the meta page of %s/data.mdb",
+                              store->path);
 }
 
 poise_code env_open(struct store *store, const struct store_options *options, poise_error *err)
@@ -237,7 +251,7 @@ poise_code env_open(struct store *store, const struct store_options *options, po
     if (code == POISE_OK) {
         code = open_lmdb(store, options, err);
     }
-    return code == POISE_OK && !store->read_only ? sync_what_is_there(store, err) : code;
+    return code == POISE_OK && !store->read_only ? write_meta_again(store, err) : code;
 }
 
 void env_close(struct store *store)

@@ -243,6 +243,14 @@ static void outdate(struct change *change, size_t file, uint64_t at, uint64_t le
     }
 }
 
+/* As outdate, where the file is shorter for good. */
+static void cut(struct change *change, size_t file, uint64_t size)
+{
+    if (change->kind == OP_WRITE && change->file == file && change->at + change->length > size) {
+        change->length = change->at < size ? size - change->at : 0;
+    }
+}
+
 /* All that was done to the file, or to the names in the directory, is there for good. */
 static void sync_file(struct disk *disk, size_t file)
 {
@@ -254,8 +262,12 @@ static void sync_file(struct disk *disk, size_t file)
             continue;
         }
         do_change(disk, change);
-        for (size_t j = 0; change->kind == OP_WRITE && j < kept; j++) {
-            outdate(&disk->changes[j], file, change->at, change->length, change->bytes);
+        for (size_t j = 0; j < kept; j++) {
+            if (change->kind == OP_WRITE) {
+                outdate(&disk->changes[j], file, change->at, change->length, change->bytes);
+            } else if (change->kind == OP_SIZE) {
+                cut(&disk->changes[j], file, change->at);
+            }
         }
         free_change(change);
     }
@@ -403,6 +415,9 @@ static void write_part(struct image *image, size_t which, const struct change *c
 {
     struct content *out = &image->scratch;
     size_t end = change->at + change->length;
+    if (change->length == 0) {
+        return;
+    }
     reserve(out, (end + SECTOR - 1) / SECTOR * SECTOR);
     for (size_t at = change->at; at < end;) {
         size_t next = (at / SECTOR + 1) * SECTOR;
