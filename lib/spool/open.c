@@ -143,15 +143,11 @@ poise_code spool_write_acked(const struct spool *spool, uint64_t seq, uint64_t h
     buf_put_u64(&acked, seq);
     buf_put_u64(&acked, hash);
     buf_put_u32(&acked, crc32c(bytes, acked.length));
-    for (size_t at = 0; at < sizeof bytes;) {
-        ssize_t count = pwrite(spool->acked_fd, bytes + at, sizeof bytes - at, (off_t)at);
-        if (count < 0 && errno != EINTR) {
-            poise_code code = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
-            return error_errno(err, code, "cannot write %s/acked", spool->path);
-        }
-        at += count > 0 ? (size_t)count : 0;
+    poise_code code = file_write_at(spool->acked_fd, bytes, sizeof bytes, 0, err);
+    if (code != POISE_OK) {
+        error_wrap(err, "%s/acked", spool->path);
     }
-    return POISE_OK;
+    return code;
 }
 
 static poise_code open_acked(struct spool *spool, poise_error *err)
@@ -163,35 +159,31 @@ static poise_code open_acked(struct spool *spool, poise_error *err)
     }
     spool->acked_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (spool->acked_fd < 0) {
-        poise_code full = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
-        return error_errno(err, full, "cannot open %s", path);
+        code = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
+        return error_errno(err, code, "cannot open %s", path);
     }
     return POISE_OK;
 }
 
 /* Not known when it is missing, torn or of another spool: then all batches count as not acknowledged. */
-struct acked {
-    bool known;
-    uint64_t seq, hash;
-};
-
-static poise_code read_acked(const struct spool *spool, struct acked *ret_acked, poise_error *err)
+static poise_code read_acked(const struct spool *spool, bool *ret_known, uint64_t *ret_seq,
+                             uint64_t *ret_hash, poise_error *err)
 {
     uint8_t bytes[ACKED_BYTES];
     size_t length = 0;
-    ssize_t count;
-    do {
-        count = pread(spool->acked_fd, bytes + length, sizeof bytes - length, (off_t)length);
-        length += count > 0 ? (size_t)count : 0;
-    } while ((count > 0 && length < sizeof bytes) || (count < 0 && errno == EINTR));
-    if (count < 0) {
-        return error_errno(err, POISE_EIO, "cannot read %s/acked", spool->path);
+    poise_code code = file_read_at(spool->acked_fd, bytes, sizeof bytes, 0, &length, err);
+    if (code != POISE_OK) {
+        error_wrap(err, "%s/acked", spool->path);
+        return code;
     }
     struct cursor in = cursor_of(bytes, length);
     uint64_t epoch = cursor_u64(&in), seq = cursor_u64(&in), hash = cursor_u64(&in);
     uint32_t crc = cursor_u32(&in);
-    bool known = !in.failed && crc == crc32c(bytes, ACKED_BYTES - CRC_BYTES) && epoch == spool->epoch;
-    *ret_acked = known ? (struct acked){true, seq, hash} : (struct acked){0};
+    *ret_known = !in.failed && crc == crc32c(bytes, ACKED_BYTES - CRC_BYTES) && epoch == spool->epoch;
+    if (*ret_known) {
+        *ret_seq = seq;
+        *ret_hash = hash;
+    }
     return POISE_OK;
 }
 
@@ -266,40 +258,75 @@ static poise_code scan_segments(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
-/* The machine stopped while the last segment was being made (*ret_begun is its sequence), or a record
- * appended. */
-static poise_code mend_tail(struct spool *spool, uint64_t *ret_begun, poise_error *err)
+/* The machine stopped while the last segment was being made: it goes before any that is acknowledged does, so
+ * that one is left to go on from. */
+static poise_code drop_unmade(struct spool *spool, poise_error *err)
 {
     char path[PATH_MAX];
-    struct segment *last = &spool->segments[spool->count - 1];
+    struct stat file;
+    struct segment found, *last = &spool->segments[spool->count - 1];
     poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
-    if (code == POISE_OK && last->size == 0) {
-        spool->count--;
-        if (unlink(path) != 0) {
-            return error_errno(err, POISE_EIO, "cannot remove %s", path);
-        }
-        *ret_begun = last->first_seq;
-        if (spool->count > 0) {
-            last = &spool->segments[spool->count - 1];
-            code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
-        }
-    }
-    if (code != POISE_OK || spool->count == 0) {
+    if (code != POISE_OK) {
         return code;
     }
+    if (stat(path, &file) != 0) {
+        return error_errno(err, POISE_EIO, "cannot look at %s", path);
+    }
+    if (file.st_size > SEGMENT_HEAD) {
+        return POISE_OK;
+    }
+    code = segment_scan(path, spool->epoch, last->first_seq, true, &found, &spool->mark, err);
+    if (code != POISE_OK || found.size > 0) {
+        return code;
+    }
+    spool->count--;
+    return unlink(path) == 0 ? POISE_OK : error_errno(err, POISE_EIO, "cannot remove %s", path);
+}
+
+/* The last record may be of a process that died before it was synced, or when its sync failed, and counts as
+ * appended from here on. What a sync failed to write only another write puts on the disk. */
+static poise_code write_again(int fd, const struct segment *last, poise_error *err)
+{
+    struct buf bytes = {0};
+    size_t length = (size_t)(last->size - last->last_at);
+    poise_code code = buf_reserve(&bytes, length) ? POISE_OK : error_nomem(err, "a batch of the spool");
+    if (code == POISE_OK) {
+        code = file_read_at(fd, bytes.data, length, last->last_at, &length, err);
+    }
+    if (code == POISE_OK) {
+        code = file_write_at(fd, bytes.data, length, last->last_at, err);
+    }
+    if (code == POISE_OK && fdatasync(fd) != 0) {
+        code = error_errno(err, POISE_EIO, "cannot sync it");
+    }
+    buf_free(&bytes);
+    return code;
+}
+
+/* The machine stopped while a record was being appended. */
+static poise_code mend_tail(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
     struct stat file;
-    spool->active_fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (spool->active_fd < 0 || fstat(spool->active_fd, &file) != 0) {
+    const struct segment *last = &spool->segments[spool->count - 1];
+    poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    int fd = spool->active_fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &file) != 0) {
         return error_errno(err, POISE_EIO, "cannot open %s", path);
     }
-    if (file.st_size > last->size && ftruncate(spool->active_fd, last->size) != 0) {
+    if (file.st_size > last->size && ftruncate(fd, last->size) != 0) {
         return error_errno(err, POISE_EIO, "cannot cut the torn end of %s", path);
     }
-    /* What was read may be of a process that died before it synced it, and now counts as appended. */
-    if (spool->sync && fdatasync(spool->active_fd) != 0) {
-        return error_errno(err, POISE_EIO, "cannot sync %s", path);
+    code = spool->sync ? write_again(fd, last, err) : POISE_OK;
+    if (code != POISE_OK) {
+        error_wrap(err, "the end of %s", path);
+        return code;
     }
-    return POISE_OK;
+    return fcntl(fd, F_SETFL, O_APPEND) == 0 ? POISE_OK
+                                             : error_errno(err, POISE_EIO, "cannot append to %s", path);
 }
 
 /* ---- opening ---- */
@@ -328,6 +355,9 @@ static poise_code make_new(struct spool *spool, uint64_t new_epoch, poise_error 
     if (code == POISE_OK) {
         code = spool_write_acked(spool, 0, 0, err);
     }
+    if (code == POISE_OK && spool->sync) {
+        code = file_sync_dirs(spool->path, err);
+    }
     return code == POISE_OK ? spool_write_meta(spool, err) : code;
 }
 
@@ -339,28 +369,23 @@ static poise_code lost(const struct spool *spool, uint64_t acked, poise_error *e
                      spool->path, acked + 1);
 }
 
-/* Goes on behind what is acknowledged with a segment of its own. */
-static poise_code go_on_behind(struct spool *spool, const struct acked *acked, poise_error *err)
-{
-    spool->first_seq = spool->next_seq = acked->seq + 1;
-    spool->acked_hash = spool->last_hash = acked->hash;
-    return spool_rotate(spool, err);
-}
-
 /* Where the spool goes on, from its segments and what is known to be acknowledged. */
-static poise_code set_sequences(struct spool *spool, const struct acked *acked, poise_error *err)
+static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked, uint64_t acked_hash,
+                                poise_error *err)
 {
-    if (spool->count == 0 || (acked->known && spool->segments[0].first_seq > acked->seq + 1)) {
-        return lost(spool, acked->seq, err);
+    if (spool->count == 0 || (known && spool->segments[0].first_seq > acked + 1)) {
+        return lost(spool, acked, err);
     }
     const struct segment *last = &spool->segments[spool->count - 1];
     spool->next_seq = last->first_seq + last->count;
     spool->last_hash = last->last_hash;
-    spool->first_seq = acked->known ? acked->seq + 1 : spool->segments[0].first_seq;
-    spool->acked_hash = acked->known ? acked->hash : spool->segments[0].previous_hash;
+    spool->first_seq = known ? acked + 1 : spool->segments[0].first_seq;
+    spool->acked_hash = known ? acked_hash : spool->segments[0].previous_hash;
     if (spool->first_seq > spool->next_seq) {
         /* Its end was damaged after it was acknowledged. Those numbers must not be given again. */
-        poise_code code = go_on_behind(spool, acked, err);
+        spool->next_seq = spool->first_seq;
+        spool->last_hash = spool->acked_hash;
+        poise_code code = spool_rotate(spool, err);
         if (code != POISE_OK) {
             return code;
         }
@@ -368,28 +393,36 @@ static poise_code set_sequences(struct spool *spool, const struct acked *acked, 
     return spool_drop_acked(spool, err);
 }
 
+/* A process may have died between making a file and syncing its name. */
+static poise_code sync_names(const struct spool *spool, poise_error *err)
+{
+    return spool->sync ? file_sync_dir(spool->path, err) : POISE_OK;
+}
+
 static poise_code load_old(struct spool *spool, poise_error *err)
 {
-    struct acked acked = {0};
-    uint64_t begun = 0;
-    poise_code code = read_acked(spool, &acked, err);
-    if (code == POISE_OK && acked.known) {
-        spool->first_seq =
-            acked.seq + 1; /* leftovers of a removal that a power cut undid in part need not be whole */
+    uint64_t acked = 0, acked_hash = 0;
+    bool known = false;
+    poise_code code = read_acked(spool, &known, &acked, &acked_hash, err);
+    if (code == POISE_OK && spool->count > 0) {
+        code = drop_unmade(spool, err);
+    }
+    if (code == POISE_OK && known) {
+        /* a sync of it may have failed before: only what is written again will be synced */
+        code = spool_write_acked(spool, acked, acked_hash, err);
+    }
+    if (code == POISE_OK && known) {
+        /* leftovers of a removal that a power cut undid in part need not be whole */
+        spool->first_seq = acked + 1;
         code = spool_drop_acked(spool, err);
     }
     if (code == POISE_OK) {
         code = scan_segments(spool, err);
     }
     if (code == POISE_OK && spool->count > 0) {
-        code = mend_tail(spool, &begun, err);
+        code = mend_tail(spool, err);
     }
-    if (code != POISE_OK) {
-        return code;
-    }
-    /* All was acknowledged when the next segment was begun. */
-    return acked.known && spool->count == 0 && begun == acked.seq + 1 ? go_on_behind(spool, &acked, err)
-                                                                      : set_sequences(spool, &acked, err);
+    return code == POISE_OK ? set_sequences(spool, known, acked, acked_hash, err) : code;
 }
 
 poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
@@ -410,6 +443,9 @@ poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
     code = read_meta(spool, err);
     if (code == POISE_ENOTFOUND) {
         return make_new(spool, new_epoch, err);
+    }
+    if (code == POISE_OK) {
+        code = sync_names(spool, err);
     }
     return code == POISE_OK ? load_old(spool, err) : code;
 }

@@ -280,10 +280,12 @@ static poise_code make_room(struct spool *spool, int64_t wanted, poise_error *er
     return POISE_OK;
 }
 
-/* Takes back what of a failed append may have reached the file. */
+/* Takes back what of a failed append may have reached the file; for good, or half a record would be found in
+ * a segment behind which another was begun. */
 static void cut_back(struct spool *spool)
 {
-    if (ftruncate(spool->active_fd, spool->segments[spool->count - 1].size) != 0) {
+    if (ftruncate(spool->active_fd, spool->segments[spool->count - 1].size) != 0 ||
+        (spool->sync && fdatasync(spool->active_fd) != 0)) {
         spool->broken = true;
     }
 }

@@ -19,8 +19,7 @@ enum {
     LOCK_FILE_BYTES =
         32768,           /* LMDB's header and READERS_MAX slots of a cache line each, with some to spare */
     GROW_WAIT_MS = 3000, /* readers renew within 1 s */
-    ROOM_FRESH_US = 1000000,
-    FRESH_BYTES = 65536 /* at most, of a new store */
+    ROOM_FRESH_US = 1000000
 };
 static const int64_t MAP_DEFAULT = INT64_C(32) << 30;
 static const int64_t FREE_DEFAULT = INT64_C(64) << 20;
@@ -120,12 +119,59 @@ static poise_code fill_lock_file(const struct store *store, poise_error *err)
     }
     int rc = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
     struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1}; /* as LMDB will, goes with fd */
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1}; /* as LMDB will; goes with fd */
     if (rc == 0 && fcntl(fd, F_SETLK, &lock) != 0) {
         rc = errno;
     }
     close(fd);
     return rc == 0 ? POISE_OK : env_error(store, rc, "make room for lock.mdb and lock it", err);
+}
+
+static int make_file_at(const char *path)
+{
+    MDB_env *env;
+    int rc = mdb_env_create(&env);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0640);
+    if (rc == 0) {
+        rc = mdb_env_sync(env, 1);
+    }
+    mdb_env_close(env);
+    return rc;
+}
+
+/* LMDB does not sync the first two pages of a new file, and opens no file that has only some of them. So they
+ * are written beside it, and synced; the name is synced before anything is committed. */
+static poise_code make_file(const struct store *store, poise_error *err)
+{
+    char path[PATH_MAX], fresh[PATH_MAX];
+    struct stat file;
+    if (!path_of(store, "data.mdb", path) || !path_of(store, "data.mdb.new", fresh)) {
+        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
+    }
+    if (stat(path, &file) == 0) {
+        return file.st_size > 0
+                   ? POISE_OK /* LMDB would begin it anew */
+                   : error_set(err, POISE_ECORRUPT,
+                               "%s is empty: restore a backup, or remove it to begin a new store", path);
+    }
+    if (errno != ENOENT) {
+        return error_errno(err, POISE_EIO, "cannot look at %s", path);
+    }
+    if (unlink(fresh) != 0 && errno != ENOENT) {
+        return error_errno(err, POISE_EIO, "cannot remove %s", fresh);
+    }
+    int rc = make_file_at(fresh);
+    if (rc == 0 && rename(fresh, path) != 0) {
+        rc = errno;
+    }
+    if (rc != 0) {
+        unlink(fresh);
+        return env_error(store, rc, "make data.mdb", err);
+    }
+    return POISE_OK;
 }
 
 /* Pages that the file does not reach would be SIGBUS when touched. As zeros they are found to be damage;
@@ -162,7 +208,7 @@ static size_t map_size(int64_t bytes)
     return (size + page - 1) / page * page;
 }
 
-static poise_code open_lmdb(struct store *store, const char *path, unsigned flags, poise_error *err)
+static poise_code open_lmdb(struct store *store, const struct store_options *options, poise_error *err)
 {
     int rc = mdb_env_create(&store->env);
     if (rc != 0) {
@@ -171,48 +217,49 @@ static poise_code open_lmdb(struct store *store, const char *path, unsigned flag
     }
     mdb_env_set_maxdbs(store->env, STORE_TABLES + 2);
     mdb_env_set_maxreaders(store->env, READERS_MAX);
-    mdb_env_set_mapsize(store->env, store->map_bytes);
-    rc = mdb_env_open(store->env, path, MDB_NOTLS | flags, 0640);
+    mdb_env_set_mapsize(store->env, map_size(options->map_bytes));
+    rc = mdb_env_open(store->env, store->path, MDB_NOTLS | (store->read_only ? MDB_RDONLY : 0), 0640);
     if (rc == ENOMEM) {
         return error_set(err, POISE_ENOMEM,
                          "no memory to open %s, or no address space for its map of %zu MiB: choose a smaller "
                          "map or a higher limit of address space",
-                         store->path, store->map_bytes >> 20);
+                         store->path, map_size(options->map_bytes) >> 20);
     }
-    return rc != 0 ? env_error(store, rc, "open data.mdb", err) : POISE_OK;
+    if (rc != 0) {
+        return env_error(store, rc, "open data.mdb", err);
+    }
+    int dead_readers = 0;
+    rc = mdb_reader_check(store->env, &dead_readers);
+    return rc != 0 ? env_error(store, rc, "clear dead readers", err) : cover_last_page(store, err);
 }
 
-static void close_lmdb(struct store *store)
+/* A process that died while it wrote LMDB's meta page, or when that failed, may have left a commit that can
+ * be read and is not on disk. What is read counts as acknowledged from here on; and what a sync failed to
+ * write only another write puts on the disk. */
+static poise_code write_meta_again(struct store *store, poise_error *err)
 {
-    if (store->env) {
-        mdb_txn_abort(store->view); /* NULL is fine */
-        mdb_env_close(store->env);
+    MDB_envinfo info;
+    MDB_stat stat;
+    int fd;
+    mdb_env_info(store->env, &info);
+    mdb_env_stat(store->env, &stat);
+    mdb_env_get_fd(store->env, &fd);
+    off_t at = info.me_last_txnid % 2 ? (off_t)stat.ms_psize : 0; /* LMDB takes turns */
+    uint8_t *page = malloc(stat.ms_psize);
+    if (!page) {
+        return error_nomem(err, "the meta page of a store");
     }
-    store->env = NULL;
-    store->view = NULL;
+    bool done = pread(fd, page, stat.ms_psize, at) == (ssize_t)stat.ms_psize &&
+                pwrite(fd, page, stat.ms_psize, at) == (ssize_t)stat.ms_psize && fdatasync(fd) == 0;
+    free(page);
+    return done ? POISE_OK
+                : error_errno(err, POISE_EIO, "cannot write and sync the meta page of %s/data.mdb",
+                              store->path);
 }
 
-/* Where there is none, OK and a size of -1. */
-static poise_code size_of_data(const struct store *store, int64_t *ret_size, poise_error *err)
+poise_code env_open(struct store *store, const struct store_options *options, poise_error *err)
 {
-    char path[PATH_MAX];
-    struct stat file = {.st_size = -1};
-    if (!path_of(store, "data.mdb", path)) {
-        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
-    }
-    if (stat(path, &file) != 0 && errno != ENOENT) {
-        return error_errno(err, POISE_EIO, "cannot look at %s", path);
-    }
-    *ret_size = file.st_size;
-    return POISE_OK;
-}
-
-poise_code env_lock(struct store *store, const struct store_options *options, bool *ret_found,
-                    poise_error *err)
-{
-    int64_t size;
     store->floor = (uint64_t)(options->free_bytes > 0 ? options->free_bytes : FREE_DEFAULT);
-    store->map_bytes = map_size(options->map_bytes);
     store->gate_made = gate_init(&store->gate);
     if (!store->gate_made) {
         return error_nomem(err, "the store's gate");
@@ -221,71 +268,24 @@ poise_code env_lock(struct store *store, const struct store_options *options, bo
     if (code == POISE_OK) {
         code = lock_directory(store, err);
     }
-    if (code == POISE_OK) {
-        code = size_of_data(store, &size, err);
+    if (code == POISE_OK && !store->read_only) {
+        code = fill_lock_file(store, err);
     }
-    if (code == POISE_OK && size == 0) { /* LMDB would begin it anew */
-        code = error_set(err, POISE_ECORRUPT,
-                         "%s/data.mdb is empty: restore a backup, or remove it to begin a new store",
-                         store->path);
+    if (code == POISE_OK && !store->read_only) {
+        code = make_file(store, err);
     }
     if (code == POISE_OK) {
-        *ret_found = size > 0;
+        code = open_lmdb(store, options, err);
     }
-    return code;
-}
-
-/* Nobody else has the directory, so no file is needed for LMDB's lock. */
-static poise_code fill_fresh(struct store *store, const char *path, env_fill *fill, poise_error *err)
-{
-    if (unlink(path) != 0 && errno != ENOENT) { /* of a start that ended in the middle */
-        return error_errno(err, POISE_EIO, "cannot remove %s", path);
-    }
-    poise_code code = open_lmdb(store, path, MDB_NOSUBDIR | MDB_NOLOCK, err);
-    if (code == POISE_OK) {
-        code = env_write(store, FRESH_BYTES, fill, NULL, err);
-    }
-    close_lmdb(store);
-    return code;
-}
-
-poise_code env_make(struct store *store, env_fill *fill, poise_error *err)
-{
-    char fresh[PATH_MAX], path[PATH_MAX], parent[PATH_MAX];
-    if (!path_of(store, "data.new", fresh) || !path_of(store, "data.mdb", path) ||
-        !path_of(store, "..", parent)) {
-        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
-    }
-    poise_code code = fill_fresh(store, fresh, fill, err);
-    if (code == POISE_OK && rename(fresh, path) != 0) {
-        code = errno == ENOSPC ? POISE_EFULL : POISE_EIO;
-        error_errno(err, code, "cannot rename %s to %s", fresh, path);
-    }
-    if (code != POISE_OK) {
-        unlink(fresh); /* or the next start does */
-        return code;
-    }
-    code = file_sync_dir(store->path, err);
-    return code == POISE_OK ? file_sync_dir(parent, err) : code;
-}
-
-poise_code env_open(struct store *store, poise_error *err)
-{
-    poise_code code = store->read_only ? POISE_OK : fill_lock_file(store, err);
-    if (code == POISE_OK) {
-        code = open_lmdb(store, store->path, store->read_only ? MDB_RDONLY : 0, err);
-    }
-    if (code != POISE_OK) {
-        return code;
-    }
-    int dead_readers = 0;
-    int rc = mdb_reader_check(store->env, &dead_readers);
-    return rc != 0 ? env_error(store, rc, "clear dead readers", err) : cover_last_page(store, err);
+    return code == POISE_OK && !store->read_only ? write_meta_again(store, err) : code;
 }
 
 void env_close(struct store *store)
 {
-    close_lmdb(store);
+    if (store->env) {
+        mdb_txn_abort(store->view); /* NULL is fine */
+        mdb_env_close(store->env);
+    }
     if (store->gate_made) {
         gate_destroy(&store->gate);
     }

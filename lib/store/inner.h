@@ -21,7 +21,6 @@ struct checkpoint {
 struct store {
     char *path;
     int lock_fd;
-    size_t map_bytes; /* at open */
     bool read_only;
     bool gate_made;
     bool dead;             /* a sync or write failed: nothing is written any more */
@@ -46,16 +45,7 @@ struct store {
 
 /* ---- env.c: the environment, its lock, its one way to write ---- */
 
-/* Puts and deletes of one transaction; returns LMDB's code. Done again from the start when the map had to
- * grow. */
-typedef int env_fill(struct store *store, MDB_txn *txn, const void *work);
-/* Locks the directory, made if absent; *ret_found: it has a data.mdb. */
-poise_code env_lock(struct store *store, const struct store_options *options, bool *ret_found,
-                    poise_error *err);
-/* A data.mdb with what `fill` puts. Made beside its name and synced before it gets it: it is whole or not
- * there, whatever happens meanwhile. */
-poise_code env_make(struct store *store, env_fill *fill, poise_error *err);
-poise_code env_open(struct store *store, poise_error *err);
+poise_code env_open(struct store *store, const struct store_options *options, poise_error *err);
 void env_close(struct store *store);
 /* "cannot WHAT in PATH: ..." */
 poise_code env_error(const struct store *store, int rc, const char *what, poise_error *err);
@@ -65,6 +55,9 @@ poise_code env_check_mapped(const struct store *store, poise_error *err);
 poise_code env_read(struct store *store, MDB_txn **ret_txn, poise_error *err);
 void env_read_end(struct store *store, MDB_txn *txn);
 
+/* Puts and deletes of one transaction; returns LMDB's code. Done again from the start when the map had to
+ * grow. */
+typedef int env_fill(struct store *store, MDB_txn *txn, const void *work);
 /* One synced transaction of about so many bytes. EFULL: nothing happened. EIO: the store is dead. */
 poise_code env_write(struct store *store, uint64_t bytes, env_fill *fill, const void *work, poise_error *err);
 

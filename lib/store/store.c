@@ -118,11 +118,13 @@ static int fill_new(struct store *store, MDB_txn *txn, const void *work)
     return rc == 0 ? meta_put_mark(store, txn, &store->mark) : rc;
 }
 
+/* First the names of its files, then all in one transaction, so that a store is there or is not. */
 static poise_code make_new(struct store *store, const struct store_options *options, poise_error *err)
 {
     memcpy(store->id, options->new_id, sizeof store->id);
     store->incarnation = options->new_incarnation;
-    return env_make(store, fill_new, err);
+    poise_code code = file_sync_dirs(store->path, err);
+    return code == POISE_OK ? env_write(store, 65536, fill_new, NULL, err) : code;
 }
 
 static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
@@ -156,7 +158,28 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     return code;
 }
 
-static poise_code load(struct store *store, poise_error *err)
+/* Without meta nothing else may be there, or it is a damaged store, or another program's. */
+static poise_code check_empty(struct store *store, MDB_txn *txn, poise_error *err)
+{
+    MDB_dbi main_dbi;
+    MDB_stat stat;
+    int rc = mdb_dbi_open(txn, NULL, 0, &main_dbi);
+    if (rc == 0) {
+        rc = mdb_stat(txn, main_dbi, &stat);
+    }
+    if (rc != 0) {
+        return env_error(store, rc, "look for tables", err);
+    }
+    return stat.ms_entries == 0
+               ? POISE_OK
+               : error_set(err, POISE_ECORRUPT,
+                           "%s/data.mdb has tables but no meta: damaged, or not a store of Poise; "
+                           "restore a backup or choose another directory",
+                           store->path);
+}
+
+/* Loads what is there; *ret_found says whether this is a store at all. */
+static poise_code load(struct store *store, bool *ret_found, poise_error *err)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
@@ -164,14 +187,12 @@ static poise_code load(struct store *store, poise_error *err)
         return env_error(store, rc, "begin to read", err);
     }
     rc = mdb_dbi_open(txn, "meta", 0, &store->meta);
-    poise_code code;
-    if (rc == MDB_NOTFOUND) {
-        code = error_set(err, POISE_ECORRUPT,
-                         "%s/data.mdb has no table meta: damaged, or not a store of Poise; restore a backup "
-                         "or choose another directory",
-                         store->path);
+    *ret_found = rc == 0;
+    poise_code code = POISE_OK;
+    if (rc == 0) {
+        code = load_rest(store, txn, err);
     } else {
-        code = rc == 0 ? load_rest(store, txn, err) : env_error(store, rc, "open meta", err);
+        code = rc == MDB_NOTFOUND ? check_empty(store, txn, err) : env_error(store, rc, "open meta", err);
     }
     if (code != POISE_OK) {
         mdb_txn_abort(txn);
@@ -184,16 +205,13 @@ static poise_code load(struct store *store, poise_error *err)
 static poise_code open_all(struct store *store, const struct store_options *options, poise_error *err)
 {
     bool found = false;
-    poise_code code = env_lock(store, options, &found, err);
+    poise_code code = env_open(store, options, err);
+    if (code == POISE_OK) {
+        code = load(store, &found, err);
+    }
     if (code == POISE_OK && !found) {
         code = store->read_only ? error_set(err, POISE_ENOTFOUND, "there is no store in %s", store->path)
                                 : make_new(store, options, err);
-    }
-    if (code == POISE_OK) {
-        code = env_open(store, err);
-    }
-    if (code == POISE_OK) {
-        code = load(store, err);
     }
     if (code != POISE_OK) {
         return code;

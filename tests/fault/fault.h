@@ -25,7 +25,7 @@ struct fault_plan {
 };
 
 void fault_start(const struct fault_plan *plan);
-void fault_stop(void); /* everything works again; counts and hits are kept until the next start */
+void fault_stop(void);         /* everything works again; counts and hits are kept until the next start */
 bool fault_pause(bool paused); /* meanwhile nothing fails or counts; returns how it was */
 
 uint64_t fault_count(void); /* of calls that could fail since the start */

@@ -359,10 +359,10 @@ static bool breaks(void)
 }
 
 /* The real store fails when memory or a call did; then it has done nothing. */
-static void fail_for_a_reason(poise_code code)
+static void fail_for_a_reason(void)
 {
     assert_true(deployment_troubled());
-    journal.broke |= code != POISE_EFULL;
+    journal.broke = true;
 }
 
 /* The linker sends the calls of the objects of this program here (-Wl,--wrap). */
@@ -389,7 +389,7 @@ poise_code __wrap_store_append(struct store *store, const struct journal_record 
     if (code == POISE_OK) {
         note_record(record, *ret_lsn);
     } else {
-        fail_for_a_reason(code);
+        fail_for_a_reason();
     }
     deployment_pause(paused);
     if (code != POISE_OK) {
@@ -408,7 +408,7 @@ poise_code __wrap_store_checkpoint_commit(struct store *store, const struct stor
     }
     poise_code code = __real_store_checkpoint_commit(store, mark, err);
     if (code != POISE_OK) {
-        fail_for_a_reason(code);
+        fail_for_a_reason();
         return code;
     }
     return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the checkpoint") : POISE_OK;
