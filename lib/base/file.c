@@ -19,6 +19,7 @@ static poise_code code_of_errno(void)
         return POISE_ENOTFOUND;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return POISE_EFULL;
     default:
         return POISE_EIO;

@@ -32,6 +32,7 @@ static poise_code code_of(int rc)
     case MDB_MAP_FULL:
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return POISE_EFULL;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
@@ -337,10 +338,12 @@ static uint64_t free_above_floor(const struct store *store)
 
 static poise_code file_system_full(const struct store *store, poise_error *err)
 {
-    return error_set(err, POISE_EFULL,
-                     "the file system of %s is full (%" PRIu64
-                     " MiB are kept free): make room, it goes on by itself",
-                     store->path, store->floor >> 20);
+    return error_set(
+        err, POISE_EFULL,
+        "the file system of %s is full (%" PRIu64
+        " MiB are kept free), or a quota or limit of file size is reached: make room, it goes on "
+        "by itself",
+        store->path, store->floor >> 20);
 }
 
 /* Looks at the file system once a second, or when what it had left then may be used up. */
@@ -418,6 +421,19 @@ static bool lmdb_gave_up(struct store *store)
     return rc != 0;
 }
 
+/* A quota, or a limit of file size, shows only when it is reached. */
+static bool can_extend(const struct store *store, uint64_t bytes)
+{
+    int fd;
+    struct stat file;
+    mdb_env_get_fd(store->env, &fd);
+    if (fstat(fd, &file) != 0) {
+        return true; /* no room is not what it lacks */
+    }
+    int rc = posix_fallocate(fd, file.st_size, (off_t)bytes);
+    return ftruncate(fd, file.st_size) != 0 || (rc != ENOSPC && rc != EDQUOT && rc != EFBIG);
+}
+
 /* A write cut short by a full disk is EIO, as is a failed sync; which of them it was, the free space tells.
  * Should a failed sync on a full disk be taken for a full disk, nothing is lost: the meta page still shows
  * the last commit, whose pages are synced, and the next try writes all of its own pages again. */
@@ -427,7 +443,7 @@ static poise_code write_failed(struct store *store, int rc, uint64_t bytes, pois
     if (code != POISE_EFULL && code != POISE_EIO) {
         return env_error(store, rc, "write", err);
     }
-    bool full = code == POISE_EFULL || free_above_floor(store) < bytes;
+    bool full = code == POISE_EFULL || free_above_floor(store) < bytes || !can_extend(store, bytes);
     if (full && !lmdb_gave_up(store)) {
         store->room = 0;
         return file_system_full(store, err);
