@@ -73,6 +73,7 @@ static int signals_as_fd(void)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
     if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0)
         return -1;
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -19,6 +19,7 @@ static poise_code code_of_errno(void)
         return POISE_ENOTFOUND;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return POISE_EFULL;
     default:
         return POISE_EIO;
@@ -80,6 +81,34 @@ poise_code file_write_all(int fd, const void *bytes, size_t length, poise_error 
     return POISE_OK;
 }
 
+poise_code file_write_at(int fd, const void *bytes, size_t length, int64_t offset, poise_error *err)
+{
+    for (size_t at = 0; at < length;) {
+        ssize_t count = pwrite(fd, (const char *)bytes + at, length - at, offset + (off_t)at);
+        if (count < 0 && errno != EINTR) {
+            return error_errno(err, code_of_errno(), "cannot write %zu bytes", length);
+        }
+        at += count > 0 ? (size_t)count : 0;
+    }
+    return POISE_OK;
+}
+
+poise_code file_read_at(int fd, void *bytes, size_t length, int64_t offset, size_t *ret_length,
+                        poise_error *err)
+{
+    size_t at = 0;
+    ssize_t count = 1;
+    while (at < length && count != 0) {
+        count = pread(fd, (char *)bytes + at, length - at, offset + (off_t)at);
+        if (count < 0 && errno != EINTR) {
+            return error_errno(err, POISE_EIO, "cannot read %zu bytes", length);
+        }
+        at += count > 0 ? (size_t)count : 0;
+    }
+    *ret_length = at;
+    return POISE_OK;
+}
+
 poise_code file_sync_dir(const char *path, poise_error *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -92,6 +121,44 @@ poise_code file_sync_dir(const char *path, poise_error *err)
     }
     close(fd);
     return code;
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The directory above, -1 if there is none on this file system; closes fd. */
+static int go_up(int fd)
+{
+    struct stat here, above;
+    int up = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_one = up >= 0 && fstat(fd, &here) == 0 && fstat(up, &above) == 0 && here.st_dev == above.st_dev &&
+                  !is_same(&here, &above);
+    close(fd);
+    if (up >= 0 && !is_one) {
+        close(up);
+        up = -1;
+    }
+    return up;
+}
+
+poise_code file_sync_dirs(const char *path, poise_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return error_errno(err, code_of_errno(), "cannot open the directory %s", path);
+    }
+    while (fd >= 0) {
+        if (fsync(fd) != 0) {
+            poise_code code =
+                error_errno(err, code_of_errno(), "cannot sync the directory %s or one above it", path);
+            close(fd);
+            return code;
+        }
+        fd = go_up(fd);
+    }
+    return POISE_OK;
 }
 
 /* The directory that holds path, into `parent` of PATH_MAX bytes, which fits since path does. */

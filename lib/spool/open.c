@@ -143,10 +143,11 @@ poise_code spool_write_acked(const struct spool *spool, uint64_t seq, uint64_t h
     buf_put_u64(&acked, seq);
     buf_put_u64(&acked, hash);
     buf_put_u32(&acked, crc32c(bytes, acked.length));
-    if (pwrite(spool->acked_fd, bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return error_errno(err, POISE_EIO, "cannot write %s/acked", spool->path);
+    poise_code code = file_write_at(spool->acked_fd, bytes, sizeof bytes, 0, err);
+    if (code != POISE_OK) {
+        error_wrap(err, "%s/acked", spool->path);
     }
-    return POISE_OK;
+    return code;
 }
 
 static poise_code open_acked(struct spool *spool, poise_error *err)
@@ -157,24 +158,33 @@ static poise_code open_acked(struct spool *spool, poise_error *err)
         return code;
     }
     spool->acked_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    return spool->acked_fd >= 0 ? POISE_OK : error_errno(err, POISE_EIO, "cannot open %s", path);
+    if (spool->acked_fd < 0) {
+        code = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
+        return error_errno(err, code, "cannot open %s", path);
+    }
+    return POISE_OK;
 }
 
-/* False when it is missing, torn or of another spool: then all batches count as not acknowledged. */
-static bool read_acked(const struct spool *spool, uint64_t *ret_seq, uint64_t *ret_hash)
+/* Not known when it is missing, torn or of another spool: then all batches count as not acknowledged. */
+static poise_code read_acked(const struct spool *spool, bool *ret_known, uint64_t *ret_seq,
+                             uint64_t *ret_hash, poise_error *err)
 {
     uint8_t bytes[ACKED_BYTES];
-    if (pread(spool->acked_fd, bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return false;
+    size_t length = 0;
+    poise_code code = file_read_at(spool->acked_fd, bytes, sizeof bytes, 0, &length, err);
+    if (code != POISE_OK) {
+        error_wrap(err, "%s/acked", spool->path);
+        return code;
     }
-    struct cursor in = cursor_of(bytes, sizeof bytes);
+    struct cursor in = cursor_of(bytes, length);
     uint64_t epoch = cursor_u64(&in), seq = cursor_u64(&in), hash = cursor_u64(&in);
-    if (cursor_u32(&in) != crc32c(bytes, ACKED_BYTES - CRC_BYTES) || epoch != spool->epoch) {
-        return false;
+    uint32_t crc = cursor_u32(&in);
+    *ret_known = !in.failed && crc == crc32c(bytes, ACKED_BYTES - CRC_BYTES) && epoch == spool->epoch;
+    if (*ret_known) {
+        *ret_seq = seq;
+        *ret_hash = hash;
     }
-    *ret_seq = seq;
-    *ret_hash = hash;
-    return true;
+    return POISE_OK;
 }
 
 /* ---- segments ---- */
@@ -248,38 +258,75 @@ static poise_code scan_segments(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
-/* The machine stopped while the last segment was being made, or a record appended. */
+/* The machine stopped while the last segment was being made: it goes before any that is acknowledged does, so
+ * that one is left to go on from. */
+static poise_code drop_unmade(struct spool *spool, poise_error *err)
+{
+    char path[PATH_MAX];
+    struct stat file;
+    struct segment found, *last = &spool->segments[spool->count - 1];
+    poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (stat(path, &file) != 0) {
+        return error_errno(err, POISE_EIO, "cannot look at %s", path);
+    }
+    if (file.st_size > SEGMENT_HEAD) {
+        return POISE_OK;
+    }
+    code = segment_scan(path, spool->epoch, last->first_seq, true, &found, &spool->mark, err);
+    if (code != POISE_OK || found.size > 0) {
+        return code;
+    }
+    spool->count--;
+    return unlink(path) == 0 ? POISE_OK : error_errno(err, POISE_EIO, "cannot remove %s", path);
+}
+
+/* The last record may be of a process that died before it was synced, or when its sync failed, and counts as
+ * appended from here on. What a sync failed to write only another write puts on the disk. */
+static poise_code write_again(int fd, const struct segment *last, poise_error *err)
+{
+    struct buf bytes = {0};
+    size_t length = (size_t)(last->size - last->last_at);
+    poise_code code = buf_reserve(&bytes, length) ? POISE_OK : error_nomem(err, "a batch of the spool");
+    if (code == POISE_OK) {
+        code = file_read_at(fd, bytes.data, length, last->last_at, &length, err);
+    }
+    if (code == POISE_OK) {
+        code = file_write_at(fd, bytes.data, length, last->last_at, err);
+    }
+    if (code == POISE_OK && fdatasync(fd) != 0) {
+        code = error_errno(err, POISE_EIO, "cannot sync it");
+    }
+    buf_free(&bytes);
+    return code;
+}
+
+/* The machine stopped while a record was being appended. */
 static poise_code mend_tail(struct spool *spool, poise_error *err)
 {
     char path[PATH_MAX];
-    struct segment *last = &spool->segments[spool->count - 1];
+    struct stat file;
+    const struct segment *last = &spool->segments[spool->count - 1];
     poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
-    if (code == POISE_OK && last->size == 0) {
-        spool->count--;
-        if (unlink(path) != 0) {
-            return error_errno(err, POISE_EIO, "cannot remove %s", path);
-        }
-        if (spool->count > 0) {
-            last = &spool->segments[spool->count - 1];
-            code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
-        }
-    }
-    if (code != POISE_OK || spool->count == 0) {
+    if (code != POISE_OK) {
         return code;
     }
-    struct stat file;
-    spool->active_fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
-    if (spool->active_fd < 0 || fstat(spool->active_fd, &file) != 0) {
+    int fd = spool->active_fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &file) != 0) {
         return error_errno(err, POISE_EIO, "cannot open %s", path);
     }
-    if (file.st_size > last->size && ftruncate(spool->active_fd, last->size) != 0) {
+    if (file.st_size > last->size && ftruncate(fd, last->size) != 0) {
         return error_errno(err, POISE_EIO, "cannot cut the torn end of %s", path);
     }
-    /* What was read may be of a process that died before it synced it, and now counts as appended. */
-    if (spool->sync && fdatasync(spool->active_fd) != 0) {
-        return error_errno(err, POISE_EIO, "cannot sync %s", path);
+    code = spool->sync ? write_again(fd, last, err) : POISE_OK;
+    if (code != POISE_OK) {
+        error_wrap(err, "the end of %s", path);
+        return code;
     }
-    return POISE_OK;
+    return fcntl(fd, F_SETFL, O_APPEND) == 0 ? POISE_OK
+                                             : error_errno(err, POISE_EIO, "cannot append to %s", path);
 }
 
 /* ---- opening ---- */
@@ -307,6 +354,9 @@ static poise_code make_new(struct spool *spool, uint64_t new_epoch, poise_error 
     code = spool_rotate(spool, err);
     if (code == POISE_OK) {
         code = spool_write_acked(spool, 0, 0, err);
+    }
+    if (code == POISE_OK && spool->sync) {
+        code = file_sync_dirs(spool->path, err);
     }
     return code == POISE_OK ? spool_write_meta(spool, err) : code;
 }
@@ -343,19 +393,32 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
     return spool_drop_acked(spool, err);
 }
 
+/* A process may have died between making a file and syncing its name. */
+static poise_code sync_names(const struct spool *spool, poise_error *err)
+{
+    return spool->sync ? file_sync_dir(spool->path, err) : POISE_OK;
+}
+
 static poise_code load_old(struct spool *spool, poise_error *err)
 {
     uint64_t acked = 0, acked_hash = 0;
-    bool known = read_acked(spool, &acked, &acked_hash);
-    if (known) {
-        spool->first_seq =
-            acked + 1; /* leftovers of a removal that a power cut undid in part need not be whole */
-        poise_code code = spool_drop_acked(spool, err);
-        if (code != POISE_OK) {
-            return code;
-        }
+    bool known = false;
+    poise_code code = read_acked(spool, &known, &acked, &acked_hash, err);
+    if (code == POISE_OK && spool->count > 0) {
+        code = drop_unmade(spool, err);
     }
-    poise_code code = scan_segments(spool, err);
+    if (code == POISE_OK && known) {
+        /* a sync of it may have failed before: only what is written again will be synced */
+        code = spool_write_acked(spool, acked, acked_hash, err);
+    }
+    if (code == POISE_OK && known) {
+        /* leftovers of a removal that a power cut undid in part need not be whole */
+        spool->first_seq = acked + 1;
+        code = spool_drop_acked(spool, err);
+    }
+    if (code == POISE_OK) {
+        code = scan_segments(spool, err);
+    }
     if (code == POISE_OK && spool->count > 0) {
         code = mend_tail(spool, err);
     }
@@ -380,6 +443,9 @@ poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
     code = read_meta(spool, err);
     if (code == POISE_ENOTFOUND) {
         return make_new(spool, new_epoch, err);
+    }
+    if (code == POISE_OK) {
+        code = sync_names(spool, err);
     }
     return code == POISE_OK ? load_old(spool, err) : code;
 }

@@ -209,6 +209,7 @@ static poise_code scan(const char *path, const uint8_t *bytes, size_t length, ui
             return code;
         }
         segment->count++;
+        segment->last_at = (int64_t)at;
         segment->last_hash = head.hash;
         segment->size += SEGMENT_RECORD + (int64_t)head.length;
     }

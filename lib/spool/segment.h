@@ -17,6 +17,7 @@ struct segment {
     uint64_t previous_hash; /* of the record before the first */
     uint64_t last_hash;     /* of the last record; previous_hash when there is none */
     uint64_t count;         /* of records */
+    int64_t last_at;        /* where the last record begins; 0 when there is none */
     int64_t size;           /* bytes up to the end of the last whole record; 0: not even the head is whole */
 };
 

@@ -146,7 +146,7 @@ poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint
 
 /* ---- segments ---- */
 
-poise_code spool_add_segment(struct spool *spool, const struct segment *segment, poise_error *err)
+static poise_code reserve_segment(struct spool *spool, poise_error *err)
 {
     if (spool->count == spool->capacity) {
         size_t capacity = spool->capacity ? 2 * spool->capacity : 16;
@@ -157,9 +157,17 @@ poise_code spool_add_segment(struct spool *spool, const struct segment *segment,
         spool->segments = segments;
         spool->capacity = capacity;
     }
-    spool->segments[spool->count++] = *segment;
-    spool->bytes += segment->size;
     return POISE_OK;
+}
+
+poise_code spool_add_segment(struct spool *spool, const struct segment *segment, poise_error *err)
+{
+    poise_code code = reserve_segment(spool, err);
+    if (code == POISE_OK) {
+        spool->segments[spool->count++] = *segment;
+        spool->bytes += segment->size;
+    }
+    return code;
 }
 
 static poise_code drop_oldest(struct spool *spool, poise_error *err)
@@ -222,17 +230,16 @@ poise_code spool_rotate(struct spool *spool, poise_error *err)
     int fd;
     poise_code code = save_mark(spool, err);
     if (code == POISE_OK) {
+        code = reserve_segment(spool, err); /* its file would be in the way of the next try */
+    }
+    if (code == POISE_OK) {
         code = segment_create(spool->path, spool->epoch, &fresh, spool->sync, &fd, err);
     }
     if (code != POISE_OK) {
         return code;
     }
-    code = spool_add_segment(spool, &fresh, err);
-    if (code != POISE_OK) {
-        close(fd);
-        spool->broken = true; /* its file is in the way of the next try */
-        return code;
-    }
+    spool->segments[spool->count++] = fresh;
+    spool->bytes += fresh.size;
     close_fd(spool->active_fd);
     spool->active_fd = fd;
     return POISE_OK;
@@ -273,10 +280,12 @@ static poise_code make_room(struct spool *spool, int64_t wanted, poise_error *er
     return POISE_OK;
 }
 
-/* Takes back what of a failed append may have reached the file. */
+/* Takes back what of a failed append may have reached the file; for good, or half a record would be found in
+ * a segment behind which another was begun. */
 static void cut_back(struct spool *spool)
 {
-    if (ftruncate(spool->active_fd, spool->segments[spool->count - 1].size) != 0) {
+    if (ftruncate(spool->active_fd, spool->segments[spool->count - 1].size) != 0 ||
+        (spool->sync && fdatasync(spool->active_fd) != 0)) {
         spool->broken = true;
     }
 }
@@ -332,6 +341,7 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
     buf_reset(&spool->record);
     segment_put_record(&spool->record, spool->next_seq, hash, mark, mark_length, body, length);
     if (spool->record.failed || !buf_reserve(&spool->mark.bytes, mark_length)) {
+        spool->mark.bytes.failed = false; /* the mark of before still stands */
         return error_nomem(err, "a batch of the spool");
     }
     code = make_room(spool, (int64_t)spool->record.length, err);

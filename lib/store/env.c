@@ -33,6 +33,7 @@ static poise_code code_of(int rc)
     case MDB_MAP_FULL:
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return POISE_EFULL;
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
@@ -66,6 +67,21 @@ static bool path_of(const struct store *store, const char *name, char path[PATH_
     return length > 0 && length < PATH_MAX;
 }
 
+static poise_code cannot_open(const char *path, poise_error *err)
+{
+    int number = errno;
+    poise_code code = number == ENOENT                       ? POISE_ENOTFOUND
+                      : number == ENOSPC || number == EDQUOT ? POISE_EFULL
+                                                             : POISE_EIO;
+    error_errno(err, code, "cannot open %s", path);
+    if (number == EROFS || number == EACCES || number == EPERM) {
+        error_wrap(err,
+                   "a store needs a directory that this process can write: mount it for writing, or give "
+                   "it to the process's user");
+    }
+    return code;
+}
+
 /* A lock of our own: LMDB would let a second process in. It goes with the process, however that ends. */
 static poise_code lock_directory(struct store *store, poise_error *err)
 {
@@ -76,8 +92,7 @@ static poise_code lock_directory(struct store *store, poise_error *err)
     int flags = store->read_only ? O_RDONLY : O_RDWR | O_CREAT;
     store->lock_fd = open(path, flags | O_CLOEXEC, 0640);
     if (store->lock_fd < 0) {
-        poise_code code = errno == ENOENT ? POISE_ENOTFOUND : errno == ENOSPC ? POISE_EFULL : POISE_EIO;
-        return error_errno(err, code, "cannot open %s", path);
+        return cannot_open(path, err);
     }
     if (flock(store->lock_fd, (store->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {
@@ -102,11 +117,63 @@ static poise_code fill_lock_file(const struct store *store, poise_error *err)
     }
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0) {
-        return error_errno(err, errno == ENOSPC ? POISE_EFULL : POISE_EIO, "cannot open %s", path);
+        return cannot_open(path, err);
     }
     int rc = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
+    struct flock lock = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1}; /* as LMDB will; goes with fd */
+    if (rc == 0 && fcntl(fd, F_SETLK, &lock) != 0) {
+        rc = errno;
+    }
     close(fd);
-    return rc == 0 ? POISE_OK : env_error(store, rc, "make room for lock.mdb", err);
+    return rc == 0 ? POISE_OK : env_error(store, rc, "make room for lock.mdb and lock it", err);
+}
+
+static int make_file_at(const char *path)
+{
+    MDB_env *env;
+    int rc = mdb_env_create(&env);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK, 0640);
+    if (rc == 0) {
+        rc = mdb_env_sync(env, 1);
+    }
+    mdb_env_close(env);
+    return rc;
+}
+
+/* LMDB does not sync the first two pages of a new file, and opens no file that has only some of them. So they
+ * are written beside it, and synced; the name is synced before anything is committed. */
+static poise_code make_file(const struct store *store, poise_error *err)
+{
+    char path[PATH_MAX], fresh[PATH_MAX];
+    struct stat file;
+    if (!path_of(store, "data.mdb", path) || !path_of(store, "data.mdb.new", fresh)) {
+        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
+    }
+    if (stat(path, &file) == 0) {
+        return file.st_size > 0
+                   ? POISE_OK /* LMDB would begin it anew */
+                   : error_set(err, POISE_ECORRUPT,
+                               "%s is empty: restore a backup, or remove it to begin a new store", path);
+    }
+    if (errno != ENOENT) {
+        return error_errno(err, POISE_EIO, "cannot look at %s", path);
+    }
+    if (unlink(fresh) != 0 && errno != ENOENT) {
+        return error_errno(err, POISE_EIO, "cannot remove %s", fresh);
+    }
+    int rc = make_file_at(fresh);
+    if (rc == 0 && rename(fresh, path) != 0) {
+        rc = errno;
+    }
+    if (rc != 0) {
+        unlink(fresh);
+        return env_error(store, rc, "make data.mdb", err);
+    }
+    return POISE_OK;
 }
 
 /* Pages that the file does not reach would be SIGBUS when touched. As zeros they are found to be damage;
@@ -156,8 +223,9 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
     rc = mdb_env_open(store->env, store->path, MDB_NOTLS | (store->read_only ? MDB_RDONLY : 0), 0640);
     if (rc == ENOMEM) {
         return error_set(err, POISE_ENOMEM,
-                         "cannot map %zu MiB for %s: choose a smaller map or a higher limit of address space",
-                         map_size(options->map_bytes) >> 20, store->path);
+                         "no memory to open %s, or no address space for its map of %zu MiB: choose a smaller "
+                         "map or a higher limit of address space",
+                         store->path, map_size(options->map_bytes) >> 20);
     }
     if (rc != 0) {
         return env_error(store, rc, "open data.mdb", err);
@@ -165,6 +233,30 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
     int dead_readers = 0;
     rc = mdb_reader_check(store->env, &dead_readers);
     return rc != 0 ? env_error(store, rc, "clear dead readers", err) : cover_last_page(store, err);
+}
+
+/* A process that died while it wrote LMDB's meta page, or when that failed, may have left a commit that can
+ * be read and is not on disk. What is read counts as acknowledged from here on; and what a sync failed to
+ * write only another write puts on the disk. */
+static poise_code write_meta_again(struct store *store, poise_error *err)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    int fd;
+    mdb_env_info(store->env, &info);
+    mdb_env_stat(store->env, &stat);
+    mdb_env_get_fd(store->env, &fd);
+    off_t at = info.me_last_txnid % 2 ? (off_t)stat.ms_psize : 0; /* LMDB takes turns */
+    uint8_t *page = malloc(stat.ms_psize);
+    if (!page) {
+        return error_nomem(err, "the meta page of a store");
+    }
+    bool done = pread(fd, page, stat.ms_psize, at) == (ssize_t)stat.ms_psize &&
+                pwrite(fd, page, stat.ms_psize, at) == (ssize_t)stat.ms_psize && fdatasync(fd) == 0;
+    free(page);
+    return done ? POISE_OK
+                : error_errno(err, POISE_EIO, "cannot write and sync the meta page of %s/data.mdb",
+                              store->path);
 }
 
 poise_code env_open(struct store *store, const struct store_options *options, poise_error *err)
@@ -181,7 +273,13 @@ poise_code env_open(struct store *store, const struct store_options *options, po
     if (code == POISE_OK && !store->read_only) {
         code = fill_lock_file(store, err);
     }
-    return code == POISE_OK ? open_lmdb(store, options, err) : code;
+    if (code == POISE_OK && !store->read_only) {
+        code = make_file(store, err);
+    }
+    if (code == POISE_OK) {
+        code = open_lmdb(store, options, err);
+    }
+    return code == POISE_OK && !store->read_only ? write_meta_again(store, err) : code;
 }
 
 void env_close(struct store *store)
@@ -200,15 +298,26 @@ void env_close(struct store *store)
 
 /* ---- reading ---- */
 
+poise_code env_check_mapped(const struct store *store, poise_error *err)
+{
+    return !atomic_load(&store->unmapped)
+               ? POISE_OK
+               : error_set(err, POISE_EIO, "%s could not be mapped again: end the process and start it again",
+                           store->path);
+}
+
 poise_code env_read(struct store *store, MDB_txn **ret_txn, poise_error *err)
 {
     gate_enter(&store->gate);
-    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
+    poise_code code = env_check_mapped(store, err);
+    int rc = code == POISE_OK ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn) : 0;
     if (rc != 0) {
-        gate_leave(&store->gate);
-        return env_error(store, rc, "begin to read", err);
+        code = env_error(store, rc, "begin to read", err);
     }
-    return POISE_OK;
+    if (code != POISE_OK) {
+        gate_leave(&store->gate);
+    }
+    return code;
 }
 
 void env_read_end(struct store *store, MDB_txn *txn)
@@ -230,10 +339,12 @@ static uint64_t free_above_floor(const struct store *store)
 
 static poise_code file_system_full(const struct store *store, poise_error *err)
 {
-    return error_set(err, POISE_EFULL,
-                     "the file system of %s is full (%" PRIu64
-                     " MiB are kept free): make room, it goes on by itself",
-                     store->path, store->floor >> 20);
+    return error_set(
+        err, POISE_EFULL,
+        "the file system of %s is full (%" PRIu64
+        " MiB are kept free), or a quota or limit of file size is reached: make room, it goes on "
+        "by itself",
+        store->path, store->floor >> 20);
 }
 
 /* Looks at the file system once a second, or when what it had left then may be used up. */
@@ -275,9 +386,10 @@ static poise_code grow(struct store *store, poise_error *err)
             store->path, info.me_mapsize >> 20, GROW_WAIT_MS);
     }
     int rc = mdb_env_set_mapsize(store->env, 2 * info.me_mapsize);
+    store->dead = rc != 0; /* there is no map now, and LMDB would read from it all the same */
+    atomic_store(&store->unmapped, rc != 0);
     gate_open(&store->gate);
     if (rc != 0) {
-        store->dead = true; /* there is no map now */
         return error_set(err, POISE_EIO, "cannot map %s again: %s; end the process and start it again",
                          store->path, mdb_strerror(rc));
     }
@@ -310,6 +422,19 @@ static bool lmdb_gave_up(struct store *store)
     return rc != 0;
 }
 
+/* A quota, or a limit of file size, shows only when it is reached. */
+static bool can_extend(const struct store *store, uint64_t bytes)
+{
+    int fd;
+    struct stat file;
+    mdb_env_get_fd(store->env, &fd);
+    if (fstat(fd, &file) != 0) {
+        return true; /* no room is not what it lacks */
+    }
+    int rc = posix_fallocate(fd, file.st_size, (off_t)bytes);
+    return ftruncate(fd, file.st_size) != 0 || (rc != ENOSPC && rc != EDQUOT && rc != EFBIG);
+}
+
 /* A write cut short by a full disk is EIO, as is a failed sync; which of them it was, the free space tells.
  * Should a failed sync on a full disk be taken for a full disk, nothing is lost: the meta page still shows
  * the last commit, whose pages are synced, and the next try writes all of its own pages again. */
@@ -319,7 +444,7 @@ static poise_code write_failed(struct store *store, int rc, uint64_t bytes, pois
     if (code != POISE_EFULL && code != POISE_EIO) {
         return env_error(store, rc, "write", err);
     }
-    bool full = code == POISE_EFULL || free_above_floor(store) < bytes;
+    bool full = code == POISE_EFULL || free_above_floor(store) < bytes || !can_extend(store, bytes);
     if (full && !lmdb_gave_up(store)) {
         store->room = 0;
         return file_system_full(store, err);

@@ -26,7 +26,8 @@ struct store {
     int lock_fd;
     bool read_only;
     bool gate_made;
-    bool dead; /* a sync or write failed: nothing is written any more */
+    bool dead;             /* a sync or write failed: nothing is written any more */
+    _Atomic bool unmapped; /* nor read: the map could not be made again when it had to grow */
     struct gate gate;
     MDB_env *env;
     MDB_dbi meta, journal, state, state_list;
@@ -54,6 +55,8 @@ poise_code env_open(struct store *store, const struct store_options *options, po
 void env_close(struct store *store);
 /* "cannot WHAT in PATH: ..." */
 poise_code env_error(const struct store *store, int rc, const char *what, poise_error *err);
+/* EIO when there is no map to read from; for who needs no gate. */
+poise_code env_check_mapped(const struct store *store, poise_error *err);
 /* A read transaction, inside the gate until env_read_end. */
 poise_code env_read(struct store *store, MDB_txn **ret_txn, poise_error *err);
 void env_read_end(struct store *store, MDB_txn *txn);

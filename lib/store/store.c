@@ -3,7 +3,6 @@
 #include <base/file.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,22 +118,14 @@ static int fill_new(struct store *store, MDB_txn *txn, const void *work)
     return rc == 0 ? meta_put_mark(store, txn, &store->mark) : rc;
 }
 
-/* All in one transaction, so that a store is there or is not; then the names of its files. */
+/* First the names of its files, then all in one transaction, so that a store is there or is not. */
 static poise_code make_new(struct store *store, const struct store_options *options, poise_error *err)
 {
-    char parent[PATH_MAX];
-    int length = snprintf(parent, sizeof parent, "%s/..", store->path);
-    if (length < 0 || (size_t)length >= sizeof parent) {
-        return error_set(err, POISE_EINVAL, "the store's path %.64s... is too long", store->path);
-    }
     store->runs.next_id = 1;
     memcpy(store->id, options->new_id, sizeof store->id);
     store->incarnation = options->new_incarnation;
-    poise_code code = env_write(store, 65536, fill_new, NULL, err);
-    if (code == POISE_OK) {
-        code = file_sync_dir(store->path, err);
-    }
-    return code == POISE_OK ? file_sync_dir(parent, err) : code;
+    poise_code code = file_sync_dirs(store->path, err);
+    return code == POISE_OK ? env_write(store, 65536, fill_new, NULL, err) : code;
 }
 
 /* ---- from format 1 to 2 ---- */
@@ -191,6 +182,9 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     }
     int rc = store->format == FORMAT ? open_tables(store, txn, 0)
                                      : mdb_dbi_open(txn, "journal", 0, &store->journal);
+    if (rc == ENOMEM) {
+        return env_error(store, rc, "open tables", err);
+    }
     if (rc != 0) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));

@@ -75,11 +75,15 @@ poise_code store_get(struct store *store, enum store_table table, const void *ke
     if (length == 0 || length > STORE_KEY_MAX) {
         return error_set(err, POISE_EINVAL, "a key of %zu bytes", length);
     }
-    int rc = mdb_txn_renew(store->view);
+    poise_code code = env_check_mapped(store, err);
+    int rc = code == POISE_OK ? mdb_txn_renew(store->view) : 0;
     if (rc != 0) {
-        return env_error(store, rc, "begin to read", err);
+        code = env_error(store, rc, "begin to read", err);
     }
-    poise_code code = state_get(store, store->view, bytes, entry_key(table, key, length, bytes), out, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = state_get(store, store->view, bytes, entry_key(table, key, length, bytes), out, err);
     mdb_txn_reset(store->view);
     return code == POISE_ENOTFOUND ? error_set(err, code, "no such entry in table %s", table_names[table])
                                    : code;

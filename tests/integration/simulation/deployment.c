@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static struct {
+static struct deployment {
     char directory[64], store[96];
     struct card_set sets[SETS];
     struct config config;
@@ -19,7 +19,23 @@ static struct {
     bool full;    /* the disk is */
     bool writing; /* it is the writer's turn */
     size_t crashes;
+    const struct trouble *trouble;
 } deployment;
+
+void deployment_trouble(const struct trouble *trouble)
+{
+    deployment.trouble = trouble;
+}
+
+bool deployment_pause(bool paused)
+{
+    return deployment.trouble && deployment.trouble->pause(paused);
+}
+
+bool deployment_troubled(void)
+{
+    return deployment.trouble && deployment.trouble->met();
+}
 
 void deployment_crash(void)
 {
@@ -55,14 +71,17 @@ void deployment_start(void)
 {
     poise_error err = {0};
     subscribers_meet_aggregator(deployment.full ? INT64_MIN : wall_ms());
+    bool paused = deployment_pause(false);
     poise_code code =
         aggregator_open(&deployment.config, &deployment.log, &clock_system, &deployment.aggregator, &err);
+    deployment_pause(paused);
     if (code == POISE_OK) {
         deployment_starve(one_in(2) ? PART_WRITER : (enum aggregator_part)between(0, PARTS - 1));
         return;
     }
     deployment.aggregator = NULL;
-    if (!journal_broke() && (code != POISE_EFULL || !deployment.full)) {
+    bool troubled = deployment_troubled();
+    if (!journal_broke() && !troubled && (code != POISE_EFULL || !deployment.full)) {
         fail_msg("the aggregator does not open: %s", err.text);
     }
     deployment_crash();
@@ -76,12 +95,15 @@ void deployment_turn(enum aggregator_part part)
         return;
     }
     deployment.writing = part == PART_WRITER;
+    bool paused = deployment_pause(false);
     poise_code code = aggregator_turn(deployment.aggregator, part, &err);
+    deployment_pause(paused);
     deployment.writing = false;
     if (code == POISE_OK || code == POISE_EBUSY) {
         return;
     }
-    if (!journal_broke()) {
+    bool troubled = deployment_troubled();
+    if (!journal_broke() && !troubled) {
         fail_msg("the aggregator ends: %s", err.text);
     }
     deployment_crash();
@@ -137,8 +159,10 @@ const struct config *deployment_config(void)
 
 bool deployment_open(uint64_t seed)
 {
-    memset(&deployment, 0, sizeof deployment);
-    snprintf(deployment.directory, sizeof deployment.directory, "/tmp/poise-simulation-XXXXXX");
+    deployment = (struct deployment){.trouble = deployment.trouble};
+    const char *base = getenv("TMPDIR");
+    snprintf(deployment.directory, sizeof deployment.directory, "%s/poise-simulation-XXXXXX",
+             base ? base : "/tmp");
     if (!mkdtemp(deployment.directory)) {
         return false;
     }

@@ -396,6 +396,13 @@ static bool breaks(void)
     return now;
 }
 
+/* The real store fails when memory or a call did; then it has done nothing. */
+static void fail_for_a_reason(void)
+{
+    assert_true(deployment_troubled());
+    journal.broke = true;
+}
+
 /* The linker sends the calls of the objects of this program here (-Wl,--wrap). */
 poise_code __real_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
                                poise_error *err);
@@ -405,6 +412,10 @@ poise_code __real_store_checkpoint_commit(struct store *store, const struct stor
                                           poise_error *err);
 poise_code __wrap_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
                                           poise_error *err);
+poise_code __real_store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err);
+poise_code __wrap_store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err);
+poise_code __real_store_upkeep(struct store *store, bool idle, poise_error *err);
+poise_code __wrap_store_upkeep(struct store *store, bool idle, poise_error *err);
 
 poise_code __wrap_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
                                poise_error *err)
@@ -416,22 +427,56 @@ poise_code __wrap_store_append(struct store *store, const struct journal_record 
         return error_set(err, POISE_EIO, "as the test wants, before the commit");
     }
     poise_code code = __real_store_append(store, record, ret_lsn, err);
-    assert_int_equal(code, POISE_OK);
-    note_record(record, *ret_lsn);
+    bool paused = deployment_pause(true);
+    if (code == POISE_OK) {
+        note_record(record, *ret_lsn);
+    } else {
+        fail_for_a_reason();
+    }
+    deployment_pause(paused);
+    if (code != POISE_OK) {
+        return code;
+    }
     return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the commit") : POISE_OK;
+}
+
+/* Before what the store does for a checkpoint, or to tidy up. */
+static poise_code fail_before(struct store *store, poise_error *err)
+{
+    bool full = journal.failure == STORE_FULL;
+    if (!full && !breaks()) {
+        return POISE_OK;
+    }
+    store_checkpoint_abort(store);
+    return error_set(err, full ? POISE_EFULL : POISE_EIO, "as the test wants, before a slice");
+}
+
+static poise_code fail_behind(poise_code code, poise_error *err)
+{
+    if (code != POISE_OK) {
+        fail_for_a_reason();
+        return code;
+    }
+    return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind a slice") : POISE_OK;
 }
 
 poise_code __wrap_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
                                           poise_error *err)
 {
-    bool full = journal.failure == STORE_FULL;
-    if (full || breaks()) {
-        store_checkpoint_abort(store);
-        return error_set(err, full ? POISE_EFULL : POISE_EIO, "as the test wants, before the checkpoint");
-    }
-    poise_code code = __real_store_checkpoint_commit(store, mark, err);
-    assert_int_equal(code, POISE_OK);
-    return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the checkpoint") : POISE_OK;
+    poise_code code = fail_before(store, err);
+    return code != POISE_OK ? code : fail_behind(__real_store_checkpoint_commit(store, mark, err), err);
+}
+
+poise_code __wrap_store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err)
+{
+    poise_code code = fail_before(store, err);
+    return code != POISE_OK ? code : fail_behind(__real_store_checkpoint_step(store, ret_done, err), err);
+}
+
+poise_code __wrap_store_upkeep(struct store *store, bool idle, poise_error *err)
+{
+    poise_code code = fail_before(store, err);
+    return code != POISE_OK ? code : fail_behind(__real_store_upkeep(store, idle, err), err);
 }
 
 /* ---- definitions and what they make of the rows ---- */

@@ -364,7 +364,9 @@ poise_code net_send(struct net_socket *socket, const struct net_peer *peer, cons
         return error_set(err, POISE_EFULL, "%s: the queue is full", socket->endpoint);
     }
     struct letter *letter = malloc(sizeof *letter + head_length + body_length);
-    assert_non_null(letter);
+    if (!letter) {
+        return error_nomem(err, "a message");
+    }
     letter->head_length = head_length;
     letter->length = head_length + body_length;
     memcpy(letter->bytes, head, head_length);

@@ -204,5 +204,15 @@ void deployment_turn(enum aggregator_part part);
 void deployment_starve(enum aggregator_part part); /* its thread does not run for a while */
 void deployment_fill_disk(bool full);
 void deployment_heal(void); /* the aggregator is up, and nothing fails */
+/* For tests/fault: memory and system calls may fail while the aggregator runs, and only then. `pause` has
+ * them work meanwhile, or no longer, and returns how it was; `met` says whether something failed since it was
+ * asked last. */
+struct trouble {
+    bool (*pause)(bool paused);
+    bool (*met)(void);
+};
+void deployment_trouble(const struct trouble *trouble); /* NULL: none */
+bool deployment_pause(bool paused);
+bool deployment_troubled(void);
 
 #endif

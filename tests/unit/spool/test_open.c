@@ -194,6 +194,27 @@ static void test_half_made_segment(void **state)
 
 /* ---- the other files ---- */
 
+/* The same when all before it was acknowledged, and so is removed. */
+static void test_half_made_segment_behind_what_is_acknowledged(void **state)
+{
+    struct buf bytes = {0};
+    make_three(*state, &bytes);
+    struct spool *spool = scratch_open(*state);
+    scratch_ack(spool, 3);
+    spool_close(spool);
+    for (size_t length = 0; length < HEAD; length += HEAD - 1) {
+        scratch_store(*state, "00000000000000000004.seg", bytes.data, length);
+        spool = scratch_open(*state);
+        scratch_check(spool, 4, 4, LENGTH);
+        spool_close(spool);
+    }
+    spool = scratch_open(*state);
+    scratch_append(spool, 4, LENGTH);
+    scratch_check(spool, 4, 5, LENGTH);
+    spool_close(spool);
+    buf_free(&bytes);
+}
+
 static void test_half_made_spool(void **state)
 {
     struct spool *spool = scratch_open(*state);
@@ -317,21 +338,14 @@ static void test_kill_9_loses_nothing_accepted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_torn_at_every_byte),
-        TEST(test_torn_leaving_zeros),
-        TEST(test_damage_before_the_tail),
-        TEST(test_damage_in_an_older_segment),
-        TEST(test_deleted_segment),
-        TEST(test_exchanged_segment),
-        TEST(test_leftovers_of_removal),
-        TEST(test_acknowledged_tail_lost),
-        TEST(test_half_made_segment),
-        TEST(test_half_made_spool),
-        TEST(test_damaged_meta),
-        TEST(test_other_version_of_segment),
-        TEST(test_damage_while_open),
-        TEST(test_second_opener_is_told),
-        TEST(test_kill_9_loses_nothing_accepted),
+        TEST(test_torn_at_every_byte),       TEST(test_torn_leaving_zeros),
+        TEST(test_damage_before_the_tail),   TEST(test_damage_in_an_older_segment),
+        TEST(test_deleted_segment),          TEST(test_exchanged_segment),
+        TEST(test_leftovers_of_removal),     TEST(test_acknowledged_tail_lost),
+        TEST(test_half_made_segment),        TEST(test_half_made_segment_behind_what_is_acknowledged),
+        TEST(test_half_made_spool),          TEST(test_damaged_meta),
+        TEST(test_other_version_of_segment), TEST(test_damage_while_open),
+        TEST(test_second_opener_is_told),    TEST(test_kill_9_loses_nothing_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

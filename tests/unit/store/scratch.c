@@ -189,3 +189,10 @@ size_t scratch_flip(const char *dir, const void *bytes, size_t length, long offs
     uint8_t changed = ((const uint8_t *)bytes)[offset] ^ 0x10;
     return scratch_patch(dir, bytes, length, offset, &changed, 1);
 }
+
+void scratch_tidy(struct store *store)
+{
+    while (store_upkeep_due(store, true)) {
+        assert_int_equal(store_upkeep(store, true, NULL), POISE_OK);
+    }
+}

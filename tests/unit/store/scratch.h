@@ -22,6 +22,9 @@ int scratch_remove(void **state);
 struct store_options scratch_options(const char *path);
 struct store *scratch_open(const char *path);
 
+/* Merges and deletes what checkpoints have left. */
+void scratch_tidy(struct store *store);
+
 /* Record number n: one batch whose body has `length` bytes that depend on n, min and max time 1000 n and 1000
  * n + 999. */
 void scratch_append(struct store *store, uint64_t n, size_t length);

@@ -230,9 +230,7 @@ static void test_space_comes_back(void **state)
         put_some(world, 3000);
         commit(world);
     }
-    while (store_upkeep_due(world->store, true)) {
-        assert_int_equal(store_upkeep(world->store, true, NULL), POISE_OK);
-    }
+    scratch_tidy(world->store);
     assert_int_equal(store_stats(world->store, &stats, NULL), POISE_OK);
     size_t bytes = 0, entries = 0;
     for (unsigned table = 0; table < TABLES; table++) {

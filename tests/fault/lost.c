@@ -1,0 +1,263 @@
+#include "lost.h"
+#include "disk.h"
+#include <base/hash.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LIVES_MAX = 200, CODE_AGAIN = 98, SAID_MAX = 512, PATH_BYTES = 256, EARLY = 20 };
+
+struct lost {
+    const struct lost_test *test;
+    uint64_t seed;
+    char base[PATH_BYTES], recorded[PATH_BYTES + 16], image[PATH_BYTES + 16];
+    int log;
+    const uint8_t *bytes;
+    size_t length;
+    struct lost_mark *marks;
+    struct lost_marks said;
+    size_t places; /* operations */
+};
+
+static char where[SAID_MAX]; /* of the point that is being checked, also for who dies of it */
+
+int lost_tell(void **state)
+{
+    (void)state;
+    if (where[0] != '\0') {
+        print_error("it failed at %s\n", where);
+    }
+    return 0;
+}
+
+static void say_where(int number)
+{
+    static const char text[] = "a signal ended ";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    ignored = write(STDERR_FILENO, where, strlen(where));
+    ignored = write(STDERR_FILENO, "\n", 1);
+    (void)ignored;
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static uint64_t number_of(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+/* ---- recording ---- */
+
+static void make_directories(struct lost *lost)
+{
+    const char *temporary = getenv("TMPDIR");
+    snprintf(lost->base, sizeof lost->base, "%s/poise-lost-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm"
+             : temporary                   ? temporary
+                                           : "/tmp");
+    assert_non_null(mkdtemp(lost->base));
+    snprintf(lost->recorded, sizeof lost->recorded, "%s/recorded", lost->base);
+    snprintf(lost->image, sizeof lost->image, "%s/image", lost->base);
+    assert_int_equal(mkdir(lost->recorded, 0750), 0);
+    assert_int_equal(mkdir(lost->image, 0750), 0);
+    lost->log = memfd_create("log", MFD_CLOEXEC);
+    assert_true(lost->log >= 0);
+}
+
+static int live(const struct lost *lost, unsigned life)
+{
+    const struct lost_test *test = lost->test;
+    size_t kill_after = life + 1 < test->lives ? 20 + hash_mix(lost->seed, life) % test->kill_within : 0;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        recorder_start(lost->log, lost->recorded, kill_after);
+        enum lost_life how = test->live(lost->recorded, lost->seed, life);
+        recorder_stop();
+        fflush(NULL);
+        _exit(how == LIFE_LAST ? 0 : CODE_AGAIN);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status)) {
+        fail_msg("life %u was ended by signal %d", life, WTERMSIG(status));
+    }
+    return WEXITSTATUS(status);
+}
+
+static void live_on(struct lost *lost)
+{
+    unsigned killed = 0;
+    for (unsigned life = 0; life < LIVES_MAX; life++) {
+        int code = live(lost, life);
+        killed += code == RECORDER_KILLED;
+        if (code != 0 && code != CODE_AGAIN && code != RECORDER_KILLED) {
+            fail_msg("life %u ended with %d", life, code);
+        }
+        if (code == 0 && life + 1 >= lost->test->lives) {
+            assert_true(killed > 0 || lost->test->lives < 2);
+            return;
+        }
+    }
+    fail_msg("it did not end after %d lives", LIVES_MAX);
+}
+
+/* ---- the log ---- */
+
+struct place { /* in the log */
+    size_t at;
+    struct op op;
+    const char *name, *other;
+    const void *bytes;
+};
+
+static bool next_op(const struct lost *lost, struct place *place)
+{
+    static _Thread_local char name[4096], other[4096];
+    size_t at = place->at;
+    if (at + sizeof place->op > lost->length) {
+        return false;
+    }
+    memcpy(&place->op, lost->bytes + at, sizeof place->op);
+    at += sizeof place->op;
+    memcpy(name, lost->bytes + at, place->op.name_length);
+    name[place->op.name_length] = '\0';
+    at += place->op.name_length;
+    memcpy(other, lost->bytes + at, place->op.other_length);
+    other[place->op.other_length] = '\0';
+    at += place->op.other_length;
+    place->name = place->op.name_length ? name : NULL;
+    place->other = place->op.other_length ? other : NULL;
+    place->bytes = lost->bytes + at;
+    place->at = at + (place->op.kind == OP_WRITE ? place->op.length : 0);
+    return true;
+}
+
+static void read_log(struct lost *lost)
+{
+    struct stat status;
+    assert_int_equal(fstat(lost->log, &status), 0);
+    lost->length = (size_t)status.st_size;
+    lost->bytes = mmap(NULL, lost->length, PROT_READ, MAP_PRIVATE, lost->log, 0);
+    assert_true(lost->bytes != MAP_FAILED);
+    for (struct place place = {0}; next_op(lost, &place);) {
+        if (place.op.kind != OP_MARK) {
+            lost->places++;
+            continue;
+        }
+        lost->marks = realloc(lost->marks, (lost->said.count + 1) * sizeof *lost->marks);
+        assert_non_null(lost->marks);
+        lost->marks[lost->said.count++] =
+            (struct lost_mark){.mark = place.op.mark, .a = place.op.at, .b = place.op.length};
+    }
+    lost->said.marks = lost->marks;
+}
+
+static struct disk *open_disk(const struct lost *lost)
+{
+    struct stat status;
+    assert_int_equal(stat(lost->recorded, &status), 0);
+    return disk_open(status.st_ino);
+}
+
+/* Else something was done to the files that the recorder does not know, and the images would be worth
+ * nothing.
+ */
+static void check_recorder(const struct lost *lost)
+{
+    struct disk *disk = open_disk(lost);
+    for (struct place place = {0}; next_op(lost, &place);) {
+        disk_do(disk, &place.op, place.name, place.other, place.bytes);
+    }
+    assert_true(disk_is_complete(disk, lost->recorded));
+    disk_close(disk);
+}
+
+/* ---- points ---- */
+
+/* Before which operation the power is cut: in the order of the log, evenly, with some chance; a fourth of the
+ * points is where everything is made. */
+static size_t place_of(const struct lost *lost, size_t point, size_t points)
+{
+    size_t places = lost->places + 1, first = points / 4, early = places < EARLY ? places : EARLY;
+    uint64_t some = hash_mix(lost->seed + 1, point);
+    if (point < first) {
+        return point * early / first;
+    }
+    point -= first;
+    points -= first;
+    places -= early;
+    return places > 0 ? early + (point * places + some % places) / points : early;
+}
+
+static void check_point(struct lost *lost, const struct disk *disk, size_t point, size_t place)
+{
+    uint64_t seed = hash_mix(lost->seed + 2, point);
+    enum lost_how how = (enum lost_how)(point % LOST_HOWS);
+    snprintf(where, sizeof where,
+             "POISE_SEED=%llu POISE_POINT=%zu, before operation %zu of %zu, lost of %zu unsynced: %s",
+             (unsigned long long)lost->seed, point, place, lost->places, disk_unsynced(disk),
+             lost_names[how]);
+    disk_image(disk, how, seed, lost->image);
+    lost->test->check(lost->image, &lost->said, seed);
+    where[0] = '\0';
+}
+
+static size_t check_points(struct lost *lost, size_t points)
+{
+    uint64_t only = number_of("POISE_POINT", UINT64_MAX);
+    struct disk *disk = open_disk(lost);
+    struct place at = {0}, next = {0};
+    size_t done = 0, losing = 0;
+    for (size_t point = 0; point < points; point++) {
+        size_t place = place_of(lost, point, points);
+        while (next = at, next_op(lost, &next) && (done < place || next.op.kind == OP_MARK)) {
+            disk_do(disk, &next.op, next.name, next.other, next.bytes);
+            done += next.op.kind != OP_MARK;
+            lost->said.until += next.op.kind == OP_MARK;
+            at = next;
+        }
+        losing += disk_unsynced(disk) > 0;
+        if (only == UINT64_MAX || only == point) {
+            check_point(lost, disk, point, place);
+        }
+        if (only == point) {
+            print_message("its files, as the check left them, are in %s\n", lost->image);
+            break;
+        }
+        disk_clear(lost->image);
+    }
+    disk_close(disk);
+    return losing;
+}
+
+void lost_run(const struct lost_test *test)
+{
+    struct lost lost = {.test = test, .seed = number_of("POISE_SEED", 1)};
+    size_t points = number_of("POISE_POINTS", test->points);
+    signal(SIGBUS, say_where);
+    signal(SIGABRT, say_where);
+    make_directories(&lost);
+    live_on(&lost);
+    read_log(&lost);
+    check_recorder(&lost);
+    size_t losing = check_points(&lost, points);
+    print_message("%s: %zu operations, %zu points, something was not synced at %zu\n", test->name,
+                  lost.places, points, losing);
+    if (!getenv("POISE_POINT")) {
+        assert_true(losing > points / 3);
+        disk_clear(lost.base);
+        assert_int_equal(remove(lost.base), 0);
+    }
+    munmap((void *)(uintptr_t)lost.bytes, lost.length);
+    close(lost.log);
+    free(lost.marks);
+}
