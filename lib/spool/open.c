@@ -388,7 +388,7 @@ static poise_code load_old(struct spool *spool, poise_error *err)
     uint64_t acked = 0, acked_hash = 0;
     bool known = read_acked(spool, &acked, &acked_hash);
     poise_code code = spool->count > 0 ? drop_unmade(spool, err) : POISE_OK;
-    if (code == POISE_OK && known) {
+    if (code == POISE_OK && known && spool->sync) {
         /* a sync of it may have failed before: only what is written again will be synced */
         code = spool_write_acked(spool, acked, acked_hash, err);
     }
