@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "dump.h"
+#include "numbers.h"
 #include "replies.h"
 #include "rescore.h"
 #include "restate.h"
@@ -378,19 +379,12 @@ static void take_answers(struct stream *stream, int64_t now_us)
 static poise_code on_stats(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                            poise_error *err)
 {
-    const char *names[STAT_COUNT];
-    double values[STAT_COUNT];
     poise_code code =
         wire_decode_stats_request(message->body, message->body_length, &stream->arena, ret_id, err);
+    if (!code)
+        code = numbers_put(*ret_id, stream->options.stats, stream->options.store, &stream->out, err);
     if (code)
         return code;
-    for (int i = 0; i < STAT_COUNT; i++) {
-        names[i] = stats_name((enum stat)i);
-        values[i] = (double)stats_get(stream->options.stats, (enum stat)i);
-    }
-    struct wire_stats answer = {.id = *ret_id, .names = names, .values = values, .count = STAT_COUNT};
-    if (wire_encode_stats(&answer, &stream->out))
-        return error_nomem(err, "the stats");
     send_reply(stream, &message->peer, WIRE_STATS);
     return POISE_OK;
 }

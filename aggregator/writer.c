@@ -421,6 +421,7 @@ static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_e
     stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
                now_us(writer) - start);
     stats_set(writer->options.stats, STAT_lsn, lsn);
+    stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
     stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
     stats_add(writer->options.stats, STAT_rows_refused, writer->summary.refused);
     if (writer->defining.body.length) {

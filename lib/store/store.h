@@ -125,14 +125,24 @@ poise_code store_clear(struct store *store, enum store_table table);
 poise_code store_checkpoint_commit(struct store *store, const struct store_mark *mark, poise_error *err);
 void store_checkpoint_abort(struct store *store);
 
+struct store_table_stats {
+    const char *name; /* in LMDB */
+    uint64_t entries;
+    int64_t bytes; /* of its pages */
+};
+enum { STORE_TABLES_ALL = STORE_TABLES + 2 }; /* and meta and the journal */
 struct store_stats {
     int64_t map_bytes, used_bytes, file_bytes,
         free_bytes; /* used: pages of the tables; free: of the file system */
     uint64_t last_lsn, state_lsn;
+    int64_t lag_bytes; /* of the records behind state_lsn */
     uint64_t entries[STORE_TABLES];
+    struct store_table_stats tables[STORE_TABLES_ALL]; /* all that there are */
     uint64_t readers;
+    int64_t
+        oldest_reader_ms; /* how long the longest of the readers' transactions is open; 0: there is none */
 };
-/* Any thread. Costs a short read transaction. */
+/* Any thread, and never waits: EBUSY while the map grows. Costs a short read transaction. */
 poise_code store_stats(struct store *store, struct store_stats *ret_stats, poise_error *err);
 
 #endif

@@ -229,11 +229,25 @@ static poise_code commit_checkpoint(struct store *store, const struct store_mark
     return env_write(store, bytes, fill_checkpoint, mark, err);
 }
 
+/* Mostly a checkpoint is of all there is. A state that was begun anew has all records before it; should they
+ * not be readable now, who reads them will say so. */
+static void note_lag(struct store *store)
+{
+    MDB_txn *txn;
+    int64_t bytes = 0;
+    if (store->mark.state_lsn < store_last_lsn(store) && env_read(store, &txn, NULL) == POISE_OK) {
+        (void)journal_bytes(store, txn, store->mark.state_lsn + 1, &bytes, NULL);
+        env_read_end(store, txn);
+    }
+    atomic_store(&store->lag_bytes, bytes);
+}
+
 poise_code store_checkpoint_commit(struct store *store, const struct store_mark *mark, poise_error *err)
 {
     poise_code code = commit_checkpoint(store, mark, err);
     if (code == POISE_OK) {
         store->mark = *mark;
+        note_lag(store);
     }
     end_checkpoint(store);
     return code;
