@@ -1,6 +1,7 @@
 /* JSON Lines: an object a line, its members named as the columns of CSV; what is null or absent is empty
  * there. */
 #include "rows_inner.h"
+#include <base/text.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,8 +136,8 @@ bool json_read_row(struct json_reader *reader, const char *line, size_t length, 
     row->seq = 0;
     row->retract = false;
     if (!json_is_object(reader->root)) {
-        bool shown = !reader->root && error.text[0];
-        snprintf(row->problem, sizeof row->problem, "this is no JSON object%s%.120s", shown ? ": " : "",
+        bool shown = !reader->root && utf8_printable(error.text, strlen(error.text)); /* it quotes the line */
+        snprintf(row->problem, sizeof row->problem, "this is no JSON object%s%s", shown ? ": " : "",
                  shown ? error.text : "");
         return false;
     }
