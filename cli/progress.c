@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { PAINT_US = 100000, BAR = 24, GROUPED_MAX = 32 };
+enum { PAINT_US = 100000, BAR = 16, GROUPED_MAX = 32 };
 #define END_OF_LINE "\033[K"
 
 void progress_begin(struct progress *progress, FILE *out)

@@ -38,6 +38,7 @@ struct sending {
     size_t count, at; /* waiting lines, and how many of them refusals have gone past */
     struct waiting {
         uint64_t hash, line;
+        const char *name; /* of the file */
     } waiting[WINDOW];
 };
 
@@ -60,14 +61,15 @@ static uint64_t hash_of(const poise_measurement *measurement)
     return hash_mix(hash, measurement->seq * 2 + measurement->retract);
 }
 
-void sending_refuse(struct sending *sending, uint64_t line, const char *reason)
+/* Counts and names a refused line. */
+static void refuse(struct sending *sending, const char *name, uint64_t line, const char *reason)
 {
     sending->refused++;
     if (sending->progress) {
         progress_hide(sending->progress);
     }
     if (line > 0) {
-        fprintf(stderr, "%s:%" PRIu64 ": refused: %s\n", sending->name, line, reason);
+        fprintf(stderr, "%s:%" PRIu64 ": refused: %s\n", name, line, reason);
     } else {
         fprintf(stderr, "poise %s: refused: %s\n", sending->verb, reason);
     }
@@ -79,7 +81,7 @@ static void note_refusal(struct sending *sending, const poise_measurement *measu
     for (size_t i = sending->at; i < sending->count; i++) {
         if (sending->waiting[i].hash == hash) {
             sending->at = i + 1;
-            sending_refuse(sending, sending->waiting[i].line, poise_refusal_text(reason));
+            refuse(sending, sending->waiting[i].name, sending->waiting[i].line, poise_refusal_text(reason));
             return;
         }
     }
@@ -358,12 +360,12 @@ poise_code sending_add(struct sending *sending, const poise_measurement *measure
     }
     poise_refusal reason = measurement_check(measurement);
     if (reason != POISE_REFUSAL_NONE) {
-        sending_refuse(sending, line, poise_refusal_text(reason));
+        refuse(sending, sending->name, line, poise_refusal_text(reason));
         return POISE_OK;
     }
     code = taken ? POISE_OK : take(sending, measurement, err);
     if (code == POISE_OK && !taken) {
-        sending->waiting[sending->count++] = (struct waiting){.hash = hash, .line = line};
+        sending->waiting[sending->count++] = (struct waiting){hash, line, sending->name};
     }
     return code;
 }
@@ -413,7 +415,7 @@ poise_code sending_rows(struct sending *sending, struct rows *rows, poise_error 
             break;
         }
         if (!row.readable) {
-            sending_refuse(sending, row.line, row.problem);
+            refuse(sending, sending->name, row.line, row.problem);
             continue;
         }
         const poise_measurement measurement = measurement_of(&row, &texts);

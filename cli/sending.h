@@ -27,13 +27,11 @@ struct sending_options {
 poise_code sending_open(const struct sending_options *options, struct sending **ret_sending,
                         poise_error *err);
 void sending_close(struct sending *sending);
-/* All rows of a file; those that cannot be read are refused. */
+/* All rows of a file, whose name must stay; those that cannot be read are refused. */
 poise_code sending_rows(struct sending *sending, struct rows *rows, poise_error *err);
 /* Takes a measurement of a line (0: none), and now and then waits for those before it. */
 poise_code sending_add(struct sending *sending, const poise_measurement *measurement, uint64_t line,
                        poise_error *err);
-/* Counts and names a refused line. */
-void sending_refuse(struct sending *sending, uint64_t line, const char *reason);
 /* Until everything is acknowledged; ETIMEOUT. */
 poise_code sending_wait(struct sending *sending, poise_error *err);
 /* Behind the last measurement: ends a backfill, and waits likewise. */

@@ -180,7 +180,8 @@ static void wrong_lines_are_named(void **unused)
         "13 this is no JSON object: unexpected token near end of file\n"
         "14 this is no JSON object: duplicate object key near '\"value\"'\n"
         "15 this is no JSON object: \\u0000 is not allowed without JSON_ALLOW_NUL near '\"a\\u0000b\"'\n"
-        "16 last 2\n");
+        "16 this is no JSON object\n"
+        "17 last 2\n");
     check_json("", 0, "");
     check_json("\n \n", 3, "");
 }
