@@ -243,9 +243,10 @@ static void test_reader_sees_its_moment(void **state)
     } while (stats.oldest_reader_ms < 20);
     store_reader_close(early);
     early = NULL;
-    assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
-    assert_int_equal(stats.readers, 1);
-    assert_true(stats.oldest_reader_ms > 0); /* of the other one */
+    do {
+        assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+        assert_int_equal(stats.readers, 1);
+    } while (stats.oldest_reader_ms == 0); /* of the other one */
     store_reader_close(late);
     assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
     assert_int_equal(stats.oldest_reader_ms, 0);
