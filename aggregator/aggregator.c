@@ -258,6 +258,7 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
                                      .inquirer_wake = a->wakes[PART_INQUIRER],
                                      .cards = (const struct scorecard *const *)a->config->cards,
                                      .card_count = a->config->card_count,
+                                     .store = a->store,
                                      .stats = &a->stats,
                                      .log = a->log,
                                      .clock = a->clock,

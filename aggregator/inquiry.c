@@ -1,6 +1,7 @@
 #include "inquiry.h"
 
 #include "definitions.h"
+#include "dump.h"
 #include "feed.h"
 #include "rescore.h"
 #include "restate.h"
@@ -18,6 +19,7 @@ void inquiry_free(struct inquiry *inquiry)
         return;
     restate_free(inquiry->restate);
     rescore_free(inquiry->rescore);
+    dump_free(inquiry->dump);
     buf_free(&inquiry->bodies);
     free(inquiry->ends);
     free(inquiry);
@@ -288,8 +290,20 @@ static bool answer_order(const struct inquirer_options *options, struct inquiry 
     return inquiry->error.code || inquiry->restate->rows == 0;
 }
 
+static void answer_dump(const struct inquirer_options *options, struct inquiry *inquiry)
+{
+    inquiry->error.code = dump_page(inquiry->dump, inquiry->id, options->store, options->stop,
+                                    &inquiry->bodies, &inquiry->error);
+    if (!inquiry->error.code)
+        inquiry->error.code = end_body(inquiry);
+}
+
 bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
 {
+    if (inquiry->dump) {
+        answer_dump(options, inquiry);
+        return true;
+    }
     if (inquiry->restate || inquiry->rescore)
         return answer_order(options, inquiry);
     const struct scorecard *card = find_card(options, inquiry);

@@ -26,6 +26,7 @@ struct inquiry {
     uint64_t known_lsn;      /* likewise */
     struct restate *restate; /* instead of all these: what an operator wants to let in; else NULL */
     struct rescore *rescore; /* likewise: periods to be scored by the current definition */
+    struct dump *dump;       /* likewise: a page of measurements, for which there is nothing else to do */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;

@@ -327,6 +327,7 @@ poise_code recover(struct writer *writer, poise_error *err)
               log_int("replayed_records", (int64_t)records), log_int("lsn", (int64_t)store_last_lsn(store)),
               log_int("ms", (clock_monotonic_us(writer->options.clock) - start) / 1000));
     stats_set(writer->options.stats, STAT_lsn, store_last_lsn(store));
+    stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
     warn_of_clock(writer);
     return POISE_OK;

@@ -45,13 +45,36 @@
     X(replies_lost, "counter", "messages",                                                                   \
       "Errors and numbers for peers that asked and asked, and never read")                                   \
     X(nodes, "gauge", "nodes", "Nodes that have a live state")                                               \
-    X(sources_silent, "gauge", "sources", "Sources of which nothing was accepted for `silent_after`")
+    X(sources_silent, "gauge", "sources", "Sources of which nothing was accepted for `silent_after`")        \
+    X(series, "gauge", "series", "Inputs, orgs and sources that measurements were of, since the start")      \
+    X(keys, "gauge", "keys", "Keys of measurements, and of retractions, as of the last checkpoint")          \
+    X(journal_lag, "gauge", "records", "Journal records behind the last checkpoint, which a start replays")  \
+    X(journal_lag_bytes, "gauge", "bytes", "Their bytes")                                                    \
+    X(readers, "gauge", "readers", "Transactions that read the store")                                       \
+    X(oldest_reader_ms, "gauge", "ms",                                                                       \
+      "How long the oldest of them is open; above some seconds it keeps space from being used again")        \
+    X(map_bytes, "gauge", "bytes", "Address space for the store, which doubles by itself when it is full")   \
+    X(used_bytes, "gauge", "bytes", "Pages of the store's tables")                                           \
+    X(file_bytes, "gauge", "bytes", "The store's file")                                                      \
+    X(free_bytes, "gauge", "bytes", "What is free on its file system")
+
+/* Of each table of the store, as poise_...{table="NAME"}. */
+#define TABLE_STATS(X)                                                                                       \
+    X(table_entries, "gauge", "entries", "Entries of a table of the store (docs/storage.md)")                \
+    X(table_bytes, "gauge", "bytes", "Its pages; of a table of the state, its entries")
 
 enum stat {
 #define STATS_ENUM(name, kind, unit, text) STAT_##name,
     STATS(STATS_ENUM)
 #undef STATS_ENUM
         STAT_COUNT
+};
+
+enum table_stat {
+#define STATS_ENUM(name, kind, unit, text) TABLE_STAT_##name,
+    TABLE_STATS(STATS_ENUM)
+#undef STATS_ENUM
+        TABLE_STAT_COUNT
 };
 
 struct stats {
@@ -74,6 +97,9 @@ static inline uint64_t stats_get(const struct stats *stats, enum stat stat)
 void stats_time(struct stats *stats, enum stat count, enum stat sum, enum stat longest, int64_t us);
 
 const char *stats_name(enum stat stat); /* "poise_rows_received" */
-void stats_document(FILE *out);         /* a Markdown table */
+enum { STATS_NAME_MAX = 64 };
+/* poise_table_entries{table="cells"} */
+void stats_table_name(enum table_stat stat, const char *table, char name[STATS_NAME_MAX]);
+void stats_document(FILE *out); /* a Markdown table */
 
 #endif

@@ -1,5 +1,7 @@
 #include "stream.h"
 
+#include "dump.h"
+#include "numbers.h"
 #include "replies.h"
 #include "rescore.h"
 #include "restate.h"
@@ -290,6 +292,26 @@ static poise_code on_rescore(struct stream *stream, const struct net_message *me
     return hand_over(stream, inquiry, err);
 }
 
+static poise_code on_dump(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                          poise_error *err)
+{
+    struct wire_dump asked;
+    struct inquiry *inquiry = NULL;
+    poise_code code = wire_decode_dump(message->body, message->body_length, &stream->arena, &asked, err);
+    if (code)
+        return code;
+    *ret_id = asked.id;
+    const struct wire_query query = {.id = asked.id, .scorecard = "", .org = "", .credit = 1};
+    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    if (!code)
+        code = dump_open(&asked, &inquiry->dump, err);
+    if (code) {
+        inquiry_free(inquiry);
+        return code;
+    }
+    return hand_over(stream, inquiry, err);
+}
+
 static poise_code on_query(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                            poise_error *err)
 {
@@ -318,6 +340,7 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
         size_t start = inquiry->sent ? inquiry->ends[inquiry->sent - 1] : 0;
         enum wire_kind kind = inquiry->restate   ? WIRE_RESTATED
                               : inquiry->rescore ? WIRE_RESCORED
+                              : inquiry->dump    ? WIRE_ROWS
                                                  : WIRE_RESULT;
         poise_code code = send_body(stream, &inquiry->peer, kind, inquiry->bodies.data + start,
                                     inquiry->ends[inquiry->sent] - start);
@@ -356,19 +379,12 @@ static void take_answers(struct stream *stream, int64_t now_us)
 static poise_code on_stats(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                            poise_error *err)
 {
-    const char *names[STAT_COUNT];
-    double values[STAT_COUNT];
     poise_code code =
         wire_decode_stats_request(message->body, message->body_length, &stream->arena, ret_id, err);
+    if (!code)
+        code = numbers_put(*ret_id, stream->options.stats, stream->options.store, &stream->out, err);
     if (code)
         return code;
-    for (int i = 0; i < STAT_COUNT; i++) {
-        names[i] = stats_name((enum stat)i);
-        values[i] = (double)stats_get(stream->options.stats, (enum stat)i);
-    }
-    struct wire_stats answer = {.id = *ret_id, .names = names, .values = values, .count = STAT_COUNT};
-    if (wire_encode_stats(&answer, &stream->out))
-        return error_nomem(err, "the stats");
     send_reply(stream, &message->peer, WIRE_STATS);
     return POISE_OK;
 }
@@ -396,6 +412,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         return on_restate(stream, message, ret_id, err);
     case WIRE_RESCORE:
         return on_rescore(stream, message, ret_id, err);
+    case WIRE_DUMP:
+        return on_dump(stream, message, ret_id, err);
     case WIRE_STATS_REQUEST:
         return on_stats(stream, message, ret_id, err);
     default:

@@ -23,6 +23,7 @@ struct stream_options { /* all borrowed */
     struct net_wake *inquirer_wake;
     const struct scorecard *const *cards;
     size_t card_count;
+    struct store *store; /* to say how large it is; NULL: it does not */
     struct stats *stats;
     const struct log *log;
     const struct clock *clock;

@@ -441,6 +441,7 @@ static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_e
                now_us(writer) - start);
     writer->slice_commits++;
     stats_set(writer->options.stats, STAT_lsn, lsn);
+    stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
     stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
     stats_add(writer->options.stats, STAT_rows_refused, writer->summary.refused);
     if (writer->defining.body.length) {

@@ -14,7 +14,8 @@ struct verb {
 };
 static char shown_send[] = "poise send", shown_get[] = "poise get", shown_watch[] = "poise watch",
             shown_eval[] = "poise eval", shown_check[] = "poise check", shown_verify[] = "poise verify",
-            shown_restate[] = "poise restate", shown_rescore[] = "poise rescore";
+            shown_restate[] = "poise restate", shown_rescore[] = "poise rescore", shown_dump[] = "poise dump",
+            shown_import[] = "poise import", shown_stats[] = "poise stats";
 
 static const struct verb verbs[] = {
     {"check", cli_check, shown_check, "check scorecard files and name every problem"},
@@ -24,6 +25,11 @@ static const struct verb verbs[] = {
     {"watch", cli_watch, shown_watch, "follow an aggregator's scores as they change"},
     {"restate", cli_restate, shown_restate, "let in what locked periods have held up"},
     {"rescore", cli_rescore, shown_rescore, "score closed periods by the current definition"},
+    {"dump", cli_dump, shown_dump,
+     "write the measurements that an aggregator has counted, as CSV or JSON Lines"},
+    {"import", cli_import, shown_import,
+     "send files of measurements, and go on where an import was interrupted"},
+    {"stats", cli_stats, shown_stats, "print an aggregator's own numbers: its store, and what it counts"},
     {"verify", cli_verify, shown_verify, "prove that an aggregator's scores are what its journal says"},
 };
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };

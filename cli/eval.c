@@ -22,7 +22,8 @@ enum { KEY_AS_OF = 512, KEY_HISTORY, KEY_STRICT };
 
 static const struct argp_option option_list[] = {
     {"scorecard", 's', "FILE", 0, "the definition, YAML", 0},
-    {"measurements", 'm', "FILE", 0, "the measurements, CSV; - for standard input", 0},
+    {"measurements", 'm', "FILE", 0,
+     "the measurements, CSV, or JSON Lines where FILE ends in .jsonl; - for CSV from standard input", 0},
     {"as-of", KEY_AS_OF, "TIME", 0,
      "score as of this time (RFC 3339); default: just after the latest measurement", 0},
     {"org", 'o', "ORG", 0, "the org to show; default: the root, which is the whole organisation", 0},
@@ -184,7 +185,7 @@ static poise_code evaluate(const struct eval_options *options, struct engine *en
     struct rows *rows = NULL;
     poise_code code = report_begin(engine, &question, err);
     if (code == POISE_OK) {
-        code = rows_open(options->measurements, &rows, err);
+        code = rows_open(options->measurements, ROWS_BY_NAME, &rows, err);
     }
     if (code == POISE_OK) {
         code = apply_rows(engine, rows, &tally, err);

@@ -38,6 +38,14 @@ const char *environment_or(const char *name, const char *otherwise)
     return value && *value ? value : otherwise;
 }
 
+enum rows_format option_rows_format(struct argp_state *state, const char *text)
+{
+    if (strcmp(text, "csv") != 0 && strcmp(text, "jsonl") != 0) {
+        argp_error(state, "--format '%s' is not known; csv or jsonl is wanted", text);
+    }
+    return *text == 'c' ? ROWS_CSV : ROWS_JSON;
+}
+
 static error_t parse_format(int key, char *argument, struct argp_state *state)
 {
     static const char *const names[] = {
@@ -135,3 +143,54 @@ const poise_filter *live_filter_of(const struct live_options *options, struct li
     }
     return &ret_filter->filter;
 }
+
+void sending_defaults(struct sending_options *options, const char *verb)
+{
+    *options = (struct sending_options){.verb = verb,
+                                        .endpoint = environment_or("POISE_INGEST", "tcp://127.0.0.1:5570"),
+                                        .timeout_ms = 30000};
+}
+
+enum { KEY_SPOOL = 1536, KEY_PRODUCER, KEY_TIMEOUT, KEY_SEND_INSECURE };
+
+static error_t parse_sending(int key, char *argument, struct argp_state *state)
+{
+    struct sending_options *options = state->input;
+    switch (key) {
+    case 'T':
+        options->endpoint = argument;
+        return 0;
+    case KEY_SPOOL:
+        options->spool = argument;
+        return 0;
+    case KEY_PRODUCER:
+        options->producer = argument;
+        return 0;
+    case KEY_TIMEOUT:
+        options->timeout_ms = option_duration(state, "timeout", argument);
+        return 0;
+    case KEY_SEND_INSECURE:
+        options->insecure = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp sending_argp = {
+    .options =
+        (const struct argp_option[]){
+            {"to", 'T', "ENDPOINT", 0,
+             "the aggregator's ingest endpoint; default: $POISE_INGEST, else tcp://127.0.0.1:5570", 0},
+            {"spool", KEY_SPOOL, "DIR", 0,
+             "where measurements are safe until they are acknowledged; default: "
+             "$XDG_STATE_HOME/poise/spool/ENDPOINT, in ~/.local/state without XDG_STATE_HOME",
+             0},
+            {"producer", KEY_PRODUCER, "NAME", 0,
+             "the name of this producer; default: cli- and the host's name", 0},
+            {"timeout", KEY_TIMEOUT, "DURATION", 0,
+             "give up when nothing was acknowledged for so long; default: 30s", 0},
+            {"insecure", KEY_SEND_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
+            {0}},
+    .parser = parse_sending,
+};

@@ -3,6 +3,8 @@
 #define CLI_OPTIONS_H
 
 #include "printer.h"
+#include "rows.h"
+#include "sending.h"
 #include <argp.h>
 #include <poise/client.h>
 #include <stdint.h>
@@ -29,10 +31,16 @@ struct live_filter {
 };
 const poise_filter *live_filter_of(const struct live_options *options, struct live_filter *ret_filter);
 
+/* --to, --spool, --producer, --timeout, --insecure: how to send. Its input is a sending_options, set up by
+ * sending_defaults. */
+extern const struct argp sending_argp;
+void sending_defaults(struct sending_options *options, const char *verb);
+
 /* Values of options; wrong ones end the process with the usage. */
 int64_t option_time(struct argp_state *state, const char *option, const char *text);
 int64_t option_duration(struct argp_state *state, const char *option, const char *text);
 const char *option_org(struct argp_state *state, const char *option, const char *text);
+enum rows_format option_rows_format(struct argp_state *state, const char *text);
 const char *environment_or(const char *name, const char *otherwise);
 
 #endif

@@ -1,4 +1,4 @@
-#include "rows.h"
+#include "rows_inner.h"
 #include <base/error.h>
 #include <base/text.h>
 #include <errno.h>
@@ -7,35 +7,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum column {
-    COLUMN_TIME,
-    COLUMN_MEASURE,
-    COLUMN_ORG,
-    COLUMN_VALUE,
-    COLUMN_OF,
-    COLUMN_KEY,
-    COLUMN_SEQ,
-    COLUMN_SOURCE,
-    COLUMN_RETRACT,
-    COLUMNS
-};
-static const char *const column_names[COLUMNS] = {"time", "measure", "org",    "value",  "of",
-                                                  "key",  "seq",     "source", "retract"};
+const char *const row_columns[COLUMNS] = {"time", "measure", "org",    "value",  "of",
+                                          "key",  "seq",     "source", "retract"};
 enum { COLUMNS_NEEDED = COLUMN_VALUE + 1, COLUMN_ABSENT = CSV_FIELDS_MAX, BLOCK = 262144 };
-#define HEADER_TEXT "time,measure,org,value,of,key,seq,source,retract"
+enum { LINE_MAX_BYTES = CSV_RECORD_MAX };
+
+/* Lines of JSON Lines as they come. */
+struct lines {
+    struct buf bytes;
+    size_t at;
+    uint64_t line;
+    bool skipping; /* the rest of a line that was too long */
+};
 
 struct rows {
     const char *name;
+    enum rows_format format;
     int fd;
     bool at_end;
+    uint64_t done, total; /* bytes */
+    struct lines lines;
+    struct json_reader json;
     struct csv_reader *reader;
     struct csv_record record;
     size_t place[COLUMNS]; /* of each column in the record, or COLUMN_ABSENT */
     size_t width;          /* fields of the header */
     char block[BLOCK];
 };
+
+/* The next block into rows->block; none at the end. */
+static poise_code read_block(struct rows *rows, size_t *ret_length, poise_error *err)
+{
+    ssize_t got;
+    do {
+        got = read(rows->fd, rows->block, sizeof rows->block);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return error_errno(err, POISE_EIO, "reading %s", rows->name);
+    }
+    rows->at_end = got == 0;
+    rows->done += (uint64_t)got;
+    *ret_length = (size_t)got;
+    return POISE_OK;
+}
 
 static poise_code next_record(struct rows *rows, bool *ret_more, poise_error *err)
 {
@@ -44,15 +61,12 @@ static poise_code next_record(struct rows *rows, bool *ret_more, poise_error *er
             *ret_more = false;
             return POISE_OK;
         }
-        ssize_t got = read(rows->fd, rows->block, sizeof rows->block);
-        if (got < 0 && errno == EINTR) {
-            continue;
+        size_t got;
+        poise_code code = read_block(rows, &got, err);
+        if (code != POISE_OK) {
+            return code;
         }
-        if (got < 0) {
-            return error_errno(err, POISE_EIO, "reading %s", rows->name);
-        }
-        rows->at_end = got == 0;
-        if (csv_feed(rows->reader, rows->block, (size_t)got) != POISE_OK) {
+        if (csv_feed(rows->reader, rows->block, got) != POISE_OK) {
             return error_nomem(err, "a block of the CSV file");
         }
     }
@@ -60,11 +74,10 @@ static poise_code next_record(struct rows *rows, bool *ret_more, poise_error *er
     return POISE_OK;
 }
 
-static int column_named(struct csv_field field)
+int row_column(const char *name, size_t length)
 {
     for (int i = 0; i < COLUMNS; i++) {
-        if (strlen(column_names[i]) == field.length &&
-            memcmp(column_names[i], field.text, field.length) == 0) {
+        if (strlen(row_columns[i]) == length && memcmp(row_columns[i], name, length) == 0) {
             return i;
         }
     }
@@ -84,11 +97,12 @@ static poise_code wrong_column(const struct rows *rows, struct csv_field field, 
     }
     if (other_separator) {
         return error_set(err, POISE_ECONFIG,
-                         "%s:%" PRIu64 ": the columns must have commas between them, as in " HEADER_TEXT,
+                         "%s:%" PRIu64 ": the columns must have commas between them, as in " ROW_COLUMNS_TEXT,
                          rows->name, rows->record.line);
     }
-    return error_set(err, POISE_ECONFIG, "%s:%" PRIu64 ": column '%s' is %s; the columns are " HEADER_TEXT,
-                     rows->name, rows->record.line, field.length < sizeof text ? text : "?", what);
+    return error_set(err, POISE_ECONFIG,
+                     "%s:%" PRIu64 ": column '%s' is %s; the columns are " ROW_COLUMNS_TEXT, rows->name,
+                     rows->record.line, field.length < sizeof text ? text : "?", what);
 }
 
 static poise_code read_header(struct rows *rows, poise_error *err)
@@ -99,13 +113,13 @@ static poise_code read_header(struct rows *rows, poise_error *err)
         return code;
     }
     if (!more || rows->record.problem) {
-        return error_set(err, POISE_ECONFIG, "%s: %s; the first line must be a header like " HEADER_TEXT,
+        return error_set(err, POISE_ECONFIG, "%s: %s; the first line must be a header like " ROW_COLUMNS_TEXT,
                          rows->name, more ? rows->record.problem : "there is nothing in it");
     }
     rows->width = rows->record.count;
     for (size_t i = 0; i < rows->width; i++) {
         struct csv_field field = rows->record.fields[i];
-        int column = column_named(field);
+        int column = row_column(field.text, field.length);
         if (column == COLUMNS || rows->place[column] != COLUMN_ABSENT) {
             return wrong_column(rows, field, column == COLUMNS ? "unknown" : "there twice", err);
         }
@@ -114,22 +128,36 @@ static poise_code read_header(struct rows *rows, poise_error *err)
     for (int i = 0; i < COLUMNS_NEEDED; i++) {
         if (rows->place[i] == COLUMN_ABSENT) {
             return error_set(err, POISE_ECONFIG,
-                             "%s:%" PRIu64 ": column '%s' is missing; the columns are " HEADER_TEXT,
-                             rows->name, rows->record.line, column_names[i]);
+                             "%s:%" PRIu64 ": column '%s' is missing; the columns are " ROW_COLUMNS_TEXT,
+                             rows->name, rows->record.line, row_columns[i]);
         }
     }
     return POISE_OK;
 }
 
-poise_code rows_open(const char *path, struct rows **ret_rows, poise_error *err)
+enum rows_format rows_format_of(enum rows_format format, const char *path)
 {
-    struct rows *rows = malloc(sizeof *rows);
-    if (!rows) {
-        return error_nomem(err, "the CSV reader");
+    static const char *const ends[] = {".jsonl", ".ndjson", ".json"};
+    size_t length = strlen(path);
+    for (size_t i = 0; format == ROWS_BY_NAME && i < sizeof ends / sizeof ends[0]; i++) {
+        size_t end = strlen(ends[i]);
+        if (length >= end && strcmp(path + length - end, ends[i]) == 0) {
+            return ROWS_JSON;
+        }
     }
+    return format == ROWS_BY_NAME ? ROWS_CSV : format;
+}
+
+poise_code rows_open(const char *path, enum rows_format format, struct rows **ret_rows, poise_error *err)
+{
+    struct rows *rows = calloc(1, sizeof *rows);
+    struct stat status;
+    if (!rows) {
+        return error_nomem(err, "the reader of a file");
+    }
+    rows->format = rows_format_of(format, path);
     bool from_stdin = strcmp(path, "-") == 0;
     rows->name = from_stdin ? "standard input" : path;
-    rows->at_end = false;
     for (int i = 0; i < COLUMNS; i++) {
         rows->place[i] = COLUMN_ABSENT;
     }
@@ -141,7 +169,8 @@ poise_code rows_open(const char *path, struct rows **ret_rows, poise_error *err)
     } else if (!rows->reader) {
         code = error_nomem(err, "the CSV reader");
     } else {
-        code = read_header(rows, err);
+        rows->total = fstat(rows->fd, &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+        code = rows->format == ROWS_JSON ? POISE_OK : read_header(rows, err);
     }
     if (code != POISE_OK) {
         rows_close(rows);
@@ -155,6 +184,8 @@ void rows_close(struct rows *rows)
 {
     if (rows) {
         csv_close(rows->reader);
+        buf_free(&rows->lines.bytes);
+        json_reader_free(&rows->json);
         if (rows->fd > STDIN_FILENO) {
             close(rows->fd);
         }
@@ -167,25 +198,39 @@ const char *rows_name(const struct rows *rows)
     return rows->name;
 }
 
+void rows_progress(const struct rows *rows, uint64_t *ret_done, uint64_t *ret_total)
+{
+    *ret_done = rows->done;
+    *ret_total = rows->total;
+}
+
 static struct csv_field field_of(const struct rows *rows, enum column column)
 {
     size_t place = rows->place[column];
     return place == COLUMN_ABSENT ? (struct csv_field){.text = ""} : rows->record.fields[place];
 }
 
-/* Says what is wrong with a column's text, and what would be right. What is not printable is not repeated. */
-static void set_problem(struct row *row, enum column column, struct csv_field field, const char *right)
+void row_problem(struct row *row, enum column column, struct csv_field field, const char *right)
 {
     enum { SHOWN = 48 };
     bool shown = field.length <= SHOWN && utf8_printable(field.text, field.length);
     if (field.length == 0) {
-        snprintf(row->problem, sizeof row->problem, "%s is empty; %s", column_names[column], right);
+        snprintf(row->problem, sizeof row->problem, "%s is empty; %s", row_columns[column], right);
     } else if (shown) {
-        snprintf(row->problem, sizeof row->problem, "%s '%.*s' cannot be read; %s", column_names[column],
+        snprintf(row->problem, sizeof row->problem, "%s '%.*s' cannot be read; %s", row_columns[column],
                  (int)field.length, field.text, right);
     } else {
-        snprintf(row->problem, sizeof row->problem, "%s cannot be read; %s", column_names[column], right);
+        snprintf(row->problem, sizeof row->problem, "%s cannot be read; %s", row_columns[column], right);
     }
+}
+
+bool row_read_time(struct row *row, struct csv_field field)
+{
+    if (parse_time_ms(field.text, field.length, &row->time_ms)) {
+        return true;
+    }
+    row_problem(row, COLUMN_TIME, field, "an RFC 3339 time is wanted, such as 2026-03-01T09:00:00Z");
+    return false;
 }
 
 static bool read_number(struct row *row, enum column column, struct csv_field field, double *ret_number)
@@ -193,7 +238,7 @@ static bool read_number(struct row *row, enum column column, struct csv_field fi
     if (parse_double(field.text, field.length, ret_number)) {
         return true;
     }
-    set_problem(row, column, field, "a decimal number is wanted, such as 12.5");
+    row_problem(row, column, field, "a decimal number is wanted, such as 12.5");
     return false;
 }
 
@@ -209,7 +254,7 @@ static bool read_retract(struct row *row, struct csv_field field)
             return true;
         }
     }
-    set_problem(row, COLUMN_RETRACT, field, "true, 1, false, 0 or nothing is wanted");
+    row_problem(row, COLUMN_RETRACT, field, "true, 1, false, 0 or nothing is wanted");
     return false;
 }
 
@@ -217,7 +262,7 @@ static bool read_seq(struct row *row, struct csv_field field)
 {
     int64_t seq = 0;
     if (field.length > 0 && (!parse_int64(field.text, field.length, &seq) || seq < 1)) {
-        set_problem(row, COLUMN_SEQ, field, "a whole number from 1, or nothing, is wanted");
+        row_problem(row, COLUMN_SEQ, field, "a whole number from 1, or nothing, is wanted");
         return false;
     }
     row->seq = (uint64_t)seq;
@@ -233,9 +278,7 @@ static bool read_numbers(const struct rows *rows, struct row *row)
     if (row->retract) {
         return true;
     }
-    struct csv_field time = field_of(rows, COLUMN_TIME);
-    if (!parse_time_ms(time.text, time.length, &row->time_ms)) {
-        set_problem(row, COLUMN_TIME, time, "an RFC 3339 time is wanted, such as 2026-03-01T09:00:00Z");
+    if (!row_read_time(row, field_of(rows, COLUMN_TIME))) {
         return false;
     }
     struct csv_field of = field_of(rows, COLUMN_OF);
@@ -262,7 +305,7 @@ static bool read_row(const struct rows *rows, struct row *row)
            read_numbers(rows, row);
 }
 
-poise_code rows_next(struct rows *rows, struct row *ret_row, bool *ret_more, poise_error *err)
+static poise_code next_of_csv(struct rows *rows, struct row *ret_row, bool *ret_more, poise_error *err)
 {
     bool more = false;
     poise_code code = next_record(rows, &more, err);
@@ -274,6 +317,96 @@ poise_code rows_next(struct rows *rows, struct row *ret_row, bool *ret_more, poi
         *ret_more = more;
     }
     return code;
+}
+
+/* ---- JSON Lines ---- */
+
+static bool is_blank(const char *line, size_t length)
+{
+    size_t at = 0;
+    while (at < length && (line[at] == ' ' || line[at] == '\t' || line[at] == '\r')) {
+        at++;
+    }
+    return at == length;
+}
+
+/* The next line, without its end, or a piece of one that is too long; false: there is none without more
+ * bytes. */
+static bool take_line(struct lines *lines, bool at_end, const char **ret_line, size_t *ret_length,
+                      bool *ret_whole)
+{
+    size_t left = lines->bytes.length - lines->at;
+    if (left == 0) {
+        return false;
+    }
+    const char *line = (const char *)lines->bytes.data + lines->at, *end = memchr(line, '\n', left);
+    if (!end && !at_end && left <= LINE_MAX_BYTES) {
+        return false;
+    }
+    *ret_line = line;
+    *ret_length = end ? (size_t)(end - line) : left;
+    *ret_whole = end || at_end;
+    lines->at += *ret_length + (end != NULL);
+    return true;
+}
+
+static poise_code feed_lines(struct rows *rows, poise_error *err)
+{
+    struct buf *bytes = &rows->lines.bytes;
+    size_t got, left = bytes->length - rows->lines.at;
+    poise_code code = read_block(rows, &got, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    if (left > 0) {
+        memmove(bytes->data, bytes->data + rows->lines.at, left);
+    }
+    bytes->length = left;
+    rows->lines.at = 0;
+    buf_put(bytes, rows->block, got);
+    return bytes->failed ? error_nomem(err, "a block of the file") : POISE_OK;
+}
+
+static void read_line(struct rows *rows, const char *line, size_t length, struct row *row)
+{
+    row->line = rows->lines.line;
+    if (length > LINE_MAX_BYTES) {
+        snprintf(row->problem, sizeof row->problem, "the line has more than %d bytes", LINE_MAX_BYTES);
+        row->readable = false;
+    } else {
+        row->readable = json_read_row(&rows->json, line, length, row);
+    }
+}
+
+static poise_code next_of_json(struct rows *rows, struct row *ret_row, bool *ret_more, poise_error *err)
+{
+    struct lines *lines = &rows->lines;
+    for (;;) {
+        const char *line;
+        size_t length;
+        bool whole, skipped = lines->skipping;
+        if (!take_line(lines, rows->at_end, &line, &length, &whole)) {
+            poise_code code = rows->at_end ? POISE_OK : feed_lines(rows, err);
+            if (code != POISE_OK || (rows->at_end && lines->at == lines->bytes.length)) {
+                *ret_more = false;
+                return code;
+            }
+            continue;
+        }
+        lines->line += !skipped;
+        lines->skipping = !whole;
+        if (!skipped && !is_blank(line, length)) {
+            read_line(rows, line, length, ret_row);
+            *ret_more = true;
+            return POISE_OK;
+        }
+    }
+}
+
+poise_code rows_next(struct rows *rows, struct row *ret_row, bool *ret_more, poise_error *err)
+{
+    return rows->format == ROWS_JSON ? next_of_json(rows, ret_row, ret_more, err)
+                                     : next_of_csv(rows, ret_row, ret_more, err);
 }
 
 void row_text(struct csv_field field, char *text, size_t size)

@@ -1,6 +1,6 @@
-/* Measurements from a CSV file (scoring.md section 9): header
+/* Measurements from a file: CSV (scoring.md section 9) with the header
  * `time,measure,org,value,of,key,seq,source,retract` in any order, of which all but the first four may be
- * absent. */
+ * absent, or JSON Lines, an object a line with members of these names. */
 #ifndef CLI_ROWS_H
 #define CLI_ROWS_H
 
@@ -10,6 +10,9 @@
 struct rows; /* opaque */
 
 enum { ROW_PROBLEM_MAX = 200 };
+enum rows_format { ROWS_BY_NAME, ROWS_CSV, ROWS_JSON };
+/* ROWS_BY_NAME: JSON Lines where the name ends in .jsonl, .ndjson or .json, else CSV. */
+enum rows_format rows_format_of(enum rows_format format, const char *path);
 
 /* A data record. Texts are not ended by 0 and live until the next call; an absent one has length 0. */
 struct row {
@@ -36,11 +39,13 @@ struct row_texts {
 };
 void row_texts_of(const struct row *row, struct row_texts *ret_texts);
 
-/* "-" is standard input. Reads the header: ECONFIG if it is not right. */
-poise_code rows_open(const char *path, struct rows **ret_rows, poise_error *err);
+/* "-" is standard input. Reads the header of CSV: ECONFIG if it is not right. */
+poise_code rows_open(const char *path, enum rows_format format, struct rows **ret_rows, poise_error *err);
 void rows_close(struct rows *rows);
 /* What to call the input in messages: the path, or "standard input". */
 const char *rows_name(const struct rows *rows);
+/* So many bytes of the input were read, of so many (0: not known). */
+void rows_progress(const struct rows *rows, uint64_t *ret_done, uint64_t *ret_total);
 /* The next data record; *ret_more false at the end. */
 poise_code rows_next(struct rows *rows, struct row *ret_row, bool *ret_more, poise_error *err);
 

@@ -20,22 +20,9 @@ struct send_options {
     poise_measurement measurement;
 };
 
-enum {
-    KEY_SPOOL = 512,
-    KEY_PRODUCER,
-    KEY_CSV,
-    KEY_TIMEOUT,
-    KEY_INSECURE,
-    KEY_BACKFILL,
-    KEY_OF,
-    KEY_SEQ,
-    KEY_SOURCE,
-    KEY_RETRACT
-};
+enum { KEY_CSV = 512, KEY_BACKFILL, KEY_OF, KEY_SEQ, KEY_SOURCE, KEY_RETRACT };
 
 static const struct argp_option option_list[] = {
-    {"to", 'T', "ENDPOINT", 0,
-     "the aggregator's ingest endpoint; default: $POISE_INGEST, else tcp://127.0.0.1:5570", 0},
     {"csv", KEY_CSV, "FILE", 0, "send the rows of a CSV file; - for standard input", 0},
     {"backfill", KEY_BACKFILL, NULL, 0,
      "with --csv: much of the past; closed periods are revised once, at the end", 0},
@@ -46,14 +33,6 @@ static const struct argp_option option_list[] = {
     {"seq", KEY_SEQ, "N", 0, "of two with one key the higher stands; default: the later to arrive", 1},
     {"source", KEY_SOURCE, "SOURCE", 0, "who says so", 1},
     {"retract", KEY_RETRACT, NULL, 0, "take away what the key said; no VALUE is needed", 1},
-    {"spool", KEY_SPOOL, "DIR", 0,
-     "where measurements are safe until they are acknowledged; default: "
-     "$XDG_STATE_HOME/poise/spool/ENDPOINT, in ~/.local/state without XDG_STATE_HOME",
-     2},
-    {"producer", KEY_PRODUCER, "NAME", 0, "the name of this producer; default: cli- and the host's name", 2},
-    {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when nothing was acknowledged for so long; default: 30s",
-     2},
-    {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 2},
     {0}};
 
 static error_t parse_measurement_option(int key, char *argument, struct argp_state *state)
@@ -121,28 +100,15 @@ static void check_options(struct send_options *options, struct argp_state *state
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct send_options *options = state->input;
-    struct sending_options *sending = &options->sending;
     switch (key) {
-    case 'T':
-        sending->endpoint = argument;
-        return 0;
     case KEY_CSV:
         options->csv = argument;
         return 0;
     case KEY_BACKFILL:
-        sending->backfill = true;
+        options->sending.backfill = true;
         return 0;
-    case KEY_SPOOL:
-        sending->spool = argument;
-        return 0;
-    case KEY_PRODUCER:
-        sending->producer = argument;
-        return 0;
-    case KEY_TIMEOUT:
-        sending->timeout_ms = option_duration(state, "timeout", argument);
-        return 0;
-    case KEY_INSECURE:
-        sending->insecure = true;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->sending;
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num >= 2) {
@@ -162,6 +128,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
+    .children = (const struct argp_child[]){{&sending_argp, 0, NULL, 2}, {0}},
     .args_doc = "MEASURE VALUE\n--retract --key KEY MEASURE\n--csv FILE",
     .doc = "Sends measurements to an aggregator and waits until it has them on its disk. A negative VALUE "
            "goes after "
@@ -184,40 +151,12 @@ static const struct argp parser = {
            "  poise send --csv measurements.csv --to tcp://127.0.0.1:5570\n",
 };
 
-static poise_measurement measurement_of(const struct row *row, struct row_texts *texts)
-{
-    row_texts_of(row, texts);
-    return (poise_measurement){.measure = texts->measure,
-                               .org = texts->org,
-                               .source = texts->source,
-                               .key = row->key.length > 0 ? texts->key : NULL,
-                               .time_ms = row->time_ms,
-                               .value = row->value,
-                               .of = row->of,
-                               .seq = row->seq,
-                               .retract = row->retract};
-}
-
 static poise_code send_file(struct sending *sending, const char *path, poise_error *err)
 {
     struct rows *rows = NULL;
-    struct row row;
-    struct row_texts texts;
-    poise_code code = rows_open(path, &rows, err);
-    if (code != POISE_OK) {
-        return code;
-    }
-    sending_name(sending, rows_name(rows));
-    for (bool more = true; (code = rows_next(rows, &row, &more, err)) == POISE_OK && more;) {
-        if (!row.readable) {
-            sending_refuse(sending, row.line, row.problem);
-            continue;
-        }
-        const poise_measurement measurement = measurement_of(&row, &texts);
-        code = sending_add(sending, &measurement, row.line, err);
-        if (code != POISE_OK) {
-            break;
-        }
+    poise_code code = rows_open(path, ROWS_CSV, &rows, err);
+    if (code == POISE_OK) {
+        code = sending_rows(sending, rows, err);
     }
     if (code == POISE_OK) {
         code = sending_end(sending, err);
@@ -234,9 +173,8 @@ static poise_code send_one(struct sending *sending, const poise_measurement *mea
 
 int cli_send(int argc, char **argv)
 {
-    struct send_options options = {
-        .sending = {.endpoint = environment_or("POISE_INGEST", "tcp://127.0.0.1:5570"), .timeout_ms = 30000},
-        .measurement = {.of = 1, .time_ms = (int64_t)time(NULL) * 1000}};
+    struct send_options options = {.measurement = {.of = 1, .time_ms = (int64_t)time(NULL) * 1000}};
+    sending_defaults(&options.sending, "send");
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     struct sending *sending = NULL;
     poise_error err;

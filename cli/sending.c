@@ -5,27 +5,40 @@
 #include <base/hash.h>
 #include <ctype.h>
 #include <inttypes.h>
+#include <model/measurement.h>
 #include <poise/version.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { WINDOW = 100000, STEP_MS = 200 };
+enum { WINDOW = 100000, STEP_MS = 200, STEP_ROWS = 2048 };
+
+/* How many measurements were taken, and which: the spool's mark, that goes with the last of them. */
+struct taken {
+    uint64_t rows;
+    uint64_t first, all; /* hashes of the first, and of all of them */
+};
+enum { MARK_VERSION = 1, MARK_BYTES = 7 + 3 * 8 };
+static const char mark_name[] = "import"; /* 6 bytes, then the version */
 
 /* Refusals come back in the order of sending, with the measurement but not its line: the lines of all that is
  * not yet acknowledged wait in a window, found again by a hash of the measurement. */
 struct sending {
     poise_sender *sender;
-    const char *name;
+    const char *verb, *name; /* of poise; of the file at hand */
     const char *endpoint;
     char *spool;
     int64_t timeout_ms;
-    bool backfill;
+    bool backfill, resumes, other;
+    struct progress *progress;
+    struct buf mark;
+    struct taken taken, seen; /* by the run that was interrupted; by this one */
     uint64_t refused;
     size_t count, at; /* waiting lines, and how many of them refusals have gone past */
     struct waiting {
         uint64_t hash, line;
+        const char *name; /* of the file */
     } waiting[WINDOW];
 };
 
@@ -48,13 +61,17 @@ static uint64_t hash_of(const poise_measurement *measurement)
     return hash_mix(hash, measurement->seq * 2 + measurement->retract);
 }
 
-void sending_refuse(struct sending *sending, uint64_t line, const char *reason)
+/* Counts and names a refused line. */
+static void refuse(struct sending *sending, const char *name, uint64_t line, const char *reason)
 {
     sending->refused++;
+    if (sending->progress) {
+        progress_hide(sending->progress);
+    }
     if (line > 0) {
-        fprintf(stderr, "%s:%" PRIu64 ": refused: %s\n", sending->name, line, reason);
+        fprintf(stderr, "%s:%" PRIu64 ": refused: %s\n", name, line, reason);
     } else {
-        fprintf(stderr, "poise send: refused: %s\n", reason);
+        fprintf(stderr, "poise %s: refused: %s\n", sending->verb, reason);
     }
 }
 
@@ -64,12 +81,12 @@ static void note_refusal(struct sending *sending, const poise_measurement *measu
     for (size_t i = sending->at; i < sending->count; i++) {
         if (sending->waiting[i].hash == hash) {
             sending->at = i + 1;
-            sending_refuse(sending, sending->waiting[i].line, poise_refusal_text(reason));
+            refuse(sending, sending->waiting[i].name, sending->waiting[i].line, poise_refusal_text(reason));
             return;
         }
     }
-    fprintf(stderr, "poise send: refused, left from an earlier run: measure %s: %s\n", measurement->measure,
-            poise_refusal_text(reason));
+    fprintf(stderr, "poise %s: refused, left from an earlier run: measure %s: %s\n", sending->verb,
+            measurement->measure, poise_refusal_text(reason));
     sending->refused++;
 }
 
@@ -80,6 +97,68 @@ static poise_code note_refusals(void *context, const poise_refused *items, size_
         note_refusal(context, &items[i].measurement, items[i].reason);
     }
     return POISE_OK;
+}
+
+/* ---- how far it has come ---- */
+
+static void put_mark(const struct taken *taken, struct buf *out)
+{
+    buf_put(out, mark_name, sizeof mark_name - 1);
+    buf_put_u8(out, MARK_VERSION);
+    buf_put_u64(out, taken->rows);
+    buf_put_u64(out, taken->first);
+    buf_put_u64(out, taken->all);
+}
+
+/* A mark of another kind is none. */
+static void read_mark(struct sending *sending)
+{
+    size_t length, name = sizeof mark_name - 1;
+    const uint8_t *mark = poise_sender_mark(sending->sender, &length);
+    if (!mark || length != MARK_BYTES || memcmp(mark, mark_name, name) != 0 || mark[name] != MARK_VERSION) {
+        return;
+    }
+    struct cursor in = cursor_of(mark + name + 1, length - name - 1);
+    sending->taken.rows = cursor_u64(&in);
+    sending->taken.first = cursor_u64(&in);
+    sending->taken.all = cursor_u64(&in);
+}
+
+static poise_code others(struct sending *sending, poise_error *err)
+{
+    sending->other = true;
+    return error_set(
+        err, POISE_ENOTFOUND,
+        "these are not the measurements of the import that was interrupted in %s; with --anew they "
+        "are sent from the first one on",
+        sending->spool);
+}
+
+/* Counts a measurement; *ret_taken: by the run before. */
+static poise_code look_at(struct sending *sending, uint64_t hash, bool *ret_taken, poise_error *err)
+{
+    struct taken *seen = &sending->seen, *taken = &sending->taken;
+    seen->all = hash_mix(seen->all, hash);
+    seen->first = seen->rows == 0 ? seen->all : seen->first;
+    seen->rows++;
+    if (seen->rows == 1 && seen->first != taken->first) {
+        taken->rows = 0; /* another import */
+    }
+    if (seen->rows == taken->rows && seen->all != taken->all) {
+        return others(sending, err);
+    }
+    *ret_taken = seen->rows <= taken->rows;
+    return POISE_OK;
+}
+
+bool sending_is_other(const struct sending *sending)
+{
+    return sending->other;
+}
+
+uint64_t sending_taken(const struct sending *sending)
+{
+    return sending->taken.rows;
 }
 
 /* Every character that is none of an id's becomes '-'. */
@@ -154,6 +233,9 @@ poise_code sending_open(const struct sending_options *options, struct sending **
     if (!sending) {
         return error_nomem(err, "the lines on their way");
     }
+    sending->verb = options->verb;
+    sending->resumes = options->resumes;
+    sending->progress = options->progress;
     sending->endpoint = options->endpoint;
     sending->timeout_ms = options->timeout_ms;
     sending->backfill = options->backfill;
@@ -177,6 +259,9 @@ poise_code sending_open(const struct sending_options *options, struct sending **
         sending_close(sending);
         return code;
     }
+    if (options->resumes && !options->anew) {
+        read_mark(sending);
+    }
     *ret_sending = sending;
     return POISE_OK;
 }
@@ -185,14 +270,18 @@ void sending_close(struct sending *sending)
 {
     if (sending) {
         poise_sender_close(sending->sender);
+        buf_free(&sending->mark);
         free(sending->spool);
         free(sending);
     }
 }
 
-void sending_name(struct sending *sending, const char *name)
+static void look(struct sending *sending, const poise_sender_stats *stats)
 {
-    sending->name = name;
+    if (sending->progress) {
+        sending->progress->acknowledged = stats->acknowledged;
+        progress_look(sending->progress);
+    }
 }
 
 poise_code sending_wait(struct sending *sending, poise_error *err)
@@ -205,15 +294,16 @@ poise_code sending_wait(struct sending *sending, poise_error *err)
     while (code == POISE_OK && stats.batches_left > 0) {
         code = poise_sender_step(sending->sender, STEP_MS, err);
         poise_sender_get_stats(sending->sender, &stats);
+        look(sending, &stats);
         int64_t now_us = clock_monotonic_us(&clock_system);
         heard_us = stats.batches_left < left ? now_us : heard_us;
         left = stats.batches_left;
         if (code == POISE_OK && left > 0 && now_us - heard_us >= 1000 * sending->timeout_ms) {
             return error_set(
                 err, POISE_ETIMEOUT,
-                "%s %s; what was not acknowledged waits in %s and goes out with the next `poise send` there",
+                "%s %s; what was not acknowledged waits in %s and goes out with the next `poise %s` there",
                 sending->endpoint, stats.connected ? "acknowledges nothing" : "does not answer",
-                sending->spool);
+                sending->spool, sending->verb);
         }
     }
     sending->count = sending->at = 0;
@@ -222,30 +312,119 @@ poise_code sending_wait(struct sending *sending, poise_error *err)
 
 poise_code sending_end(struct sending *sending, poise_error *err)
 {
+    if (sending->seen.rows < sending->taken.rows) {
+        return others(sending, err);
+    }
     poise_code code = sending->backfill ? sending_wait(sending, err) : POISE_OK; /* so that there is room */
     if (code == POISE_OK && sending->backfill) {
         code = poise_sender_end_backfill(sending->sender, err);
     }
-    return code == POISE_OK ? sending_wait(sending, err) : code;
+    if (code == POISE_OK) {
+        code = sending_wait(sending, err);
+    }
+    if (code == POISE_OK && sending->resumes) { /* the next run begins with its first one */
+        static const struct taken nothing;
+        struct buf mark = {0};
+        put_mark(&nothing, &mark);
+        code = mark.failed ? error_nomem(err, "a mark")
+                           : poise_send_together(sending->sender, NULL, 0, mark.data, mark.length, err);
+        buf_free(&mark);
+    }
+    return code == POISE_OK && sending->resumes ? poise_sender_flush(sending->sender, err) : code;
+}
+
+/* Into the batch, with the mark where there is one. */
+static poise_code take(struct sending *sending, const poise_measurement *measurement, poise_error *err)
+{
+    if (!sending->resumes) {
+        return poise_send(sending->sender, measurement, NULL, err);
+    }
+    buf_reset(&sending->mark);
+    put_mark(&sending->seen, &sending->mark);
+    return sending->mark.failed ? error_nomem(err, "a mark")
+                                : poise_send_together(sending->sender, measurement, 1, sending->mark.data,
+                                                      sending->mark.length, err);
 }
 
 poise_code sending_add(struct sending *sending, const poise_measurement *measurement, uint64_t line,
                        poise_error *err)
 {
-    poise_refusal reason = POISE_REFUSAL_NONE;
-    poise_code code = sending->count == WINDOW ? sending_wait(sending, err) : POISE_OK;
+    bool taken = false;
+    uint64_t hash = hash_of(measurement);
+    poise_code code = look_at(sending, hash, &taken, err);
+    if (code == POISE_OK && sending->count == WINDOW) {
+        code = sending_wait(sending, err);
+    }
     if (code != POISE_OK) {
         return code;
     }
-    code = poise_send(sending->sender, measurement, &reason, err);
-    if (code == POISE_EREFUSED) {
-        sending_refuse(sending, line, poise_refusal_text(reason));
+    poise_refusal reason = measurement_check(measurement);
+    if (reason != POISE_REFUSAL_NONE) {
+        refuse(sending, sending->name, line, poise_refusal_text(reason));
         return POISE_OK;
     }
-    if (code == POISE_OK) {
-        sending->waiting[sending->count++] = (struct waiting){.hash = hash_of(measurement), .line = line};
+    code = taken ? POISE_OK : take(sending, measurement, err);
+    if (code == POISE_OK && !taken) {
+        sending->waiting[sending->count++] = (struct waiting){hash, line, sending->name};
     }
     return code;
+}
+
+/* Now and then: sends what is ready without waiting, and shows how far it is. */
+static poise_code keep_moving(struct sending *sending, const struct rows *rows, uint64_t done_before,
+                              poise_error *err)
+{
+    poise_sender_stats stats;
+    poise_code code = poise_sender_step(sending->sender, 0, err);
+    poise_sender_get_stats(sending->sender, &stats);
+    if (sending->progress) {
+        uint64_t done, total;
+        rows_progress(rows, &done, &total);
+        sending->progress->done = done_before + done;
+        sending->progress->rows = sending->seen.rows;
+    }
+    look(sending, &stats);
+    return code;
+}
+
+/* ---- a file ---- */
+
+static poise_measurement measurement_of(const struct row *row, struct row_texts *texts)
+{
+    row_texts_of(row, texts);
+    return (poise_measurement){.measure = texts->measure,
+                               .org = texts->org,
+                               .source = texts->source,
+                               .key = row->key.length > 0 ? texts->key : NULL,
+                               .time_ms = row->time_ms,
+                               .value = row->value,
+                               .of = row->of,
+                               .seq = row->seq,
+                               .retract = row->retract};
+}
+
+poise_code sending_rows(struct sending *sending, struct rows *rows, poise_error *err)
+{
+    struct row row;
+    struct row_texts texts;
+    poise_code code;
+    uint64_t done_before = sending->progress ? sending->progress->done : 0, count = 0;
+    sending->name = rows_name(rows);
+    for (bool more = true; (code = rows_next(rows, &row, &more, err)) == POISE_OK && more;) {
+        if (++count % STEP_ROWS == 0 && (code = keep_moving(sending, rows, done_before, err)) != POISE_OK) {
+            break;
+        }
+        if (!row.readable) {
+            refuse(sending, sending->name, row.line, row.problem);
+            continue;
+        }
+        const poise_measurement measurement = measurement_of(&row, &texts);
+        code = sending_add(sending, &measurement, row.line, err);
+        if (code != POISE_OK) {
+            break;
+        }
+    }
+    return code == POISE_OK ? keep_moving(sending, rows, done_before, err) : code;
 }
 
 bool sending_summary(const struct sending *sending, FILE *out)

@@ -59,7 +59,7 @@ static void put_time(struct buf *out, int64_t time_ms)
     buf_put(out, text, format_time_ms(time_ms, text));
 }
 
-static void put_json_text(struct buf *out, const char *text)
+void json_put_text(struct buf *out, const char *text)
 {
     buf_put_u8(out, '"');
     for (; *text; text++) {
@@ -98,13 +98,13 @@ static void put_json_period(struct buf *out, const poise_score *numbers)
 static void put_json_head(struct buf *out, const poise_state *state)
 {
     put(out, "{\"org\":");
-    put_json_text(out, state->org);
+    json_put_text(out, state->org);
     put(out, ",\"node\":");
-    put_json_text(out, state->node);
+    json_put_text(out, state->node);
     put(out, ",\"kind\":");
-    put_json_text(out, poise_kind_name(state->kind));
+    json_put_text(out, poise_kind_name(state->kind));
     put(out, ",\"name\":");
-    put_json_text(out, state->name);
+    json_put_text(out, state->name);
     put(out, ",\"period\":");
     put_json_period(out, &state->numbers);
 }
@@ -121,7 +121,7 @@ void state_put_json(struct buf *out, const poise_state *state)
     put_json_number(out, ",\"coverage\":", numbers->coverage);
     put_json_number(out, ",\"filled\":", numbers->filled);
     put(out, ",\"status\":");
-    put_json_text(out, poise_status_name(numbers->status));
+    json_put_text(out, poise_status_name(numbers->status));
     put(out, numbers->uncertain ? ",\"uncertain\":true" : ",\"uncertain\":false");
     put(out, ",\"count\":");
     put_whole(out, numbers->count, numbers->count < 0, "null");

@@ -5,6 +5,9 @@
 #include <base/buf.h>
 #include <poise/types.h>
 
+/* A text as a JSON string. */
+void json_put_text(struct buf *out, const char *text);
+
 /* The object without a line end. Missing numbers are null, others read back to the same double. */
 void state_put_json(struct buf *out, const poise_state *state);
 

@@ -134,7 +134,7 @@ POISE_API poise_code poise_subscribe(poise_client *client, const poise_filter *f
 POISE_API poise_code poise_client_step(poise_client *client, int64_t timeout_ms, poise_on_event *on_event,
                                        void *context, poise_error *err);
 
-/* The four calls below need a client without a subscription (EBUSY; also when the aggregator has too many
+/* The calls below need a client without a subscription (EBUSY; also when the aggregator has too many
  * questions: ask again). A timeout below 0 is none. An answer is complete, and consistent, with its READY. */
 
 /* The live states that pass the filter; ETIMEOUT. STATE events, then READY. */
@@ -186,6 +186,29 @@ typedef struct poise_rescored {
  * when it has ended. ELIMIT: too many scores at once, name a later time first. */
 POISE_API poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring, int64_t timeout_ms,
                                    poise_rescored *ret_rescored, poise_error *err);
+
+/* Which measurements a dump is of. */
+typedef struct poise_selection {
+    const char *measure; /* the input; NULL: all */
+    const char *org;     /* a glob as in scorecards; NULL: all */
+    int64_t from_ms,
+        to_ms;  /* of the measurements' times, from <= time < to; retractions have none and match any */
+    bool keyed; /* only measurements with a key */
+} poise_selection;
+typedef struct poise_page {
+    const poise_measurement *rows; /* with their strings, during the call */
+    const uint64_t *places;        /* of each in the order in which the aggregator counted */
+    size_t count;                  /* may be 0 */
+    uint64_t done, total;          /* how far the dump is: so much of so much was looked at */
+} poise_page;
+/* Return false to end the dump. */
+typedef bool poise_on_page(void *context, const poise_page *page);
+/* The measurements that were counted up to now, in the order in which they were: replaced ones and
+ * retractions too, and those that poise_restate let in there where it did. Sent again in this order they give
+ * the same scores. Goes on by itself when the aggregator is restarted; ETIMEOUT: there was no page for so
+ * long. The callback may take its time. */
+POISE_API poise_code poise_dump(poise_client *client, const poise_selection *selection, int64_t timeout_ms,
+                                poise_on_page *on_page, void *context, poise_error *err);
 
 /* The aggregator's own numbers, one call a number. */
 POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,

@@ -330,6 +330,162 @@ poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring,
     return code;
 }
 
+/* ---- a dump ---- */
+
+enum {
+    PAGE_PROBE_US = 2000000, /* silence after which the aggregator is asked whether it knows the question */
+    PAGE_RETRY_MS = 100      /* before a page is asked for again that it had no time for */
+};
+
+struct dumping {
+    struct poise_client *client;
+    struct wire_dump asked;
+    struct buf cursor;
+    int64_t timeout_ms;
+    poise_error *err;
+};
+
+/* Sends what is asked under a new id. */
+static poise_code ask_page(struct dumping *dumping, int64_t deadline, struct question *ret_question)
+{
+    struct question question = {dumping->client, ++dumping->client->last_id, deadline};
+    struct buf body = {0};
+    dumping->asked.id = question.id;
+    dumping->asked.cursor = dumping->cursor.data;
+    dumping->asked.cursor_length = dumping->cursor.length;
+    poise_code code =
+        send_question(&question, WIRE_DUMP, wire_encode_dump(&dumping->asked, &body), &body, dumping->err);
+    buf_free(&body);
+    *ret_question = question;
+    return code;
+}
+
+/* The answer to a probe of a question that a restarted aggregator, or another connection, does not know. */
+static bool is_forgotten(const struct question *question, const struct wire_error *error)
+{
+    return error->id == question->id && error->code == POISE_ENOTFOUND;
+}
+
+static poise_code on_page_error(const struct question *question, const struct link_message *message,
+                                bool *ret_again, poise_error *err)
+{
+    struct link *link = &question->client->link;
+    struct wire_error error;
+    poise_code code = wire_decode_error(message->body, message->length, &link->arena, &error, err);
+    if (code != POISE_OK || (error.id != question->id && error.id != 0)) {
+        return code;
+    }
+    *ret_again = is_forgotten(question, &error) || error.code == POISE_EBUSY;
+    if (!*ret_again) {
+        return error_set(err, error.code, "%s: %s", link->endpoint, error.text);
+    }
+    return error.code == POISE_EBUSY ? link_wait(link, false, INT64_C(1000) * PAGE_RETRY_MS, err) : POISE_OK;
+}
+
+/* Waits for the page; *ret_again: it has to be asked for again. */
+static poise_code await_page(const struct dumping *dumping, struct question *question,
+                             struct wire_rows *ret_rows, bool *ret_again)
+{
+    struct link *link = &dumping->client->link;
+    int64_t deadline = question->deadline;
+    *ret_again = false;
+    while (!*ret_again) {
+        struct link_message message;
+        int64_t probe = link_now() + PAGE_PROBE_US;
+        question->deadline = probe < deadline ? probe : deadline;
+        poise_code code = next_message(question, &message, dumping->err);
+        if (code == POISE_ETIMEOUT && probe < deadline) {
+            const struct wire_credit sign = {.id = question->id};
+            code = link_send(link, WIRE_CREDIT, wire_encode_credit(&sign, &link->body), dumping->err);
+            if (code == POISE_OK || code == POISE_EFULL) {
+                continue;
+            }
+        }
+        if (code == POISE_OK && message.kind == WIRE_ERROR) {
+            code = on_page_error(question, &message, ret_again, dumping->err);
+        } else if (code == POISE_OK && message.kind == WIRE_ROWS) {
+            code = wire_decode_rows(message.body, message.length, &link->arena, ret_rows, dumping->err);
+            if (code == POISE_OK && ret_rows->id == question->id) {
+                return POISE_OK;
+            }
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    return POISE_OK;
+}
+
+static poise_code next_page(struct dumping *dumping, struct wire_rows *ret_rows)
+{
+    int64_t deadline = link_deadline(dumping->timeout_ms);
+    struct question question;
+    bool again = true;
+    while (again) {
+        poise_code code = ask_page(dumping, deadline, &question);
+        if (code == POISE_OK) {
+            code = await_page(dumping, &question, ret_rows, &again);
+        }
+        if (code == POISE_OK && again && link_now() >= deadline) {
+            code = timed_out(&question, dumping->err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    return POISE_OK;
+}
+
+/* Hands a page over, and keeps its cursor. */
+static poise_code take_page(struct dumping *dumping, const struct wire_rows *rows, poise_on_page *on_page,
+                            void *context, bool *ret_going_on)
+{
+    poise_measurement *measurements =
+        arena_alloc(&dumping->client->link.arena, (rows->count + 1) * sizeof *measurements);
+    buf_reset(&dumping->cursor);
+    buf_put(&dumping->cursor, rows->cursor, rows->cursor_length);
+    if (!measurements || dumping->cursor.failed) {
+        return error_nomem(dumping->err, "a page");
+    }
+    for (size_t i = 0; i < rows->count; i++) {
+        measurements[i] = wire_batch_row(&rows->rows, i);
+    }
+    const poise_page page = {.rows = measurements,
+                             .places = rows->places,
+                             .count = rows->count,
+                             .done = rows->done,
+                             .total = rows->total};
+    *ret_going_on = on_page(context, &page) && dumping->cursor.length > 0;
+    return POISE_OK;
+}
+
+poise_code poise_dump(poise_client *client, const poise_selection *selection, int64_t timeout_ms,
+                      poise_on_page *on_page, void *context, poise_error *err)
+{
+    struct question question = {0};
+    struct dumping dumping = {.client = client,
+                              .asked = {.measure = selection->measure ? selection->measure : "",
+                                        .org = selection->org ? selection->org : "",
+                                        .from_ms = selection->from_ms,
+                                        .to_ms = selection->to_ms,
+                                        .keyed = selection->keyed},
+                              .timeout_ms = timeout_ms,
+                              .err = err};
+    poise_code code = begin(client, timeout_ms, &question, err);
+    bool going_on = true;
+    while (code == POISE_OK && going_on) {
+        struct wire_rows rows;
+        code = next_page(&dumping, &rows);
+        if (code == POISE_OK) {
+            code = take_page(&dumping, &rows, on_page, context, &going_on);
+        }
+    }
+    buf_free(&dumping.cursor);
+    return code;
+}
+
+/* ---- its own numbers ---- */
+
 static poise_code take_stats(const struct question *question, struct wire_stats *ret_stats, poise_error *err)
 {
     struct link *link = &question->client->link;

@@ -187,6 +187,11 @@ static poise_code or_break(struct engine *engine, poise_code code)
     return code;
 }
 
+size_t engine_series_count(const struct engine *engine)
+{
+    return engine->series.count;
+}
+
 void engine_set_limits(struct engine *engine, size_t max_orgs, size_t max_series)
 {
     engine->options.max_orgs = max_orgs;

@@ -36,6 +36,15 @@ void gate_enter(struct gate *gate)
     pthread_mutex_unlock(&gate->mutex);
 }
 
+bool gate_try(struct gate *gate)
+{
+    pthread_mutex_lock(&gate->mutex);
+    bool open = !atomic_load(&gate->shut);
+    gate->inside += open;
+    pthread_mutex_unlock(&gate->mutex);
+    return open;
+}
+
 void gate_leave(struct gate *gate)
 {
     pthread_mutex_lock(&gate->mutex);

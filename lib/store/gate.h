@@ -19,6 +19,7 @@ void gate_destroy(struct gate *gate);
 
 /* Waits while the gate is shut. */
 void gate_enter(struct gate *gate);
+bool gate_try(struct gate *gate); /* never waits; false: it is shut */
 void gate_leave(struct gate *gate);
 unsigned gate_inside(struct gate *gate);
 /* Somebody waits for the readers inside. */

@@ -9,6 +9,8 @@
 
 enum { VALUE_CRC = 4 }; /* a CRC precedes each value but a journal record */
 
+enum { READERS_NOTED = 254 }; /* as many as LMDB lets in */
+
 struct checkpoint {
     bool open, ended;  /* ended: no more puts come */
     poise_code failed; /* the first put that failed */
@@ -31,9 +33,11 @@ struct store {
     struct gate gate;
     MDB_env *env;
     MDB_dbi meta, journal, state, state_list;
-    struct state_runs runs;   /* whole and dropped ones of `state` */
-    struct state_job merging; /* or nothing */
-    MDB_txn *view;            /* of store_get; reset in between */
+    struct state_runs runs;                   /* whole and dropped ones of `state` */
+    struct state_job merging;                 /* or nothing */
+    _Atomic int64_t lag_bytes;                /* of the records behind mark.state_lsn */
+    _Atomic int64_t opened_us[READERS_NOTED]; /* when each reader's transaction was begun; 0: a free slot */
+    MDB_txn *view;                            /* of store_get; reset in between */
 
     uint32_t format;
     uint8_t id[16];
@@ -84,5 +88,11 @@ int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *ma
 /* The first and last LSN in the journal; both 0 when it is empty. */
 poise_code journal_ends(struct store *store, MDB_txn *txn, uint64_t *ret_first, uint64_t *ret_last,
                         poise_error *err);
+
+/* Bytes of the records from `from` on. */
+poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64_t *ret_bytes,
+                         poise_error *err);
+/* How long the oldest of the readers' transactions is open; 0: there is none. */
+int64_t journal_oldest_ms(struct store *store);
 
 #endif

@@ -50,6 +50,31 @@ poise_code journal_ends(struct store *store, MDB_txn *txn, uint64_t *ret_first, 
     return code;
 }
 
+/* Sizes lie beside the keys, so that no page of a record is read. */
+poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64_t *ret_bytes,
+                         poise_error *err)
+{
+    uint8_t bytes[KEY_BYTES];
+    put_key(from, bytes);
+    MDB_val key = {.mv_size = KEY_BYTES, .mv_data = bytes}, value;
+    MDB_cursor *at;
+    int64_t sum = 0;
+    int rc = mdb_cursor_open(txn, store->journal, &at);
+    if (rc != 0) {
+        return env_error(store, rc, "open the journal", err);
+    }
+    for (rc = mdb_cursor_get(at, &key, &value, MDB_SET_RANGE); rc == 0;
+         rc = mdb_cursor_get(at, &key, &value, MDB_NEXT)) {
+        sum += (int64_t)value.mv_size;
+    }
+    mdb_cursor_close(at);
+    if (rc != MDB_NOTFOUND) {
+        return env_error(store, rc, "measure the journal", err);
+    }
+    *ret_bytes = sum;
+    return POISE_OK;
+}
+
 /* ---- appending ---- */
 
 static int fill_record(struct store *store, MDB_txn *txn, const void *work)
@@ -73,6 +98,7 @@ poise_code store_append(struct store *store, const struct journal_record *record
     }
     if (code == POISE_OK) {
         atomic_store(&store->last_lsn, numbered.lsn);
+        atomic_fetch_add(&store->lag_bytes, (int64_t)store->record.length);
         *ret_lsn = numbered.lsn;
     }
     return code;
@@ -84,9 +110,31 @@ struct store_reader {
     struct store *store;
     MDB_txn *txn; /* NULL: closed for want of a transaction, all that follows fails */
     int64_t opened_us;
+    _Atomic int64_t *noted; /* the store's slot that has opened_us; NULL: there was none */
     uint64_t first, last;
     struct arena arena; /* of the record being visited */
 };
+
+static void note_opened(struct store_reader *reader)
+{
+    for (size_t i = 0; i < READERS_NOTED; i++) {
+        int64_t nobody = 0;
+        if (atomic_compare_exchange_strong(&reader->store->opened_us[i], &nobody, reader->opened_us)) {
+            reader->noted = &reader->store->opened_us[i];
+            return;
+        }
+    }
+}
+
+int64_t journal_oldest_ms(struct store *store)
+{
+    int64_t now = clock_monotonic_us(&clock_system), oldest = 0;
+    for (size_t i = 0; i < READERS_NOTED; i++) {
+        int64_t opened = atomic_load(&store->opened_us[i]);
+        oldest = opened > 0 && now - opened > oldest ? now - opened : oldest;
+    }
+    return oldest / 1000;
+}
 
 static poise_code begin(struct store_reader *reader, poise_error *err)
 {
@@ -102,6 +150,7 @@ static poise_code begin(struct store_reader *reader, poise_error *err)
     }
     reader->txn = txn;
     reader->opened_us = clock_monotonic_us(&clock_system);
+    note_opened(reader);
     return POISE_OK;
 }
 
@@ -110,6 +159,10 @@ static void end(struct store_reader *reader)
     if (reader->txn) {
         env_read_end(reader->store, reader->txn);
         reader->txn = NULL;
+        if (reader->noted) {
+            atomic_store(reader->noted, 0);
+            reader->noted = NULL;
+        }
     }
 }
 

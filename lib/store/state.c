@@ -53,6 +53,7 @@ void state_run_describe(const struct state_run *run, struct buf *out)
     buf_put_varint(out, run->filter.lines);
     for (int i = 0; i < STORE_TABLES; i++) {
         buf_put_varint(out, run->entries[i]);
+        buf_put_varint(out, run->table_bytes[i]);
     }
 }
 
@@ -72,6 +73,7 @@ poise_code state_run_read(const struct store *store, const MDB_val *key, const M
     uint64_t lines = cursor_varint(&in);
     for (int i = 0; i < STORE_TABLES && cursor_left(&in) > 0; i++) { /* older versions have fewer */
         run.entries[i] = cursor_varint(&in);
+        run.table_bytes[i] = cursor_varint(&in);
     }
     if (in.failed || status > STATE_RUN_DROPPED || key->mv_size != 8 || lines > state_run_entries(&run)) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: its list of runs; restore a backup",

@@ -26,7 +26,7 @@ struct state_run {
     uint64_t rank; /* what ranks higher is newer */
     enum state_status status;
     uint32_t cleared; /* bits of tables: what older runs have of them is gone */
-    uint64_t entries[STORE_TABLES], bytes;
+    uint64_t entries[STORE_TABLES], table_bytes[STORE_TABLES], bytes;
     struct filter filter; /* whole ones */
 };
 

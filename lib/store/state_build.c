@@ -38,10 +38,13 @@ static void put_block(struct state_build *build)
 
 poise_code state_build_add(struct state_build *build, const struct sorted_entry *entry, poise_error *err)
 {
+    size_t before = build->block.bytes.length;
     if (!sorted_add(&build->block, entry)) {
         put_block(build);
+        before = 0;
         (void)sorted_add(&build->block, entry); /* the first one always fits */
     }
+    build->run.table_bytes[entry->key[0] % STORE_TABLES] += build->block.bytes.length - before;
     buf_put_u64(&build->hashes, hash64(entry->key, entry->key_length, 0));
     build->run.entries[entry->key[0] % STORE_TABLES]++;
     bool failed = build->block.bytes.failed || build->hashes.failed || build->slice.failed;

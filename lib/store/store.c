@@ -199,8 +199,13 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
                          ", before its checkpoint at %" PRIu64 "; restore a backup",
                          store->path, last, store->mark.state_lsn);
     }
+    int64_t lag_bytes = 0;
+    if (code == POISE_OK) {
+        code = journal_bytes(store, txn, store->mark.state_lsn + 1, &lag_bytes, err);
+    }
     if (code == POISE_OK) {
         atomic_store(&store->last_lsn, last);
+        atomic_store(&store->lag_bytes, lag_bytes);
     }
     return code;
 }
@@ -332,14 +337,14 @@ struct store_mark store_mark(const struct store *store)
 
 /* ---- statistics ---- */
 
-static int count_table(MDB_txn *txn, MDB_dbi dbi, uint64_t *ret_entries, int64_t *used)
+static int count_table(MDB_txn *txn, MDB_dbi dbi, const char *name, struct store_table_stats *ret_table)
 {
     MDB_stat stat;
     int rc = mdb_stat(txn, dbi, &stat);
     if (rc == 0) {
-        *ret_entries = stat.ms_entries;
-        *used +=
-            (int64_t)((stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize);
+        size_t pages = stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+        *ret_table = (struct store_table_stats){
+            .name = name, .entries = stat.ms_entries, .bytes = (int64_t)(pages * stat.ms_psize)};
     }
     return rc;
 }
@@ -359,6 +364,7 @@ static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_sta
         code = state_run_read(store, &key, &listed, &run, &lines, err);
         for (int i = 0; code == POISE_OK && run.status == STATE_RUN_WHOLE && i < STORE_TABLES; i++) {
             stats->entries[i] += run.entries[i];
+            stats->tables[i].bytes += (int64_t)run.table_bytes[i];
         }
     }
     mdb_cursor_close(at);
@@ -367,14 +373,23 @@ static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_sta
 
 static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *stats, poise_error *err)
 {
-    const MDB_dbi tables[] = {store->meta, store->journal, store->state, store->state_list};
-    uint64_t first, entries;
+    const MDB_dbi tables[] = {store->meta, store->journal, store->state_list, store->state};
+    static const char *const names[] = {"meta", "journal", "state_runs", "state"};
+    struct store_table_stats *table = &stats->tables[STORE_TABLES];
+    uint64_t first;
     struct store_mark mark = {0};
     int rc = 0;
     for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == 0; i++) {
-        rc = count_table(txn, tables[i], &entries, &stats->used_bytes);
+        rc = count_table(txn, tables[i], names[i], &table[i]);
+        stats->used_bytes += table[i].bytes;
     }
     poise_code code = rc == 0 ? count_runs(store, txn, stats, err) : env_error(store, rc, "count", err);
+    for (int i = 0; i < STORE_TABLES;
+         i++) { /* what is left are filters, and what blocks need beside entries */
+        stats->tables[i].name = table_names[i];
+        stats->tables[i].entries = stats->entries[i];
+        stats->tables[STORE_TABLES_ALL - 1].bytes -= stats->tables[i].bytes;
+    }
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &stats->last_lsn, err);
     }
@@ -383,6 +398,20 @@ static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *s
     }
     stats->state_lsn = mark.state_lsn;
     return code;
+}
+
+/* As env_read, without waiting for a map that grows. */
+static poise_code begin_to_count(struct store *store, MDB_txn **ret_txn, poise_error *err)
+{
+    if (!gate_try(&store->gate)) {
+        return error_set(err, POISE_EBUSY, "the map of %s is growing", store->path);
+    }
+    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
+    if (rc != 0) {
+        gate_leave(&store->gate);
+        return env_error(store, rc, "begin to read", err);
+    }
+    return POISE_OK;
 }
 
 /* From what is committed, so any thread may ask. */
@@ -394,7 +423,7 @@ poise_code store_stats(struct store *store, struct store_stats *ret_stats, poise
     int fd;
     struct stat file;
     MDB_txn *txn;
-    poise_code code = env_read(store, &txn, err);
+    poise_code code = begin_to_count(store, &txn, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -415,6 +444,8 @@ poise_code store_stats(struct store *store, struct store_stats *ret_stats, poise
     stats.map_bytes = (int64_t)info.me_mapsize;
     stats.file_bytes = file.st_size;
     stats.free_bytes = (int64_t)free_bytes;
+    stats.lag_bytes = atomic_load(&store->lag_bytes);
+    stats.oldest_reader_ms = journal_oldest_ms(store);
     *ret_stats = stats;
     return POISE_OK;
 }

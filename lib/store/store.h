@@ -139,14 +139,24 @@ poise_code store_checkpoint_end(struct store *store, const struct store_mark *ma
 bool store_upkeep_due(const struct store *store, bool idle);
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err);
 
+struct store_table_stats {
+    const char *name;
+    uint64_t entries;
+    int64_t bytes; /* of its pages; of tables of state: of its entries in runs, the rest is of "state" */
+};
+enum { STORE_TABLES_ALL = STORE_TABLES + 4 }; /* and meta, journal, state_runs and state */
 struct store_stats {
     int64_t map_bytes, used_bytes, file_bytes,
         free_bytes; /* used: pages of the tables; free: of the file system */
     uint64_t last_lsn, state_lsn;
     uint64_t entries[STORE_TABLES]; /* those that newer ones have replaced too, until they are merged */
+    int64_t lag_bytes;              /* of the records behind state_lsn */
+    struct store_table_stats tables[STORE_TABLES_ALL]; /* all that there are */
     uint64_t readers;
+    int64_t
+        oldest_reader_ms; /* how long the longest of the readers' transactions is open; 0: there is none */
 };
-/* Any thread. Costs a short read transaction. */
+/* Any thread, and never waits: EBUSY while the map grows. Costs a short read transaction. */
 poise_code store_stats(struct store *store, struct store_stats *ret_stats, poise_error *err);
 
 #endif

@@ -225,6 +225,19 @@ static poise_code write_slice(struct store *store, poise_error *err)
     return code == POISE_OK && checkpoint->job.done ? end_part(checkpoint, err) : code;
 }
 
+/* Little is behind a checkpoint. A state that was begun anew has all records before it; should they
+ * not be readable now, who reads them will say so. */
+static void note_lag(struct store *store)
+{
+    MDB_txn *txn;
+    int64_t bytes = 0;
+    if (store->mark.state_lsn < store_last_lsn(store) && env_read(store, &txn, NULL) == POISE_OK) {
+        (void)journal_bytes(store, txn, store->mark.state_lsn + 1, &bytes, NULL);
+        env_read_end(store, txn);
+    }
+    atomic_store(&store->lag_bytes, bytes);
+}
+
 static poise_code make_whole(struct store *store, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
@@ -233,6 +246,7 @@ static poise_code make_whole(struct store *store, poise_error *err)
     poise_code code = state_make_whole(store, &whole, err);
     if (code == POISE_OK) {
         store->mark = checkpoint->mark;
+        note_lag(store);
         checkpoint->part_count = 0;
         store_checkpoint_abort(store); /* nothing is left to give up */
     }

@@ -19,7 +19,8 @@ enum {
     WIRE_TEXT_MAX = 511,   /* bytes of every other text */
     WIRE_FILTER_MAX = 256, /* entries of each list of a filter */
     WIRE_REFUSALS_MAX = 16384,
-    WIRE_STORE_ID = 16
+    WIRE_STORE_ID = 16,
+    WIRE_CURSOR_MAX = 64 /* bytes of a dump's cursor */
 };
 #define WIRE_ROW_ALL UINT32_MAX /* refusal of a whole batch; not an enum: ISO C wants those within int */
 
@@ -43,7 +44,9 @@ enum wire_kind {
     WIRE_RESTATE = 28,
     WIRE_RESTATED = 29,
     WIRE_RESCORE = 30,
-    WIRE_RESCORED = 31
+    WIRE_RESCORED = 31,
+    WIRE_DUMP = 36,
+    WIRE_ROWS = 37
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -159,6 +162,26 @@ struct wire_batch {
     enum wire_backfill backfill;
 };
 
+struct wire_dump {
+    uint64_t id;
+    const char *measure, *org;
+    int64_t from_ms, to_ms;
+    bool keyed;
+    const void *cursor;
+    size_t cursor_length;
+};
+struct wire_rows {
+    uint64_t id;
+    const void *batch; /* a BATCH's body; encode only */
+    size_t batch_length;
+    struct wire_batch rows; /* decode only */
+    const uint64_t *places; /* of each row */
+    size_t count;
+    const void *cursor;
+    size_t cursor_length;
+    uint64_t done, total;
+};
+
 /* Each decode checks the body; EPROTO with a reason, ELIMIT, ENOMEM. What it points to lives in the arena;
  * that may have grown also on failure, up to its limit. */
 poise_code wire_decode_hello(const void *body, size_t length, struct arena *arena, struct wire_hello *ret,
@@ -199,6 +222,10 @@ poise_code wire_decode_rescore(const void *body, size_t length, struct arena *ar
                                poise_error *err);
 poise_code wire_decode_rescored(const void *body, size_t length, struct arena *arena,
                                 struct wire_rescored *ret, poise_error *err);
+poise_code wire_decode_dump(const void *body, size_t length, struct arena *arena, struct wire_dump *ret,
+                            poise_error *err);
+poise_code wire_decode_rows(const void *body, size_t length, struct arena *arena, struct wire_rows *ret,
+                            poise_error *err);
 poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
                                      poise_error *err);
 poise_code wire_decode_stats(const void *body, size_t length, struct arena *arena, struct wire_stats *ret,
@@ -224,6 +251,8 @@ poise_code wire_encode_restate(const struct wire_restate *message, struct buf *o
 poise_code wire_encode_restated(const struct wire_restated *message, struct buf *out);
 poise_code wire_encode_rescore(const struct wire_rescore *message, struct buf *out);
 poise_code wire_encode_rescored(const struct wire_rescored *message, struct buf *out);
+poise_code wire_encode_dump(const struct wire_dump *message, struct buf *out);
+poise_code wire_encode_rows(const struct wire_rows *message, struct buf *out);
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out);
 poise_code wire_encode_stats(const struct wire_stats *message, struct buf *out);
 

@@ -67,6 +67,15 @@ def messages(pb):
             id=6, scorecard="production", org="plant-1", all_orgs=True, as_of_ms=-86400000, history=True, credit=2)),
         "result": (25, pb.Result(id=6, lsn=1003, last=True, states=states(pb)[:1])),
         "stats_request": (26, pb.StatsRequest(id=7)),
+        "dump": (36, pb.Dump(
+            id=8, measure="rejects", org="plant-1/**", from_ms=-86400000, to_ms=NOON, keyed=True,
+            cursor=bytes(range(0x10, 0x18)))),
+        "rows": (37, pb.Rows(
+            id=8, batch=pb.Batch(
+                epoch=1, seq=1, symbols=["rejects", "plant-1", "mes", "order-1"], series_measure=[0], series_org=[1],
+                series_source=[2], base_time_ms=NOON, series=[0, 0], time_delta_ms=[0, 1000], value=[3, 4.5],
+                key=[4, 0]).SerializeToString(deterministic=True),
+            place_delta=[1234567890123, 2], cursor=bytes(range(0x20, 0x28)), done=17, total=1003)),
         "stats": (27, pb.Stats(id=7, name=["batches_total", "store_used_bytes"], value=[43, 65536])),
     }
 

@@ -208,6 +208,76 @@ static void check_query(const void *body, size_t length, struct arena *arena)
     assert_int_equal(query.credit, 2);
 }
 
+static void encode_dump(struct buf *out)
+{
+    struct wire_dump dump = {.id = 8,
+                             .measure = "rejects",
+                             .org = "plant-1/**",
+                             .from_ms = -86400000,
+                             .to_ms = GOLDEN_NOON,
+                             .keyed = true,
+                             .cursor = "\x10\x11\x12\x13\x14\x15\x16\x17",
+                             .cursor_length = 8};
+    ENCODED(wire_encode_dump(&dump, out));
+}
+
+static void check_dump(const void *body, size_t length, struct arena *arena)
+{
+    struct wire_dump dump;
+    DECODED(wire_decode_dump(body, length, arena, &dump, &err));
+    assert_int_equal(dump.id, 8);
+    assert_string_equal(dump.measure, "rejects");
+    assert_string_equal(dump.org, "plant-1/**");
+    assert_int_equal(dump.from_ms, -86400000);
+    assert_int_equal(dump.to_ms, GOLDEN_NOON);
+    assert_true(dump.keyed);
+    assert_int_equal(dump.cursor_length, 8);
+    assert_memory_equal(dump.cursor, "\x10\x11\x12\x13\x14\x15\x16\x17", 8);
+}
+
+static void encode_rows(struct buf *out)
+{
+    const poise_measurement measurements[] = {
+        {"rejects", "plant-1", "mes", "order-1", GOLDEN_NOON, 3, 1, 0, false},
+        {"rejects", "plant-1", "mes", NULL, GOLDEN_NOON + 1000, 4.5, 1, 0, false}};
+    const uint64_t places[] = {1234567890123, 1234567890125};
+    struct wire_builder *builder = wire_builder_open();
+    struct buf batch = {0};
+    assert_non_null(builder);
+    ENCODED(wire_builder_add(builder, &measurements[0]));
+    ENCODED(wire_builder_add(builder, &measurements[1]));
+    ENCODED(wire_builder_finish(builder, 1, 1, &batch));
+    wire_builder_close(builder);
+    struct wire_rows rows = {.id = 8,
+                             .batch = batch.data,
+                             .batch_length = batch.length,
+                             .places = places,
+                             .count = 2,
+                             .cursor = "\x20\x21\x22\x23\x24\x25\x26\x27",
+                             .cursor_length = 8,
+                             .done = 17,
+                             .total = 1003};
+    ENCODED(wire_encode_rows(&rows, out));
+    buf_free(&batch);
+}
+
+static void check_rows(const void *body, size_t length, struct arena *arena)
+{
+    struct wire_rows rows;
+    DECODED(wire_decode_rows(body, length, arena, &rows, &err));
+    assert_int_equal(rows.id, 8);
+    assert_int_equal(rows.count, 2);
+    assert_true(rows.places[0] == 1234567890123 && rows.places[1] == 1234567890125);
+    poise_measurement row = wire_batch_row(&rows.rows, 1);
+    assert_string_equal(row.measure, "rejects");
+    assert_string_equal(row.source, "mes");
+    assert_null(row.key);
+    assert_true(row.value == 4.5 && row.time_ms == GOLDEN_NOON + 1000);
+    assert_int_equal(rows.cursor_length, 8);
+    assert_memory_equal(rows.cursor, "\x20\x21\x22\x23\x24\x25\x26\x27", 8);
+    assert_true(rows.done == 17 && rows.total == 1003);
+}
+
 static void encode_stats_request(struct buf *out)
 {
     ENCODED(wire_encode_stats_request(7, out));
@@ -258,7 +328,9 @@ static const struct golden {
              {"query", WIRE_QUERY, encode_query, check_query},
              {"result", WIRE_RESULT, encode_result, check_result},
              {"stats_request", WIRE_STATS_REQUEST, encode_stats_request, check_stats_request},
-             {"stats", WIRE_STATS, encode_stats, check_stats}};
+             {"stats", WIRE_STATS, encode_stats, check_stats},
+             {"dump", WIRE_DUMP, encode_dump, check_dump},
+             {"rows", WIRE_ROWS, encode_rows, check_rows}};
 
 static void read_hex(const char *name, struct buf *out)
 {

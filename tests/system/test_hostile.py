@@ -124,8 +124,9 @@ class Hostile(Case):
         hello = pb.Hello(producer="x", epoch=1, next_seq=1, store_id=b"x" * 16, software="y").SerializeToString()
         subscribe = pb.Subscribe(id=1, filter=pb.Filter(orgs=["a"], nodes=["b"]), credit=1).SerializeToString()
         query = pb.Query(id=1, scorecard="plant", org="honest", as_of_ms=T0, credit=1).SerializeToString()
+        dump = pb.Dump(id=1, org="honest", from_ms=-1, to_ms=T0, cursor=bytes(33)).SerializeToString()
         bodies = [random_.randbytes(random_.randrange(200)) for _ in range(300)]
-        for whole in (hello, subscribe, query):
+        for whole in (hello, subscribe, query, dump):
             bodies += [whole[:end] for end in range(len(whole))]
             for _ in range(200):
                 body = bytearray(whole)
@@ -133,7 +134,7 @@ class Hostile(Case):
                 bodies.append(bytes(body))
         bodies += [b"\x0a\xff\xff\xff\xff\x0f", b"\xff" * 20, b"\x12\x00" * (MESSAGE_MAX // 2), bytes(MESSAGE_MAX),
                    b"\x78\x00" * (MESSAGE_MAX // 2), b"\x0a\x00" * (MESSAGE_MAX // 2)]
-        for endpoint, kinds in ((self.ingest, (1, 3)), (self.query, (16, 17, 18, 24, 26))):
+        for endpoint, kinds in ((self.ingest, (1, 3)), (self.query, (16, 17, 18, 24, 26, 36))):
             for kind in kinds:
                 peer = self.own(Peer(endpoint, RCVHWM=0))
                 for body in bodies:
@@ -388,6 +389,28 @@ class Hostile(Case):
         start = time.monotonic()
         peer.stats()
         self.assertLess(time.monotonic() - start, 5)
+        self.unharmed()
+
+    def test_dumps(self):
+        peer = self.own(Peer(self.query, RCVHWM=0))
+        everything = {"from_ms": 0, "to_ms": T0 * 2}
+        for fields in ({"id": 0}, {"to_ms": 0}, {"org": "//"}, {"org": "x" * 600}, {"measure": "m" * 300}, {"cursor": b"x"},
+                       {"cursor": bytes(33)}, {"cursor": b"x" * 64}, {"cursor": b"x" * 100000}):
+            peer.send(pb.Dump(**{"id": 7, **everything, **fields}))
+            self.error(peer, "CODE_EPROTO")
+        for number in range(200):  # the first 16 are answered, and each that comes when there is room again
+            peer.send(pb.Dump(id=number + 1, **everything))
+        answers = [peer.receive(60) for _ in range(200)]
+        self.assertEqual({type(answer) for answer in answers} - {pb.Error}, {pb.Rows})
+        for answer in answers:
+            if isinstance(answer, pb.Error):
+                self.assertEqual(answer.code, pb.CODE_EBUSY)
+            else:
+                self.assertEqual((len(answer.place_delta), answer.cursor), (10, b""))
+        deaf = [self.own(Peer(self.query, RCVHWM=1)) for _ in range(20)]
+        for peer in deaf:
+            for number in range(200):
+                peer.send(pb.Dump(id=number + 1, **everything))
         self.unharmed()
 
     def test_questions(self):

@@ -26,7 +26,7 @@ static void describe_rows(const char *head, const char *text, struct buf *out)
     poise_error err;
     bool more = true;
     write_file(path, head, text);
-    assert_int_equal(rows_open(path, &rows, &err), POISE_OK);
+    assert_int_equal(rows_open(path, ROWS_CSV, &rows, &err), POISE_OK);
     while (rows_next(rows, &row, &more, &err) == POISE_OK && more) {
         struct row_texts texts;
         if (!row.readable) {
@@ -125,7 +125,7 @@ static void check_header(const char *head, const char *wanted)
     struct rows *rows = NULL;
     poise_error err;
     write_file(path, head, "");
-    assert_int_equal(rows_open(path, &rows, &err), POISE_ECONFIG);
+    assert_int_equal(rows_open(path, ROWS_CSV, &rows, &err), POISE_ECONFIG);
     assert_null(rows);
     if (!strstr(err.text, wanted)) {
         fail_msg("'%s' does not hold '%s'", err.text, wanted);
@@ -150,7 +150,7 @@ static void absent_file(void **unused)
     (void)unused;
     struct rows *rows = NULL;
     poise_error err;
-    assert_int_equal(rows_open("/nonexistent/rows.csv", &rows, &err), POISE_ENOTFOUND);
+    assert_int_equal(rows_open("/nonexistent/rows.csv", ROWS_BY_NAME, &rows, &err), POISE_ENOTFOUND);
     assert_null(rows);
     rows_close(NULL);
 }

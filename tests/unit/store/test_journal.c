@@ -311,8 +311,18 @@ static void test_reader_sees_its_moment(void **state)
     assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
     assert_int_equal(stats.readers, 2);
     assert_int_equal(stats.last_lsn, 5);
+    do { /* its age grows as the clock goes */
+        assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+    } while (stats.oldest_reader_ms < 20);
     store_reader_close(early);
+    early = NULL;
+    do {
+        assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+        assert_int_equal(stats.readers, 1);
+    } while (stats.oldest_reader_ms == 0); /* of the other one */
     store_reader_close(late);
+    assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+    assert_int_equal(stats.oldest_reader_ms, 0);
     store_close(store);
 }
 

@@ -66,6 +66,48 @@ static void test_put_get_delete(void **state)
     store_close(store);
 }
 
+static struct store_stats stats_of(struct store *store)
+{
+    struct store_stats stats;
+    assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+    return stats;
+}
+
+static void test_stats_say_what_lies_behind_the_mark(void **state)
+{
+    struct store *store = scratch_open(*state);
+    assert_int_equal(stats_of(store).lag_bytes, 0);
+    scratch_append(store, 1, 1000);
+    int64_t one = stats_of(store).lag_bytes; /* a head, a batch and its body */
+    assert_true(one > 1000 && one < 1300);
+    scratch_append(store, 2, 1000);
+    int64_t two = stats_of(store).lag_bytes;
+    assert_true(two > one + 1000 && two < one + 1300);
+    begin(store);
+    assert_int_equal(commit(store, 2, 1), POISE_OK);
+    assert_int_equal(stats_of(store).lag_bytes, 0);
+    scratch_append(store, 3, 100000);
+    int64_t large = stats_of(store).lag_bytes;
+    assert_true(large > 100000);
+    store_close(store);
+    store = scratch_open(*state); /* found again */
+    assert_int_equal(stats_of(store).lag_bytes, large);
+    begin(store);
+    assert_int_equal(commit(store, 0, 2), POISE_OK); /* the state is begun anew: all is behind it */
+    assert_int_equal(stats_of(store).lag_bytes, two + large);
+    struct store_stats stats = stats_of(store);
+    int64_t bytes = 0;
+    bool journal = false;
+    for (size_t i = 0; i < STORE_TABLES_ALL; i++) {
+        bytes += stats.tables[i].bytes;
+        journal |= strcmp(stats.tables[i].name, "journal") == 0 && stats.tables[i].entries == 3 &&
+                   stats.tables[i].bytes > large;
+    }
+    assert_true(journal);
+    assert_int_equal(bytes, stats.used_bytes);
+    store_close(store);
+}
+
 struct walk {
     char seen[200];
     unsigned stop_after;
@@ -224,9 +266,13 @@ static void test_other_formats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_put_get_delete),        TEST(test_walk_and_clear),
-        TEST(test_all_or_nothing),        TEST(test_checkpoint_beyond_the_map),
-        TEST(test_damaged_value_is_seen), TEST(test_other_formats),
+        TEST(test_put_get_delete),
+        TEST(test_stats_say_what_lies_behind_the_mark),
+        TEST(test_walk_and_clear),
+        TEST(test_all_or_nothing),
+        TEST(test_checkpoint_beyond_the_map),
+        TEST(test_damaged_value_is_seen),
+        TEST(test_other_formats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,8 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         struct wire_restated restated;
         struct wire_rescore rescore;
         struct wire_rescored rescored;
+        struct wire_dump dump;
+        struct wire_rows rows;
         uint64_t id;
     } to;
     switch (kind) {
@@ -69,6 +71,12 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         return wire_decode_rescore(body, length, arena, &to.rescore, &err);
     case WIRE_RESCORED:
         return wire_decode_rescored(body, length, arena, &to.rescored, &err);
+    case WIRE_DUMP:
+        return wire_decode_dump(body, length, arena, &to.dump, &err);
+    case WIRE_ROWS: {
+        poise_code code = wire_decode_rows(body, length, arena, &to.rows, &err);
+        return code == POISE_OK && touch_batch(&to.rows.rows) == SIZE_MAX ? POISE_ECORRUPT : code;
+    }
     case WIRE_QUERY:
         return wire_decode_query(body, length, arena, &to.query, &err);
     case WIRE_STATS_REQUEST:
@@ -86,9 +94,10 @@ struct message {
     size_t length;
 };
 
-static const char *const names[] = {
-    "hello",     "welcome", "batch",       "batch_plain", "ack",    "gap",    "error", "credit",
-    "subscribe", "query",   "unsubscribe", "snapshot",    "update", "result", "stats", "stats_request"};
+static const char *const names[] = {"hello",         "welcome",  "batch",  "batch_plain", "ack",
+                                    "gap",           "error",    "credit", "subscribe",   "query",
+                                    "unsubscribe",   "snapshot", "update", "result",      "stats",
+                                    "stats_request", "dump",     "rows"};
 enum { MESSAGES = sizeof names / sizeof *names };
 static struct message messages[MESSAGES];
 

@@ -1,0 +1,297 @@
+/* poise dump: the measurements that an aggregator has counted, as CSV or JSON Lines. */
+#include "cli.h"
+#include "options.h"
+#include "progress.h"
+#include "row_text.h"
+#include "rows.h"
+#include "standing.h"
+#include <base/error.h>
+#include <base/file.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <model/calendar.h>
+#include <model/org.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct dump_options {
+    struct live_options live; /* whom to ask */
+    poise_selection selection;
+    bool standing;
+    enum rows_format format;
+    const char *output; /* NULL: standard output */
+    int64_t timeout_ms;
+};
+
+enum { KEY_SINCE = 512, KEY_UNTIL, KEY_STANDING, KEY_TIMEOUT, KEY_INSECURE };
+
+static const struct argp_option option_list[] = {
+    {"from", 'F', "ENDPOINT", 0,
+     "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},
+    {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
+    {"measure", 'm', "MEASURE", 0, "of this input; default: of all", 1},
+    {"org", 'o', "GLOB", 0, "of these orgs, such as plant-1/**; default: of all", 1},
+    {"since", KEY_SINCE, "TIME", 0, "measured at this time (RFC 3339) or later", 1},
+    {"until", KEY_UNTIL, "TIME", 0, "measured before this time", 1},
+    {"standing", KEY_STANDING, NULL, 0,
+     "only what counts now, without what was replaced or retracted; reads twice and keeps all keys in memory",
+     1},
+    {"output", 'O', "FILE", 0, "write there, and only when all of it is there; default: standard output", 2},
+    {"format", 'f', "FORMAT", 0, "csv or jsonl; default: by the end of FILE's name, else csv", 2},
+    {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when nothing comes for so long; default: 1m", 2},
+    {0}};
+
+static error_t parse_selection(int key, char *argument, struct argp_state *state)
+{
+    struct dump_options *options = state->input;
+    switch (key) {
+    case 'm':
+        options->selection.measure = argument;
+        return 0;
+    case 'o':
+        if (!glob_valid(argument)) {
+            argp_error(state,
+                       "--org '%s' is no org and no glob of orgs; plant-1, plant-1/** or the like is wanted",
+                       argument);
+        }
+        options->selection.org = argument;
+        return 0;
+    case KEY_SINCE:
+        options->selection.from_ms = option_time(state, "since", argument);
+        return 0;
+    case KEY_UNTIL:
+        options->selection.to_ms = option_time(state, "until", argument);
+        return 0;
+    case KEY_STANDING:
+        options->standing = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct dump_options *options = state->input;
+    switch (key) {
+    case 'F':
+        options->live.endpoint = argument;
+        return 0;
+    case KEY_INSECURE:
+        options->live.insecure = true;
+        return 0;
+    case 'O':
+        options->output = argument;
+        return 0;
+    case 'f':
+        options->format = option_rows_format(state, argument);
+        return 0;
+    case KEY_TIMEOUT:
+        options->timeout_ms = option_duration(state, "timeout", argument);
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "'%s' is one argument too many", argument);
+        return 0;
+    case ARGP_KEY_END:
+        if (options->selection.from_ms >= options->selection.to_ms) {
+            argp_error(state, "--until must be later than --since");
+        }
+        return 0;
+    default:
+        return parse_selection(key, argument, state);
+    }
+}
+
+static const struct argp parser = {
+    .options = option_list,
+    .parser = parse_option,
+    .doc =
+        "Writes the measurements that an aggregator has counted up to now, in the order in which it counted "
+        "them: "
+        "replaced ones and retractions too, refused ones not. `poise import` of such a file into an empty "
+        "store gives the same scores; `poise eval` computes them from it.\v"
+        "With --standing only what counts now is written, which is what sums and averages are to be made of. "
+        "The aggregator goes on meanwhile, and may be restarted.\n\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
+        "Examples:\n"
+        "  poise dump --output measurements.csv\n"
+        "  poise dump --standing --measure defects --org 'plant-1/**' --since 2026-01-01T00:00:00Z\n"
+        "  poise dump --format jsonl | gzip >measurements.jsonl.gz\n",
+};
+
+/* ---- where it goes ---- */
+
+struct output {
+    FILE *file;
+    const char *path; /* NULL: standard output */
+    char *part;       /* what is written until it is whole; NULL: there is nothing to rename */
+};
+
+/* A file gets its name when it is whole; what is no file, such as a pipe, is written at once. */
+static poise_code output_open(const char *path, struct output *ret_output, poise_error *err)
+{
+    struct output output = {.file = stdout, .path = path};
+    struct stat status;
+    if (path) {
+        bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+        if (!special && asprintf(&output.part, "%s.part", path) < 0) {
+            return error_nomem(err, "a file's name");
+        }
+        output.file = fopen(special ? path : output.part, "we");
+    }
+    if (!output.file) {
+        poise_code code = error_errno(err, POISE_EIO, "opening %s", output.part ? output.part : path);
+        free(output.part);
+        return code;
+    }
+    *ret_output = output;
+    return POISE_OK;
+}
+
+/* Ends it; `whole`: all was written, and the file gets its name. */
+static poise_code output_close(struct output *output, bool whole, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    bool written = fflush(output->file) == 0 && !ferror(output->file);
+    if (whole && !written) {
+        code = error_errno(err, errno == ENOSPC ? POISE_EFULL : POISE_EIO, "writing %s",
+                           output->path ? output->path : "standard output");
+    }
+    if (code == POISE_OK && whole && output->part && fsync(fileno(output->file)) != 0) {
+        code = error_errno(err, POISE_EIO, "syncing %s", output->part);
+    }
+    if (output->path && fclose(output->file) != 0 && code == POISE_OK && whole) {
+        code = error_errno(err, POISE_EIO, "closing %s", output->path);
+    }
+    if (code == POISE_OK && whole && output->part && rename(output->part, output->path) != 0) {
+        code = error_errno(err, POISE_EIO, "giving %s its name", output->path);
+    }
+    if (output->part && (code != POISE_OK || !whole)) {
+        unlink(output->part);
+    }
+    free(output->part);
+    return code;
+}
+
+/* ---- the dump ---- */
+
+struct dumping {
+    const struct dump_options *options;
+    poise_client *client;
+    struct standing standing;
+    struct output output;
+    struct progress progress;
+    struct buf text;
+    uint64_t rows; /* written */
+    poise_code code;
+    poise_error *err;
+};
+
+static void look(struct dumping *dumping, const poise_page *page, unsigned pass, unsigned passes)
+{
+    dumping->progress.done = page->done + page->total * pass;
+    dumping->progress.total = page->total * passes;
+    dumping->progress.rows = dumping->rows;
+    progress_look(&dumping->progress);
+}
+
+static bool note_page(void *context, const poise_page *page)
+{
+    struct dumping *dumping = context;
+    for (size_t i = 0; i < page->count && dumping->code == POISE_OK; i++) {
+        dumping->code = standing_note(&dumping->standing, &page->rows[i], page->places[i], dumping->err);
+    }
+    look(dumping, page, 0, 2);
+    return dumping->code == POISE_OK;
+}
+
+static bool write_page(void *context, const poise_page *page)
+{
+    struct dumping *dumping = context;
+    const struct dump_options *options = dumping->options;
+    buf_reset(&dumping->text);
+    for (size_t i = 0; i < page->count; i++) {
+        if (options->standing && !standing_has(&dumping->standing, &page->rows[i], page->places[i])) {
+            continue;
+        }
+        (options->format == ROWS_JSON ? row_put_json : row_put_csv)(&dumping->text, &page->rows[i]);
+        dumping->rows++;
+    }
+    if (dumping->text.failed) {
+        dumping->code = error_nomem(dumping->err, "a page");
+    } else if (fwrite(dumping->text.data, 1, dumping->text.length, dumping->output.file) !=
+               dumping->text.length) {
+        dumping->code = error_errno(dumping->err, errno == ENOSPC ? POISE_EFULL : POISE_EIO, "writing %s",
+                                    options->output ? options->output : "standard output");
+    }
+    look(dumping, page, options->standing, options->standing + 1u);
+    return dumping->code == POISE_OK;
+}
+
+/* Keys are the same whatever org or time a measurement has, so the keys of all of them are looked at. */
+static poise_code find_standing(struct dumping *dumping)
+{
+    const poise_selection keyed = {.measure = dumping->options->selection.measure,
+                                   .from_ms = TIME_MIN_MS,
+                                   .to_ms = TIME_MAX_MS + 1,
+                                   .keyed = true};
+    poise_code code =
+        poise_dump(dumping->client, &keyed, dumping->options->timeout_ms, note_page, dumping, dumping->err);
+    return code == POISE_OK ? dumping->code : code;
+}
+
+static poise_code write_rows(struct dumping *dumping)
+{
+    const struct dump_options *options = dumping->options;
+    if (options->format != ROWS_JSON) {
+        row_put_csv_header(&dumping->text);
+        fwrite(dumping->text.data, 1, dumping->text.length, dumping->output.file);
+    }
+    poise_code code = poise_dump(dumping->client, &options->selection, options->timeout_ms, write_page,
+                                 dumping, dumping->err);
+    return code == POISE_OK ? dumping->code : code;
+}
+
+static poise_code run(struct dumping *dumping)
+{
+    const struct dump_options *options = dumping->options;
+    poise_code code = live_open(&options->live, &dumping->client, dumping->err);
+    if (code == POISE_OK && options->standing) {
+        code = find_standing(dumping);
+    }
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = output_open(options->output, &dumping->output, dumping->err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = write_rows(dumping);
+    poise_code closed = output_close(&dumping->output, code == POISE_OK, dumping->err);
+    return code == POISE_OK ? closed : code;
+}
+
+int cli_dump(int argc, char **argv)
+{
+    struct dump_options options = {.selection = {.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS + 1},
+                                   .timeout_ms = 60000};
+    live_defaults(&options.live);
+    argp_parse(&parser, argc, argv, 0, NULL, &options);
+    options.format = rows_format_of(options.format, options.output ? options.output : "");
+    poise_error err = {.code = POISE_OK};
+    struct dumping dumping = {.options = &options, .err = &err};
+    progress_begin(&dumping.progress, options.output || !isatty(STDOUT_FILENO) ? stderr : NULL);
+    poise_code code = run(&dumping);
+    progress_hide(&dumping.progress);
+    poise_client_close(dumping.client);
+    standing_free(&dumping.standing);
+    buf_free(&dumping.text);
+    if (code == POISE_OK && options.output) {
+        printf("%" PRIu64 " measurements in %s\n", dumping.rows, options.output);
+    }
+    return code == POISE_OK ? cli_end("dump", CLI_OK) : cli_fail("dump", &err);
+}
