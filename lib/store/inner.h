@@ -7,6 +7,7 @@
 #include <lmdb.h>
 
 enum {
+    STORE_FORMAT = 1,
     KEY_MAX = 511,
     VALUE_CRC = 4
 }; /* LMDB's longest key; a CRC precedes each value of meta and the tables */
@@ -26,8 +27,8 @@ struct store {
     bool dead; /* a sync or write failed: nothing is written any more */
     struct gate gate;
     MDB_env *env;
-    MDB_dbi meta, journal, tables[STORE_TABLES];
-    MDB_txn *view; /* of store_get; reset in between */
+    MDB_dbi main, meta, journal, tables[STORE_TABLES]; /* main: of the tables' names */
+    MDB_txn *view;                                     /* of store_get; reset in between */
 
     uint8_t id[16];
     uint64_t incarnation;
@@ -68,6 +69,11 @@ extern const char *const table_names[STORE_TABLES];
 
 /* ---- store.c ---- */
 
+int meta_put_store(struct store *store, MDB_txn *txn);  /* its id and incarnation */
+int meta_put_backup(struct store *store, MDB_txn *txn); /* says that it is one */
+bool meta_is_backup(const MDB_val *key);                /* of that entry */
+/* An env_fill: all tables, empty. */
+int store_make_tables(struct store *store, MDB_txn *txn, const void *work);
 int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *mark);
 
 /* ---- journal.c ---- */

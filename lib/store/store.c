@@ -10,11 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1 };
-
 /* Entries of meta. */
 static const MDB_val STORE_KEY = {.mv_size = 5, .mv_data = (char[]){'s', 't', 'o', 'r', 'e'}};
 static const MDB_val MARK_KEY = {.mv_size = 4, .mv_data = (char[]){'m', 'a', 'r', 'k'}};
+static const MDB_val BACKUP_KEY = {.mv_size = 6, .mv_data = (char[]){'b', 'a', 'c', 'k', 'u', 'p'}};
 
 /* ---- meta ---- */
 
@@ -33,15 +32,25 @@ int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *ma
     return rc;
 }
 
-static int meta_put_store(struct store *store, MDB_txn *txn)
+int meta_put_store(struct store *store, MDB_txn *txn)
 {
     struct buf value = {0};
-    buf_put_u32(&value, FORMAT);
+    buf_put_u32(&value, STORE_FORMAT);
     buf_put(&value, store->id, sizeof store->id);
     buf_put_u64(&value, store->incarnation);
     int rc = meta_put(store, txn, STORE_KEY, &value);
     buf_free(&value);
     return rc;
+}
+
+int meta_put_backup(struct store *store, MDB_txn *txn)
+{
+    return value_put(txn, store->meta, BACKUP_KEY, NULL, 0);
+}
+
+bool meta_is_backup(const MDB_val *key)
+{
+    return key->mv_size == BACKUP_KEY.mv_size && memcmp(key->mv_data, BACKUP_KEY.mv_data, key->mv_size) == 0;
 }
 
 static poise_code meta_get(struct store *store, MDB_txn *txn, MDB_val key, struct cursor *ret_value,
@@ -65,11 +74,11 @@ static poise_code load_store(struct store *store, MDB_txn *txn, poise_error *err
         return code;
     }
     uint32_t format = cursor_u32(&value);
-    if (format != FORMAT) {
+    if (format != STORE_FORMAT) {
         return error_set(err, POISE_EVERSION,
                          "%s has format %" PRIu32
                          ", this version knows format %d only: use the version that wrote it",
-                         store->path, format, FORMAT);
+                         store->path, format, STORE_FORMAT);
     }
     const uint8_t *id = cursor_bytes(&value, sizeof store->id);
     store->incarnation = cursor_u64(&value);
@@ -95,6 +104,20 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
     return code;
 }
 
+/* A backup is only read: what is written to it would be lost with the next one, and nobody would notice that
+ * the store went back. */
+static poise_code refuse_backup(struct store *store, MDB_txn *txn, poise_error *err)
+{
+    MDB_val key = BACKUP_KEY, value;
+    int rc = store->read_only ? MDB_NOTFOUND : mdb_get(txn, store->meta, &key, &value);
+    if (rc == 0) {
+        return error_set(err, POISE_EUNSUPPORTED,
+                         "%s is a backup: `poise restore %s DIRECTORY` makes a store of it", store->path,
+                         store->path);
+    }
+    return rc == MDB_NOTFOUND ? POISE_OK : env_error(store, rc, "read meta", err);
+}
+
 /* ---- opening ---- */
 
 static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
@@ -106,13 +129,16 @@ static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
     return rc;
 }
 
-static int fill_new(struct store *store, MDB_txn *txn, const void *work)
+int store_make_tables(struct store *store, MDB_txn *txn, const void *work)
 {
     (void)work;
     int rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &store->meta);
-    if (rc == 0) {
-        rc = open_tables(store, txn, MDB_CREATE);
-    }
+    return rc == 0 ? open_tables(store, txn, MDB_CREATE) : rc;
+}
+
+static int fill_new(struct store *store, MDB_txn *txn, const void *work)
+{
+    int rc = store_make_tables(store, txn, work);
     if (rc == 0) {
         rc = meta_put_store(store, txn);
     }
@@ -139,6 +165,9 @@ static poise_code make_new(struct store *store, const struct store_options *opti
 static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
 {
     poise_code code = load_store(store, txn, err);
+    if (code == POISE_OK) {
+        code = refuse_backup(store, txn, err);
+    }
     if (code != POISE_OK) {
         return code;
     }
@@ -167,12 +196,8 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
 /* Without meta nothing else may be there, or it is a damaged store, or another program's. */
 static poise_code check_empty(struct store *store, MDB_txn *txn, poise_error *err)
 {
-    MDB_dbi main_dbi;
     MDB_stat stat;
-    int rc = mdb_dbi_open(txn, NULL, 0, &main_dbi);
-    if (rc == 0) {
-        rc = mdb_stat(txn, main_dbi, &stat);
-    }
+    int rc = mdb_stat(txn, store->main, &stat);
     if (rc != 0) {
         return env_error(store, rc, "look for tables", err);
     }
@@ -192,7 +217,10 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
     if (rc != 0) {
         return env_error(store, rc, "begin to read", err);
     }
-    rc = mdb_dbi_open(txn, "meta", 0, &store->meta);
+    rc = mdb_dbi_open(txn, NULL, 0, &store->main);
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, "meta", 0, &store->meta);
+    }
     *ret_found = rc == 0;
     poise_code code = POISE_OK;
     if (rc == 0) {
