@@ -146,7 +146,7 @@ static poise_code read_journal(struct reading *reading, uint64_t until)
 /* ---- writing the answer ---- */
 
 /* The body that was appended last is whole. */
-static poise_code end_body(struct inquiry *inquiry)
+poise_code inquiry_end_body(struct inquiry *inquiry)
 {
     if (inquiry->count == inquiry->capacity) {
         size_t capacity = inquiry->capacity ? inquiry->capacity * 2 : 8;
@@ -172,7 +172,7 @@ static poise_code end_part(struct reading *reading, bool last)
         return error_nomem(&inquiry->error, "an answer");
     reading->part_count = 0;
     reading->part_bytes = 0;
-    return end_body(inquiry);
+    return inquiry_end_body(inquiry);
 }
 
 static poise_code encode_done(struct inquiry *inquiry)
@@ -197,7 +197,7 @@ void inquiry_done(struct inquiry *inquiry)
     if (encode_done(inquiry))
         inquiry->error.code = error_nomem(&inquiry->error, "an answer");
     else
-        inquiry->error.code = end_body(inquiry);
+        inquiry->error.code = inquiry_end_body(inquiry);
 }
 
 static poise_code add_state(void *visitor, const poise_state *state)

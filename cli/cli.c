@@ -14,7 +14,8 @@ struct verb {
 };
 static char shown_send[] = "poise send", shown_get[] = "poise get", shown_watch[] = "poise watch",
             shown_eval[] = "poise eval", shown_check[] = "poise check", shown_verify[] = "poise verify",
-            shown_restate[] = "poise restate", shown_rescore[] = "poise rescore";
+            shown_restate[] = "poise restate", shown_rescore[] = "poise rescore",
+            shown_backup[] = "poise backup", shown_restore[] = "poise restore";
 
 static const struct verb verbs[] = {
     {"check", cli_check, shown_check, "check scorecard files and name every problem"},
@@ -24,7 +25,9 @@ static const struct verb verbs[] = {
     {"watch", cli_watch, shown_watch, "follow an aggregator's scores as they change"},
     {"restate", cli_restate, shown_restate, "let in what locked periods have held up"},
     {"rescore", cli_rescore, shown_rescore, "score closed periods by the current definition"},
-    {"verify", cli_verify, shown_verify, "prove that an aggregator's scores are what its journal says"},
+    {"verify", cli_verify, shown_verify, "prove that scores are what the journal says, and a store whole"},
+    {"backup", cli_backup, shown_backup, "have an aggregator write a backup of its store"},
+    {"restore", cli_restore, shown_restore, "make a store of a backup"},
 };
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 

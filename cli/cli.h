@@ -22,6 +22,8 @@ int cli_check(int argc, char **argv);
 int cli_restate(int argc, char **argv);
 int cli_rescore(int argc, char **argv);
 int cli_verify(int argc, char **argv);
+int cli_backup(int argc, char **argv);
+int cli_restore(int argc, char **argv);
 
 /* "poise VERB: TEXT" on stderr. Returns CLI_FAILED. */
 int cli_fail(const char *verb, const poise_error *err);

@@ -187,6 +187,20 @@ typedef struct poise_rescored {
 POISE_API poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring, int64_t timeout_ms,
                                    poise_rescored *ret_rescored, poise_error *err);
 
+/* A backup of the aggregator's store that was written. */
+typedef struct poise_backed_up {
+    uint64_t lsn; /* the last record of the journal in it: as of its commit all of it is */
+    uint64_t bytes;
+    int64_t duration_ms;
+    char path[512]; /* on the aggregator's machine */
+} poise_backed_up;
+/* Has the aggregator write one, below the directory that its configuration names; POISE_OK: it is synced,
+ * checked, and has its name, an id that does not begin with a dot. EBUSY: there is one of that name, or
+ * another is being written. EUNSUPPORTED: the configuration names no directory. EFULL: there is no room for
+ * it. */
+POISE_API poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_ms,
+                                  poise_backed_up *ret_backed_up, poise_error *err);
+
 /* The aggregator's own numbers, one call a number. */
 POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,
                                      void (*on_number)(void *context, const char *name, double value),

@@ -96,12 +96,17 @@ static poise_code copy_to(struct store *store, const struct place *place, struct
     return code;
 }
 
+bool backup_name_valid(const char *name)
+{
+    return id_valid(name, strlen(name)) && name[0] != '.';
+}
+
 poise_code store_backup(struct store *store, const struct backup_options *options,
                         struct backup_result *ret_result, poise_error *err)
 {
     struct place place;
     struct copy_options copy = {.free_bytes = options->free_bytes, .stop = options->stop};
-    if (!id_valid(options->name, strlen(options->name)) || options->name[0] == '.') {
+    if (!backup_name_valid(options->name)) {
         return error_set(
             err, POISE_EINVAL,
             "'%.80s' is no name for a backup: 1 to %d of a-z A-Z 0-9 _ . -, not beginning with a dot",

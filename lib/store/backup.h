@@ -5,6 +5,9 @@
 
 #include "store.h"
 
+/* An id that does not begin with a dot. */
+bool backup_name_valid(const char *name);
+
 struct backup_options {
     const char *directory;    /* that backups lie in; made if absent */
     const char *name;         /* of this one: an id; EINVAL for what is none */

@@ -34,6 +34,8 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         struct wire_restated restated;
         struct wire_rescore rescore;
         struct wire_rescored rescored;
+        struct wire_backup backup;
+        struct wire_backed_up backed_up;
         uint64_t id;
     } to;
     switch (kind) {
@@ -69,6 +71,10 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         return wire_decode_rescore(body, length, arena, &to.rescore, &err);
     case WIRE_RESCORED:
         return wire_decode_rescored(body, length, arena, &to.rescored, &err);
+    case WIRE_BACKUP:
+        return wire_decode_backup(body, length, arena, &to.backup, &err);
+    case WIRE_BACKED_UP:
+        return wire_decode_backed_up(body, length, arena, &to.backed_up, &err);
     case WIRE_QUERY:
         return wire_decode_query(body, length, arena, &to.query, &err);
     case WIRE_STATS_REQUEST:
