@@ -26,6 +26,8 @@ typedef struct poise_sender_options {
     const char *producer;    /* the name of this producer: an id, constant over its life */
     const char *spool;       /* directory of the spool, made if absent */
     int64_t spool_max_bytes; /* 0: 1 GiB; poise_send answers POISE_EFULL when it is full */
+    int64_t keep_acked_ms;   /* acknowledged batches stay in the spool so long, while there is room, so that a
+                                store that was restored from an older backup gets them again; 0: 7 days */
     uint32_t batch_rows;     /* rows that close a batch; 0: 1000 */
     int64_t linger_ms;       /* age at which an open batch is closed by send or step; 0: 50 */
     bool insecure;           /* allow plain TCP beyond loopback */
@@ -79,8 +81,8 @@ typedef struct poise_sender_stats {
     uint64_t acknowledged; /* measurements that the aggregator has on its disk, since open */
     uint64_t refused;      /* of those, refused by it and told */
     uint64_t batches_left; /* in the spool, not acknowledged */
-    int64_t spool_bytes;
-    bool connected; /* the aggregator has answered on this connection */
+    int64_t spool_bytes;   /* of its files; what is acknowledged goes in time, or when there is no room */
+    bool connected;        /* the aggregator has answered on this connection */
 } poise_sender_stats;
 POISE_API void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_stats);
 

@@ -83,14 +83,19 @@ static poise_code check_meta(struct check *check, struct cursor key, struct curs
     return POISE_OK;
 }
 
-static bool is_table(const char *name)
+static poise_code check_table(void *visitor, const char *table)
 {
+    const struct check *check = visitor;
     for (int i = 0; i < STORE_TABLES; i++) {
-        if (strcmp(name, table_names[i]) == 0) {
-            return true;
+        if (strcmp(table, table_names[i]) == 0) {
+            return POISE_OK;
         }
     }
-    return strcmp(name, "meta") == 0;
+    return strcmp(table, "journal") == 0 || strcmp(table, "meta") == 0
+               ? POISE_OK
+               : error_set(check->err, POISE_ECORRUPT,
+                           "%s is damaged, or of a later version: there is an unknown table '%s'",
+                           check->shell.path, table);
 }
 
 static poise_code check_entry(void *visitor, const char *table, struct cursor key, struct cursor value)
@@ -98,11 +103,6 @@ static poise_code check_entry(void *visitor, const char *table, struct cursor ke
     struct check *check = visitor;
     if (strcmp(table, "journal") == 0) {
         return check_record(check, key, value);
-    }
-    if (!is_table(table)) {
-        return error_set(check->err, POISE_ECORRUPT,
-                         "%s is damaged, or of a later version: there is an unknown table '%s'",
-                         check->shell.path, table);
     }
     uintptr_t key_at = (uintptr_t)key.at, value_at = (uintptr_t)value.at; /* only read */
     const MDB_val its_key = {cursor_left(&key), (void *)key_at};
@@ -169,11 +169,12 @@ static poise_code lock(const char *path, int *ret_fd, poise_error *err)
 static poise_code check_data(struct check *check, const char *path)
 {
     char file[PATH_MAX];
+    const struct pages_visitor visitor = {check, check_table, check_entry};
     struct pages_found pages;
     struct stat status;
     poise_code code = path_in(path, "data.mdb", file, check->err);
     if (code == POISE_OK) {
-        code = pages_walk(file, check_entry, check, &pages, check->err);
+        code = pages_walk(file, &visitor, &pages, check->err);
     }
     if (code == POISE_OK) {
         code = check_whole(check, pages.tables);

@@ -207,7 +207,7 @@ static poise_code take_entry(struct pages *pages, uint16_t node_flags, struct cu
         return pages_damaged(pages, 0, err, "an entry is a table");
     }
     pages->found.entries++;
-    return pages->visit(pages->visitor, pages->table, key, value);
+    return pages->visitor->entry(pages->visitor->context, pages->table, key, value);
 }
 
 static poise_code take_table(struct pages *pages, uint16_t node_flags, struct cursor key, struct cursor value,
@@ -226,7 +226,10 @@ static poise_code take_table(struct pages *pages, uint16_t node_flags, struct cu
     const char *above = pages->table;
     pages->table = pages->name;
     pages->found.tables++;
-    poise_code code = tree_walk(pages, &tree, DEPTH_MAX, take_entry, err);
+    poise_code code = pages->visitor->table(pages->visitor->context, pages->name);
+    if (code == POISE_OK) {
+        code = tree_walk(pages, &tree, DEPTH_MAX, take_entry, err);
+    }
     pages->table = above;
     return code;
 }
@@ -266,12 +269,10 @@ static poise_code walk_all(struct pages *pages, const struct meta *meta, poise_e
     return code == POISE_OK ? check_all_used(pages, err) : code;
 }
 
-poise_code pages_walk(const char *path,
-                      poise_code (*visit)(void *visitor, const char *table, struct cursor key,
-                                          struct cursor value),
-                      void *visitor, struct pages_found *ret_found, poise_error *err)
+poise_code pages_walk(const char *path, const struct pages_visitor *visitor, struct pages_found *ret_found,
+                      poise_error *err)
 {
-    struct pages pages = {.path = path, .table = "no table", .visit = visit, .visitor = visitor};
+    struct pages pages = {.path = path, .table = "no table", .visitor = visitor};
     struct stat file;
     struct meta meta;
     pages.fd = open(path, O_RDONLY | O_CLOEXEC);

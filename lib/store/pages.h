@@ -14,12 +14,15 @@ struct pages_found {
     uint64_t tables, entries;
     uint32_t page_bytes;
 };
-/* Visits the entries of all tables in order; what it gets lives during the call. Other than OK from visit
- * ends it and is passed on. ECORRUPT names page and table; EIO; ENOTFOUND: there is no such file; EVERSION.
- * Nobody may write meanwhile. No mapping: a disk that fails is EIO, not a signal. */
-poise_code pages_walk(const char *path,
-                      poise_code (*visit)(void *visitor, const char *table, struct cursor key,
-                                          struct cursor value),
-                      void *visitor, struct pages_found *ret_found, poise_error *err);
+struct pages_visitor {
+    void *context;
+    poise_code (*table)(void *context, const char *name); /* before its entries; it may have none */
+    poise_code (*entry)(void *context, const char *table, struct cursor key, struct cursor value);
+};
+/* Visits all tables and their entries in order; what a visit gets lives during the call. Other than OK ends
+ * it and is passed on. ECORRUPT names page and table; EIO; ENOTFOUND: there is no such file; EVERSION. Nobody
+ * may write meanwhile. No mapping: a disk that fails is EIO, not a signal. */
+poise_code pages_walk(const char *path, const struct pages_visitor *visitor, struct pages_found *ret_found,
+                      poise_error *err);
 
 #endif

@@ -39,8 +39,7 @@ struct pages {
     const char *table;             /* where the walk is, for messages */
     char name[TABLE_NAME_MAX + 1]; /* of it */
     struct pages_found found;
-    poise_code (*visit)(void *visitor, const char *table, struct cursor key, struct cursor value);
-    void *visitor;
+    const struct pages_visitor *visitor;
 };
 
 typedef poise_code pages_entry(struct pages *pages, uint16_t node_flags, struct cursor key,
