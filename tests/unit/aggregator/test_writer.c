@@ -1,5 +1,6 @@
 /* The writer over a store on disk: what ingest and the stream are given, and when. */
 #include "loop.h"
+#include <aggregator/audit.h>
 #include <aggregator/writer.h>
 #include <stdio.h>
 
@@ -291,6 +292,108 @@ static void what_has_no_room_on_disk_is_neither(void **state)
         f->now_ms += 1000;
     }
     assert_true(stats_get(&f->stats, STAT_commit_retries) == 3);
+}
+
+/* ---- audits ---- */
+
+struct audited {
+    double sum;
+    size_t count;
+};
+
+static poise_code add_up(void *visitor, const poise_state *state)
+{
+    struct audited *audited = visitor;
+    if (strcmp(state->node, "c/p/o/m0") == 0)
+        audited->sum += state->numbers.value;
+    audited->count++;
+    return POISE_OK;
+}
+
+/* Of all orgs' m0, as a start would show them, and from the journal alone. */
+static void audit_store(struct fixture *f, struct audited *shown, struct audited *again)
+{
+    struct audit *audit = NULL;
+    poise_error err = {0};
+    *shown = *again = (struct audited){0};
+    if (audit_open(f->path, &audit, &err) != POISE_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(audit_cards(audit), 1);
+    assert_int_equal(audit_shown(audit, add_up, shown, &err), POISE_OK);
+    assert_int_equal(audit_again(audit, 0, add_up, again, &err), POISE_OK);
+    audit_close(audit);
+}
+
+struct swap {
+    struct buf keys[2], values[2];
+    size_t count;
+};
+
+static poise_code take_two(void *visitor, struct cursor key, struct cursor value)
+{
+    struct swap *swap = visitor;
+    buf_put(&swap->keys[swap->count], key.at, cursor_left(&key));
+    buf_put(&swap->values[swap->count], value.at, cursor_left(&value));
+    return ++swap->count < 2 ? POISE_OK : POISE_ECLOSED;
+}
+
+/* A cell says what another one does, with a CRC that is right. */
+static void put_a_wrong_cell(struct fixture *f)
+{
+    struct swap swap = {0};
+    struct store_options options = {.path = f->path, .map_bytes = 1 << 20, .free_bytes = 1};
+    assert_int_equal(store_open(&options, &f->store, NULL), POISE_OK);
+    assert_int_equal(store_walk(f->store, STORE_CELLS, take_two, &swap, NULL), POISE_ECLOSED);
+    struct store_mark mark = store_mark(f->store);
+    assert_int_equal(store_checkpoint_begin(f->store, NULL), POISE_OK);
+    store_put(f->store, STORE_CELLS, swap.keys[1].data, swap.keys[1].length, swap.values[0].data,
+              swap.values[0].length);
+    assert_int_equal(store_checkpoint_commit(f->store, &mark, NULL), POISE_OK);
+    stop(f);
+    for (int i = 0; i < 2; i++) {
+        buf_free(&swap.keys[i]);
+        buf_free(&swap.values[i]);
+    }
+}
+
+static void an_audit_compares_the_state_with_the_journal(void **state)
+{
+    struct fixture *f = *state;
+    struct audited shown, again;
+    start(f, 1);
+    add(f, "a", "", 3);
+    add(f, "b", "", 4);
+    hand_over_all(f);
+    step(f);
+    stop(f); /* before any checkpoint */
+    audit_store(f, &shown, &again);
+    assert_true(shown.sum == 14 && shown.sum == again.sum && shown.count == again.count);
+    start(f, 1);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
+    hand_over(f, 5); /* behind the checkpoint */
+    step(f);
+    stop(f);
+    audit_store(f, &shown, &again);
+    assert_true(shown.sum == 19 && shown.sum == again.sum && shown.count == again.count);
+    put_a_wrong_cell(f);
+    audit_store(f, &shown, &again);
+    assert_true(shown.sum != 19 && again.sum == 19 && shown.count == again.count);
+}
+
+static void an_audit_of_nothing_is_fine(void **state)
+{
+    struct fixture *f = *state;
+    struct audit *audit = NULL;
+    poise_error err = {0};
+    start(f, 1);
+    assert_int_equal(audit_open(f->path, &audit, &err), POISE_EBUSY);
+    stop(f);
+    assert_int_equal(audit_open(f->path, &audit, &err), POISE_OK);
+    struct audited shown = {0};
+    assert_int_equal(audit_shown(audit, add_up, &shown, &err), POISE_OK);
+    assert_int_equal(shown.count, 0);
+    audit_close(audit);
+    audit_close(NULL);
 }
 
 /* ---- slices ---- */
@@ -732,6 +835,8 @@ int main(void)
         WRITER_TEST(a_start_is_as_of_now),
         WRITER_TEST(by_the_event_clock_events_move_time),
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
+        WRITER_TEST(an_audit_compares_the_state_with_the_journal),
+        WRITER_TEST(an_audit_of_nothing_is_fine),
         WRITER_TEST(a_settle_in_slices_is_published_when_it_is_on_disk),
         WRITER_TEST(an_idle_writer_settles_with_the_commit),
         WRITER_TEST(a_settle_that_is_outrun_goes_in_one),

@@ -204,7 +204,7 @@ static void try_flip(const char *path, int fd, uint64_t pages, uint64_t wanted, 
     off_t at = somewhere(fd, pages, random);
     assert_int_equal(pread(fd, &byte, 1, at), 1);
     uint64_t how = test_random(random);
-    uint8_t other = how % 8 ? (uint8_t)(byte ^ 1U << how / 8 % 8) : (uint8_t)(byte + 1 + how / 8 % 255);
+    uint8_t other = (uint8_t)(how % 8 ? byte ^ 1U << how / 8 % 8 : byte + 1 + how / 8 % 255);
     write_byte(fd, at, other);
     poise_code code = store_check(path, &found, &err);
     if (code == POISE_OK || how % 16 == 1) { /* of those that are found a few: do they matter? */
