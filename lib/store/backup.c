@@ -74,7 +74,7 @@ static poise_code copy_to(struct store *store, const struct place *place, struct
     options->path = place->part;
     poise_code code = store_copy(store, options, &copied, err);
     if (code == POISE_OK) {
-        code = store_check(place->part, &found, err);
+        code = store_check(place->part, options->stop, &found, err);
     }
     if (code == POISE_OK && (found.last_lsn != copied.lsn || found.entries != copied.entries)) {
         code = error_set(err, POISE_ECORRUPT,

@@ -23,6 +23,7 @@ struct check {
     struct store_found found;
     bool has_store, has_mark;
     struct arena arena; /* of a record */
+    const _Atomic bool *stop;
     poise_error *err;
 };
 
@@ -101,6 +102,9 @@ static poise_code check_table(void *visitor, const char *table)
 static poise_code check_entry(void *visitor, const char *table, struct cursor key, struct cursor value)
 {
     struct check *check = visitor;
+    if (check->stop && atomic_load_explicit(check->stop, memory_order_relaxed)) {
+        return error_set(check->err, POISE_ECLOSED, "the aggregator is stopping");
+    }
     if (strcmp(table, "journal") == 0) {
         return check_record(check, key, value);
     }
@@ -192,12 +196,13 @@ static poise_code check_data(struct check *check, const char *path)
     return code;
 }
 
-poise_code store_check(const char *path, struct store_found *ret_found, poise_error *err)
+poise_code store_check(const char *path, const _Atomic bool *stop, struct store_found *ret_found,
+                       poise_error *err)
 {
     int fd = -1;
     poise_error ignored;
     uintptr_t path_at = (uintptr_t)path; /* only read */
-    struct check check = {.shell = {.path = (char *)path_at}, .err = err ? err : &ignored};
+    struct check check = {.shell = {.path = (char *)path_at}, .err = err ? err : &ignored, .stop = stop};
     poise_code code = lock(path, &fd, err);
     if (code != POISE_OK) {
         return code;
@@ -251,7 +256,7 @@ static void run_child(const char *path, int fd)
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         signal(signals[i], SIG_DFL);
     }
-    verdict.code = store_check(path, &verdict.found, &verdict.error);
+    verdict.code = store_check(path, NULL, &verdict.found, &verdict.error);
     if (verdict.code == POISE_OK) {
         verdict.code = open_it(path, &verdict.found, &verdict.error);
     }

@@ -16,7 +16,8 @@ struct store_found {
 };
 /* ECORRUPT names the first damage; ENOTFOUND: there is no store; EVERSION. Takes as long as reading all of
  * it. */
-poise_code store_check(const char *path, struct store_found *ret_found, poise_error *err);
+poise_code store_check(const char *path, const _Atomic bool *stop, struct store_found *ret_found,
+                       poise_error *err);
 /* The same in a child process, then opens it there as a reader would: even damage that ends the process is
  * only found. For programs of one thread. */
 poise_code store_check_apart(const char *path, struct store_found *ret_found, poise_error *err);

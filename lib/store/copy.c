@@ -28,6 +28,7 @@ struct copy {
     size_t slice_table;  /* of all of them */
     struct buf last_key; /* of the journal, that was copied */
     uint64_t journal_entries;
+    bool interrupted; /* the last transaction made way before it had all */
     struct copied copied;
     poise_error *err;
 };
@@ -155,9 +156,11 @@ static poise_code copy_ahead(struct copy *copy)
 
 /* ---- the last transaction ---- */
 
-static bool must_make_way(const struct copy *copy)
+/* Remembers it: the writer may give up waiting before the transaction has ended. */
+static bool must_make_way(struct copy *copy)
 {
-    return gate_wanted(&copy->from->gate);
+    copy->interrupted |= gate_wanted(&copy->from->gate);
+    return copy->interrupted;
 }
 
 static poise_code copy_table(struct copy *copy, MDB_txn *txn, size_t table)
@@ -173,10 +176,10 @@ static poise_code copy_table(struct copy *copy, MDB_txn *txn, size_t table)
     while (code == POISE_OK && !must_make_way(copy) &&
            (rc = mdb_cursor_get(at, &key, &value, MDB_NEXT)) == 0) {
         if (table == META && meta_is_backup(&key)) {
+            copy->copied.entries--;
             continue; /* the copy says itself what it is */
         }
         put_entry(copy, &key, &value);
-        copy->copied.entries++;
         if (copy->slice.length >= SLICE_BYTES || copy->slice.failed) {
             code = write_slice(copy);
         }
@@ -188,26 +191,30 @@ static poise_code copy_table(struct copy *copy, MDB_txn *txn, size_t table)
     return code == POISE_OK ? write_slice(copy) : code;
 }
 
-/* A table that this code does not know must not be missing from a backup without a word. */
-static poise_code check_tables(const struct copy *copy, MDB_txn *txn)
+/* A table that this code does not know must not be missing from a backup without a word. Counts what there
+ * is, to be compared with what is in the copy. */
+static poise_code count_tables(struct copy *copy, MDB_txn *txn)
 {
     MDB_stat stat;
     int rc = mdb_stat(txn, copy->from->main, &stat);
-    if (rc != 0) {
-        return env_error(copy->from, rc, "count tables", copy->err);
+    if (rc == 0 && stat.ms_entries != ALL_TABLES) {
+        return error_set(copy->err, POISE_EVERSION,
+                         "%s has %zu tables, this version knows %d: use the version that wrote it",
+                         copy->from->path, stat.ms_entries, ALL_TABLES);
     }
-    return stat.ms_entries == ALL_TABLES
-               ? POISE_OK
-               : error_set(copy->err, POISE_EVERSION,
-                           "%s has %zu tables, this version knows %d: use the version that wrote it",
-                           copy->from->path, stat.ms_entries, ALL_TABLES);
+    copy->copied.entries = 0;
+    for (size_t table = 0; table < ALL_TABLES && rc == 0; table++) {
+        rc = mdb_stat(txn, dbi_of(copy->from, table), &stat);
+        copy->copied.entries += rc == 0 ? stat.ms_entries : 0;
+    }
+    return rc == 0 ? POISE_OK : env_error(copy->from, rc, "count tables", copy->err);
 }
 
 static poise_code copy_rest(struct copy *copy, MDB_txn *txn)
 {
     uint64_t first;
     bool more = true;
-    poise_code code = check_tables(copy, txn);
+    poise_code code = count_tables(copy, txn);
     while (code == POISE_OK && more && !must_make_way(copy)) {
         int rc = read_journal(copy, txn, &more);
         code = rc == 0 ? write_slice(copy) : env_error(copy->from, rc, "read the journal", copy->err);
@@ -215,7 +222,6 @@ static poise_code copy_rest(struct copy *copy, MDB_txn *txn)
     if (code == POISE_OK) {
         code = journal_ends(copy->from, txn, &first, &copy->copied.lsn, copy->err);
     }
-    copy->copied.entries = copy->journal_entries;
     for (size_t table = META; table < ALL_TABLES && code == POISE_OK && !must_make_way(copy); table++) {
         code = copy_table(copy, txn, table);
     }
@@ -242,11 +248,11 @@ static poise_code copy_last(struct copy *copy)
             return code;
         }
         int64_t began_us = clock_monotonic_us(&clock_system);
+        copy->interrupted = false;
         code = copy_rest(copy, txn);
-        bool whole = !must_make_way(copy);
         env_read_end(copy->from, txn);
         copy->copied.held_ms = (clock_monotonic_us(&clock_system) - began_us) / 1000;
-        if (code != POISE_OK || whole) {
+        if (code != POISE_OK || !copy->interrupted) {
             return code;
         }
         code = env_write(copy->to, AROUND, clear_rest, NULL, copy->err);

@@ -206,7 +206,7 @@ static void try_flip(const char *path, int fd, uint64_t pages, uint64_t wanted, 
     uint64_t how = test_random(random);
     uint8_t other = (uint8_t)(how % 8 ? byte ^ 1U << how / 8 % 8 : byte + 1 + how / 8 % 255);
     write_byte(fd, at, other);
-    poise_code code = store_check(path, &found, &err);
+    poise_code code = store_check(path, NULL, &found, &err);
     if (code == POISE_OK || how % 16 == 1) { /* of those that are found a few: do they matter? */
         enum reading reading = read_apart(path, wanted);
         if (code == POISE_OK && reading != SAME) {
@@ -231,7 +231,7 @@ static void test_flips(void **state)
     struct tally tally = {0};
     uint64_t random = number_of("POISE_SEED", 1), trials = number_of("POISE_TRIALS", TRIALS);
     make_store(*state);
-    if (store_check(*state, &found, &err) != POISE_OK) {
+    if (store_check(*state, NULL, &found, &err) != POISE_OK) {
         fail_msg("%s", err.text);
     }
     assert_true(found.free_pages > 20);
@@ -253,7 +253,7 @@ static void test_flips(void **state)
                   found.free_pages);
     assert_true(tally.found > trials / 4); /* they hit something */
     assert_true(tally.silent > 0);         /* which LMDB does not see itself */
-    assert_int_equal(store_check(*state, &found, &err), POISE_OK);
+    assert_int_equal(store_check(*state, NULL, &found, &err), POISE_OK);
 }
 
 /* ---- more of the same that goes wrong ---- */
@@ -273,10 +273,10 @@ static void test_commit_goes_back(void **state)
     }
     int newer = commit[1] > commit[0];
     write_byte(fd, newer * PAGE + 16 + 128, 0);
-    assert_int_equal(store_check(*state, &found, &err), POISE_ECORRUPT);
+    assert_int_equal(store_check(*state, NULL, &found, &err), POISE_ECORRUPT);
     assert_non_null(strstr(err.text, "do not follow each other"));
     write_byte(fd, newer * PAGE + 16 + 128, commit[newer]);
-    assert_int_equal(store_check(*state, &found, &err), POISE_OK);
+    assert_int_equal(store_check(*state, NULL, &found, &err), POISE_OK);
     close(fd);
 }
 
@@ -301,7 +301,7 @@ static void test_sound_stores(void **state)
     poise_error err = {0};
     struct store_found found;
     struct store *store = scratch_open(*state);
-    assert_int_equal(store_check(*state, &found, &err), POISE_EBUSY);
+    assert_int_equal(store_check(*state, NULL, &found, &err), POISE_EBUSY);
     store_close(store);
     uint64_t random = number_of("POISE_SEED", 1);
     for (uint64_t round = 0; round < 60; round++) {
@@ -324,7 +324,7 @@ static void test_sound_stores(void **state)
             fail_msg("after %" PRIu64 ": %s", round, err.text);
         }
     }
-    assert_int_equal(store_check("/nonexistent", &found, &err), POISE_ENOTFOUND);
+    assert_int_equal(store_check("/nonexistent", NULL, &found, &err), POISE_ENOTFOUND);
 }
 
 int main(void)
