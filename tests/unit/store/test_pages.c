@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TABLES = 12, TRIALS = 1200, PAGE = 4096 };
+enum { TABLES = 12, TRIALS = 700, PAGE = 4096 };
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {
