@@ -312,13 +312,23 @@ static void test_a_rescore_of_all_leaves_none_of_the_older(void **state)
 static void test_a_rescore_after_one_of_all(void **state)
 {
     struct fixture *f = *state;
-    give_months(f);
+    struct scorecard *locking =
+        card_of("{scorecard: s, period: month, lock_after: 400d, perspectives: [{id: p, objectives: [{id: o, "
+                "measures: [{id: a, aggregate: sum, score: {linear: {from: 20, to: 0}}}]}]}]}");
+    f->cards[0] = locking;
+    const struct engine_options options = {.cards = f->cards, .terms = f->terms, .card_count = 2};
+    world_close(&f->world);
+    world_open(&f->world, &options);
+    give(f, "a", "", JANUARY - 1, 1);
+    world_begin(&f->world, FEBRUARY + 10 * DAY);
+    world_settle(&f->world);
     engine_skip(f->world.engine);
-    struct sought sought = {.node = "s/p", .org = "p1", .as_of_ms = FEBRUARY};
+    struct sought sought = {.node = "s/p", .org = "", .as_of_ms = FEBRUARY};
     assert_int_equal(engine_rescore(f->world.engine, "s", INT64_MIN, seek, &sought, NULL), POISE_OK);
     world_settle(&f->world);
     assert_true(find(f, JANUARY).nothing);
     assert_false(find(f, JANUARY).locked);
+    scorecard_free(locking);
 }
 
 static void test_a_rescore_stops_at_what_is_locked(void **state)
