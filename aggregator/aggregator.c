@@ -1,5 +1,6 @@
 #include "aggregator.h"
 
+#include "backup.h"
 #include "ingest.h"
 #include "stream.h"
 #include "writer.h"
@@ -31,7 +32,8 @@ struct aggregator {
     struct net *net;
     struct net_socket *ingest_socket, *query_socket;
     struct net_wake *wakes[PARTS], *main_wake;
-    struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer, to_restate, restated;
+    struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer, to_restate, restated, to_backup,
+        backed_up;
     struct ingest *ingest;
     struct writer *writer;
     struct stream *stream;
@@ -89,13 +91,35 @@ static poise_code turn_inquirer(struct aggregator *a, poise_error *err)
     return code;
 }
 
+static poise_code turn_backup(struct aggregator *a, poise_error *err)
+{
+    const _Atomic bool *stop = &a->workers[PART_BACKUP].stop;
+    const struct backup_writer backup = {.store = a->store,
+                                         .directory = a->config->backups,
+                                         .free_bytes = a->config->free_bytes,
+                                         .stats = &a->stats,
+                                         .log = a->log,
+                                         .clock = a->clock,
+                                         .stop = stop};
+    struct inquiry *inquiry;
+    poise_code code = wait_for(NULL, a->wakes[PART_BACKUP], -1, err);
+    while (!code && !*stop && (inquiry = ring_pop(&a->to_backup))) {
+        backup_answer(&backup, inquiry);
+        if (!ring_push(&a->backed_up, inquiry))
+            code = error_set(err, POISE_EFULL, "the queue of answers is smaller than the number of orders");
+        net_wake_up(a->wakes[PART_STREAM]);
+    }
+    return code;
+}
+
 poise_code aggregator_turn(struct aggregator *a, enum aggregator_part part, poise_error *err)
 {
     static poise_code (*const turns[PARTS])(struct aggregator *,
                                             poise_error *) = {[PART_INGEST] = turn_ingest,
                                                               [PART_WRITER] = turn_writer,
                                                               [PART_STREAM] = turn_stream,
-                                                              [PART_INQUIRER] = turn_inquirer};
+                                                              [PART_INQUIRER] = turn_inquirer,
+                                                              [PART_BACKUP] = turn_backup};
     return turns[part](a, err);
 }
 
@@ -107,7 +131,7 @@ static poise_code finish(struct aggregator *a, enum aggregator_part part, poise_
     return part == PART_STREAM ? stream_step(a->stream, err) : POISE_OK;
 }
 
-/* ---- the four threads ---- */
+/* ---- the five threads ---- */
 
 static void *work(void *context)
 {
@@ -141,7 +165,8 @@ static poise_code start_workers(struct aggregator *a, poise_error *err)
     static const char *const names[PARTS] = {[PART_INGEST] = "ingest",
                                              [PART_WRITER] = "writer",
                                              [PART_STREAM] = "stream",
-                                             [PART_INQUIRER] = "inquirer"};
+                                             [PART_INQUIRER] = "inquirer",
+                                             [PART_BACKUP] = "backup"};
     for (int i = PARTS - 1; i >= 0; i--) { /* takers before givers */
         struct worker *worker = &a->workers[i];
         worker->aggregator = a;
@@ -191,7 +216,8 @@ static poise_code open_queues(struct aggregator *a, poise_error *err)
     if (!ring_init(&a->to_writer, pool) || !ring_init(&a->to_ingest, pool) ||
         !ring_init(&a->to_stream, CHANGES_QUEUE) || !ring_init(&a->to_inquirer, INQUIRIES_MAX) ||
         !ring_init(&a->from_inquirer, INQUIRIES_MAX) || !ring_init(&a->to_restate, INQUIRIES_MAX) ||
-        !ring_init(&a->restated, INQUIRIES_MAX))
+        !ring_init(&a->restated, INQUIRIES_MAX) || !ring_init(&a->to_backup, INQUIRIES_MAX) ||
+        !ring_init(&a->backed_up, INQUIRIES_MAX))
         return error_nomem(err, "the queues between threads");
     poise_code code = net_wake_open(&a->main_wake, err);
     for (int i = 0; !code && i < PARTS; i++)
@@ -255,7 +281,10 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
                                      .to_inquirer = &a->to_inquirer,
                                      .from_inquirer = &a->from_inquirer,
                                      .restated = &a->restated,
+                                     .to_backup = a->config->backups ? &a->to_backup : NULL,
+                                     .backed_up = &a->backed_up,
                                      .inquirer_wake = a->wakes[PART_INQUIRER],
+                                     .backup_wake = a->wakes[PART_BACKUP],
                                      .cards = (const struct scorecard *const *)a->config->cards,
                                      .card_count = a->config->card_count,
                                      .store = a->store,
@@ -330,6 +359,8 @@ void aggregator_close(struct aggregator *a)
     ring_free(&a->from_inquirer);
     ring_free(&a->to_restate);
     ring_free(&a->restated);
+    ring_free(&a->to_backup);
+    ring_free(&a->backed_up);
     store_close(a->store);
     free(a);
 }

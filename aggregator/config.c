@@ -18,6 +18,9 @@ static const struct setting table[] = {
      .text = "Where subscribers and questions connect."},
     {"store", SETTING_TEXT, FIELD(store), .required = true,
      .text = "Directory of the LMDB store, made if absent. On a local disk, one process only."},
+    {"backups", SETTING_TEXT, FIELD(backups),
+     .text = "Directory that `poise backup` has backups written to, made if absent; best on another disk. "
+             "Without it none can be."},
     {"scorecards", SETTING_TEXTS, FIELD(scorecards), .required = true,
      .text = "Files with scorecard definitions."},
     {"clock", SETTING_CHOICE, FIELD(clock), .choices = clocks, .fallback = "wall",
@@ -130,6 +133,8 @@ poise_code config_read(const char *path, struct config *ret_config, struct probl
             check_endpoints(&config, &reader, root);
             read_cards(&config, path, &reader, root);
             if (config.store && !(config.store = beside(&config.arena, path, config.store)))
+                reader_problem(&reader, root, "out of memory");
+            if (config.backups && !(config.backups = beside(&config.arena, path, config.backups)))
                 reader_problem(&reader, root, "out of memory");
         } else {
             reader_problem(&reader, NULL, "the file is empty; it needs at least `store:` and `scorecards:`");

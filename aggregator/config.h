@@ -10,6 +10,7 @@
 struct config {
     const char *ingest, *query; /* endpoints */
     const char *store;          /* directory */
+    const char *backups;        /* likewise; NULL: none may be written */
     struct texts scorecards;    /* files */
     int clock;                  /* 0: wall, 1: event */
     int64_t settle_ms, checkpoint_ms, silent_after_ms;

@@ -147,8 +147,7 @@ static poise_code journal_definitions(struct writer *writer, const struct journa
     return code;
 }
 
-/* The definitions of the checkpointed state; those of its first record, where there was no checkpoint yet. */
-static poise_code load_stored(struct writer *writer, poise_error *err)
+poise_code load_stored(struct writer *writer, poise_error *err)
 {
     struct store *store = writer->options.store;
     poise_code code = definitions_load(&writer->stored, store, &writer->made_lsn, &writer->begun_lsn, err);

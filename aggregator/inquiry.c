@@ -148,7 +148,7 @@ static poise_code read_journal(struct reading *reading, uint64_t until)
 /* ---- writing the answer ---- */
 
 /* The body that was appended last is whole. */
-static poise_code end_body(struct inquiry *inquiry)
+poise_code inquiry_end_body(struct inquiry *inquiry)
 {
     if (inquiry->count == inquiry->capacity) {
         size_t capacity = inquiry->capacity ? inquiry->capacity * 2 : 8;
@@ -174,7 +174,7 @@ static poise_code end_part(struct reading *reading, bool last)
         return error_nomem(&inquiry->error, "an answer");
     reading->part_count = 0;
     reading->part_bytes = 0;
-    return end_body(inquiry);
+    return inquiry_end_body(inquiry);
 }
 
 static poise_code encode_done(struct inquiry *inquiry)
@@ -199,7 +199,7 @@ void inquiry_done(struct inquiry *inquiry)
     if (encode_done(inquiry))
         inquiry->error.code = error_nomem(&inquiry->error, "an answer");
     else
-        inquiry->error.code = end_body(inquiry);
+        inquiry->error.code = inquiry_end_body(inquiry);
 }
 
 static poise_code add_state(void *visitor, const poise_state *state)
@@ -295,7 +295,7 @@ static void answer_dump(const struct inquirer_options *options, struct inquiry *
     inquiry->error.code = dump_page(inquiry->dump, inquiry->id, options->store, options->stop,
                                     &inquiry->bodies, &inquiry->error);
     if (!inquiry->error.code)
-        inquiry->error.code = end_body(inquiry);
+        inquiry->error.code = inquiry_end_body(inquiry);
 }
 
 bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)

@@ -22,11 +22,12 @@ struct inquiry {
     char org[POISE_ORG_MAX + 1];
     bool all_orgs, history;
     int64_t as_of_ms;
-    int64_t known_at_ms;     /* 0: all that is known now */
-    uint64_t known_lsn;      /* likewise */
-    struct restate *restate; /* instead of all these: what an operator wants to let in; else NULL */
-    struct rescore *rescore; /* likewise: periods to be scored by the current definition */
-    struct dump *dump;       /* likewise: a page of measurements, for which there is nothing else to do */
+    int64_t known_at_ms;           /* 0: all that is known now */
+    uint64_t known_lsn;            /* likewise */
+    struct restate *restate;       /* instead of all these: what an operator wants to let in; else NULL */
+    struct rescore *rescore;       /* likewise: periods to be scored by the current definition */
+    char backup[POISE_ID_MAX + 1]; /* likewise: the name of a backup to be written; else "" */
+    struct dump *dump; /* likewise: a page of measurements, for which there is nothing else to do */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;
@@ -52,6 +53,8 @@ struct inquirer_options {
  * the writer has to do the rest. */
 bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry);
 
+/* The body of an answer that was appended last is whole. */
+poise_code inquiry_end_body(struct inquiry *inquiry);
 /* The answer to an operator's order that was done. */
 void inquiry_done(struct inquiry *inquiry);
 

@@ -44,6 +44,9 @@
     X(questions_refused, "counter", "questions", "Questions refused because too many were waiting")          \
     X(replies_lost, "counter", "messages",                                                                   \
       "Errors and numbers for peers that asked and asked, and never read")                                   \
+    X(backups, "counter", "backups", "Backups written")                                                      \
+    X(backups_failed, "counter", "backups", "Backups that could not be written")                             \
+    X(backup_us, "counter", "us", "Time spent in backups")                                                   \
     X(nodes, "gauge", "nodes", "Nodes that have a live state")                                               \
     X(sources_silent, "gauge", "sources", "Sources of which nothing was accepted for `silent_after`")        \
     X(series, "gauge", "series", "Inputs, orgs and sources that measurements were of, since the start")      \

@@ -8,6 +8,7 @@
 #include "subscription.h"
 #include <base/error.h>
 #include <stdlib.h>
+#include <store/backup.h>
 #include <string.h>
 
 enum {
@@ -239,16 +240,17 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
     return POISE_OK;
 }
 
-/* Hands a question to the inquirer. */
+/* Hands a question to the inquirer, an order for a backup to who writes them. */
 static poise_code hand_over(struct stream *stream, struct inquiry *inquiry, poise_error *err)
 {
-    if (!ring_push(stream->options.to_inquirer, inquiry)) {
+    bool backup = inquiry->backup[0] != '\0';
+    if (!ring_push(backup ? stream->options.to_backup : stream->options.to_inquirer, inquiry)) {
         inquiry_free(inquiry);
-        return error_set(err, POISE_EFULL, "the inquirer's queue is smaller than the number of questions");
+        return error_set(err, POISE_EFULL, "a queue is smaller than the number of questions");
     }
     inquiry->progress_us = clock_monotonic_us(stream->options.clock);
     stream->inquiries[stream->inquiry_count++] = inquiry;
-    net_wake_up(stream->options.inquirer_wake);
+    net_wake_up(backup ? stream->options.backup_wake : stream->options.inquirer_wake);
     return POISE_OK;
 }
 
@@ -312,6 +314,43 @@ static poise_code on_dump(struct stream *stream, const struct net_message *messa
     return hand_over(stream, inquiry, err);
 }
 
+static poise_code check_backup(const struct stream *stream, const struct wire_backup *order, poise_error *err)
+{
+    if (!stream->options.to_backup)
+        return error_set(err, POISE_EUNSUPPORTED,
+                         "this aggregator's configuration names no directory for backups: set `backups:` and "
+                         "start it again");
+    if (!backup_name_valid(order->name))
+        return error_set(
+            err, POISE_EINVAL,
+            "'%.80s' is no name for a backup: 1 to %d of a-z A-Z 0-9 _ . -, not beginning with a dot",
+            order->name, POISE_ID_MAX);
+    for (size_t i = 0; i < stream->inquiry_count; i++)
+        if (stream->inquiries[i]->backup[0] && !stream->inquiries[i]->answered)
+            return error_set(err, POISE_EBUSY, "the backup '%s' is being written; try again when it is done",
+                             stream->inquiries[i]->backup);
+    return POISE_OK;
+}
+
+static poise_code on_backup(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                            poise_error *err)
+{
+    struct wire_backup order;
+    struct inquiry *inquiry = NULL;
+    poise_code code = wire_decode_backup(message->body, message->body_length, &stream->arena, &order, err);
+    if (code)
+        return code;
+    *ret_id = order.id;
+    code = check_backup(stream, &order, err);
+    const struct wire_query query = {.id = order.id, .scorecard = "", .org = "", .credit = 1};
+    if (!code)
+        code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    if (code)
+        return code;
+    memcpy(inquiry->backup, order.name, strlen(order.name) + 1);
+    return hand_over(stream, inquiry, err);
+}
+
 static poise_code on_query(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                            poise_error *err)
 {
@@ -338,10 +377,11 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
     }
     while (inquiry->sent < inquiry->count && inquiry->credit > 0) {
         size_t start = inquiry->sent ? inquiry->ends[inquiry->sent - 1] : 0;
-        enum wire_kind kind = inquiry->restate   ? WIRE_RESTATED
-                              : inquiry->rescore ? WIRE_RESCORED
-                              : inquiry->dump    ? WIRE_ROWS
-                                                 : WIRE_RESULT;
+        enum wire_kind kind = inquiry->restate     ? WIRE_RESTATED
+                              : inquiry->rescore   ? WIRE_RESCORED
+                              : inquiry->dump      ? WIRE_ROWS
+                              : inquiry->backup[0] ? WIRE_BACKED_UP
+                                                   : WIRE_RESULT;
         poise_code code = send_body(stream, &inquiry->peer, kind, inquiry->bodies.data + start,
                                     inquiry->ends[inquiry->sent] - start);
         if (code == POISE_ECLOSED)
@@ -359,7 +399,8 @@ static void take_answers(struct stream *stream, int64_t now_us)
 {
     struct inquiry *inquiry;
     while ((inquiry = ring_pop(stream->options.from_inquirer)) ||
-           (inquiry = ring_pop(stream->options.restated))) {
+           (inquiry = ring_pop(stream->options.restated)) ||
+           (stream->options.backed_up && (inquiry = ring_pop(stream->options.backed_up)))) {
         inquiry->answered = true;
         inquiry->progress_us = now_us;
         stats_add(stream->options.stats, STAT_questions, 1);
@@ -414,6 +455,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         return on_rescore(stream, message, ret_id, err);
     case WIRE_DUMP:
         return on_dump(stream, message, ret_id, err);
+    case WIRE_BACKUP:
+        return on_backup(stream, message, ret_id, err);
     case WIRE_STATS_REQUEST:
         return on_stats(stream, message, ret_id, err);
     default:

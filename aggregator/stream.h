@@ -20,7 +20,9 @@ struct stream_options { /* all borrowed */
     struct ring *to_inquirer;   /* of struct inquiry, room for INQUIRIES_MAX */
     struct ring *from_inquirer; /* likewise */
     struct ring *restated;      /* likewise, from the writer: those that it had to do the rest of */
-    struct net_wake *inquirer_wake;
+    struct ring *to_backup;     /* likewise, of the orders to write a backup; NULL: none may be */
+    struct ring *backed_up;     /* likewise */
+    struct net_wake *inquirer_wake, *backup_wake;
     const struct scorecard *const *cards;
     size_t card_count;
     struct store *store; /* to say how large it is; NULL: it does not */

@@ -666,10 +666,8 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
     return POISE_OK;
 }
 
-void writer_close(struct writer *writer)
+void writer_clear(struct writer *writer)
 {
-    if (!writer)
-        return;
     engine_close(writer->engine);
     compiled_free(&writer->compiled);
     definitions_free(&writer->definitions);
@@ -681,5 +679,11 @@ void writer_close(struct writer *writer)
     arena_free(&writer->arena);
     buf_free(&writer->bytes);
     changes_free(writer->changes);
+}
+
+void writer_close(struct writer *writer)
+{
+    if (writer)
+        writer_clear(writer);
     free(writer);
 }

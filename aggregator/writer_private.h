@@ -52,6 +52,8 @@ struct writer {
     bool rebuilding;                   /* from the whole journal, because the definitions have changed */
 };
 
+/* Frees what it holds. */
+void writer_clear(struct writer *writer);
 /* A batch as it is journaled. */
 struct journal_batch writer_record_of(const struct batch *batch);
 /* What a settle changes. */
@@ -59,6 +61,8 @@ poise_code writer_begin_changes(struct writer *writer, poise_error *err);
 poise_code writer_note_change(void *visitor, const poise_state *state);
 /* Which definitions are in force; changed ones are journaled, behind what the old ones still owe. */
 poise_code find_definitions(struct writer *writer, poise_error *err);
+/* The definitions of the checkpointed state; those of its first record, where there was no checkpoint yet. */
+poise_code load_stored(struct writer *writer, poise_error *err);
 /* Whether the store's state was made with the definitions of now. */
 bool state_is_made(const struct writer *writer);
 /* Whether there are other definitions, or scorecards, than when the state was made. */

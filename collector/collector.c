@@ -369,6 +369,7 @@ static poise_code open_sender(struct collector *collector, poise_error *err)
                                           .producer = config->producer,
                                           .spool = config->spool,
                                           .spool_max_bytes = config->spool_max,
+                                          .keep_acked_ms = config->keep_acked_ms,
                                           .batch_rows = (uint32_t)config->batch_rows,
                                           .linger_ms = config->linger_ms,
                                           .insecure = config->insecure,

@@ -8,7 +8,7 @@ static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL}
 
 struct daemon_settings {
     const char *producer, *aggregator, *spool, *dead_letters;
-    int64_t spool_max, batch_rows, linger_ms;
+    int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     int log_level;
     const struct yaml_node *sources;
@@ -45,6 +45,16 @@ static const struct setting daemon_table[] = {
      .min = 1048576,
      .max = 1099511627776,
      .text = "When the spool holds so much, reading waits for the aggregator."},
+    {.name = "keep_acked",
+     .type = SETTING_DURATION,
+     .offset = offsetof(struct daemon_settings, keep_acked_ms),
+     .fallback = "7d",
+     .min = 1,
+     .max = 366 * 86400e3,
+     .text = "What is acknowledged stays in the spool so long, while `spool_max` leaves room, so that an "
+             "aggregator "
+             "that was restored from an older backup gets it again. Make it longer than the time between "
+             "backups."},
     {.name = "dead_letters",
      .type = SETTING_TEXT,
      .offset = offsetof(struct daemon_settings, dead_letters),
@@ -275,6 +285,7 @@ static void read_all(struct reader *reader, struct collector_config *config)
     config->spool = resolve(reader, settings.spool);
     config->dead_letters = resolve(reader, settings.dead_letters);
     config->spool_max = settings.spool_max;
+    config->keep_acked_ms = settings.keep_acked_ms;
     config->batch_rows = settings.batch_rows;
     config->linger_ms = settings.linger_ms;
     config->insecure = settings.insecure;

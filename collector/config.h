@@ -18,7 +18,7 @@ struct source_config {
 
 struct collector_config {
     const char *producer, *aggregator, *spool, *dead_letters;
-    int64_t spool_max, batch_rows, linger_ms;
+    int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     enum log_level log_level;
     struct source_config sources[CONFIG_SOURCES_MAX];

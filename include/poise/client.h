@@ -26,6 +26,8 @@ typedef struct poise_sender_options {
     const char *producer;    /* the name of this producer: an id, constant over its life */
     const char *spool;       /* directory of the spool, made if absent */
     int64_t spool_max_bytes; /* 0: 1 GiB; poise_send answers POISE_EFULL when it is full */
+    int64_t keep_acked_ms;   /* acknowledged batches stay in the spool so long, while there is room, so that a
+                                store that was restored from an older backup gets them again; 0: 7 days */
     uint32_t batch_rows;     /* rows that close a batch; 0: 1000 */
     int64_t linger_ms;       /* age at which an open batch is closed by send or step; 0: 50 */
     bool insecure;           /* allow plain TCP beyond loopback */
@@ -79,8 +81,8 @@ typedef struct poise_sender_stats {
     uint64_t acknowledged; /* measurements that the aggregator has on its disk, since open */
     uint64_t refused;      /* of those, refused by it and told */
     uint64_t batches_left; /* in the spool, not acknowledged */
-    int64_t spool_bytes;
-    bool connected; /* the aggregator has answered on this connection */
+    int64_t spool_bytes;   /* of its files; what is acknowledged goes in time, or when there is no room */
+    bool connected;        /* the aggregator has answered on this connection */
 } poise_sender_stats;
 POISE_API void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_stats);
 
@@ -209,6 +211,20 @@ typedef bool poise_on_page(void *context, const poise_page *page);
  * long. The callback may take its time. */
 POISE_API poise_code poise_dump(poise_client *client, const poise_selection *selection, int64_t timeout_ms,
                                 poise_on_page *on_page, void *context, poise_error *err);
+
+/* A backup of the aggregator's store that was written. */
+typedef struct poise_backed_up {
+    uint64_t lsn; /* the last record of the journal in it: as of its commit all of it is */
+    uint64_t bytes;
+    int64_t duration_ms;
+    char path[512]; /* on the aggregator's machine */
+} poise_backed_up;
+/* Has the aggregator write one, below the directory that its configuration names; POISE_OK: it is synced,
+ * checked, and has its name, an id that does not begin with a dot. EBUSY: there is one of that name, or
+ * another is being written. EUNSUPPORTED: the configuration names no directory. EFULL: there is no room for
+ * it. */
+POISE_API poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_ms,
+                                  poise_backed_up *ret_backed_up, poise_error *err);
 
 /* The aggregator's own numbers, one call a number. */
 POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,

@@ -1,5 +1,7 @@
 #include <base/error.h>
+#include <base/text.h>
 #include <client/subscription.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -326,6 +328,51 @@ poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring,
                                          .revised = rescored.revised,
                                          .locked = rescored.locked,
                                          .lsn = rescored.lsn};
+    }
+    return code;
+}
+
+static poise_code take_backed_up(const struct question *question, struct wire_backed_up *ret_backed_up,
+                                 poise_error *err)
+{
+    do {
+        struct link_message message;
+        poise_code code = next_answer(question, WIRE_BACKED_UP, &message, err);
+        if (code == POISE_OK) {
+            code = wire_decode_backed_up(message.body, message.length, &question->client->link.arena,
+                                         ret_backed_up, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    } while (ret_backed_up->id != question->id);
+    return POISE_OK;
+}
+
+poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_ms,
+                        poise_backed_up *ret_backed_up, poise_error *err)
+{
+    struct question question = {0};
+    if (!id_valid(name, strlen(name))) {
+        return error_set(err, POISE_EINVAL, "'%.80s' is no name for a backup: 1 to %d of a-z A-Z 0-9 _ . -",
+                         name, POISE_ID_MAX);
+    }
+    poise_code code = begin(client, timeout_ms, &question, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const struct wire_backup order = {.id = question.id, .name = name};
+    struct buf body = {0};
+    code = send_question(&question, WIRE_BACKUP, wire_encode_backup(&order, &body), &body, err);
+    buf_free(&body);
+    struct wire_backed_up backed_up;
+    if (code == POISE_OK) {
+        code = take_backed_up(&question, &backed_up, err);
+    }
+    if (code == POISE_OK) {
+        *ret_backed_up = (poise_backed_up){
+            .lsn = backed_up.lsn, .bytes = backed_up.bytes, .duration_ms = (int64_t)backed_up.duration_ms};
+        snprintf(ret_backed_up->path, sizeof ret_backed_up->path, "%s", backed_up.path);
     }
     return code;
 }

@@ -17,14 +17,16 @@ static poise_code random_epoch(uint64_t *ret_epoch, poise_error *err)
     return POISE_OK;
 }
 
-poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, poise_error *err)
+poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, int64_t keep_ms,
+                       poise_error *err)
 {
     arena_init(&outbox->rows, WIRE_ARENA);
     outbox->path = strdup(path);
     if (!outbox->path) {
         return error_nomem(err, "a path");
     }
-    struct spool_options options = {.path = outbox->path, .max_bytes = max_bytes, .sync = true};
+    struct spool_options options = {
+        .path = outbox->path, .max_bytes = max_bytes, .keep_ms = keep_ms, .sync = true};
     poise_code code = random_epoch(&options.new_epoch, err);
     return code == POISE_OK ? spool_open(&options, &outbox->spool, err) : code;
 }
@@ -127,6 +129,16 @@ poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret
     return code;
 }
 
+poise_code outbox_rewind(struct outbox *outbox, uint64_t seq, poise_error *err)
+{
+    uint64_t first = spool_first_seq(outbox->spool);
+    poise_code code = spool_rewind(outbox->spool, seq, err);
+    if (code == POISE_OK && seq < first && outbox->again_seq < first) {
+        outbox->again_seq = first;
+    }
+    return code;
+}
+
 /* Reads and decodes a batch that was refused, or rows of it. One that cannot be decoded is left without rows:
  * they are only counted, since to hold up all that follows would be worse. */
 static poise_code load_refused(struct outbox *outbox, uint64_t seq, struct wire_batch *ret_batch,
@@ -196,7 +208,7 @@ static poise_code note(struct outbox *outbox, uint64_t seq, poise_error *err)
         if (code != POISE_OK) {
             return code;
         }
-        total += rows;
+        total += at < outbox->again_seq ? 0 : rows; /* counted before */
     }
     poise_code code = spool_ack(outbox->spool, seq, err);
     if (code == POISE_OK) {

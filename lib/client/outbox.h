@@ -24,9 +24,11 @@ struct outbox {
     struct buf record;     /* one batch as it is spooled: a uint32 with its number of rows, then its body */
     struct arena rows;     /* and decoded */
     uint64_t accepted, acknowledged, refused_count; /* measurements, since open */
+    uint64_t again_seq; /* batches before it go a second time: the store went back */
 };
 
-poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, poise_error *err);
+poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, int64_t keep_ms,
+                       poise_error *err);
 void outbox_close(struct outbox *outbox); /* a zeroed outbox is fine */
 
 /* A batch to spool: outbox_begin puts the head into an empty record, the caller appends the body. */
@@ -42,5 +44,7 @@ poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret
 /* Everything up to ack->seq < next is on the aggregator's disk, but for the refusals, which are in order of
  * seq. Batch by batch they are told, then noted; what `refused` returns ends it. */
 poise_code outbox_acknowledge(struct outbox *outbox, const struct wire_ack *ack, poise_error *err);
+/* As spool_rewind. */
+poise_code outbox_rewind(struct outbox *outbox, uint64_t seq, poise_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 enum {
     BATCH_ROWS = 1000,
     LINGER_MS = 50,
+    KEEP_ACKED_MS = 7 * 86400000,
     BATCH_BYTES_MIN = 4096, /* the longest measurement fits, whatever the aggregator says */
     SOFTWARE_MAX = 64,
     US = 1000 /* microseconds of a millisecond */
@@ -40,10 +41,12 @@ static poise_code check_options(const poise_sender_options *options, poise_error
         return error_set(err, POISE_EINVAL, "producer \"%.80s\" is no id: 1 to %d of a-z A-Z 0-9 _ . -",
                          options->producer, POISE_ID_MAX);
     }
-    if (options->batch_rows > WIRE_BATCH_ROWS_MAX || options->linger_ms < 0 || options->spool_max_bytes < 0) {
-        return error_set(err, POISE_EINVAL,
-                         "batch_rows must be at most %d, linger_ms and spool_max_bytes not below 0",
-                         WIRE_BATCH_ROWS_MAX);
+    if (options->batch_rows > WIRE_BATCH_ROWS_MAX || options->linger_ms < 0 || options->spool_max_bytes < 0 ||
+        options->keep_acked_ms < 0) {
+        return error_set(
+            err, POISE_EINVAL,
+            "batch_rows must be at most %d, linger_ms, keep_acked_ms and spool_max_bytes not below 0",
+            WIRE_BATCH_ROWS_MAX);
     }
     if (options->software && strlen(options->software) > SOFTWARE_MAX) {
         return error_set(err, POISE_EINVAL, "the software's name is longer than %d bytes", SOFTWARE_MAX);
@@ -70,7 +73,8 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
     }
     wire_builder_limits(sender->builder, sender->batch_rows, WIRE_MESSAGE_MAX);
     wire_builder_backfill(sender->builder, options->backfill ? WIRE_BACKFILL_RUNS : WIRE_BACKFILL_NONE);
-    poise_code code = outbox_open(&sender->outbox, options->spool, options->spool_max_bytes, err);
+    int64_t keep_ms = options->keep_acked_ms ? options->keep_acked_ms : KEEP_ACKED_MS;
+    poise_code code = outbox_open(&sender->outbox, options->spool, options->spool_max_bytes, keep_ms, err);
     return code == POISE_OK ? uplink_open(&sender->uplink, options->endpoint, options->insecure, err) : code;
 }
 

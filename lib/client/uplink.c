@@ -61,15 +61,24 @@ static poise_code fork_error(const struct uplink *uplink, uint64_t seq, poise_er
         uplink->link.endpoint, (unsigned long long)seq, uplink->producer, uplink->outbox->path);
 }
 
-/* Acknowledged batches are not in the spool any more: what the store lost of them cannot be sent again. */
-static poise_code gap_error(const struct uplink *uplink, uint64_t expected, poise_error *err)
+/* The store went back, to an older backup: what it lacks goes again, as far as the spool has kept it. */
+static poise_code go_back(struct uplink *uplink, uint64_t expected, poise_error *err)
 {
-    return error_set(err, POISE_EGAP,
-                     "%s expects batch %llu of producer %s, but the spool %s starts at %llu: the store was "
-                     "restored from an "
-                     "older backup; send what is missing again from its source through an empty spool",
-                     uplink->link.endpoint, (unsigned long long)expected, uplink->producer,
-                     uplink->outbox->path, (unsigned long long)spool_first_seq(uplink->outbox->spool));
+    struct spool *spool = uplink->outbox->spool;
+    poise_error reason = {0};
+    poise_code code = outbox_rewind(uplink->outbox, expected, &reason);
+    if (code == POISE_ENOTFOUND || code == POISE_ECORRUPT) {
+        return error_set(
+            err, POISE_EGAP,
+            "%s expects batch %llu of producer %s: the store was restored from an older backup, and %s; "
+            "send what is missing again from its source through an empty spool",
+            uplink->link.endpoint, (unsigned long long)expected, uplink->producer, reason.text);
+    }
+    if (code != POISE_OK) {
+        return error_set(err, code, "%s", reason.text);
+    }
+    uplink->next = spool_first_seq(spool);
+    return POISE_OK;
 }
 
 /* Is next_seq a continuation of what this spool holds? */
@@ -79,7 +88,10 @@ static poise_code check_history(struct uplink *uplink, const struct wire_welcome
         return fork_error(uplink, welcome->next_seq - 1, err);
     }
     if (welcome->next_seq < spool_first_seq(uplink->outbox->spool)) {
-        return gap_error(uplink, welcome->next_seq, err);
+        poise_code back = go_back(uplink, welcome->next_seq, err);
+        if (back != POISE_OK) {
+            return back;
+        }
     }
     uint64_t ours;
     poise_code code = outbox_hash_before(uplink->outbox, welcome->next_seq, &ours, err);
@@ -144,7 +156,7 @@ static poise_code on_gap(struct uplink *uplink, const struct link_message *messa
         return code;
     }
     if (gap.expected < spool_first_seq(uplink->outbox->spool)) {
-        return gap_error(uplink, gap.expected, err);
+        return go_back(uplink, gap.expected, err);
     }
     if (gap.expected > spool_next_seq(uplink->outbox->spool)) {
         return fork_error(uplink, gap.expected - 1, err);

@@ -68,8 +68,9 @@ static int64_t earliest_of_all(const struct engine *engine, uint32_t current)
 static int64_t locked_until(const struct engine *engine, const struct plan *plan)
 {
     const struct scorecard *card = plan->card;
-    if (card->lock_after_ms == INT64_MAX) {
-        return INT64_MIN;
+    if (card->lock_after_ms == INT64_MAX || engine->as_of_ms == INT64_MIN ||
+        plan->term.until_ms == INT64_MIN) {
+        return INT64_MIN; /* of no time nothing is locked */
     }
     int64_t until_ms = lesser(engine->as_of_ms - card->lock_after_ms, plan->term.until_ms);
     struct calendar calendar = scorecard_calendar(card, card->period);

@@ -8,7 +8,7 @@
 struct spool {
     char *path;
     int lock_fd, acked_fd, active_fd; /* -1: not open */
-    int64_t max_bytes, segment_bytes;
+    int64_t max_bytes, segment_bytes, keep_ms;
     bool sync;
     bool broken; /* a write, a sync or a repair failed: nothing is written any more */
 
@@ -37,8 +37,13 @@ struct spool {
 
 /* Begins a new active segment at next_seq. */
 poise_code spool_rotate(struct spool *spool, poise_error *err);
-/* Removes segments without unacknowledged batches, never the active one. */
-poise_code spool_drop_acked(struct spool *spool, poise_error *err);
+/* Removes segments without unacknowledged batches that are old enough, or in the way of so many bytes more;
+ * never the active one. */
+poise_code spool_drop_acked(struct spool *spool, int64_t wanted, poise_error *err);
+/* Whether all batches of segments[i] are acknowledged, and it is not the active one. */
+bool spool_all_acked(const struct spool *spool, size_t i);
+/* Removes the oldest segment. */
+poise_code spool_drop_oldest(struct spool *spool, poise_error *err);
 poise_code spool_add_segment(struct spool *spool, const struct segment *segment, poise_error *err);
 
 /* ---- open.c ---- */

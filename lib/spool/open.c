@@ -218,6 +218,9 @@ static poise_code list_segments(struct spool *spool, poise_error *err)
     while (code == POISE_OK && (entry = readdir(dir))) {
         struct segment segment = {0};
         if (parse_name(entry->d_name, &segment.first_seq)) {
+            struct stat file;
+            bool there = fstatat(dirfd(dir), entry->d_name, &file, 0) == 0;
+            segment.touched_ms = there ? (int64_t)file.st_mtim.tv_sec * 1000 : 0;
             code = spool_add_segment(spool, &segment, err);
         }
         errno = 0;
@@ -232,30 +235,54 @@ static poise_code list_segments(struct spool *spool, poise_error *err)
     return code;
 }
 
-static poise_code scan_segments(struct spool *spool, poise_error *err)
+/* Segments of which all is acknowledged are only kept in case that they are wanted again: then they are read.
+ * One that is damaged, and what is older, is no loss. */
+static poise_code glance_at_kept(struct spool *spool, poise_error *err)
 {
-    spool->bytes = 0;
-    for (size_t i = 0; i < spool->count; i++) {
+    size_t kept = 0;
+    while (spool_all_acked(spool, kept)) {
+        kept++;
+    }
+    for (size_t i = kept; i-- > 0;) {
         char path[PATH_MAX];
         struct segment *segment = &spool->segments[i];
         poise_code code = segment_path(spool->path, segment->first_seq, path, sizeof path, err);
-        if (code == POISE_OK) {
+        if (code == POISE_OK && segment_glance(path, spool->epoch, segment, NULL) == POISE_OK) {
+            segment->count = segment[1].first_seq - segment->first_seq;
+            continue;
+        }
+        for (size_t old = 0; old <= i && code == POISE_OK; old++) {
+            code = spool_drop_oldest(spool, err);
+        }
+        return code;
+    }
+    return POISE_OK;
+}
+
+static poise_code scan_segments(struct spool *spool, bool known, poise_error *err)
+{
+    poise_code code = known ? glance_at_kept(spool, err) : POISE_OK;
+    spool->bytes = 0;
+    for (size_t i = 0; i < spool->count && code == POISE_OK; i++) {
+        char path[PATH_MAX];
+        struct segment *segment = &spool->segments[i];
+        code = segment_path(spool->path, segment->first_seq, path, sizeof path, err);
+        if (code == POISE_OK && !(known && spool_all_acked(spool, i))) {
+            int64_t touched_ms = segment->touched_ms;
             code = segment_scan(path, spool->epoch, segment->first_seq, i + 1 == spool->count, segment,
                                 &spool->mark, err);
-        }
-        if (code != POISE_OK) {
-            return code;
+            segment->touched_ms = touched_ms;
         }
         const struct segment *before = i > 0 ? segment - 1 : NULL;
-        if (before && before->first_seq + before->count != segment->first_seq) {
-            return error_set(err, POISE_ECORRUPT,
+        if (code == POISE_OK && before && before->first_seq + before->count != segment->first_seq) {
+            code = error_set(err, POISE_ECORRUPT,
                              "the spool %s lacks batches %" PRIu64 " to %" PRIu64
                              ": restore the missing segment",
                              spool->path, before->first_seq + before->count, segment->first_seq - 1);
         }
         spool->bytes += segment->size;
     }
-    return POISE_OK;
+    return code;
 }
 
 /* The machine stopped while the last segment was being made: it goes before any that is acknowledged does, so
@@ -390,7 +417,7 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
             return code;
         }
     }
-    return spool_drop_acked(spool, err);
+    return spool_drop_acked(spool, 0, err);
 }
 
 /* A process may have died between making a file and syncing its name. */
@@ -414,10 +441,10 @@ static poise_code load_old(struct spool *spool, poise_error *err)
     if (code == POISE_OK && known) {
         /* leftovers of a removal that a power cut undid in part need not be whole */
         spool->first_seq = acked + 1;
-        code = spool_drop_acked(spool, err);
+        code = spool_drop_acked(spool, 0, err);
     }
     if (code == POISE_OK) {
-        code = scan_segments(spool, err);
+        code = scan_segments(spool, known, err);
     }
     if (code == POISE_OK && spool->count > 0) {
         code = mend_tail(spool, err);

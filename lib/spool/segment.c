@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -228,6 +229,28 @@ poise_code segment_scan(const char *path, uint64_t epoch, uint64_t first_seq, bo
     buf_free(&bytes);
     if (code == POISE_OK) {
         *ret_segment = segment;
+    }
+    return code;
+}
+
+poise_code segment_glance(const char *path, uint64_t epoch, struct segment *segment, poise_error *err)
+{
+    uint8_t bytes[SEGMENT_HEAD];
+    struct stat file;
+    struct segment found = {.first_seq = segment->first_seq};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return error_errno(err, POISE_EIO, "cannot open %s", path);
+    }
+    bool read = fstat(fd, &file) == 0 && pread(fd, bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes;
+    close(fd); /* only read: nothing can be lost */
+    if (!read || !head_whole(bytes, sizeof bytes)) {
+        return damaged(err, path, 0, "its head is not whole");
+    }
+    poise_code code = scan_head(path, bytes, epoch, &found, err);
+    if (code == POISE_OK) {
+        segment->previous_hash = found.previous_hash;
+        segment->size = file.st_size;
     }
     return code;
 }

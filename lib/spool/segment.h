@@ -19,6 +19,7 @@ struct segment {
     uint64_t count;         /* of records */
     int64_t last_at;        /* where the last record begins; 0 when there is none */
     int64_t size;           /* bytes up to the end of the last whole record; 0: not even the head is whole */
+    int64_t touched_ms;     /* when it was last appended to, about */
 };
 
 /* The newest mark that is known. */
@@ -35,6 +36,9 @@ poise_code segment_create(const char *dir, uint64_t epoch, const struct segment 
  * *mark becomes what the records say that is newer. */
 poise_code segment_scan(const char *path, uint64_t epoch, uint64_t first_seq, bool last,
                         struct segment *ret_segment, struct mark *mark, poise_error *err);
+
+/* Checks the head alone: for a segment of which all is acknowledged. count and last_hash stay as they are. */
+poise_code segment_glance(const char *path, uint64_t epoch, struct segment *segment, poise_error *err);
 
 struct record_head {
     uint32_t length, crc; /* length of mark and body */

@@ -1,4 +1,5 @@
 #include "inner.h"
+#include <base/clock.h>
 #include <base/error.h>
 #include <base/file.h>
 #include <errno.h>
@@ -27,7 +28,8 @@ static void set_sizes(struct spool *spool, const struct spool_options *options)
 
 poise_code spool_open(const struct spool_options *options, struct spool **ret_spool, poise_error *err)
 {
-    if (!options->path || options->path[0] == '\0' || options->max_bytes < 0 || options->segment_bytes < 0) {
+    if (!options->path || options->path[0] == '\0' || options->max_bytes < 0 || options->segment_bytes < 0 ||
+        options->keep_ms < 0) {
         return error_set(err, POISE_EINVAL, "a spool needs a path, and sizes that are not negative");
     }
     struct spool *spool = calloc(1, sizeof *spool);
@@ -37,6 +39,7 @@ poise_code spool_open(const struct spool_options *options, struct spool **ret_sp
     spool->lock_fd = spool->acked_fd = spool->active_fd = -1;
     spool->reading = spool->acking = PLACE_NOWHERE;
     spool->sync = options->sync;
+    spool->keep_ms = options->keep_ms;
     set_sizes(spool, options);
     spool->path = strdup(options->path);
     poise_code code = spool->path ? spool_load(spool, options->new_epoch, err) : error_nomem(err, "a spool");
@@ -170,7 +173,7 @@ poise_code spool_add_segment(struct spool *spool, const struct segment *segment,
     return code;
 }
 
-static poise_code drop_oldest(struct spool *spool, poise_error *err)
+poise_code spool_drop_oldest(struct spool *spool, poise_error *err)
 {
     char path[PATH_MAX];
     const struct segment *oldest = &spool->segments[0];
@@ -193,16 +196,29 @@ static poise_code drop_oldest(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
-poise_code spool_drop_acked(struct spool *spool, poise_error *err)
+bool spool_all_acked(const struct spool *spool, size_t i)
+{
+    return i + 1 < spool->count && spool->segments[i + 1].first_seq <= spool->first_seq;
+}
+
+/* Whether the oldest segment need not be kept any longer. */
+static bool may_go(const struct spool *spool, int64_t wanted)
+{
+    int64_t age_ms = clock_wall_ms(&clock_system) - spool->segments[0].touched_ms;
+    return spool_all_acked(spool, 0) &&
+           (spool->keep_ms == 0 || age_ms >= spool->keep_ms || spool->bytes + wanted > spool->max_bytes);
+}
+
+poise_code spool_drop_acked(struct spool *spool, int64_t wanted, poise_error *err)
 {
     bool synced = !spool->sync;
-    while (spool->count > 1 && spool->segments[1].first_seq <= spool->first_seq) {
+    while (spool->count > 1 && may_go(spool, wanted)) {
         /* What is acknowledged must be known before it is gone, or its lack would look like a loss. */
         if (!synced && fdatasync(spool->acked_fd) != 0) {
             return error_errno(err, POISE_EIO, "cannot sync %s/acked", spool->path);
         }
         synced = true;
-        poise_code code = drop_oldest(spool, err);
+        poise_code code = spool_drop_oldest(spool, err);
         if (code != POISE_OK) {
             return code;
         }
@@ -226,6 +242,7 @@ poise_code spool_rotate(struct spool *spool, poise_error *err)
     struct segment fresh = {.first_seq = spool->next_seq,
                             .previous_hash = spool->last_hash,
                             .last_hash = spool->last_hash,
+                            .touched_ms = clock_wall_ms(&clock_system),
                             .size = SEGMENT_HEAD};
     int fd;
     poise_code code = save_mark(spool, err);
@@ -259,13 +276,17 @@ static const struct segment *segment_of(const struct spool *spool, uint64_t seq)
 
 static poise_code make_room(struct spool *spool, int64_t wanted, poise_error *err)
 {
+    poise_code dropped = spool_drop_acked(spool, wanted, err);
+    if (dropped != POISE_OK) {
+        return dropped;
+    }
     const struct segment *active = &spool->segments[spool->count - 1];
     bool full = spool->bytes + wanted > spool->max_bytes;
     bool all_acked = spool->first_seq == spool->next_seq;
     if (active->count > 0 && (active->size + wanted > spool->segment_bytes || (full && all_acked))) {
         poise_code code = spool_rotate(spool, err);
         if (code == POISE_OK) {
-            code = spool_drop_acked(spool, err);
+            code = spool_drop_acked(spool, wanted, err);
         }
         if (code != POISE_OK) {
             return code;
@@ -354,6 +375,7 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
     struct segment *active = &spool->segments[spool->count - 1];
     active->size += (int64_t)spool->record.length;
     active->last_hash = hash;
+    active->touched_ms = clock_wall_ms(&clock_system);
     active->count++;
     spool->bytes += (int64_t)spool->record.length;
     spool->last_hash = hash;
@@ -435,5 +457,84 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
     }
     spool->first_seq = seq + 1;
     spool->acked_hash = head.hash;
-    return break_on_eio(spool, spool_drop_acked(spool, err));
+    return break_on_eio(spool, spool_drop_acked(spool, 0, err));
+}
+
+/* ---- going back ---- */
+
+uint64_t spool_kept_seq(const struct spool *spool)
+{
+    return spool->segments[0].first_seq < spool->first_seq ? spool->segments[0].first_seq : spool->first_seq;
+}
+
+/* What was only kept is read before it is relied on. */
+static poise_code check_kept(const struct spool *spool, uint64_t seq, poise_error *err)
+{
+    struct mark ignored = {0};
+    poise_code code = POISE_OK;
+    for (size_t i = 0; i + 1 < spool->count && spool_all_acked(spool, i) && code == POISE_OK; i++) {
+        char path[PATH_MAX];
+        const struct segment *next = &spool->segments[i + 1];
+        struct segment segment = {0};
+        if (next->first_seq <= seq) {
+            continue;
+        }
+        code = segment_path(spool->path, spool->segments[i].first_seq, path, sizeof path, err);
+        if (code == POISE_OK) {
+            code = segment_scan(path, spool->epoch, spool->segments[i].first_seq, false, &segment, &ignored,
+                                err);
+        }
+        if (code == POISE_OK && segment.first_seq + segment.count != next->first_seq) {
+            code = error_set(err, POISE_ECORRUPT, "the spool %s lacks batches %" PRIu64 " to %" PRIu64,
+                             spool->path, segment.first_seq + segment.count, next->first_seq - 1);
+        }
+    }
+    buf_free(&ignored.bytes);
+    return code;
+}
+
+/* Of the batch before seq. */
+static poise_code hash_before(struct spool *spool, uint64_t seq, uint64_t *ret_hash, poise_error *err)
+{
+    const struct segment *segment = segment_of(spool, seq);
+    struct record_head head;
+    if (segment->first_seq == seq) {
+        *ret_hash = segment->previous_hash;
+        return POISE_OK;
+    }
+    poise_code code = place_go(&spool->acking, spool->path, segment, seq - 1, &head, err);
+    if (code == POISE_OK) {
+        *ret_hash = head.hash;
+    }
+    return code;
+}
+
+poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
+{
+    uint64_t hash = 0;
+    if (seq >= spool->first_seq) {
+        return POISE_OK;
+    }
+    if (seq < spool_kept_seq(spool)) {
+        return error_set(err, POISE_ENOTFOUND,
+                         "batch %" PRIu64 " is not in the spool %s any more, which was kept from %" PRIu64
+                         " on",
+                         seq, spool->path, spool_kept_seq(spool));
+    }
+    poise_code code = check_whole(spool, err);
+    if (code == POISE_OK) {
+        code = check_kept(spool, seq, err);
+    }
+    if (code == POISE_OK) {
+        code = hash_before(spool, seq, &hash, err);
+    }
+    if (code == POISE_OK) {
+        code = spool_write_acked(spool, seq - 1, hash, err);
+    }
+    if (code != POISE_OK) {
+        return break_on_eio(spool, code);
+    }
+    spool->first_seq = seq;
+    spool->acked_hash = hash;
+    return POISE_OK;
 }

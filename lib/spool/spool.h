@@ -23,12 +23,14 @@ struct spool_options {
     const char *path;
     int64_t max_bytes;     /* EFULL beyond it; 0: 1 GiB */
     int64_t segment_bytes; /* 0: 8 MiB; at most 256 MiB and a quarter of max_bytes */
-    bool sync;             /* false only for tests */
-    uint64_t new_epoch;    /* random, used when the spool is made */
+    int64_t keep_ms;    /* acknowledged segments stay so long, while there is room for them; 0: not at all */
+    bool sync;          /* false only for tests */
+    uint64_t new_epoch; /* random, used when the spool is made */
 };
 
-/* Makes or reopens it; reads and checks all of it. A torn tail (an append that did not finish) is cut; damage
- * or a lack before the tail is ECORRUPT and says which file. EBUSY: another process; EVERSION; EFULL. */
+/* Makes or reopens it; reads and checks all that is not acknowledged. A torn tail (an append that did not
+ * finish) is cut; damage or a lack before the tail is ECORRUPT and says which file. EBUSY: another process;
+ * EVERSION; EFULL. */
 poise_code spool_open(const struct spool_options *options, struct spool **ret_spool, poise_error *err);
 void spool_close(struct spool *spool);
 
@@ -61,8 +63,13 @@ poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, 
 /* Appends the body of a batch first_seq <= seq < next_seq to out, CRC checked. ENOTFOUND, ECORRUPT. Cheap in
  * sequence. */
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err);
-/* Everything up to seq is acknowledged; whole segments below are removed. EINVAL: beyond what was appended.
+/* Everything up to seq is acknowledged; whole segments below are removed, once they are old enough. EINVAL:
+ * beyond what was appended.
  */
 poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err);
+/* The store went back: batches from seq on count as not acknowledged again. Those that were kept are read and
+ * checked. ENOTFOUND: not all of them were kept, spool_kept_seq says from where on; ECORRUPT; EIO. */
+poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err);
+uint64_t spool_kept_seq(const struct spool *spool); /* the oldest that is still there, acknowledged or not */
 
 #endif

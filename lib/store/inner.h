@@ -7,7 +7,8 @@
 #include "store.h"
 #include <lmdb.h>
 
-enum { VALUE_CRC = 4 }; /* a CRC precedes each value but a journal record */
+enum { STORE_FORMAT_FIRST = 1, STORE_FORMAT = 2 }; /* 2: state in runs */
+enum { VALUE_CRC = 4 };                            /* a CRC precedes each value but a journal record */
 
 enum { READERS_NOTED = 254 }; /* as many as LMDB lets in */
 
@@ -23,6 +24,10 @@ struct checkpoint {
     struct store_mark mark; /* once it has ended */
 };
 
+/* Tables of LMDB. */
+enum { LMDB_JOURNAL, LMDB_META, LMDB_STATE_RUNS, LMDB_STATE, LMDB_TABLES };
+extern const char *const lmdb_names[LMDB_TABLES];
+
 struct store {
     char *path;
     int lock_fd;
@@ -32,7 +37,8 @@ struct store {
     _Atomic bool unmapped; /* nor read: the map could not be made again when it had to grow */
     struct gate gate;
     MDB_env *env;
-    MDB_dbi meta, journal, state, state_list;
+    MDB_dbi main; /* of the names of the tables */
+    MDB_dbi lmdb[LMDB_TABLES];
     struct state_runs runs;                   /* whole and dropped ones of `state` */
     struct state_job merging;                 /* or nothing */
     _Atomic int64_t lag_bytes;                /* of the records behind mark.state_lsn */
@@ -81,6 +87,11 @@ extern const char *const table_names[STORE_TABLES];
 
 /* ---- store.c ---- */
 
+int meta_put_store(struct store *store, MDB_txn *txn);  /* its id and incarnation */
+int meta_put_backup(struct store *store, MDB_txn *txn); /* says that it is one */
+bool meta_is_backup(const MDB_val *key);                /* of that entry */
+/* An env_fill: all tables, empty. */
+int store_make_tables(struct store *store, MDB_txn *txn, const void *work);
 int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *mark);
 
 /* ---- journal.c ---- */

@@ -38,7 +38,7 @@ poise_code journal_ends(struct store *store, MDB_txn *txn, uint64_t *ret_first, 
                         poise_error *err)
 {
     MDB_cursor *at;
-    int rc = mdb_cursor_open(txn, store->journal, &at);
+    int rc = mdb_cursor_open(txn, store->lmdb[LMDB_JOURNAL], &at);
     if (rc != 0) {
         return env_error(store, rc, "open the journal", err);
     }
@@ -59,7 +59,7 @@ poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64
     MDB_val key = {.mv_size = KEY_BYTES, .mv_data = bytes}, value;
     MDB_cursor *at;
     int64_t sum = 0;
-    int rc = mdb_cursor_open(txn, store->journal, &at);
+    int rc = mdb_cursor_open(txn, store->lmdb[LMDB_JOURNAL], &at);
     if (rc != 0) {
         return env_error(store, rc, "open the journal", err);
     }
@@ -84,7 +84,7 @@ static int fill_record(struct store *store, MDB_txn *txn, const void *work)
     put_key(record->lsn, bytes);
     MDB_val key = {.mv_size = KEY_BYTES, .mv_data = bytes};
     MDB_val value = {.mv_size = store->record.length, .mv_data = store->record.data};
-    return mdb_put(txn, store->journal, &key, &value, MDB_APPEND);
+    return mdb_put(txn, store->lmdb[LMDB_JOURNAL], &key, &value, MDB_APPEND);
 }
 
 poise_code store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
@@ -217,7 +217,7 @@ static poise_code read_record(struct store_reader *reader, uint64_t lsn,
     uint8_t bytes[KEY_BYTES];
     put_key(lsn, bytes);
     MDB_val key = {.mv_size = KEY_BYTES, .mv_data = bytes}, value;
-    int rc = mdb_get(reader->txn, reader->store->journal, &key, &value);
+    int rc = mdb_get(reader->txn, reader->store->lmdb[LMDB_JOURNAL], &key, &value);
     if (rc == MDB_NOTFOUND) {
         return error_set(err, POISE_ECORRUPT, "journal record %" PRIu64 " is missing", lsn);
     }

@@ -91,7 +91,7 @@ static poise_code load_filter_part(const struct store *store, MDB_txn *txn, stru
     uint8_t bytes[STATE_FILTER_KEY];
     MDB_val key = {.mv_size = state_filter_key(run->id, part, bytes), .mv_data = bytes}, stored;
     struct cursor value;
-    int rc = mdb_get(txn, store->state, &key, &stored);
+    int rc = mdb_get(txn, store->lmdb[LMDB_STATE], &key, &stored);
     if (rc != 0) {
         return env_error(store, rc, "read the filter of a run", err);
     }
@@ -205,7 +205,7 @@ poise_code state_load(struct store *store, MDB_txn *txn, poise_error *err)
     MDB_val key, stored;
     poise_code code = POISE_OK;
     store->runs.next_id = 1;
-    int rc = mdb_cursor_open(txn, store->state_list, &at);
+    int rc = mdb_cursor_open(txn, store->lmdb[LMDB_STATE_RUNS], &at);
     if (rc != 0) {
         return env_error(store, rc, "read the list of runs", err);
     }

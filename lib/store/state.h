@@ -12,7 +12,7 @@ enum {
     STATE_HEAD_BYTES = 9, /* run, and kind, before the rest of a key in LMDB */
     STATE_BLOCK_KEY_MAX = STATE_HEAD_BYTES + SORTED_KEY_MAX,
     STATE_FILTER_KEY = STATE_HEAD_BYTES + 4,
-    SLICE_BYTES = 1 << 20
+    STATE_SLICE_BYTES = 1 << 20
 };
 
 enum state_status {

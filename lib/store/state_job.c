@@ -74,7 +74,7 @@ poise_code state_job_of_puts(struct store *store, struct state_job *job, struct 
 
 static bool has_room(const struct state_job *job)
 {
-    return job->build.slice.length < SLICE_BYTES;
+    return job->build.slice.length < STATE_SLICE_BYTES;
 }
 
 static poise_code fill_from_puts(struct state_job *job, poise_error *err)

@@ -176,7 +176,7 @@ static poise_code open_cursors(struct state_reader *reader, MDB_txn *txn, const 
         struct state_cursor *cursor = &reader->cursors[i];
         cursor->run = runs[i].id;
         cursor->cleared = runs[i].cleared;
-        int rc = mdb_cursor_open(txn, reader->store->state, &cursor->at);
+        int rc = mdb_cursor_open(txn, reader->store->lmdb[LMDB_STATE], &cursor->at);
         code = rc == 0 ? seek(reader, cursor, key, length, err)
                        : env_error(reader->store, rc, "read a run", err);
         if (cursor->has) {

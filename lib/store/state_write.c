@@ -14,8 +14,8 @@ static int list(struct store *store, MDB_txn *txn, const struct state_run *run, 
     put_big64(run->id, bytes);
     state_run_describe(&listed, &value);
     int rc = value.failed ? ENOMEM
-                          : value_put(txn, store->state_list, (MDB_val){.mv_size = 8, .mv_data = bytes},
-                                      value.data, value.length);
+                          : value_put(txn, store->lmdb[LMDB_STATE_RUNS],
+                                      (MDB_val){.mv_size = 8, .mv_data = bytes}, value.data, value.length);
     buf_free(&value);
     return rc;
 }
@@ -31,8 +31,8 @@ static int fill_slice(struct store *store, MDB_txn *txn, const void *work)
         size_t key_length, length;
         uintptr_t key = (uintptr_t)cursor_text(&puts, &key_length); /* LMDB only reads it */
         const char *value = cursor_text(&puts, &length);
-        rc = value_put(txn, store->state, (MDB_val){.mv_size = key_length, .mv_data = (void *)key}, value,
-                       length);
+        rc = value_put(txn, store->lmdb[LMDB_STATE], (MDB_val){.mv_size = key_length, .mv_data = (void *)key},
+                       value, length);
     }
     return rc;
 }
@@ -127,7 +127,7 @@ static int fill_sweep(struct store *store, MDB_txn *txn, const void *context)
     for (int i = 0; i < SWEEP_BLOCKS && rc == 0; i++) { /* sought anew each time: a deletion moves cursors */
         MDB_cursor *at;
         MDB_val key = {.mv_size = sizeof bytes, .mv_data = bytes}, stored;
-        rc = mdb_cursor_open(txn, store->state, &at);
+        rc = mdb_cursor_open(txn, store->lmdb[LMDB_STATE], &at);
         if (rc != 0) {
             return rc;
         }
@@ -141,7 +141,7 @@ static int fill_sweep(struct store *store, MDB_txn *txn, const void *context)
         mdb_cursor_close(at);
         if (*sweep->ret_done) {
             MDB_val listed = {.mv_size = sizeof bytes, .mv_data = bytes};
-            rc = mdb_del(txn, store->state_list, &listed, NULL);
+            rc = mdb_del(txn, store->lmdb[LMDB_STATE_RUNS], &listed, NULL);
             return rc == MDB_NOTFOUND ? 0 : rc;
         }
     }

@@ -9,17 +9,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT_FIRST = 1, FORMAT = 2 }; /* 2: state in runs */
+const char *const lmdb_names[LMDB_TABLES] = {[LMDB_META] = "meta",
+                                             [LMDB_JOURNAL] = "journal",
+                                             [LMDB_STATE_RUNS] = "state_runs",
+                                             [LMDB_STATE] = "state"};
+_Static_assert(STORE_TABLES_ALL == STORE_TABLES + LMDB_TABLES, "stats are of all tables");
 
 /* Entries of meta. */
 static const MDB_val STORE_KEY = {.mv_size = 5, .mv_data = (char[]){'s', 't', 'o', 'r', 'e'}};
 static const MDB_val MARK_KEY = {.mv_size = 4, .mv_data = (char[]){'m', 'a', 'r', 'k'}};
+static const MDB_val BACKUP_KEY = {.mv_size = 6, .mv_data = (char[]){'b', 'a', 'c', 'k', 'u', 'p'}};
 
 /* ---- meta ---- */
 
 static int meta_put(struct store *store, MDB_txn *txn, MDB_val key, const struct buf *value)
 {
-    return value->failed ? ENOMEM : value_put(txn, store->meta, key, value->data, value->length);
+    return value->failed ? ENOMEM : value_put(txn, store->lmdb[LMDB_META], key, value->data, value->length);
 }
 
 int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *mark)
@@ -32,10 +37,10 @@ int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *ma
     return rc;
 }
 
-static int meta_put_store(struct store *store, MDB_txn *txn)
+int meta_put_store(struct store *store, MDB_txn *txn)
 {
     struct buf value = {0};
-    buf_put_u32(&value, FORMAT);
+    buf_put_u32(&value, STORE_FORMAT);
     buf_put(&value, store->id, sizeof store->id);
     buf_put_u64(&value, store->incarnation);
     int rc = meta_put(store, txn, STORE_KEY, &value);
@@ -43,11 +48,21 @@ static int meta_put_store(struct store *store, MDB_txn *txn)
     return rc;
 }
 
+int meta_put_backup(struct store *store, MDB_txn *txn)
+{
+    return value_put(txn, store->lmdb[LMDB_META], BACKUP_KEY, NULL, 0);
+}
+
+bool meta_is_backup(const MDB_val *key)
+{
+    return key->mv_size == BACKUP_KEY.mv_size && memcmp(key->mv_data, BACKUP_KEY.mv_data, key->mv_size) == 0;
+}
+
 static poise_code meta_get(struct store *store, MDB_txn *txn, MDB_val key, struct cursor *ret_value,
                            poise_error *err)
 {
     MDB_val stored;
-    int rc = mdb_get(txn, store->meta, &key, &stored);
+    int rc = mdb_get(txn, store->lmdb[LMDB_META], &key, &stored);
     if (rc == MDB_NOTFOUND) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: meta lacks \"%.*s\"; restore a backup",
                          store->path, (int)key.mv_size, (const char *)key.mv_data);
@@ -64,11 +79,11 @@ static poise_code load_store(struct store *store, MDB_txn *txn, poise_error *err
         return code;
     }
     store->format = cursor_u32(&value);
-    if (store->format < FORMAT_FIRST || store->format > FORMAT) {
+    if (store->format < STORE_FORMAT_FIRST || store->format > STORE_FORMAT) {
         return error_set(err, POISE_EVERSION,
                          "%s has format %" PRIu32
                          ", this version knows formats up to %d: use the version that wrote it",
-                         store->path, store->format, FORMAT);
+                         store->path, store->format, STORE_FORMAT);
     }
     const uint8_t *id = cursor_bytes(&value, sizeof store->id);
     store->incarnation = cursor_u64(&value);
@@ -94,24 +109,40 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
     return code;
 }
 
+/* A backup is only read: what is written to it would be lost with the next one, and nobody would notice that
+ * the store went back. */
+static poise_code refuse_backup(struct store *store, MDB_txn *txn, poise_error *err)
+{
+    MDB_val key = BACKUP_KEY, value;
+    int rc = store->read_only ? MDB_NOTFOUND : mdb_get(txn, store->lmdb[LMDB_META], &key, &value);
+    if (rc == 0) {
+        return error_set(err, POISE_EUNSUPPORTED,
+                         "%s is a backup: `poise restore %s DIRECTORY` makes a store of it", store->path,
+                         store->path);
+    }
+    return rc == MDB_NOTFOUND ? POISE_OK : env_error(store, rc, "read meta", err);
+}
+
 /* ---- opening ---- */
 
 static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
 {
-    int rc = mdb_dbi_open(txn, "journal", flags, &store->journal);
-    if (rc == 0) {
-        rc = mdb_dbi_open(txn, "state", flags, &store->state);
+    int rc = 0;
+    for (int i = 0; i < LMDB_TABLES && rc == 0; i++) {
+        rc = mdb_dbi_open(txn, lmdb_names[i], flags, &store->lmdb[i]);
     }
-    return rc == 0 ? mdb_dbi_open(txn, "state_runs", flags, &store->state_list) : rc;
+    return rc;
+}
+
+int store_make_tables(struct store *store, MDB_txn *txn, const void *work)
+{
+    (void)work;
+    return open_tables(store, txn, MDB_CREATE);
 }
 
 static int fill_new(struct store *store, MDB_txn *txn, const void *work)
 {
-    (void)work;
-    int rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &store->meta);
-    if (rc == 0) {
-        rc = open_tables(store, txn, MDB_CREATE);
-    }
+    int rc = store_make_tables(store, txn, work);
     if (rc == 0) {
         rc = meta_put_store(store, txn);
     }
@@ -166,7 +197,7 @@ static poise_code upgrade(struct store *store, poise_error *err)
     }
     store->mark.state_lsn = 0;
     store->runs.next_id = 1;
-    store->format = FORMAT;
+    store->format = STORE_FORMAT;
     return env_write(store, 65536, fill_upgrade, NULL, err);
 }
 
@@ -175,13 +206,16 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     uint64_t first, last;
     poise_code code = load_store(store, txn, err);
     if (code == POISE_OK) {
+        code = refuse_backup(store, txn, err);
+    }
+    if (code == POISE_OK) {
         code = load_mark(store, txn, &store->mark, err);
     }
     if (code != POISE_OK) {
         return code;
     }
-    int rc = store->format == FORMAT ? open_tables(store, txn, 0)
-                                     : mdb_dbi_open(txn, "journal", 0, &store->journal);
+    int rc = store->format == STORE_FORMAT ? open_tables(store, txn, 0)
+                                           : mdb_dbi_open(txn, "journal", 0, &store->lmdb[LMDB_JOURNAL]);
     if (rc == ENOMEM) {
         return env_error(store, rc, "open tables", err);
     }
@@ -189,7 +223,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
     }
-    code = store->format == FORMAT ? state_load(store, txn, err) : POISE_OK;
+    code = store->format == STORE_FORMAT ? state_load(store, txn, err) : POISE_OK;
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &last, err);
     }
@@ -213,12 +247,8 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
 /* Without meta nothing else may be there, or it is a damaged store, or another program's. */
 static poise_code check_empty(struct store *store, MDB_txn *txn, poise_error *err)
 {
-    MDB_dbi main_dbi;
     MDB_stat stat;
-    int rc = mdb_dbi_open(txn, NULL, 0, &main_dbi);
-    if (rc == 0) {
-        rc = mdb_stat(txn, main_dbi, &stat);
-    }
+    int rc = mdb_stat(txn, store->main, &stat);
     if (rc != 0) {
         return env_error(store, rc, "look for tables", err);
     }
@@ -238,7 +268,10 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
     if (rc != 0) {
         return env_error(store, rc, "begin to read", err);
     }
-    rc = mdb_dbi_open(txn, "meta", 0, &store->meta);
+    rc = mdb_dbi_open(txn, NULL, 0, &store->main);
+    if (rc == 0) {
+        rc = mdb_dbi_open(txn, "meta", 0, &store->lmdb[LMDB_META]);
+    }
     *ret_found = rc == 0;
     poise_code code = POISE_OK;
     if (rc == 0) {
@@ -261,7 +294,7 @@ static poise_code open_all(struct store *store, const struct store_options *opti
     if (code == POISE_OK) {
         code = load(store, &found, err);
     }
-    if (code == POISE_OK && found && store->format < FORMAT) {
+    if (code == POISE_OK && found && store->format < STORE_FORMAT) {
         code = upgrade(store, err);
     }
     if (code == POISE_OK && !found) {
@@ -354,7 +387,7 @@ static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_sta
     MDB_cursor *at;
     MDB_val key, listed;
     poise_code code = POISE_OK;
-    int rc = mdb_cursor_open(txn, store->state_list, &at);
+    int rc = mdb_cursor_open(txn, store->lmdb[LMDB_STATE_RUNS], &at);
     if (rc != 0) {
         return env_error(store, rc, "read the list of runs", err);
     }
@@ -373,14 +406,12 @@ static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_sta
 
 static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *stats, poise_error *err)
 {
-    const MDB_dbi tables[] = {store->meta, store->journal, store->state_list, store->state};
-    static const char *const names[] = {"meta", "journal", "state_runs", "state"};
     struct store_table_stats *table = &stats->tables[STORE_TABLES];
     uint64_t first;
     struct store_mark mark = {0};
     int rc = 0;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == 0; i++) {
-        rc = count_table(txn, tables[i], names[i], &table[i]);
+    for (size_t i = 0; i < LMDB_TABLES && rc == 0; i++) {
+        rc = count_table(txn, store->lmdb[i], lmdb_names[i], &table[i]);
         stats->used_bytes += table[i].bytes;
     }
     poise_code code = rc == 0 ? count_runs(store, txn, stats, err) : env_error(store, rc, "count", err);
@@ -388,7 +419,7 @@ static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *s
          i++) { /* what is left are filters, and what blocks need beside entries */
         stats->tables[i].name = table_names[i];
         stats->tables[i].entries = stats->entries[i];
-        stats->tables[STORE_TABLES_ALL - 1].bytes -= stats->tables[i].bytes;
+        table[LMDB_STATE].bytes -= stats->tables[i].bytes;
     }
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &stats->last_lsn, err);

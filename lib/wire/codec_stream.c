@@ -13,6 +13,9 @@ static const struct codec_kind restate_kind = {"RESTATE", &poise__v1__restate__d
 static const struct codec_kind restated_kind = {"RESTATED", &poise__v1__restated__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind rescore_kind = {"RESCORE", &poise__v1__rescore__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind rescored_kind = {"RESCORED", &poise__v1__rescored__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind backup_kind = {"BACKUP", &poise__v1__backup__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind backed_up_kind = {"BACKED_UP", &poise__v1__backed_up__descriptor,
+                                                 WIRE_TEXT_MAX};
 static const struct codec_kind stats_request_kind = {"STATS_REQUEST", &poise__v1__stats_request__descriptor,
                                                      WIRE_TEXT_MAX};
 static const struct codec_kind stats_kind = {"STATS", &poise__v1__stats__descriptor, WIRE_TEXT_MAX};
@@ -300,6 +303,62 @@ poise_code wire_encode_rescored(const struct wire_rescored *rescored, struct buf
     message.revised = rescored->revised;
     message.locked = rescored->locked;
     message.lsn = rescored->lsn;
+    return codec_put(out, &message.base);
+}
+
+/* ---- BACKUP ---- */
+
+poise_code wire_decode_backup(const void *body, size_t length, struct arena *arena, struct wire_backup *ret,
+                              poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&backup_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Backup *message = unpacked;
+    code = check_id(&backup_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret = (struct wire_backup){.id = message->id, .name = message->name};
+    }
+    return code;
+}
+
+poise_code wire_encode_backup(const struct wire_backup *backup, struct buf *out)
+{
+    Poise__V1__Backup message;
+    poise__v1__backup__init(&message);
+    message.id = backup->id;
+    message.name = codec_text(backup->name);
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_decode_backed_up(const void *body, size_t length, struct arena *arena,
+                                 struct wire_backed_up *ret, poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&backed_up_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__BackedUp *message = unpacked;
+    *ret = (struct wire_backed_up){.id = message->id,
+                                   .lsn = message->lsn,
+                                   .bytes = message->bytes,
+                                   .duration_ms = message->duration_ms,
+                                   .path = message->path};
+    return code;
+}
+
+poise_code wire_encode_backed_up(const struct wire_backed_up *backed_up, struct buf *out)
+{
+    Poise__V1__BackedUp message;
+    poise__v1__backed_up__init(&message);
+    message.id = backed_up->id;
+    message.lsn = backed_up->lsn;
+    message.bytes = backed_up->bytes;
+    message.duration_ms = backed_up->duration_ms;
+    message.path = codec_text(backed_up->path);
     return codec_put(out, &message.base);
 }
 

@@ -45,6 +45,8 @@ enum wire_kind {
     WIRE_RESTATED = 29,
     WIRE_RESCORE = 30,
     WIRE_RESCORED = 31,
+    WIRE_BACKUP = 32,
+    WIRE_BACKED_UP = 33,
     WIRE_DUMP = 36,
     WIRE_ROWS = 37
 };
@@ -130,6 +132,14 @@ struct wire_rescore {
 };
 struct wire_rescored {
     uint64_t id, scorecards, revised, locked, lsn;
+};
+struct wire_backup {
+    uint64_t id;
+    const char *name;
+};
+struct wire_backed_up {
+    uint64_t id, lsn, bytes, duration_ms;
+    const char *path;
 };
 struct wire_stats {
     uint64_t id;
@@ -222,6 +232,10 @@ poise_code wire_decode_rescore(const void *body, size_t length, struct arena *ar
                                poise_error *err);
 poise_code wire_decode_rescored(const void *body, size_t length, struct arena *arena,
                                 struct wire_rescored *ret, poise_error *err);
+poise_code wire_decode_backup(const void *body, size_t length, struct arena *arena, struct wire_backup *ret,
+                              poise_error *err);
+poise_code wire_decode_backed_up(const void *body, size_t length, struct arena *arena,
+                                 struct wire_backed_up *ret, poise_error *err);
 poise_code wire_decode_dump(const void *body, size_t length, struct arena *arena, struct wire_dump *ret,
                             poise_error *err);
 poise_code wire_decode_rows(const void *body, size_t length, struct arena *arena, struct wire_rows *ret,
@@ -251,6 +265,8 @@ poise_code wire_encode_restate(const struct wire_restate *message, struct buf *o
 poise_code wire_encode_restated(const struct wire_restated *message, struct buf *out);
 poise_code wire_encode_rescore(const struct wire_rescore *message, struct buf *out);
 poise_code wire_encode_rescored(const struct wire_rescored *message, struct buf *out);
+poise_code wire_encode_backup(const struct wire_backup *message, struct buf *out);
+poise_code wire_encode_backed_up(const struct wire_backed_up *message, struct buf *out);
 poise_code wire_encode_dump(const struct wire_dump *message, struct buf *out);
 poise_code wire_encode_rows(const struct wire_rows *message, struct buf *out);
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out);

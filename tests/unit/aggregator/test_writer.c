@@ -1,190 +1,7 @@
 /* The writer over a store on disk: what ingest and the stream are given, and when. */
-#include "loop.h"
-#include <aggregator/writer.h>
-#include <stdio.h>
+#include "writer_fixture.h"
+#include <aggregator/audit.h>
 #include <store/notes.h>
-
-enum { POOL = 4, EPOCH = 3, WIDE = 2500, WIDE_ORGS = 8 };
-static const int64_t start_ms = 1772323200000; /* 2026-03-01 */
-
-struct fixture {
-    struct loop loop; /* for its directory */
-    char path[80];
-    struct scorecard *card;
-    const struct scorecard *cards[1];
-    struct store *store;
-    struct ring from_ingest, to_ingest, to_stream, to_restate, restated;
-    struct net_wake *wake;
-    struct stats stats;
-    struct log log;
-    char *said; /* what was logged */
-    size_t said_length, read;
-    int64_t silent_after_ms;
-    int64_t now_ms;
-    struct clock clock;
-    bool event_clock;
-    struct wire_builder *builder;
-    struct batch batches[POOL];
-    uint64_t seq;
-    struct writer *writer;
-    bool busy; /* some batch always waits */
-};
-
-static void keep_busy(struct fixture *f);
-
-static int64_t wall_ms(void *context)
-{
-    return ((struct fixture *)context)->now_ms;
-}
-
-static int64_t monotonic_us(void *context)
-{
-    keep_busy(context);
-    return ((struct fixture *)context)->now_ms * 1000;
-}
-
-/* The store and the writer, as after a start; EFULL while less than `floor` bytes are free. */
-static poise_code try_start(struct fixture *f, int64_t floor, poise_error *err)
-{
-    struct store_options store = {.path = f->path, .map_bytes = 1 << 20, .free_bytes = floor};
-    struct writer_options options = {.cards = f->cards,
-                                     .card_count = 1,
-                                     .from_ingest = &f->from_ingest,
-                                     .to_ingest = &f->to_ingest,
-                                     .to_stream = &f->to_stream,
-                                     .to_restate = &f->to_restate,
-                                     .restated = &f->restated,
-                                     .ingest_wake = f->wake,
-                                     .stream_wake = f->wake,
-                                     .stats = &f->stats,
-                                     .log = &f->log,
-                                     .clock = &f->clock,
-                                     .event_clock = f->event_clock,
-                                     .settle_ms = 50,
-                                     .checkpoint_ms = 5000,
-                                     .silent_after_ms = f->silent_after_ms,
-                                     .max_orgs = 10,
-                                     .max_series = 1000};
-    assert_int_equal(store_open(&store, &f->store, NULL), POISE_OK);
-    options.store = f->store;
-    return writer_open(&options, &f->writer, err);
-}
-
-static void start(struct fixture *f, int64_t floor)
-{
-    poise_error err = {0};
-    if (try_start(f, floor, &err) != POISE_OK)
-        fail_msg("%s", err.text);
-}
-
-static void stop(struct fixture *f)
-{
-    struct changes *changes;
-    writer_close(f->writer);
-    store_close(f->store);
-    f->writer = NULL;
-    f->store = NULL;
-    while ((changes = ring_pop(&f->to_stream)))
-        changes_free(changes);
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    if (!f || !loop_open(&f->loop))
-        return -1;
-    snprintf(f->path, sizeof f->path, "%s/store", f->loop.directory);
-    f->card = card_make("c", 2);
-    f->cards[0] = f->card;
-    f->now_ms = start_ms;
-    f->clock = (struct clock){.wall_ms = wall_ms, .monotonic_us = monotonic_us, .context = f};
-    f->log = (struct log){.out = open_memstream(&f->said, &f->said_length), .clock = &f->clock};
-    f->log.level = LOG_INFO;
-    f->builder = wire_builder_open();
-    *state = f;
-    return f->builder && f->log.out && ring_init(&f->from_ingest, POOL) && ring_init(&f->to_ingest, POOL) &&
-                   ring_init(&f->to_stream, POOL) && ring_init(&f->to_restate, POOL) &&
-                   ring_init(&f->restated, POOL) && net_wake_open(&f->wake, NULL) == POISE_OK
-               ? 0
-               : -1;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    stop(f);
-    for (int i = 0; i < POOL; i++)
-        batch_free(&f->batches[i]);
-    wire_builder_close(f->builder);
-    net_wake_close(f->wake);
-    ring_free(&f->from_ingest);
-    ring_free(&f->to_ingest);
-    ring_free(&f->to_stream);
-    ring_free(&f->to_restate);
-    ring_free(&f->restated);
-    scorecard_free(f->card);
-    loop_close(&f->loop);
-    fclose(f->log.out);
-    free(f->said);
-    free(f);
-    return 0;
-}
-
-static void add(struct fixture *f, const char *org, const char *source, double value)
-{
-    poise_measurement row = {
-        .measure = "m0", .org = org, .source = source, .time_ms = start_ms - 1, .value = value, .of = 1};
-    assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
-}
-
-/* The next batch of the producer, of what was added, is with the writer. */
-static struct batch *hand_over_all(struct fixture *f)
-{
-    struct batch *batch = &f->batches[f->seq % POOL];
-    batch_reset(batch);
-    batch->producer = "p";
-    batch->epoch = EPOCH;
-    batch->seq = ++f->seq;
-    assert_int_equal(wire_builder_finish(f->builder, EPOCH, f->seq, &batch->body), POISE_OK);
-    assert_int_equal(batch_decode(batch, 1000), POISE_OK);
-    batch->hash = wire_batch_hash(batch->body.data, batch->body.length);
-    assert_true(ring_push(&f->from_ingest, batch));
-    return batch;
-}
-
-static struct batch *hand_over(struct fixture *f, double value)
-{
-    add(f, "", "", value);
-    return hand_over_all(f);
-}
-
-/* The next batch of the producer, of a row at each of so many orgs, is with the writer. */
-static struct batch *hand_over_of(struct fixture *f, double value, int orgs)
-{
-    for (int i = 0; i < orgs; i++) {
-        char org[16];
-        snprintf(org, sizeof org, "o%d", i);
-        add(f, org, "", value);
-    }
-    return hand_over_all(f);
-}
-
-/* While the writer works, others send what it refuses. */
-static void keep_busy(struct fixture *f)
-{
-    if (f->busy && ring_count(&f->from_ingest) == 0) {
-        const poise_measurement row = {.measure = "unknown", .time_ms = start_ms - 1, .value = 1, .of = 1};
-        assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
-        hand_over_all(f);
-    }
-}
-
-static void step(struct fixture *f)
-{
-    poise_error err = {0};
-    if (writer_step(f->writer, &err) != POISE_OK)
-        fail_msg("%s", err.text);
-}
 
 /* The next changes say this of the measure, as of a commit; 0: the start. */
 static void expect_changes(struct fixture *f, uint64_t lsn, double value)
@@ -297,6 +114,108 @@ static void what_has_no_room_on_disk_is_neither(void **state)
         f->now_ms += 1000;
     }
     assert_true(stats_get(&f->stats, STAT_commit_retries) == 3);
+}
+
+/* ---- audits ---- */
+
+struct audited {
+    double sum;
+    size_t count;
+};
+
+static poise_code add_up(void *visitor, const poise_state *state)
+{
+    struct audited *audited = visitor;
+    if (strcmp(state->node, "c/p/o/m0") == 0)
+        audited->sum += state->numbers.value;
+    audited->count++;
+    return POISE_OK;
+}
+
+/* Of all orgs' m0, as a start would show them, and from the journal alone. */
+static void audit_store(struct fixture *f, struct audited *shown, struct audited *again)
+{
+    struct audit *audit = NULL;
+    poise_error err = {0};
+    *shown = *again = (struct audited){0};
+    if (audit_open(f->path, &audit, &err) != POISE_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(audit_cards(audit), 1);
+    assert_int_equal(audit_shown(audit, add_up, shown, &err), POISE_OK);
+    assert_int_equal(audit_again(audit, 0, add_up, again, &err), POISE_OK);
+    audit_close(audit);
+}
+
+struct swap {
+    struct buf keys[2], values[2];
+    size_t count;
+};
+
+static poise_code take_two(void *visitor, struct cursor key, struct cursor value)
+{
+    struct swap *swap = visitor;
+    buf_put(&swap->keys[swap->count], key.at, cursor_left(&key));
+    buf_put(&swap->values[swap->count], value.at, cursor_left(&value));
+    return ++swap->count < 2 ? POISE_OK : POISE_ECLOSED;
+}
+
+/* A cell says what another one does, with a CRC that is right. */
+static void put_a_wrong_cell(struct fixture *f)
+{
+    struct swap swap = {0};
+    struct store_options options = {.path = f->path, .map_bytes = 1 << 20, .free_bytes = 1};
+    assert_int_equal(store_open(&options, &f->store, NULL), POISE_OK);
+    assert_int_equal(store_walk(f->store, STORE_CELLS, take_two, &swap, NULL), POISE_ECLOSED);
+    struct store_mark mark = store_mark(f->store);
+    assert_int_equal(store_checkpoint_begin(f->store, NULL), POISE_OK);
+    store_put(f->store, STORE_CELLS, swap.keys[1].data, swap.keys[1].length, swap.values[0].data,
+              swap.values[0].length);
+    assert_int_equal(store_checkpoint_commit(f->store, &mark, NULL), POISE_OK);
+    stop(f);
+    for (int i = 0; i < 2; i++) {
+        buf_free(&swap.keys[i]);
+        buf_free(&swap.values[i]);
+    }
+}
+
+static void an_audit_compares_the_state_with_the_journal(void **state)
+{
+    struct fixture *f = *state;
+    struct audited shown, again;
+    start(f, 1);
+    add(f, "a", "", 3);
+    add(f, "b", "", 4);
+    hand_over_all(f);
+    step(f);
+    stop(f); /* before any checkpoint */
+    audit_store(f, &shown, &again);
+    assert_true(shown.sum == 14 && shown.sum == again.sum && shown.count == again.count);
+    start(f, 1);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
+    hand_over(f, 5); /* behind the checkpoint */
+    step(f);
+    stop(f);
+    audit_store(f, &shown, &again);
+    assert_true(shown.sum == 19 && shown.sum == again.sum && shown.count == again.count);
+    put_a_wrong_cell(f);
+    audit_store(f, &shown, &again);
+    assert_true(shown.sum != 19 && again.sum == 19 && shown.count == again.count);
+}
+
+static void an_audit_of_nothing_is_fine(void **state)
+{
+    struct fixture *f = *state;
+    struct audit *audit = NULL;
+    poise_error err = {0};
+    start(f, 1);
+    assert_int_equal(audit_open(f->path, &audit, &err), POISE_EBUSY);
+    stop(f);
+    assert_int_equal(audit_open(f->path, &audit, &err), POISE_OK);
+    struct audited shown = {0};
+    assert_int_equal(audit_shown(audit, add_up, &shown, &err), POISE_OK);
+    assert_int_equal(shown.count, 0);
+    audit_close(audit);
+    audit_close(NULL);
 }
 
 /* ---- slices ---- */
@@ -727,151 +646,16 @@ static void numbers_follow_from_the_journal(void **state)
     assert_non_null(strstr(err.text, "a series of m0 at 'd' is number 3"));
 }
 
-/* ---- sources that fall silent ---- */
-
-/* Takes what was handed over in and empties the queues behind the writer. */
-static void take_in(struct fixture *f)
-{
-    struct changes *changes;
-    do {
-        step(f);
-        while ((changes = ring_pop(&f->to_stream)))
-            changes_free(changes);
-        while (ring_pop(&f->to_ingest))
-            ;
-    } while (ring_count(&f->from_ingest) > 0);
-}
-
-static void hear(struct fixture *f, const char *source, double value)
-{
-    add(f, "", source, value);
-    hand_over_all(f);
-    take_in(f);
-}
-
-/* So much later, steps when the writer wants to. */
-static void later(struct fixture *f, int64_t ms)
-{
-    int64_t end_ms = f->now_ms + ms;
-    while (f->now_ms < end_ms) {
-        int64_t idle_ms = writer_idle_ms(f->writer);
-        f->now_ms = idle_ms < 0 || idle_ms > end_ms - f->now_ms ? end_ms : f->now_ms + idle_ms;
-        take_in(f);
-    }
-}
-
-/* What was logged of sources since the last call, without the times that stand before it. */
-static void expect_log(struct fixture *f, const char *lines)
-{
-    char said[4096] = "";
-    fflush(f->log.out);
-    for (const char *line = f->said + f->read, *end; (end = strchr(line, '\n')); line = end + 1) {
-        const char *event = memchr(line, ' ', (size_t)(end - line));
-        if (event && memmem(event, (size_t)(end - event), "source", 6))
-            snprintf(said + strlen(said), sizeof said - strlen(said), "%.*s\n", (int)(end - event - 1),
-                     event + 1);
-    }
-    assert_string_equal(said, lines);
-    f->read = f->said_length;
-}
-
-static void a_source_that_falls_silent_is_reported_once(void **state)
-{
-    struct fixture *f = *state;
-    f->silent_after_ms = 3600000;
-    start(f, 1);
-    hear(f, "mes", 1);
-    hear(f, "", 1);
-    later(f, 1800000);
-    hear(f, "", 1);
-    later(f, 1799999);
-    expect_log(f, "");
-    later(f, 60000);
-    expect_log(f, "warn source_silent source=mes since=2026-03-01T00:00:00.000Z\n");
-    assert_true(stats_get(&f->stats, STAT_sources_silent) == 1);
-    later(f, 7200000);
-    expect_log(f, "warn source_silent source=\"\" since=2026-03-01T00:30:00.000Z\n");
-    assert_true(stats_get(&f->stats, STAT_sources_silent) == 2);
-    hear(f, "mes", 1e200); /* refused */
-    hear(f, "new", 1e200);
-    expect_log(f, "");
-    hear(f, "mes", 1);
-    expect_log(f, "info source_back source=mes since=2026-03-01T00:00:00.000Z\n");
-    assert_true(stats_get(&f->stats, STAT_sources_silent) == 1);
-    later(f, 3600000 + 3600000 / 64);
-    expect_log(f, "warn source_silent source=mes since=2026-03-01T03:00:59.999Z\n");
-}
-
-static void silence_counts_from_the_start(void **state)
-{
-    struct fixture *f = *state;
-    f->silent_after_ms = 3600000;
-    f->event_clock = true; /* nothing else is due */
-    start(f, 1);
-    hear(f, "mes", 1);
-    later(f, 3500000);
-    assert_in_range(writer_idle_ms(f->writer), 100000, 100001);
-    stop(f);
-    start(f, 1);
-    later(f, 3599999);
-    expect_log(f, "");
-    later(f, 1);
-    expect_log(f, "warn source_silent source=mes since=2026-03-01T00:58:20.000Z\n");
-    stop(f);
-    f->silent_after_ms = 0;
-    start(f, 1);
-    assert_true(stats_get(&f->stats, STAT_sources_silent) == 0);
-    later(f, 7200000);
-    expect_log(f, "");
-}
-
-static void nobody_is_silent_whose_batches_only_wait(void **state)
-{
-    struct fixture *f = *state;
-    f->silent_after_ms = 1000;
-    start(f, 1);
-    hear(f, "mes", 1);
-    add(f, "", "mes", 1);
-    hand_over_all(f);
-    f->now_ms += 5000;
-    take_in(f);
-    expect_log(f, "");
-}
-
-static void a_burst_of_silence_does_not_fill_the_log(void **state)
-{
-    struct fixture *f = *state;
-    char name[16];
-    f->silent_after_ms = 1000;
-    start(f, 1);
-    for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < 300; i++) {
-            snprintf(name, sizeof name, "s%d", i);
-            add(f, "", name, 1);
-        }
-        hand_over_all(f);
-        take_in(f);
-        later(f, 1000);
-    }
-    fflush(f->log.out);
-    int lines = 0;
-    for (const char *at = f->said; (at = strstr(at, "source")); at = strchr(at, '\n'))
-        lines++;
-    assert_int_equal(lines, 100 + 1 + 100 + 1);
-    assert_non_null(strstr(f->said, "more_sources count=200\n"));
-    assert_non_null(strstr(f->said, "more_sources count=500\n")); /* back, and silent again */
-    assert_true(stats_get(&f->stats, STAT_sources_silent) == 300);
-}
-
 int main(void)
 {
-#define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         WRITER_TEST(what_is_on_disk_is_published_and_given_back),
         WRITER_TEST(a_start_reads_the_checkpoint_and_what_came_after),
         WRITER_TEST(a_start_is_as_of_now),
         WRITER_TEST(by_the_event_clock_events_move_time),
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
+        WRITER_TEST(an_audit_compares_the_state_with_the_journal),
+        WRITER_TEST(an_audit_of_nothing_is_fine),
         WRITER_TEST(a_settle_in_slices_is_published_when_it_is_on_disk),
         WRITER_TEST(an_idle_writer_settles_with_the_commit),
         WRITER_TEST(a_settle_that_is_outrun_goes_in_one),
@@ -883,10 +667,6 @@ int main(void)
         WRITER_TEST(the_journal_says_numbers_and_what_went),
         WRITER_TEST(numbers_outlive_the_definitions),
         WRITER_TEST(numbers_follow_from_the_journal),
-        WRITER_TEST(a_source_that_falls_silent_is_reported_once),
-        WRITER_TEST(silence_counts_from_the_start),
-        WRITER_TEST(nobody_is_silent_whose_batches_only_wait),
-        WRITER_TEST(a_burst_of_silence_does_not_fill_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -649,21 +649,72 @@ static void test_a_fork_is_seen(void **state)
     expect_batch(b, 2);
 }
 
-static void test_a_store_that_went_back_is_a_gap(void **state)
+static void test_a_store_that_went_back_gets_it_again(void **state)
 {
     struct bench *b = *state;
-    send_batch(b, 1, 1);
     expect_hello(b);
     welcome(b, 1, 0, 8);
-    expect_batch(b, 1);
-    ack(b, 1, 8, NULL, 0);
-    expect_drained(b);
-    send_batch(b, 2, 1);
+    for (int i = 1; i <= 4; i++) {
+        send_batch(b, i, 1);
+        expect_batch(b, (uint64_t)i);
+        ack(b, (uint64_t)i, 8, NULL, 0);
+        expect_drained(b);
+    }
+    send_batch(b, 5, 1);
+    expect_batch(b, 5);
+    fake_error(&b->fake, 0, POISE_ENOTFOUND);
+    assert_int_equal(expect_hello(b).next_seq, 5);
+    welcome(b, 2, 0, 2); /* it has batch 1 only */
     expect_batch(b, 2);
+    expect_batch(b, 3);
+    assert_int_equal(stats(b).batches_left, 4);
+    poise_sender_close(b->sender); /* and knows it after a start */
+    open_sender(b);
+    assert_int_equal(stats(b).batches_left, 4);
+    uint64_t hash = expect_hello(b).last_hash;
+    welcome(b, 2, hash, 8);
+    for (uint64_t seq = 2; seq <= 5; seq++) {
+        expect_batch(b, seq);
+    }
+    ack(b, 5, 8, NULL, 0);
+    expect_drained(b);
+    fake_error(&b->fake, 0, POISE_ENOTFOUND);
+    send_batch(b, 6, 1);
+    expect_hello(b);
+    welcome(b, 4, 0, 8); /* once more */
+    expect_batch(b, 4);
+    expect_batch(b, 5);
+    expect_batch(b, 6);
+    ack(b, 6, 8, NULL, 0);
+    expect_drained(b);
+    assert_int_equal(stats(b).acknowledged, 5); /* of this run: 2 to 5, and 6; twice is once */
+}
+
+/* What the spool had no room to keep. */
+static void test_a_store_that_went_back_too_far_is_a_gap(void **state)
+{
+    struct bench *b = *state;
+    poise_sender_close(b->sender);
+    b->options.spool_max_bytes = 4000;
+    open_sender(b);
+    expect_hello(b);
+    welcome(b, 1, 0, 8);
+    for (int i = 1; i <= 40; i++) {
+        send_batch(b, i, 5);
+        expect_batch(b, (uint64_t)i);
+        ack(b, (uint64_t)i, 8, NULL, 0);
+        expect_drained(b);
+    }
+    send_batch(b, 41, 1);
+    expect_batch(b, 41);
+    assert_true(stats(b).spool_bytes <= 4000);
     fake_error(&b->fake, 0, POISE_ENOTFOUND);
     expect_hello(b);
     welcome(b, 1, 0, 8);
-    assert_int_equal(expect_failure(b).code, POISE_EGAP);
+    poise_error err = expect_failure(b);
+    assert_int_equal(err.code, POISE_EGAP);
+    assert_non_null(strstr(err.text, "older backup"));
+    assert_int_equal(stats(b).batches_left, 1);
 }
 
 static void test_refusing_aggregators_are_reported(void **state)
@@ -731,7 +782,8 @@ int main(void)
         TEST(test_a_full_spool_neither_loses_nor_doubles),
         TEST(test_another_store_is_refused),
         TEST(test_a_fork_is_seen),
-        TEST(test_a_store_that_went_back_is_a_gap),
+        TEST(test_a_store_that_went_back_gets_it_again),
+        TEST(test_a_store_that_went_back_too_far_is_a_gap),
         TEST(test_refusing_aggregators_are_reported),
         TEST(test_bad_options_are_refused),
     };

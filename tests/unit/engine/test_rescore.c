@@ -308,6 +308,29 @@ static void test_a_rescore_of_all_leaves_none_of_the_older(void **state)
     assert_int_equal(find(f, JANUARY - 31 * DAY).after_ms, INT64_MIN);
 }
 
+/* The older one is in force for no time any more: what would it lock? */
+static void test_a_rescore_after_one_of_all(void **state)
+{
+    struct fixture *f = *state;
+    struct scorecard *locking =
+        card_of("{scorecard: s, period: month, lock_after: 400d, perspectives: [{id: p, objectives: [{id: o, "
+                "measures: [{id: a, aggregate: sum, score: {linear: {from: 20, to: 0}}}]}]}]}");
+    f->cards[0] = locking;
+    const struct engine_options options = {.cards = f->cards, .terms = f->terms, .card_count = 2};
+    world_close(&f->world);
+    world_open(&f->world, &options);
+    give(f, "a", "", JANUARY - 1, 1);
+    world_begin(&f->world, FEBRUARY + 10 * DAY);
+    world_settle(&f->world);
+    engine_skip(f->world.engine);
+    struct sought sought = {.node = "s/p", .org = "", .as_of_ms = FEBRUARY};
+    assert_int_equal(engine_rescore(f->world.engine, "s", INT64_MIN, seek, &sought, NULL), POISE_OK);
+    world_settle(&f->world);
+    assert_true(find(f, JANUARY).nothing);
+    assert_false(find(f, JANUARY).locked);
+    scorecard_free(locking);
+}
+
 static void test_a_rescore_stops_at_what_is_locked(void **state)
 {
     struct fixture *f = *state;
@@ -389,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_longer_grace_opens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_rescore_revises_what_differs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_rescore_of_all_leaves_none_of_the_older, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_rescore_after_one_of_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_rescore_stops_at_what_is_locked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trends_follow_a_rescore, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_let_in_is_let_in_again, setup, teardown),

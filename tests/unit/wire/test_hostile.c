@@ -36,6 +36,8 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         struct wire_rescored rescored;
         struct wire_dump dump;
         struct wire_rows rows;
+        struct wire_backup backup;
+        struct wire_backed_up backed_up;
         uint64_t id;
     } to;
     switch (kind) {
@@ -77,6 +79,10 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         poise_code code = wire_decode_rows(body, length, arena, &to.rows, &err);
         return code == POISE_OK && touch_batch(&to.rows.rows) == SIZE_MAX ? POISE_ECORRUPT : code;
     }
+    case WIRE_BACKUP:
+        return wire_decode_backup(body, length, arena, &to.backup, &err);
+    case WIRE_BACKED_UP:
+        return wire_decode_backed_up(body, length, arena, &to.backed_up, &err);
     case WIRE_QUERY:
         return wire_decode_query(body, length, arena, &to.query, &err);
     case WIRE_STATS_REQUEST:

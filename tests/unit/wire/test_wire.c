@@ -314,6 +314,26 @@ static void requests_need_an_id(void **state)
     assert_int_equal(wire_decode_rescore(NULL, 0, &f->arena, &rescore, NULL), POISE_EPROTO);
 }
 
+static void backups_come_back(void **state)
+{
+    struct fixture *f = *state;
+    struct wire_backup backup = {.id = 7, .name = "monday"};
+    assert_int_equal(wire_encode_backup(&backup, &f->body), POISE_OK);
+    backup = (struct wire_backup){0};
+    assert_int_equal(wire_decode_backup(f->body.data, f->body.length, &f->arena, &backup, &f->err), POISE_OK);
+    assert_int_equal(backup.id, 7);
+    assert_string_equal(backup.name, "monday");
+    assert_int_equal(wire_decode_backup(NULL, 0, &f->arena, &backup, NULL), POISE_EPROTO);
+    buf_reset(&f->body);
+    struct wire_backed_up done = {.id = 7, .lsn = 8, .bytes = 9, .duration_ms = 10, .path = "/b/monday"};
+    assert_int_equal(wire_encode_backed_up(&done, &f->body), POISE_OK);
+    done = (struct wire_backed_up){0};
+    assert_int_equal(wire_decode_backed_up(f->body.data, f->body.length, &f->arena, &done, &f->err),
+                     POISE_OK);
+    assert_true(done.id == 7 && done.lsn == 8 && done.bytes == 9 && done.duration_ms == 10);
+    assert_string_equal(done.path, "/b/monday");
+}
+
 static void rescores_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -589,6 +609,7 @@ int main(void)
         TEST(unknown_fields_are_passed_over),
         TEST(requests_need_an_id),
         TEST(rescores_come_back),
+        TEST(backups_come_back),
         TEST(long_filters_are_refused),
         TEST(states_are_checked),
         TEST(states_come_back_and_have_their_size),

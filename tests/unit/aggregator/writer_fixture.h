@@ -1,0 +1,50 @@
+/* A writer over a store on disk, a clock that the test sets, and what ingest hands over. */
+#ifndef TESTS_UNIT_AGGREGATOR_WRITER_FIXTURE_H
+#define TESTS_UNIT_AGGREGATOR_WRITER_FIXTURE_H
+
+#include "loop.h"
+#include <aggregator/writer.h>
+#include <stdio.h>
+
+enum { POOL = 4, EPOCH = 3, WIDE = 2500, WIDE_ORGS = 8 };
+static const int64_t start_ms = 1772323200000; /* 2026-03-01 */
+
+struct fixture {
+    struct loop loop; /* for its directory */
+    char path[80];
+    struct scorecard *card;
+    const struct scorecard *cards[1];
+    struct store *store;
+    struct ring from_ingest, to_ingest, to_stream, to_restate, restated;
+    struct net_wake *wake;
+    struct stats stats;
+    struct log log;
+    char *said; /* what was logged */
+    size_t said_length, read;
+    int64_t silent_after_ms;
+    int64_t now_ms;
+    struct clock clock;
+    bool event_clock;
+    struct wire_builder *builder;
+    struct batch batches[POOL];
+    uint64_t seq;
+    struct writer *writer;
+    bool busy; /* some batch always waits */
+};
+
+/* The store and the writer, as after a start; EFULL while less than `floor` bytes are free. */
+poise_code try_start(struct fixture *f, int64_t floor, poise_error *err);
+void start(struct fixture *f, int64_t floor);
+void stop(struct fixture *f);
+int setup(void **state);
+int teardown(void **state);
+void add(struct fixture *f, const char *org, const char *source, double value);
+/* The next batch of the producer, of what was added, is with the writer. */
+struct batch *hand_over_all(struct fixture *f);
+struct batch *hand_over(struct fixture *f, double value);
+/* The same, of a row at each of so many orgs. */
+struct batch *hand_over_of(struct fixture *f, double value, int orgs);
+void step(struct fixture *f);
+#define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+#endif
