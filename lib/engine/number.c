@@ -95,6 +95,7 @@ void series_encode(const struct engine *engine, uint32_t number, struct buf *out
     buf_put_text(out, intern_text(names, n), intern_length(names, n));
     buf_put_varint(out, series->org);
     buf_put_varint(out, series->source);
+    buf_put_u8(out, series->seen);
 }
 
 poise_code series_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err)
@@ -103,6 +104,7 @@ poise_code series_restore(struct engine *engine, struct cursor key, struct curso
     uint32_t number = take_big32(&key);
     const char *name = cursor_text(&value, &length);
     uint64_t org = cursor_varint(&value), source = cursor_varint(&value);
+    bool is_seen = cursor_u8(&value);
     if (key.failed || value.failed || number != engine->series.numbered || length == 0 ||
         length > POISE_ID_MAX || org >= engine->orgs.count || source >= engine->sources.count) {
         return error_set(err, POISE_ECORRUPT, "the stored state's list of series cannot be read");
@@ -110,5 +112,11 @@ poise_code series_restore(struct engine *engine, struct cursor key, struct curso
     uint32_t input = input_of_name(engine, name, length);
     uint32_t piece =
         input == INTERN_NONE ? POOL_NONE : series_make(engine, input, (uint32_t)org, (uint32_t)source);
-    return piece != POOL_NONE && number_piece(engine, piece) ? POISE_OK : error_nomem(err, "the series");
+    bool ok = piece != POOL_NONE && number_piece(engine, piece);
+    if (ok && is_seen && input < engine->input_names.count) {
+        bool is_new;
+        ((struct engine_series *)pool_at(&engine->series.pool, piece))->seen = true;
+        ok = units_add_seen(engine, &engine->inputs[input], (uint32_t)org, &is_new);
+    }
+    return ok ? POISE_OK : error_nomem(err, "the series");
 }

@@ -283,6 +283,33 @@ static void test_the_first_accepted_row_numbers_its_series(void **state)
     assert_null(engine_numbered(f->world.engine, 3));
 }
 
+static bool is_at(const struct fixture *f, const char *org)
+{
+    return engine_states(f->world.engine, "card", org, count_visit, &(int){0}, NULL) == POISE_OK;
+}
+
+/* What the store says of a series that is known by a retraction alone, and then by a measurement. */
+static void test_retraction_alone_makes_no_unit(void **state)
+{
+    struct fixture *f = *state;
+    poise_measurement row = keyed("k", 1, 0);
+    row.org = "x";
+    row.retract = true;
+    accept(f, row);
+    accept(f, event("a", "y", 1));
+    for (int measured = 0; measured < 2; measured++) {
+        for (int pass = 0; pass < 2; pass++) {
+            world_settle(&f->world);
+            assert_true(is_at(f, "y"));
+            assert_int_equal(is_at(f, "x"), measured);
+            world_checkpoint(&f->world);
+            assert_int_equal(f->world.tables[ENGINE_UNITS].count, measured);
+            world_reopen(&f->world);
+        }
+        accept(f, event("a", "x", 1));
+    }
+}
+
 /* Definitions that read less: numbers stay, and go on. */
 static void test_numbers_outlive_their_input(void **state)
 {
@@ -371,6 +398,7 @@ int main(void)
         with_cards(test_live_any_order_is_the_journals),
         with_fixture(test_what_cannot_have_been_accepted),
         with_fixture(test_the_first_accepted_row_numbers_its_series),
+        with_fixture(test_retraction_alone_makes_no_unit),
         with_fixture(test_numbers_outlive_their_input),
         with_fixture(test_damaged_list_of_series_is_named),
     };
