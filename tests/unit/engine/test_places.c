@@ -13,7 +13,7 @@
 
 #define HOUR INT64_C(3600000)
 
-enum { CARDS = 3, ROUNDS = 60, ROWS = 250 };
+enum { CARDS = 3, ROUNDS = 40, ROWS = 250 };
 
 struct cards {
     struct scorecard *cards[CARDS];
