@@ -55,7 +55,8 @@ static const struct setting table[] = {
     {"max_orgs", SETTING_INT, FIELD(max_orgs), .min = 1, .max = 1e8, .fallback = "100000",
      .text = "Orgs that measurements may create; measurements of more are refused."},
     {"max_series", SETTING_INT, FIELD(max_series), .min = 1, .max = 1e9, .fallback = "2000000",
-     .text = "Series (measure, org, source) that measurements may create; measurements of more are refused."},
+     .text = "Series (measure, org, source) that measurements may ever create; measurements of more are "
+             "refused."},
     {"max_cells", SETTING_INT, FIELD(max_cells), .min = 0, .max = 1e9, .fallback = "1000000",
      .text = "Accumulators of past periods that stay in memory after a checkpoint."},
 };

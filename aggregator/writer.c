@@ -101,7 +101,7 @@ static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_
     if (!code)
         code = note_batch(&writer->feed, batch);
     if (code)
-        return err && err->code == code ? code : error_nomem(err, "the refusals of a batch");
+        return err && err->code == code ? code : error_nomem(err, "the refusals and notes of a batch");
     writer->records[writer->batch_count - 1] = writer_record_of(batch);
     return POISE_OK;
 }

@@ -298,6 +298,7 @@ static poise_code apply_event(struct engine *engine, struct engine_series *serie
  * scored. */
 static poise_code see(struct engine *engine, struct engine_series *series, bool retract, poise_error *err)
 {
+    bool is_first = series->number == ENGINE_UNNUMBERED; /* and says so itself in the store */
     if (!series_number(engine, series)) {
         return error_nomem(err, "the number of a series");
     }
@@ -310,7 +311,7 @@ static poise_code see(struct engine *engine, struct engine_series *series, bool 
         return error_nomem(err, "a scorecard at an org");
     }
     series->seen = true;
-    if (is_new) {
+    if (is_new && !is_first) {
         struct buf *out = &engine->unsaved_seen;
         size_t length = intern_length(&engine->input_names, input->id);
         buf_put_varint(out, length + sizeof series->org);

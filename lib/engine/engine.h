@@ -23,11 +23,12 @@ enum engine_table {
     ENGINE_HEAD,    /* one entry: T, ordinal, ... */
     ENGINE_ORGS,    /* id -> path */
     ENGINE_SOURCES, /* id -> text */
-    ENGINE_SERIES,  /* number -> input, org, source */
-    ENGINE_UNITS,  /* org id, input: accepted rows of it were there, so units of the cards that read it are */
-    ENGINE_CELLS,  /* feed, org id, period -> accumulator */
-    ENGINE_KEYS,   /* hash of input, source, key -> where the keyed measurement stands */
-    ENGINE_FUTURE, /* accepted, not yet due */
+    ENGINE_SERIES,  /* number -> input, org, source; accepted rows were there, so units of the cards that read
+                       it are */
+    ENGINE_UNITS,   /* org id, input: likewise, where a retraction has numbered the series */
+    ENGINE_CELLS,   /* feed, org id, period -> accumulator */
+    ENGINE_KEYS,    /* hash of input, source, key -> where the keyed measurement stands */
+    ENGINE_FUTURE,  /* accepted, not yet due */
     ENGINE_REVISIONS, /* node, org, end of a closed period -> how often it was revised */
     ENGINE_TABLES
 };

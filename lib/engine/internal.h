@@ -358,7 +358,11 @@ struct engine_series *series_of(struct engine *engine, struct input *input, uint
 /* Its piece, made if it is not there; POOL_NONE: out of memory. Behind the inputs that are read, `input` is
  * one of `unread`, which have no cells. */
 uint32_t series_piece(struct engine *engine, uint32_t input, uint32_t org, uint32_t source);
-bool series_reserve(struct engine *engine, size_t count); /* so many will come; false: out of memory */
+/* The two steps of it: those that are made are found, by series_piece too, when all that are numbered were
+ * linked.
+ */
+uint32_t series_make(struct engine *engine, uint32_t input, uint32_t org, uint32_t source);
+bool series_link(struct engine *engine); /* false: out of memory */
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err);
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,

@@ -51,17 +51,15 @@ bool series_number(struct engine *engine, struct engine_series *series)
            number_piece(engine, series_piece(engine, series->input, series->org, series->source));
 }
 
-/* The piece of a series by names; POOL_NONE: out of memory. */
-static uint32_t piece_of_names(struct engine *engine, const char *name, size_t length, uint32_t org,
-                               uint32_t source)
+/* INTERN_NONE: out of memory. */
+static uint32_t input_of_name(struct engine *engine, const char *name, size_t length)
 {
     const struct input *input = definition_input(engine, name, length);
-    uint32_t unread = input ? 0 : intern_add(&engine->series.unread, name, length);
-    if (unread == INTERN_NONE) {
-        return POOL_NONE;
+    if (input) {
+        return input->id;
     }
-    return series_piece(engine, input ? input->id : (uint32_t)engine->input_names.count + unread, org,
-                        source);
+    uint32_t unread = intern_add(&engine->series.unread, name, length);
+    return unread == INTERN_NONE ? INTERN_NONE : (uint32_t)engine->input_names.count + unread;
 }
 
 poise_code engine_number_unread(struct engine *engine, const char *measure, const char *org,
@@ -73,10 +71,11 @@ poise_code engine_number_unread(struct engine *engine, const char *measure, cons
     }
     uint32_t org_id = org_add(engine, org, strlen(org));
     uint32_t source_id = intern_add(&engine->sources, source, strlen(source));
-    if (org_id == INTERN_NONE || source_id == INTERN_NONE) {
+    uint32_t input = input_of_name(engine, measure, strlen(measure));
+    if (org_id == INTERN_NONE || source_id == INTERN_NONE || input == INTERN_NONE) {
         return error_nomem(err, "a series");
     }
-    uint32_t piece = piece_of_names(engine, measure, strlen(measure), org_id, source_id);
+    uint32_t piece = series_piece(engine, input, org_id, source_id);
     if (piece == POOL_NONE || !number_piece(engine, piece)) {
         return error_nomem(err, "a series");
     }
@@ -96,6 +95,7 @@ void series_encode(const struct engine *engine, uint32_t number, struct buf *out
     buf_put_text(out, intern_text(names, n), intern_length(names, n));
     buf_put_varint(out, series->org);
     buf_put_varint(out, series->source);
+    buf_put_u8(out, series->seen);
 }
 
 poise_code series_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err)
@@ -104,17 +104,19 @@ poise_code series_restore(struct engine *engine, struct cursor key, struct curso
     uint32_t number = take_big32(&key);
     const char *name = cursor_text(&value, &length);
     uint64_t org = cursor_varint(&value), source = cursor_varint(&value);
+    bool is_seen = cursor_u8(&value);
     if (key.failed || value.failed || number != engine->series.numbered || length == 0 ||
         length > POISE_ID_MAX || org >= engine->orgs.count || source >= engine->sources.count) {
         return error_set(err, POISE_ECORRUPT, "the stored state's list of series cannot be read");
     }
-    uint32_t piece = piece_of_names(engine, name, length, (uint32_t)org, (uint32_t)source);
-    if (piece == POOL_NONE || !number_piece(engine, piece)) {
-        return error_nomem(err, "the series");
+    uint32_t input = input_of_name(engine, name, length);
+    uint32_t piece =
+        input == INTERN_NONE ? POOL_NONE : series_make(engine, input, (uint32_t)org, (uint32_t)source);
+    bool ok = piece != POOL_NONE && number_piece(engine, piece);
+    if (ok && is_seen && input < engine->input_names.count) {
+        bool is_new;
+        ((struct engine_series *)pool_at(&engine->series.pool, piece))->seen = true;
+        ok = units_add_seen(engine, &engine->inputs[input], (uint32_t)org, &is_new);
     }
-    const struct engine_series *series = pool_at(&engine->series.pool, piece);
-    return series->number == number
-               ? POISE_OK
-               : error_set(err, POISE_ECORRUPT, "the stored state has series %" PRIu32 " twice",
-                           series->number);
+    return ok ? POISE_OK : error_nomem(err, "the series");
 }

@@ -160,16 +160,12 @@ poise_code restore(struct engine *engine, poise_error *err)
     } steps[] = {{ENGINE_ORGS, restore_org},
                  {ENGINE_SOURCES, restore_source},
                  {ENGINE_SERIES, restore_series},
-                 {ENGINE_UNITS, restore_seen},
-                 {ENGINE_FUTURE, restore_waiting}};
+                 {ENGINE_UNITS, restore_seen}};
     const struct engine_ports *ports = &engine->options.ports;
     struct restoring restoring = {.engine = engine, .err = err};
     poise_code code = load_head(engine, err);
     if (code != POISE_OK) {
         return code == POISE_ENOTFOUND ? POISE_OK : code;
-    }
-    if (!series_reserve(engine, engine->saved_series)) {
-        return error_nomem(err, "the series");
     }
     for (size_t i = 0; i < sizeof steps / sizeof *steps && code == POISE_OK; i++) {
         code = ports->walk(ports->context, steps[i].table, steps[i].visit, &restoring, err);
@@ -179,5 +175,9 @@ poise_code restore(struct engine *engine, poise_error *err)
     if (code == POISE_OK && engine->series.numbered != engine->saved_series) {
         code = damaged(err, "list of series");
     }
-    return code;
+    if (code == POISE_OK && !series_link(engine)) {
+        code = error_nomem(err, "the series");
+    }
+    return code == POISE_OK ? ports->walk(ports->context, ENGINE_FUTURE, restore_waiting, &restoring, err)
+                            : code;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CHAINS = 16 };
+enum { FIRST_CHAINS = 16, LINK_AHEAD = 16 };
 
 static uint32_t *chain_of(const struct series_table *table, uint32_t input, uint32_t org, uint32_t source)
 {
@@ -69,33 +69,59 @@ size_t cells_of(const struct engine *engine, const struct input *input, uint32_t
     return cells;
 }
 
-static uint32_t make_series(struct series_table *table, uint32_t input, size_t cells, uint32_t org,
-                            uint32_t source)
+uint32_t series_make(struct engine *engine, uint32_t input, uint32_t org, uint32_t source)
 {
-    if (table->count >= table->chain_count && !grow(table, 2 * table->chain_count)) {
-        return POOL_NONE;
+    bool is_read = input < engine->input_names.count;
+    size_t cells = is_read ? cells_of(engine, &engine->inputs[input], org) : 0;
+    uint32_t at = pool_take(&engine->series.pool, sizeof(struct engine_series) + cells * sizeof(uint32_t));
+    if (at != POOL_NONE) {
+        struct engine_series *series = pool_at(&engine->series.pool, at);
+        *series =
+            (struct engine_series){.input = input, .org = org, .source = source, .number = ENGINE_UNNUMBERED};
     }
-    uint32_t at = pool_take(&table->pool, sizeof(struct engine_series) + cells * sizeof(uint32_t));
-    if (at == POOL_NONE) {
-        return POOL_NONE;
-    }
+    return at;
+}
+
+static void link_series(struct series_table *table, uint32_t at)
+{
     struct engine_series *series = pool_at(&table->pool, at);
-    uint32_t *chain = chain_of(table, input, org, source);
-    *series = (struct engine_series){
-        .input = input, .org = org, .source = source, .next = *chain, .number = ENGINE_UNNUMBERED};
+    uint32_t *chain = chain_of(table, series->input, series->org, series->source);
+    series->next = *chain;
     *chain = at;
     table->count++;
-    return at;
+}
+
+bool series_link(struct engine *engine)
+{
+    struct series_table *table = &engine->series;
+    if (table->numbered > table->chain_count && !grow(table, table->numbered)) {
+        return false;
+    }
+    uint32_t at = table->numbered > 0 ? table->posts.items[0] : POOL_NONE, ahead = at;
+    for (size_t n = 0; n < table->numbered + LINK_AHEAD; n++) { /* each chain is another miss */
+        if (n < table->numbered) {
+            const struct engine_series *series = pool_at(&table->pool, ahead);
+            __builtin_prefetch(chain_of(table, series->input, series->org, series->source), 1);
+            ahead = series->next_number;
+        }
+        if (n >= LINK_AHEAD) {
+            const struct engine_series *series = pool_at(&table->pool, at);
+            link_series(table, at);
+            at = series->next_number;
+        }
+    }
+    return true;
 }
 
 uint32_t series_piece(struct engine *engine, uint32_t input, uint32_t org, uint32_t source)
 {
     struct series_table *table = &engine->series;
     uint32_t at = find(table, input, org, source);
-    if (at == POOL_NONE) {
-        bool is_read = input < engine->input_names.count;
-        at = make_series(table, input, is_read ? cells_of(engine, &engine->inputs[input], org) : 0, org,
-                         source);
+    if (at == POOL_NONE && (table->count < table->chain_count || grow(table, 2 * table->chain_count))) {
+        at = series_make(engine, input, org, source);
+        if (at != POOL_NONE) {
+            link_series(table, at);
+        }
     }
     return at;
 }
@@ -104,11 +130,6 @@ struct engine_series *series_of(struct engine *engine, struct input *input, uint
 {
     uint32_t at = series_piece(engine, input->id, org, source);
     return at == POOL_NONE ? NULL : pool_at(&engine->series.pool, at);
-}
-
-bool series_reserve(struct engine *engine, size_t count)
-{
-    return count <= engine->series.chain_count || grow(&engine->series, count);
 }
 
 static struct engine_series *known_series(const struct engine *engine, const char *measure, const char *org,

@@ -391,11 +391,11 @@ static void forget_changes(struct fixture *f)
 }
 
 /* The year of the row is closed from 3 January 2027 on. */
-static void start_with(struct fixture *f, int measures)
+static void start_with(struct fixture *f, const char *card, int measures)
 {
     stop(f);
     scorecard_free(f->card);
-    f->card = card_make("c", measures);
+    f->card = card_make(card, measures);
     f->cards[0] = f->card;
     start(f, 1);
     forget_changes(f);
@@ -489,7 +489,7 @@ static void revisions_are_numbered_on_with_another_definition(void **state)
     commit_late(f, 4);
     commit_late(f, 5);
     assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
-    start_with(f, 3);
+    start_with(f, "c", 3);
     commit_late(f, 6);
     expect_revision(f, 3, 18, 4);
 }
@@ -507,7 +507,7 @@ static void a_changed_definition_leaves_no_revision_behind(void **state)
     commit_late(f, 4);
     wire_builder_backfill(f->builder, WIRE_BACKFILL_NONE);
     forget_changes(f);
-    start_with(f, 3); /* as after kill -9 */
+    start_with(f, "c", 3); /* as after kill -9 */
     commit_late(f, 5);
     expect_revision(f, 2, 12, 3);
 }
@@ -568,7 +568,7 @@ static void the_journal_says_numbers_and_what_went(void **state)
     assert_int_equal(notes.gone_count, 1);
     assert_true(notes.gone[0].row == 3 && notes.gone[0].series == 1 && notes.gone[0].ordinal == 3 &&
                 notes.gone[0].time_ms == start_ms - 1);
-    start_with(f, 2); /* as after kill -9 */
+    start_with(f, "c", 2); /* as after kill -9 */
     add_of(f, "m0", "a", "k", 3);
     add_of(f, "m0", "c", NULL, 3);
     notes = commit_noted(f);
@@ -580,18 +580,18 @@ static void the_journal_says_numbers_and_what_went(void **state)
 static void numbers_outlive_the_definitions(void **state)
 {
     struct fixture *f = *state;
-    start_with(f, 3);
+    start_with(f, "c", 3);
     add_of(f, "m2", "a", NULL, 1);
     add_of(f, "m0", "a", NULL, 1);
     commit_noted(f);
     assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
-    start_with(f, 2); /* m2 is read no more: all is made anew */
+    start_with(f, "d", 2); /* m2 is read no more: all is made anew */
     add_of(f, "m0", "b", NULL, 1);
     add_of(f, "m2", "b", NULL, 1);
     struct journal_notes notes = commit_noted(f);
     assert_true(notes.series_count == 2 && notes.series[0] == 2 && notes.series[1] == JOURNAL_NO_SERIES);
     assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
-    start_with(f, 3); /* and again */
+    start_with(f, "c", 3); /* and again */
     add_of(f, "m2", "b", NULL, 1);
     add_of(f, "m2", "a", NULL, 1);
     notes = commit_noted(f);
@@ -638,7 +638,7 @@ static void numbers_follow_from_the_journal(void **state)
     commit_noted(f);
     append_row(f, "b", NULL);
     append_row(f, "c", (const uint32_t[]){2});
-    start_with(f, 2);
+    start_with(f, "c", 2);
     append_row(f, "b", (const uint32_t[]){1});
     append_row(f, "d", (const uint32_t[]){4});
     stop(f);
