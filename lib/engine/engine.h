@@ -120,7 +120,7 @@ uint64_t engine_ordinal(const struct engine *engine); /* rows seen, refused ones
 /* The series of names that may come from a peer; checks them. A refusal leaves *ret_series NULL. */
 poise_code engine_series(struct engine *engine, const char *measure, const char *org, const char *source,
                          struct engine_series **ret_series, poise_refusal *ret_refusal, poise_error *err);
-size_t engine_series_count(const struct engine *engine); /* those it knows */
+size_t engine_series_count(const struct engine *engine);           /* those it knows */
 uint32_t engine_series_source(const struct engine_series *series); /* its source's number, from 0 */
 /* The text of a source; NULL: there is none of that number. It lives as long as the engine. */
 const char *engine_source(const struct engine *engine, size_t number);
