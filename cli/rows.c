@@ -74,11 +74,11 @@ static poise_code next_record(struct rows *rows, bool *ret_more, poise_error *er
     return POISE_OK;
 }
 
-int row_column(const char *name, size_t length)
+enum column row_column(const char *name, size_t length)
 {
     for (int i = 0; i < COLUMNS; i++) {
         if (strlen(row_columns[i]) == length && memcmp(row_columns[i], name, length) == 0) {
-            return i;
+            return (enum column)i;
         }
     }
     return COLUMNS;
@@ -119,7 +119,7 @@ static poise_code read_header(struct rows *rows, poise_error *err)
     rows->width = rows->record.count;
     for (size_t i = 0; i < rows->width; i++) {
         struct csv_field field = rows->record.fields[i];
-        int column = row_column(field.text, field.length);
+        enum column column = row_column(field.text, field.length);
         if (column == COLUMNS || rows->place[column] != COLUMN_ABSENT) {
             return wrong_column(rows, field, column == COLUMNS ? "unknown" : "there twice", err);
         }

@@ -21,7 +21,7 @@ extern const char *const row_columns[COLUMNS];
 #define ROW_COLUMNS_TEXT "time,measure,org,value,of,key,seq,source,retract"
 
 /* The column of a name, or COLUMNS. */
-int row_column(const char *name, size_t length);
+enum column row_column(const char *name, size_t length);
 /* Says what is wrong with a column's text, and what would be right. What is not printable is not repeated. */
 void row_problem(struct row *row, enum column column, struct csv_field field, const char *right);
 /* Of a column's text; false: the problem is set. */

@@ -57,7 +57,7 @@ static bool take_time(struct row *row, const json_t *value)
     return take_text(row, COLUMN_TIME, value, &text) && row_read_time(row, text);
 }
 
-static bool take_member(struct row *row, int column, const json_t *value)
+static bool take_member(struct row *row, enum column column, const json_t *value)
 {
     switch (column) {
     case COLUMN_TIME:
@@ -111,7 +111,7 @@ static bool take_members(struct row *row, json_t *root)
     bool has[COLUMNS + 1] = {false};
     json_object_foreach(root, name, value)
     {
-        int column = row_column(name, strlen(name));
+        enum column column = row_column(name, strlen(name));
         if (column < COLUMNS && json_is_null(value)) {
             continue;
         }

@@ -108,6 +108,24 @@ class Incidents(Case):
         self.same_states(self.aggregator.get("desk", *past), self.evaluate(self.card, rows, *past))
         run(POISE, "verify", "--from", self.aggregator.query)
 
+    def test_the_log_goes_on_to_another_store(self):
+        """Dumped and imported, all of it or what stands of it: the same scores, to the bit."""
+        self.append(self.lines)
+        self.collect()
+        live, first = self.aggregator.get("desk"), self.aggregator
+        for name, more in (("all.csv", []), ("all.jsonl", []), ("standing.csv", ["--standing"])):
+            run(POISE, "dump", "--from", first.query, "--output", self.folder / name, *more)
+            folder = self.folder / name.replace(".", "-")
+            folder.mkdir()
+            other = Aggregator(folder, [self.card]).start()
+            try:
+                run(POISE, "import", "--to", other.ingest, "--spool", folder / "spool", self.folder / name)
+                again = other.get("desk")
+            finally:
+                other.stop()
+            self.same_states(again, live)
+        self.published({state["node"].split("/")[-1]: state["value"] for state in again})
+
     def test_every_event(self):
         """A commit an event: what a subscriber sees after each is what the events so far say, by exact fractions."""
         producer, view = Producer(self.aggregator.ingest, "log"), View(self.aggregator.query)
