@@ -10,7 +10,7 @@
 
 enum { LENGTH = 900, MARKS = 3 }; /* each third batch has a mark */
 
-/* First three a segment, then one, so that there are many segments. */
+/* First two a segment, then one, so that there are many segments. */
 static size_t length_of(uint64_t seq)
 {
     return seq <= 12 ? LENGTH / 3 : LENGTH;
@@ -118,14 +118,15 @@ static poise_code step_read(struct life *life, poise_error *err)
 }
 
 typedef poise_code step(struct life *life, poise_error *err);
+/* Opened, too, when one of the two batches of a segment is acknowledged. */
 static step *const steps[] = {
-    step_open,   step_append,  step_append, step_store,  step_append, step_append, step_append, step_read,
-    step_mark,   step_append,  step_append, step_append, step_ack,    step_ack,    step_append, step_close,
-    step_open,   step_read,    step_ack,    step_ack,    step_append, step_append, step_close,  step_open,
-    step_store,  step_append,  step_append, step_append, step_append, step_append, step_append, step_append,
-    step_append, step_append,  step_append, step_append, step_append, step_append, step_append, step_mark,
-    step_append, step_append,  step_append, step_close,  step_open,   step_append, step_read,   step_ack,
-    step_ack,    step_ack_all, step_append, step_close,
+    step_open,    step_append, step_append, step_store,  step_append, step_append, step_append, step_read,
+    step_mark,    step_append, step_append, step_append, step_ack,    step_append, step_close,  step_open,
+    step_read,    step_ack,    step_ack,    step_append, step_append, step_close,  step_open,   step_store,
+    step_append,  step_append, step_append, step_append, step_append, step_append, step_append, step_append,
+    step_append,  step_append, step_append, step_append, step_append, step_append, step_mark,   step_append,
+    step_append,  step_append, step_close,  step_open,   step_append, step_read,   step_ack,    step_ack,
+    step_ack_all, step_append, step_close,
 };
 enum { STEPS = sizeof steps / sizeof *steps };
 
