@@ -407,7 +407,7 @@ static poise_code load_old(struct spool *spool, poise_error *err)
     if (code == POISE_OK && spool->count > 0) {
         code = drop_unmade(spool, err);
     }
-    if (code == POISE_OK && known) {
+    if (code == POISE_OK && known && spool->sync) {
         /* a sync of it may have failed before: only what is written again will be synced */
         code = spool_write_acked(spool, acked, acked_hash, err);
     }

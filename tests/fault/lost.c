@@ -13,26 +13,35 @@
 #include <unistd.h>
 
 enum { LIVES_MAX = 200, CODE_AGAIN = 98, SAID_MAX = 512, PATH_BYTES = 256, EARLY = 20 };
+static const uint32_t MARK_LIFE = UINT32_MAX; /* a life begins; the tests know nothing of it */
 
 struct lost {
     const struct lost_test *test;
     uint64_t seed;
-    char base[PATH_BYTES], recorded[PATH_BYTES + 16], image[PATH_BYTES + 16];
+    char recorded[PATH_BYTES + 16], image[PATH_BYTES + 16];
     int log;
     const uint8_t *bytes;
     size_t length;
     struct lost_mark *marks;
     struct lost_marks said;
     size_t places; /* operations */
+    size_t lives, starts[LIVES_MAX];
 };
 
-static char where[SAID_MAX]; /* of the point that is being checked, also for who dies of it */
+static char where[SAID_MAX];  /* of the point that is being checked, also for who dies of it */
+static char base[PATH_BYTES]; /* a directory for all of it */
 
 int lost_tell(void **state)
 {
     (void)state;
     if (where[0] != '\0') {
         print_error("it failed at %s\n", where);
+    }
+    if (getenv("POISE_POINT")) {
+        print_message("the files, as the check left them, are in %s/image\n", base);
+    } else if (base[0] != '\0') {
+        disk_clear(base);
+        (void)remove(base);
     }
     return 0;
 }
@@ -59,13 +68,13 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 static void make_directories(struct lost *lost)
 {
     const char *temporary = getenv("TMPDIR");
-    snprintf(lost->base, sizeof lost->base, "%s/poise-lost-XXXXXX",
+    snprintf(base, sizeof base, "%s/poise-lost-XXXXXX",
              access("/dev/shm", W_OK) == 0 ? "/dev/shm"
              : temporary                   ? temporary
                                            : "/tmp");
-    assert_non_null(mkdtemp(lost->base));
-    snprintf(lost->recorded, sizeof lost->recorded, "%s/recorded", lost->base);
-    snprintf(lost->image, sizeof lost->image, "%s/image", lost->base);
+    assert_non_null(mkdtemp(base));
+    snprintf(lost->recorded, sizeof lost->recorded, "%s/recorded", base);
+    snprintf(lost->image, sizeof lost->image, "%s/image", base);
     assert_int_equal(mkdir(lost->recorded, 0750), 0);
     assert_int_equal(mkdir(lost->image, 0750), 0);
     lost->log = memfd_create("log", MFD_CLOEXEC);
@@ -79,7 +88,8 @@ static int live(const struct lost *lost, unsigned life)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        recorder_start(lost->log, lost->recorded, kill_after);
+        recorder_start(lost->log, lost->recorded, kill_after, life % 2);
+        recorder_mark(MARK_LIFE, life, 0);
         enum lost_life how = test->live(lost->recorded, lost->seed, life);
         recorder_stop();
         fflush(NULL);
@@ -153,6 +163,10 @@ static void read_log(struct lost *lost)
             lost->places++;
             continue;
         }
+        if (place.op.mark == MARK_LIFE) {
+            lost->starts[lost->lives++] = lost->places;
+            continue;
+        }
         lost->marks = realloc(lost->marks, (lost->said.count + 1) * sizeof *lost->marks);
         assert_non_null(lost->marks);
         lost->marks[lost->said.count++] =
@@ -183,19 +197,26 @@ static void check_recorder(const struct lost *lost)
 
 /* ---- points ---- */
 
-/* Before which operation the power is cut: in the order of the log, evenly, with some chance; a fourth of the
- * points is where everything is made. */
-static size_t place_of(const struct lost *lost, size_t point, size_t points)
+static int by_place(const void *a, const void *b)
 {
-    size_t places = lost->places + 1, first = points / 4, early = places < EARLY ? places : EARLY;
-    uint64_t some = hash_mix(lost->seed + 1, point);
-    if (point < first) {
-        return point * early / first;
+    size_t left = *(const size_t *)a, right = *(const size_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Before which operations the power is cut, in the order of the log: half of them evenly, with some chance;
+ * the others where something is made, or where a life goes on from what the one before left. */
+static size_t *choose_places(const struct lost *lost, size_t points)
+{
+    size_t *places = calloc(points, sizeof *places), all = lost->places + 1, early = lost->lives * EARLY;
+    assert_non_null(places);
+    for (size_t i = 0; i < points; i++) {
+        uint64_t chance = hash_mix(lost->seed + 1, i);
+        size_t at = (i * early + chance % early) / points;
+        places[i] = i % 2 ? (i * all + chance % all) / points : lost->starts[at / EARLY] + at % EARLY;
+        places[i] = places[i] < all ? places[i] : all - 1;
     }
-    point -= first;
-    points -= first;
-    places -= early;
-    return places > 0 ? early + (point * places + some % places) / points : early;
+    qsort(places, points, sizeof *places, by_place);
+    return places;
 }
 
 static void check_point(struct lost *lost, const struct disk *disk, size_t point, size_t place)
@@ -216,13 +237,13 @@ static size_t check_points(struct lost *lost, size_t points)
     uint64_t only = number_of("POISE_POINT", UINT64_MAX);
     struct disk *disk = open_disk(lost);
     struct place at = {0}, next = {0};
-    size_t done = 0, losing = 0;
+    size_t done = 0, losing = 0, *places = choose_places(lost, points);
     for (size_t point = 0; point < points; point++) {
-        size_t place = place_of(lost, point, points);
+        size_t place = places[point];
         while (next = at, next_op(lost, &next) && (done < place || next.op.kind == OP_MARK)) {
             disk_do(disk, &next.op, next.name, next.other, next.bytes);
             done += next.op.kind != OP_MARK;
-            lost->said.until += next.op.kind == OP_MARK;
+            lost->said.until += next.op.kind == OP_MARK && next.op.mark != MARK_LIFE;
             at = next;
         }
         losing += disk_unsynced(disk) > 0;
@@ -230,12 +251,12 @@ static size_t check_points(struct lost *lost, size_t points)
             check_point(lost, disk, point, place);
         }
         if (only == point) {
-            print_message("its files, as the check left them, are in %s\n", lost->image);
             break;
         }
         disk_clear(lost->image);
     }
     disk_close(disk);
+    free(places);
     return losing;
 }
 
@@ -254,8 +275,6 @@ void lost_run(const struct lost_test *test)
                   lost.places, points, losing);
     if (!getenv("POISE_POINT")) {
         assert_true(losing > points / 3);
-        disk_clear(lost.base);
-        assert_int_equal(remove(lost.base), 0);
     }
     munmap((void *)(uintptr_t)lost.bytes, lost.length);
     close(lost.log);

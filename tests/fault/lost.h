@@ -44,7 +44,7 @@ struct lost_test {
 };
 
 void lost_run(const struct lost_test *test);
-/* A cmocka teardown: says at which point the test failed. */
+/* A cmocka teardown: says at which point the test failed, and removes the files. */
 int lost_tell(void **state);
 
 #endif

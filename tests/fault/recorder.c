@@ -17,6 +17,7 @@ static struct {
     bool on;
     dev_t device;
     size_t count, kill_after;
+    bool in_sync; /* it dies in one */
     bool full;
     size_t bytes_left;    /* of a full disk */
     size_t until_failure; /* syncs, with the one that fails */
@@ -29,6 +30,13 @@ static void give_up(const char *what)
 {
     fprintf(stderr, "recorder: %s: %s\n", what, strerror(errno));
     _exit(1);
+}
+
+static void die_when_due(bool in_sync)
+{
+    if (recorder.kill_after > 0 && recorder.count >= recorder.kill_after && in_sync == recorder.in_sync) {
+        _exit(RECORDER_KILLED);
+    }
 }
 
 static void put(struct op *op, const char *name, const char *other, const void *bytes)
@@ -44,12 +52,13 @@ static void put(struct op *op, const char *name, const char *other, const void *
     if (syscall(SYS_writev, recorder.log, parts, 4) != (long)length) {
         give_up("cannot write its log");
     }
-    if (op->kind != OP_MARK && ++recorder.count == recorder.kill_after) {
-        _exit(RECORDER_KILLED);
+    if (op->kind != OP_MARK) {
+        recorder.count++;
+        die_when_due(false);
     }
 }
 
-void recorder_start(int log, const char *directory, size_t kill_after)
+void recorder_start(int log, const char *directory, size_t kill_after, bool in_sync)
 {
     struct stat status;
     if (stat(directory, &status) != 0) {
@@ -58,6 +67,7 @@ void recorder_start(int log, const char *directory, size_t kill_after)
     recorder.log = log;
     recorder.device = status.st_dev;
     recorder.kill_after = kill_after;
+    recorder.in_sync = in_sync;
     recorder.count = 0;
     recorder.on = true;
 }
@@ -261,6 +271,7 @@ static ssize_t room(int fd, size_t length, off_t offset)
 
 static bool sync_fails(void)
 {
+    die_when_due(true);
     return recorder.until_failure > 0 && --recorder.until_failure == 0;
 }
 

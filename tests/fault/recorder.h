@@ -5,6 +5,7 @@
 #ifndef FAULT_RECORDER_H
 #define FAULT_RECORDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +32,9 @@ struct op {
 };
 
 /* Records into the file `log` from now on what happens on the file system of `directory`. After `kill_after`
- * operations the process ends in the middle of what it does, as with kill -9; 0: never. */
-void recorder_start(int log, const char *directory, size_t kill_after);
+ * operations the process ends in the middle of what it does, as with kill -9, or then in its next sync; 0:
+ * never. */
+void recorder_start(int log, const char *directory, size_t kill_after, bool in_sync);
 void recorder_stop(void);
 void recorder_mark(uint32_t mark, uint64_t a, uint64_t b);
 /* Files cannot grow by more bytes: the disk is full. */

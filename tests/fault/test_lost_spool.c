@@ -180,7 +180,7 @@ static void open_again(struct work *work)
 
 static void append_to_full_disk(struct work *work)
 {
-    recorder_fill_disk(draw(work, 300));
+    recorder_fill_disk(draw(work, 120));
     append_and_note(work);
     recorder_empty_disk();
 }
@@ -200,7 +200,7 @@ static const struct {
     void (*do_it)(struct work *work);
 } steps[] = {
     {40, append},   {10, append_and_note}, {20, acknowledge},        {3, note},
-    {2, set_store}, {3, open_again},       {4, append_to_full_disk}, {2, work_without_sync},
+    {2, set_store}, {3, open_again},       {8, append_to_full_disk}, {2, work_without_sync},
 };
 
 static void make_step(struct work *work)
