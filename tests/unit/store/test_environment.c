@@ -134,6 +134,18 @@ static void test_lock_files_are_missing(void **state)
     store_close(store);
 }
 
+/* As a start leaves it that ended before there was one. */
+static void test_no_store_to_read(void **state)
+{
+    char path[4096];
+    poise_error err = {0};
+    make_store(*state, 1);
+    path_in(*state, "data.mdb", path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(try_open(*state, true, &err), POISE_ENOTFOUND);
+    assert_non_null(strstr(err.text, "no store"));
+}
+
 static void test_emptied_data(void **state)
 {
     char path[4096];
@@ -327,6 +339,7 @@ int main(void)
         TEST(test_a_file_in_the_way),
         TEST(test_path_too_long),
         TEST(test_lock_files_are_missing),
+        TEST(test_no_store_to_read),
         TEST(test_emptied_data),
         TEST(test_other_formats_are_left_alone),
         TEST(test_reader_of_a_dead_process),
