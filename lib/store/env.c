@@ -220,15 +220,15 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
     mdb_env_set_maxreaders(store->env, READERS_MAX);
     mdb_env_set_mapsize(store->env, map_size(options->map_bytes));
     rc = mdb_env_open(store->env, store->path, MDB_NOTLS | (store->read_only ? MDB_RDONLY : 0), 0640);
-    if (rc == ENOENT && store->read_only) {
-        return error_set(err, POISE_ENOTFOUND, "there is no store in %s: data.mdb is missing or empty",
-                         store->path);
-    }
     if (rc == ENOMEM) {
         return error_set(err, POISE_ENOMEM,
                          "no memory to open %s, or no address space for its map of %zu MiB: choose a smaller "
                          "map or a higher limit of address space",
                          store->path, map_size(options->map_bytes) >> 20);
+    }
+    if (rc == ENOENT && store->read_only) {
+        return error_set(err, POISE_ENOTFOUND, "there is no store in %s: data.mdb is missing or empty",
+                         store->path);
     }
     if (rc != 0) {
         return env_error(store, rc, "open data.mdb", err);
