@@ -227,6 +227,10 @@ static poise_code open_lmdb(struct store *store, const struct store_options *opt
                          "map or a higher limit of address space",
                          store->path, map_size(options->map_bytes) >> 20);
     }
+    if (rc == ENOENT && store->read_only) {
+        return error_set(err, POISE_ENOTFOUND, "there is no store in %s: data.mdb is missing or empty",
+                         store->path);
+    }
     if (rc != 0) {
         return env_error(store, rc, "open data.mdb", err);
     }

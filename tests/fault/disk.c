@@ -53,7 +53,7 @@ struct disk {
     size_t change_count, change_room;
 };
 
-enum { NONE = SIZE_MAX };
+static const size_t NONE = SIZE_MAX;
 
 static void *need(void *memory)
 {
@@ -183,9 +183,9 @@ static void free_change(struct change *change)
     free(change->bytes);
 }
 
-void disk_close(struct disk *disk)
+void disk_empty(struct disk *disk)
 {
-    for (size_t i = 0; i < disk->file_count; i++) {
+    for (size_t i = 1; i < disk->file_count; i++) {
         free(disk->files[i].synced.bytes);
         free(disk->files[i].now.bytes);
     }
@@ -194,6 +194,14 @@ void disk_close(struct disk *disk)
     }
     free_names(&disk->synced);
     free_names(&disk->now);
+    disk->synced = disk->now = (struct names){0};
+    disk->file_count = 1;
+    disk->change_count = 0;
+}
+
+void disk_close(struct disk *disk)
+{
+    disk_empty(disk);
     free(disk->changes);
     free(disk->files);
     free(disk);

@@ -34,6 +34,8 @@ struct disk; /* opaque */
 /* `root` is the inode of the directory that was recorded; it was empty and is there for good. */
 struct disk *disk_open(uint64_t root);
 void disk_close(struct disk *disk);
+/* There is nothing on it any more but the root. */
+void disk_empty(struct disk *disk);
 void disk_do(struct disk *disk, const struct op *op, const char *name, const char *other, const void *bytes);
 /* How many writes, sizes and names are not synced. */
 size_t disk_unsynced(const struct disk *disk);

@@ -1,6 +1,8 @@
 #include "lost.h"
 #include "disk.h"
+#include <base/file.h>
 #include <base/hash.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,7 +15,11 @@
 #include <unistd.h>
 
 enum { LIVES_MAX = 200, CODE_AGAIN = 98, SAID_MAX = 512, PATH_BYTES = 256, EARLY = 20 };
-static const uint32_t MARK_LIFE = UINT32_MAX; /* a life begins; the tests know nothing of it */
+enum {
+    MARK_LIFE = 1 << 20,
+    MARK_CUT,
+    MARK_ON
+}; /* a life begins; the power is cut, the files are as it left them */
 
 struct lost {
     const struct lost_test *test;
@@ -26,6 +32,10 @@ struct lost {
     struct lost_marks said;
     size_t places; /* operations */
     size_t lives, starts[LIVES_MAX];
+    struct span { /* of places, from what was said last before a power cut that came in the log */
+        size_t from, to;
+    } cuts[LIVES_MAX];
+    size_t cut_count;
 };
 
 static char where[SAID_MAX];  /* of the point that is being checked, also for who dies of it */
@@ -103,23 +113,6 @@ static int live(const struct lost *lost, unsigned life)
     return WEXITSTATUS(status);
 }
 
-static void live_on(struct lost *lost)
-{
-    unsigned killed = 0;
-    for (unsigned life = 0; life < LIVES_MAX; life++) {
-        int code = live(lost, life);
-        killed += code == RECORDER_KILLED;
-        if (code != 0 && code != CODE_AGAIN && code != RECORDER_KILLED) {
-            fail_msg("life %u ended with %d", life, code);
-        }
-        if (code == 0 && life + 1 >= lost->test->lives) {
-            assert_true(killed > 0 || lost->test->lives < 2);
-            return;
-        }
-    }
-    fail_msg("it did not end after %d lives", LIVES_MAX);
-}
-
 /* ---- the log ---- */
 
 struct place { /* in the log */
@@ -151,26 +144,53 @@ static bool next_op(const struct lost *lost, struct place *place)
     return true;
 }
 
-static void read_log(struct lost *lost)
+static void map_log(struct lost *lost)
 {
     struct stat status;
     assert_int_equal(fstat(lost->log, &status), 0);
     lost->length = (size_t)status.st_size;
     lost->bytes = mmap(NULL, lost->length, PROT_READ, MAP_PRIVATE, lost->log, 0);
     assert_true(lost->bytes != MAP_FAILED);
-    for (struct place place = {0}; next_op(lost, &place);) {
-        if (place.op.kind != OP_MARK) {
-            lost->places++;
-            continue;
-        }
-        if (place.op.mark == MARK_LIFE) {
-            lost->starts[lost->lives++] = lost->places;
-            continue;
-        }
+}
+
+static void unmap_log(struct lost *lost)
+{
+    munmap((void *)(uintptr_t)lost->bytes, lost->length);
+}
+
+/* Whether it is an operation of a life, before which the power may be cut. */
+static bool counts(const struct op *op, bool *making)
+{
+    if (op->kind == OP_MARK && (op->mark == MARK_CUT || op->mark == MARK_ON)) {
+        *making = op->mark == MARK_CUT;
+    }
+    return op->kind != OP_MARK && !*making;
+}
+
+static void note_mark(struct lost *lost, const struct op *op, size_t *said)
+{
+    if (op->mark == MARK_LIFE) {
+        lost->starts[lost->lives++] = lost->places;
+    } else if (op->mark == MARK_CUT) {
+        lost->cuts[lost->cut_count++] = (struct span){*said, lost->places};
+    } else if (op->mark < MARK_LIFE) {
+        *said = lost->places;
         lost->marks = realloc(lost->marks, (lost->said.count + 1) * sizeof *lost->marks);
         assert_non_null(lost->marks);
-        lost->marks[lost->said.count++] =
-            (struct lost_mark){.mark = place.op.mark, .a = place.op.at, .b = place.op.length};
+        lost->marks[lost->said.count++] = (struct lost_mark){.mark = op->mark, .a = op->at, .b = op->length};
+    }
+}
+
+static void read_log(struct lost *lost)
+{
+    bool making = false;
+    size_t said = 0;
+    map_log(lost);
+    for (struct place place = {0}; next_op(lost, &place);) {
+        lost->places += counts(&place.op, &making);
+        if (place.op.kind == OP_MARK) {
+            note_mark(lost, &place.op, &said);
+        }
     }
     lost->said.marks = lost->marks;
 }
@@ -182,17 +202,111 @@ static struct disk *open_disk(const struct lost *lost)
     return disk_open(status.st_ino);
 }
 
-/* Else something was done to the files that the recorder does not know, and the images would be worth
- * nothing.
- */
-static void check_recorder(const struct lost *lost)
+static void apply(struct disk *disk, const struct place *place)
+{
+    if (place->op.kind == OP_MARK && place->op.mark == MARK_CUT) {
+        disk_empty(disk);
+    }
+    disk_do(disk, &place->op, place->name, place->other, place->bytes);
+}
+
+static struct disk *replay(const struct lost *lost)
 {
     struct disk *disk = open_disk(lost);
     for (struct place place = {0}; next_op(lost, &place);) {
-        disk_do(disk, &place.op, place.name, place.other, place.bytes);
+        apply(disk, &place);
     }
+    return disk;
+}
+
+/* Else something was done to the files that the recorder does not know, and the images would be worth
+ * nothing. */
+static void check_recorder(const struct lost *lost)
+{
+    struct disk *disk = replay(lost);
     assert_true(disk_is_complete(disk, lost->recorded));
     disk_close(disk);
+}
+
+/* ---- lives that begin after a power cut ---- */
+
+static void copy_file(const char *from, const char *to)
+{
+    char bytes[65536];
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    assert_true(in >= 0 && out >= 0);
+    for (ssize_t count; (count = read(in, bytes, sizeof bytes)) > 0;) {
+        assert_int_equal(write(out, bytes, (size_t)count), count);
+    }
+    assert_int_equal(fsync(out), 0);
+    close(in);
+    close(out);
+}
+
+static void copy_directory(const char *from, const char *to)
+{
+    DIR *dir = opendir(from);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char inner[4096], inner_to[4096];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        snprintf(inner, sizeof inner, "%s/%s", from, entry->d_name);
+        snprintf(inner_to, sizeof inner_to, "%s/%s", to, entry->d_name);
+        if (entry->d_type == DT_DIR) {
+            assert_int_equal(mkdir(inner_to, 0750), 0);
+            copy_directory(inner, inner_to);
+        } else {
+            copy_file(inner, inner_to);
+        }
+    }
+    closedir(dir);
+    assert_int_equal(file_sync_dir(to, NULL), POISE_OK);
+}
+
+/* The next life finds what a power cut has left of this one, so that recovering is cut short, too. */
+static void cut_power(struct lost *lost, unsigned life)
+{
+    map_log(lost);
+    struct disk *disk = replay(lost);
+    disk_image(disk, life % 2 ? LOST_RANDOM : LOST_SECTORS, hash_mix(lost->seed + 3, life), lost->image);
+    disk_close(disk);
+    unmap_log(lost);
+    disk_clear(lost->recorded);
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        recorder_start(lost->log, lost->recorded, 0, false);
+        recorder_mark(MARK_CUT, life, 0);
+        copy_directory(lost->image, lost->recorded);
+        recorder_mark(MARK_ON, life, 0);
+        _exit(0);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    disk_clear(lost->image);
+}
+
+static void live_on(struct lost *lost)
+{
+    unsigned killed = 0;
+    for (unsigned life = 0; life < LIVES_MAX; life++) {
+        int code = live(lost, life);
+        killed += code == RECORDER_KILLED;
+        if (code != 0 && life % 3 == 2) {
+            cut_power(lost, life);
+        }
+        if (code != 0 && code != CODE_AGAIN && code != RECORDER_KILLED) {
+            fail_msg("life %u ended with %d", life, code);
+        }
+        if (code == 0 && life + 1 >= lost->test->lives) {
+            assert_true(killed > 0 || lost->test->lives < 2);
+            return;
+        }
+    }
+    fail_msg("it did not end after %d lives", LIVES_MAX);
 }
 
 /* ---- points ---- */
@@ -201,6 +315,17 @@ static int by_place(const void *a, const void *b)
 {
     size_t left = *(const size_t *)a, right = *(const size_t *)b;
     return (left > right) - (left < right);
+}
+
+/* What was being done when the log goes on after a power cut is not known to any mark. */
+static size_t leave_cuts(const struct lost *lost, size_t place)
+{
+    for (size_t i = 0; i < lost->cut_count; i++) {
+        if (place > lost->cuts[i].from && place < lost->cuts[i].to) {
+            return lost->cuts[i].to;
+        }
+    }
+    return place;
 }
 
 /* Before which operations the power is cut, in the order of the log: half of them evenly, with some chance;
@@ -213,7 +338,7 @@ static size_t *choose_places(const struct lost *lost, size_t points)
         uint64_t chance = hash_mix(lost->seed + 1, i);
         size_t at = (i * early + chance % early) / points;
         places[i] = i % 2 ? (i * all + chance % all) / points : lost->starts[at / EARLY] + at % EARLY;
-        places[i] = places[i] < all ? places[i] : all - 1;
+        places[i] = leave_cuts(lost, places[i] < all ? places[i] : all - 1);
     }
     qsort(places, points, sizeof *places, by_place);
     return places;
@@ -237,13 +362,14 @@ static size_t check_points(struct lost *lost, size_t points)
     uint64_t only = number_of("POISE_POINT", UINT64_MAX);
     struct disk *disk = open_disk(lost);
     struct place at = {0}, next = {0};
+    bool making = false;
     size_t done = 0, losing = 0, *places = choose_places(lost, points);
     for (size_t point = 0; point < points; point++) {
         size_t place = places[point];
-        while (next = at, next_op(lost, &next) && (done < place || next.op.kind == OP_MARK)) {
-            disk_do(disk, &next.op, next.name, next.other, next.bytes);
-            done += next.op.kind != OP_MARK;
-            lost->said.until += next.op.kind == OP_MARK && next.op.mark != MARK_LIFE;
+        while (next = at, next_op(lost, &next) && (done < place || making || next.op.kind == OP_MARK)) {
+            apply(disk, &next);
+            done += counts(&next.op, &making);
+            lost->said.until += next.op.kind == OP_MARK && next.op.mark < MARK_LIFE;
             at = next;
         }
         losing += disk_unsynced(disk) > 0;
@@ -271,12 +397,14 @@ void lost_run(const struct lost_test *test)
     read_log(&lost);
     check_recorder(&lost);
     size_t losing = check_points(&lost, points);
-    print_message("%s: %zu operations, %zu points, something was not synced at %zu\n", test->name,
-                  lost.places, points, losing);
+    print_message(
+        "%s: %zu operations in %zu lives, %zu after a power cut; %zu points, something was not synced "
+        "at %zu\n",
+        test->name, lost.places, lost.lives, lost.cut_count, points, losing);
     if (!getenv("POISE_POINT")) {
         assert_true(losing > points / 3);
     }
-    munmap((void *)(uintptr_t)lost.bytes, lost.length);
+    unmap_log(&lost);
     close(lost.log);
     free(lost.marks);
 }

@@ -346,7 +346,9 @@ void journal_on_disk(const char *path)
         assert_int_equal(journal.record_count, 0);
         return;
     }
-    assert_int_equal(code, POISE_OK);
+    if (code != POISE_OK) {
+        fail_msg("the store does not open: %s", err.text);
+    }
     assert_int_equal(store_reader_open(store, &reader, NULL), POISE_OK);
     assert_int_equal(store_read_journal(reader, 1, UINT64_MAX, NULL, is_record, &read, NULL), POISE_OK);
     assert_int_equal(read, journal.record_count);

@@ -1,10 +1,10 @@
 /* What the directory, the file system and other processes may be like: each is told, says what to do, and
  * changes nothing. What needs a right that the test has not is skipped, and says so. */
 #include "scratch.h"
+#include <base/clock.h>
 #include <base/file.h>
 #include <base/hash.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,10 +14,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { LENGTH = 6000, NOBODY = 65534 };
+enum { LENGTH = 6000, VALUE = 40000, NOBODY = 65534 };
 
 static void path_in(const char *dir, const char *name, char path[4096])
 {
@@ -135,6 +134,18 @@ static void test_lock_files_are_missing(void **state)
     store_close(store);
 }
 
+/* As a start leaves it that ended before there was one. */
+static void test_no_store_to_read(void **state)
+{
+    char path[4096];
+    poise_error err = {0};
+    make_store(*state, 1);
+    path_in(*state, "data.mdb", path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(try_open(*state, true, &err), POISE_ENOTFOUND);
+    assert_non_null(strstr(err.text, "no store"));
+}
+
 static void test_emptied_data(void **state)
 {
     char path[4096];
@@ -195,6 +206,56 @@ static void test_other_formats_are_left_alone(void **state)
 
 /* ---- readers ---- */
 
+static int64_t time_us; /* in the place of lib/base/clock.c, whose object is not linked */
+
+static int64_t test_us(void *context)
+{
+    (void)context;
+    return time_us;
+}
+
+const struct clock clock_system = {.wall_ms = test_us, .monotonic_us = test_us};
+
+/* The same value again and again, so that its old pages can be used again. */
+static void rewrite(struct store *store, int rounds)
+{
+    static uint8_t value[VALUE];
+    for (int i = 0; i < rounds; i++) {
+        memset(value, i, sizeof value);
+        assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+        assert_int_equal(store_put(store, STORE_CELLS, "k", 1, value, sizeof value), POISE_OK);
+        assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){.state_lsn = 3}, NULL),
+                         POISE_OK);
+        scratch_tidy(store);
+    }
+}
+
+static poise_code look_slowly(void *visitor, const struct journal_record *record)
+{
+    (void)record;
+    time_us += 100000;
+    rewrite(visitor, 5);
+    return POISE_OK;
+}
+
+/* Somebody reads for 6 s, but a record is read at a time: he sees the store anew after a second, so the file
+ * grows by what a second writes (55 values), and not by all (300). */
+static void test_slow_reader_holds_back_a_second(void **state)
+{
+    make_store(*state, 60);
+    struct store *store = scratch_open(*state);
+    struct store_reader *reader = NULL;
+    struct store_stats before, after;
+    assert_int_equal(store_stats(store, &before, NULL), POISE_OK);
+    assert_int_equal(store_reader_open(store, &reader, NULL), POISE_OK);
+    assert_int_equal(store_read_journal(reader, 1, UINT64_MAX, NULL, look_slowly, store, NULL), POISE_OK);
+    store_reader_close(reader);
+    assert_int_equal(store_stats(store, &after, NULL), POISE_OK);
+    assert_int_equal(after.readers, 0);
+    assert_true(after.file_bytes < before.file_bytes + 150 * VALUE);
+    store_close(store);
+}
+
 /* A process that reads and is killed leaves a reader in LMDB's table: it must hold nothing back. */
 static void test_reader_of_a_dead_process(void **state)
 {
@@ -227,74 +288,11 @@ static void test_reader_of_a_dead_process(void **state)
     struct store *store = scratch_open(*state);
     struct store_stats before, after;
     assert_int_equal(store_stats(store, &before, NULL), POISE_OK);
-    for (int round = 0; round < 200; round++) { /* the same value again and again: its old pages come back */
-        static uint8_t value[40000];
-        memset(value, round, sizeof value);
-        assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
-        assert_int_equal(store_put(store, STORE_CELLS, "k", 1, value, sizeof value), POISE_OK);
-        assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){.state_lsn = 3}, NULL),
-                         POISE_OK);
-        scratch_tidy(store);
-    }
+    rewrite(store, 200);
     assert_int_equal(store_stats(store, &after, NULL), POISE_OK);
     assert_int_equal(after.readers, 0);
-    assert_true(after.file_bytes < before.file_bytes + 20 * 40000);
+    assert_true(after.file_bytes < before.file_bytes + 20 * VALUE);
     store_close(store);
-}
-
-static poise_code wait_a_bit(void *visitor, const struct journal_record *record)
-{
-    struct timespec pause = {.tv_nsec = 50000000};
-    (void)record;
-    nanosleep(&pause, NULL);
-    uint64_t *seen = visitor;
-    return ++*seen == 60 ? POISE_ECLOSED : POISE_OK;
-}
-
-struct slow {
-    struct store *store;
-    poise_code code;
-};
-
-static void *read_slowly(void *argument)
-{
-    struct slow *slow = argument;
-    struct store_reader *reader = NULL;
-    uint64_t seen = 0;
-    slow->code = store_reader_open(slow->store, &reader, NULL);
-    if (slow->code == POISE_OK) {
-        slow->code = store_read_journal(reader, 1, UINT64_MAX, NULL, wait_a_bit, &seen, NULL);
-    }
-    store_reader_close(reader);
-    return NULL;
-}
-
-/* Somebody reads for long, but a record is read at a time: he sees the store anew after a second at most, so
- * the file grows by what a second writes, and not by all. */
-static void test_slow_reader_holds_back_a_second(void **state)
-{
-    make_store(*state, 60);
-    struct slow slow = {.store = scratch_open(*state)};
-    struct store_stats before, after;
-    pthread_t thread;
-    assert_int_equal(store_stats(slow.store, &before, NULL), POISE_OK);
-    assert_int_equal(pthread_create(&thread, NULL, read_slowly, &slow), 0);
-    for (int round = 0; round < 300; round++) { /* 10 ms each: 3 s in all, as long as he reads */
-        static uint8_t value[40000];
-        memset(value, round, sizeof value);
-        assert_int_equal(store_checkpoint_begin(slow.store, NULL), POISE_OK);
-        assert_int_equal(store_put(slow.store, STORE_CELLS, "k", 1, value, sizeof value), POISE_OK);
-        assert_int_equal(store_checkpoint_commit(slow.store, &(struct store_mark){.state_lsn = 3}, NULL),
-                         POISE_OK);
-        scratch_tidy(slow.store);
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    }
-    pthread_join(thread, NULL);
-    assert_int_equal(slow.code, POISE_OK);
-    assert_int_equal(store_stats(slow.store, &after, NULL), POISE_OK);
-    assert_int_equal(after.readers, 0);
-    assert_true(after.file_bytes < before.file_bytes + 200 * 40000);
-    store_close(slow.store);
 }
 
 /* ---- no room, without a small file system ---- */
@@ -342,6 +340,7 @@ int main(void)
         TEST(test_a_file_in_the_way),
         TEST(test_path_too_long),
         TEST(test_lock_files_are_missing),
+        TEST(test_no_store_to_read),
         TEST(test_emptied_data),
         TEST(test_other_formats_are_left_alone),
         TEST(test_reader_of_a_dead_process),
