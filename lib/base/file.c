@@ -104,8 +104,8 @@ static int go_up(int fd)
 {
     struct stat here, above;
     int up = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_one = up >= 0 && fstat(fd, &here) == 0 && fstat(up, &above) == 0 &&
-                  here.st_dev == above.st_dev && !is_same(&here, &above);
+    bool is_one = up >= 0 && fstat(fd, &here) == 0 && fstat(up, &above) == 0 && here.st_dev == above.st_dev &&
+                  !is_same(&here, &above);
     close(fd);
     if (up >= 0 && !is_one) {
         close(up);

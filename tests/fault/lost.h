@@ -1,6 +1,6 @@
 /* Power cuts: a program lives under the recorder, many lives long, each but the last ended by kill -9 in the
- * middle of something, and some of them by a power cut; then, for many moments of what it did, the files are made as a disk may hold them
- * after a power cut just then, and a check opens them.
+ * middle of something, and some of them by a power cut; then, for many moments of what it did, the files are
+ * made as a disk may hold them after a power cut just then, and a check opens them.
  *
  * POISE_POINTS=100000 checks so many moments instead of the usual number; POISE_SEED=7 makes other lives and
  * other losses; POISE_POINT=123 checks that one of them alone and leaves its files there. */
