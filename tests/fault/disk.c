@@ -53,7 +53,7 @@ struct disk {
     size_t change_count, change_room;
 };
 
-enum { NONE = SIZE_MAX };
+static const size_t NONE = SIZE_MAX;
 
 static void *need(void *memory)
 {
