@@ -111,11 +111,12 @@ static bool did(struct work *work, poise_code code, const poise_error *err)
     return code == POISE_OK;
 }
 
-static void append_noting(struct work *work, bool noting)
+static void append_noting(struct work *work, bool noting, bool big)
 {
     uint8_t body[BODY_MAX];
     poise_error err = {0};
-    uint64_t seq = spool_next_seq(work->spool), which = hash_mix(work->seed, work->drawn++) | 1;
+    uint64_t seq = spool_next_seq(work->spool),
+             which = hash_mix(work->seed, work->drawn++) & (big ? ~7ULL : ~0ULL);
     size_t length = make_body(which, body);
     if (noting) {
         recorder_mark(MARK_SETS, NOTE_MARK, which);
@@ -133,12 +134,12 @@ static void append_noting(struct work *work, bool noting)
 
 static void append(struct work *work)
 {
-    append_noting(work, false);
+    append_noting(work, false, false);
 }
 
 static void append_and_note(struct work *work)
 {
-    append_noting(work, true);
+    append_noting(work, true, false);
 }
 
 static void acknowledge(struct work *work)
@@ -183,6 +184,9 @@ static void append_to_full_disk(struct work *work)
     recorder_fill_disk(draw(work, 120));
     append_and_note(work);
     recorder_empty_disk();
+    if (!work->over) {
+        append_noting(work, false, true); /* often to another segment */
+    }
 }
 
 static void work_without_sync(struct work *work)
