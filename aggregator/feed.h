@@ -13,6 +13,10 @@ struct feed { /* scratch, kept between batches; zeroed at first */
     uint8_t *known; /* FEED_KNOWN: a series was looked up; FEED_ACCEPTED: and has an accepted row */
     poise_refusal *refusal;
     size_t capacity;
+    /* Of the batch's symbols, and behind them of no symbol: by kind the engine's number + 1; 0: not asked
+     * for, or there was none. */
+    uint32_t (*names)[ENGINE_NAMES];
+    size_t name_capacity;
 };
 void feed_free(struct feed *feed);
 

@@ -90,15 +90,17 @@ struct engine_series *series_of(struct engine *engine, struct input *input, uint
     return series ? series : make_series(engine, input, org, source);
 }
 
-static struct engine_series *known_series(const struct engine *engine, const char *measure, const char *org,
-                                          const char *source)
+uint32_t engine_name(const struct engine *engine, enum engine_name kind, const char *text)
 {
-    const struct input *input = definition_input(engine, measure, strlen(measure));
-    uint32_t org_id = intern_find(&engine->orgs, org, strlen(org));
-    uint32_t source_id = intern_find(&engine->sources, source, strlen(source));
-    return input && org_id != INTERN_NONE && source_id != INTERN_NONE
-               ? find(&engine->series, input->id, org_id, source_id)
-               : NULL;
+    const struct intern *const texts[ENGINE_NAMES] = {[ENGINE_MEASURE] = &engine->input_names,
+                                                      [ENGINE_ORG] = &engine->orgs,
+                                                      [ENGINE_SOURCE] = &engine->sources};
+    return intern_find(texts[kind], text, strlen(text));
+}
+
+struct engine_series *engine_known_series(const struct engine *engine, const uint32_t names[ENGINE_NAMES])
+{
+    return find(&engine->series, names[ENGINE_MEASURE], names[ENGINE_ORG], names[ENGINE_SOURCE]);
 }
 
 static poise_refusal check_new(const struct engine *engine, const char *measure, const char *org,
@@ -126,7 +128,10 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
     org = org ? org : "";
     source = source ? source : "";
     *ret_refusal = POISE_REFUSAL_NONE;
-    *ret_series = known_series(engine, measure, org, source);
+    const uint32_t names[ENGINE_NAMES] = {engine_name(engine, ENGINE_MEASURE, measure),
+                                          engine_name(engine, ENGINE_ORG, org),
+                                          engine_name(engine, ENGINE_SOURCE, source)};
+    *ret_series = engine_known_series(engine, names);
     if (*ret_series) {
         return POISE_OK;
     }
