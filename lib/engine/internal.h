@@ -3,6 +3,7 @@
  *     expect.c  what rows need is fetched from memory before they come
  *     series.c  an input's measurement goes to the cells of its org and of every org above
  *     definition.c  which cells those are: the feeds that the definitions' leaves read
+ *     gains.c   rows are added up by themselves until somebody reads the cells
  *     tiling.c  how feeds tile time                      reading.c windows put together from cells
  *     cell.c    cells, loaded on demand                  cells.c   those in memory
  *     key.c     where keyed measurements stand           future.c  what waits for its time
@@ -152,7 +153,8 @@ struct engine_series { /* half a cache line where one feed reads a leaf of depth
     uint32_t input, org, source;
     uint32_t next;            /* series of the same chain */
     uint32_t seen : 1;        /* its org is known to have seen the input */
-    uint32_t generation : 31; /* of engine, in which the cells below were looked up */
+    uint32_t gaining : 1;     /* cells[0] is its gains' place in engine->gains (gains.c) */
+    uint32_t generation : 30; /* of engine, in which the cells below were looked up */
     uint32_t cells[];         /* of one period by feed of the input, from the org upwards */
 };
 
@@ -210,9 +212,11 @@ struct engine {
     struct org *org_table;
     size_t org_capacity;
     struct series_table series;
+    struct pool gains;
+    struct numbers gaining; /* pieces of it: what the cells do not have yet */
     struct hmap keys;
     struct cells cells;
-    uint32_t generation : 31; /* rises when cells leave memory */
+    uint32_t generation : 30; /* rises when cells leave memory */
     size_t cells_limit;
     struct heap future;
     struct expected expected;
@@ -316,6 +320,20 @@ poise_code series_count(struct engine *engine, struct engine_series *series, con
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err);
 
+/* gains.c */
+/* Has a series gain whose cells are known, and had a row since the last settle; false: the row at hand goes
+ * to the cells. */
+bool gains_begin(struct engine *engine, struct engine_series *series, int64_t time_ms);
+/* Of a series that gains. *ret_added: the row is of its tiles, and was taken. */
+poise_code gains_add(struct engine *engine, struct engine_series *series, const struct sample *sample,
+                     bool *ret_added, poise_error *err);
+/* Its cells get what it has gained, and it gains no more; likewise all. */
+poise_code gains_carry(struct engine *engine, struct engine_series *series, poise_error *err);
+poise_code gains_carry_all(struct engine *engine, poise_error *err);
+/* Where its gains are, for expect.c; most of their bytes. */
+const void *gains_of(const struct engine *engine, const struct engine_series *series, size_t *ret_size);
+void gains_free(struct engine *engine);
+
 /* Whether a period that holds the time is locked for some reader of the input. */
 bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms);
 
@@ -341,6 +359,7 @@ void future_encode(const struct engine *engine, const struct waiting *waiting, s
 poise_code future_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err);
 
 /* reread.c */
+/* Carries all gains, then builds the marked cells again. */
 poise_code reread_marked(struct engine *engine, poise_error *err);
 
 /* past.c */

@@ -242,14 +242,34 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
     return POISE_OK;
 }
 
+/* Whether its org's cell had one since the last settle. */
+static inline bool had_row(const struct engine *engine, const struct engine_series *series)
+{
+    return input_of(engine, series)->feeds && series->generation == engine->generation &&
+           series->cells[0] != CELL_NONE &&
+           block_of(&engine->cells, series->cells[0])->touched & bit_in_block(series->cells[0]);
+}
+
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err)
 {
+    bool gains = series->gaining || (had_row(engine, series) && gains_begin(engine, series, sample->time_ms));
+    if (gains) {
+        bool added;
+        poise_code code = gains_add(engine, series, sample, &added, err);
+        if (code == POISE_OK && !added) {
+            code = gains_carry(engine, series, err);
+        }
+        if (code != POISE_OK || added) {
+            return code;
+        }
+    }
     return change_cells(engine, series, sample, add_to_cell, err);
 }
 
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err)
 {
-    return change_cells(engine, series, sample, take_from_cell, err);
+    poise_code code = series->gaining ? gains_carry(engine, series, err) : POISE_OK;
+    return code == POISE_OK ? change_cells(engine, series, sample, take_from_cell, err) : code;
 }
