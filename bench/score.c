@@ -280,7 +280,6 @@ void run_midnight(void)
 
 void print_rows(uint32_t samples)
 {
-    enum { LINES = 208 };
     struct random random = {1};
     static int64_t last[LINES * MEASURES];
     puts("time,measure,org,value,of");
