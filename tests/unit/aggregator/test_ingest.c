@@ -548,6 +548,17 @@ static void what_comes_back_at_once_is_told_at_once(void **state)
     take(f, 1);
     commit(f, 0);
     expect_ack(f, peer, 6, 0, 0); /* and nothing in between */
+    struct net_socket *other = greeted(f, "q");
+    send_batch(f, peer, 7, 1);
+    take(f, 1);
+    send_batch(f, other, 1, 1);
+    take(f, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(ring_push(&f->from_writer, f->taken[i]));
+    f->taken_count = 0;
+    step(f);
+    expect_ack(f, peer, 7, 0, 0);
+    expect_ack(f, other, 1, 0, 0);
 }
 
 /* ---- limits and nonsense ---- */
