@@ -80,8 +80,10 @@ static size_t reference(const poise_state *state, char texts[3][300], uint8_t *b
 {
     const poise_score *numbers = &state->numbers;
     int64_t period_ms[2] = {numbers->period_start_ms, numbers->period_end_ms};
-    Poise__V1__State message = POISE__V1__STATE__INIT, *messages[] = {&message};
-    Poise__V1__Update update = POISE__V1__UPDATE__INIT;
+    Poise__V1__State message, *messages[] = {&message};
+    Poise__V1__Update update;
+    poise__v1__state__init(&message);
+    poise__v1__update__init(&update);
     message.org = texts[0];
     message.node = texts[1];
     message.name = texts[2];
