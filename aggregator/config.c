@@ -44,9 +44,11 @@ static const struct setting table[] = {
      .text = "Allow plain TCP beyond loopback: anybody who reaches the port may send and read."},
     {"log", SETTING_CHOICE, FIELD(log), .choices = levels, .fallback = "info",
      .text = "The least level that is logged."},
-    {"credit", SETTING_INT, FIELD(credit), .min = 1, .max = 64, .fallback = "32", .unit = "batches",
-     .text = "Batches that a collector may have on their way."},
-    {"pool", SETTING_INT, FIELD(pool), .min = 1, .max = 65536, .fallback = "256", .unit = "batches",
+    {"credit", SETTING_INT, FIELD(credit), .min = 1, .max = 1024, .fallback = "32", .unit = "batches",
+     .text =
+         "Batches that a collector may have on their way. Of batches of fewer than 1,000 rows it may have "
+         "more, for as many rows: 1,024 at most, and half of `pool`."},
+    {"pool", SETTING_INT, FIELD(pool), .min = 1, .max = 65536, .fallback = "2048", .unit = "batches",
      .text = "Batches in memory between ingest and disk, from all collectors together."},
     {"max_producers", SETTING_INT, FIELD(max_producers), .min = 1, .max = 1e6, .fallback = "1000",
      .text = "Collectors and spools that are known; more are refused."},

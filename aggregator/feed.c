@@ -14,11 +14,27 @@ void feed_free(struct feed *feed)
     free(feed->refusal);
     free(feed->numbers);
     free(feed->gone);
+    free(feed->names);
     *feed = (struct feed){0};
 }
 
-static bool reserve(struct feed *feed, size_t count)
+static bool reserve_names(struct feed *feed, size_t count)
 {
+    if (count > feed->name_capacity) {
+        free(feed->names);
+        feed->name_capacity = 0;
+        feed->names = calloc(count, sizeof *feed->names);
+        if (!feed->names)
+            return false;
+        feed->name_capacity = count;
+    }
+    memset(feed->names, 0, count * sizeof *feed->names);
+    return true;
+}
+
+static bool reserve(struct feed *feed, const struct wire_batch *rows)
+{
+    size_t count = rows->series_count;
     if (count > feed->capacity) {
         feed_free(feed);
         feed->series = calloc(count, sizeof(struct engine_series *));
@@ -34,7 +50,18 @@ static bool reserve(struct feed *feed, size_t count)
     if (count)
         memset(feed->known, 0, count);
     feed->gone_count = 0;
-    return true;
+    return reserve_names(feed, rows->symbol_count + 1);
+}
+
+/* The engine's number of a symbol; asked once a batch, but for texts that it does not know. */
+static uint32_t name_of(struct feed *feed, const struct engine *engine, enum engine_name kind,
+                        const struct wire_batch *rows, uint32_t symbol)
+{
+    bool is_none = symbol == WIRE_SYMBOL_NONE;
+    uint32_t *name = &feed->names[is_none ? rows->symbol_count : symbol][kind];
+    if (*name == 0)
+        *name = engine_name(engine, kind, is_none ? "" : rows->symbols[symbol]) + 1;
+    return *name - 1;
 }
 
 /* The engine's series of a batch's series; asked once a batch. */
@@ -43,12 +70,18 @@ static poise_code look_up(struct feed *feed, struct engine *engine, const struct
 {
     if (feed->known[index])
         return POISE_OK;
-    const struct wire_series *names = &rows->series[index];
-    const char *source = names->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[names->source];
+    const struct wire_series *series = &rows->series[index];
+    const uint32_t names[ENGINE_NAMES] = {
+        [ENGINE_MEASURE] = name_of(feed, engine, ENGINE_MEASURE, rows, series->measure),
+        [ENGINE_ORG] = name_of(feed, engine, ENGINE_ORG, rows, series->org),
+        [ENGINE_SOURCE] = name_of(feed, engine, ENGINE_SOURCE, rows, series->source)};
     feed->known[index] = FEED_KNOWN;
-    feed->series[index] = NULL;
+    feed->series[index] = engine_known_series(engine, names);
     feed->refusal[index] = POISE_REFUSAL_NONE;
-    return engine_series(engine, rows->symbols[names->measure], rows->symbols[names->org], source,
+    if (feed->series[index])
+        return POISE_OK;
+    const char *source = series->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[series->source];
+    return engine_series(engine, rows->symbols[series->measure], rows->symbols[series->org], source,
                          &feed->series[index], &feed->refusal[index], err);
 }
 
@@ -196,7 +229,7 @@ static poise_code apply_row(struct feeding *feeding, uint32_t at)
 poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
                       const struct feed_options *options, struct feed_summary *summary, poise_error *err)
 {
-    if (!reserve(feed, rows->series_count))
+    if (!reserve(feed, rows))
         return error_nomem(err, "the series of a batch");
     struct feeding feeding = {
         .feed = feed, .engine = engine, .rows = rows, .options = options, .summary = summary, .err = err};

@@ -17,6 +17,10 @@ struct feed { /* scratch, kept between batches; zeroed at first */
     size_t capacity;
     struct journal_gone *gone; /* the rows that went because of the batch's */
     size_t gone_count, gone_capacity;
+    /* Of the batch's symbols, and behind them of no symbol: by kind the engine's number + 1; 0: not asked
+     * for, or there was none. */
+    uint32_t (*names)[ENGINE_NAMES];
+    size_t name_capacity;
 };
 void feed_free(struct feed *feed);
 

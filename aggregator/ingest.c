@@ -6,8 +6,9 @@
 #include <string.h>
 
 enum {
-    STEP_MESSAGES = 256,       /* taken in one step, so that acknowledgements are not kept waiting */
-    LOGGED_ERRORS = 100,       /* all of the first, then one in as many */
+    STEP_MESSAGES = 256, /* taken in one step, so that acknowledgements are not kept waiting */
+    CREDIT_ROWS = 1000,  /* of a batch that credit is meant for; of smaller ones more may be under way */
+    LOGGED_ERRORS = 100, /* all of the first, then one in as many */
     POOL_BYTES_MAX = 64 << 20, /* decoded, between here and disk: small bodies can be made to decode large */
 };
 
@@ -17,6 +18,7 @@ struct producer {                   /* an epoch of a producer, since it said HEL
     uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known */
     struct net_peer peer;           /* the connection that said HELLO last */
     uint64_t told_seq;              /* acknowledged on it up to here */
+    uint64_t mean_rows;             /* of its batches, the last ones count most; 0: none came */
     bool gap_told;                  /* until the batch that was asked for comes */
 };
 
@@ -28,8 +30,9 @@ struct ingest {
     struct batch *pool;
     struct batch **free;
     size_t free_count;
-    size_t pool_bytes;  /* of the batches that are not free */
-    struct arena arena; /* of small messages */
+    struct producer *owed; /* an acknowledgement; NULL: nobody */
+    size_t pool_bytes;     /* of the batches that are not free */
+    struct arena arena;    /* of small messages */
     struct buf out;
     uint8_t store_id[WIRE_STORE_ID];
 };
@@ -124,12 +127,24 @@ static void send_error(struct ingest *ingest, const struct net_peer *peer, const
         (void)send_out(ingest, peer, WIRE_ERROR);
 }
 
+/* Small batches would keep the writer waiting for the next ones. Half of the pool stays for others. */
+static uint32_t credit_of(const struct ingest *ingest, const struct producer *producer)
+{
+    uint64_t credit = ingest->options.credit;
+    uint64_t most = ingest->options.pool / 2 < LEDGER_WINDOW ? ingest->options.pool / 2 : LEDGER_WINDOW;
+    if (producer->mean_rows > 0 && producer->mean_rows < CREDIT_ROWS && credit < most) {
+        uint64_t more = credit * CREDIT_ROWS / producer->mean_rows;
+        credit = more < most ? more : most;
+    }
+    return (uint32_t)credit;
+}
+
 static bool send_ack(struct ingest *ingest, struct producer *producer, uint64_t seq,
                      const struct wire_refusal *refusals, size_t count)
 {
     struct wire_ack ack = {.epoch = producer->entry->epoch,
                            .seq = seq,
-                           .credit = ingest->options.credit,
+                           .credit = credit_of(ingest, producer),
                            .refusals = refusals,
                            .refusal_count = count};
     if (!producer->peer.length || wire_encode_ack(&ack, &ingest->out) ||
@@ -158,6 +173,13 @@ static void send_acks(struct ingest *ingest, struct producer *producer, uint64_t
         (void)send_ack(ingest, producer, producer->entry->seq, NULL, 0);
 }
 
+static void send_owed(struct ingest *ingest)
+{
+    if (ingest->owed)
+        send_acks(ingest, ingest->owed, ingest->owed->entry->seq);
+    ingest->owed = NULL;
+}
+
 /* Says what is on disk, not what is on its way there, which a crash would lose. */
 static void send_welcome(struct ingest *ingest, const struct producer *producer)
 {
@@ -165,7 +187,7 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer)
                                    .epoch = producer->entry->epoch,
                                    .next_seq = producer->entry->seq + 1,
                                    .last_hash = producer->entry->hash,
-                                   .credit = ingest->options.credit,
+                                   .credit = credit_of(ingest, producer),
                                    .max_batch_bytes = WIRE_MESSAGE_MAX,
                                    .max_batch_rows = ingest->options.max_batch_rows};
     memcpy(welcome.store_id, ingest->store_id, sizeof welcome.store_id);
@@ -280,6 +302,8 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
     if (!ring_push(ingest->options.to_writer, batch))
         return error_set(err, POISE_EFULL, "the writer's queue is smaller than the pool of batches");
     ingest->free_count--;
+    uint64_t rows = batch->rows.rows > 0 ? batch->rows.rows : 1;
+    producer->mean_rows = producer->mean_rows > 0 ? (7 * producer->mean_rows + rows + 7) / 8 : rows;
     producer->received_seq = seq;
     producer->hashes[seq % LEDGER_WINDOW] = hash;
     producer->gap_told = false;
@@ -340,16 +364,21 @@ static void put_back(struct ingest *ingest, struct batch *batch)
     ingest->free[ingest->free_count++] = batch;
 }
 
+/* One acknowledgement tells of all that came back of a producer. */
 static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise_error *err)
 {
     struct producer *producer = find_producer(ingest, batch->producer, batch->epoch);
     bool known = producer && ledger_commit(producer->entry, batch->seq, batch->hash, batch->refused,
                                            batch->reasons, batch->refused_count);
-    uint64_t seq = batch->seq;
+    bool refused = batch->refused_count > 0;
     put_back(ingest, batch);
     if (!known)
         return error_nomem(err, "the refusals of a batch");
-    send_acks(ingest, producer, seq);
+    if (ingest->owed != producer)
+        send_owed(ingest);
+    ingest->owed = producer;
+    if (refused) /* the ledger keeps so many only */
+        send_owed(ingest);
     return POISE_OK;
 }
 
@@ -384,6 +413,7 @@ poise_code ingest_step(struct ingest *ingest, poise_error *err)
     poise_code code = POISE_OK;
     while (!code && (batch = ring_pop(ingest->options.from_writer)))
         code = on_committed(ingest, batch, err);
+    send_owed(ingest);
     size_t free_before = ingest->free_count;
     bool more = true;
     for (int i = 0; !code && more && i < STEP_MESSAGES && ingest_can_receive(ingest); i++)

@@ -9,7 +9,7 @@
 #include <wire/wire.h>
 
 enum {
-    LEDGER_WINDOW = 64, /* batches whose refusals are kept: the most credit a producer can have */
+    LEDGER_WINDOW = 1024, /* batches whose refusals are kept: the most credit a producer can have */
     LEDGER_REFUSALS_MAX =
         32768 /* of a producer; beyond it the older half is forgotten, never the last batch */
 };

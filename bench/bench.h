@@ -20,6 +20,7 @@ struct options {
     pid_t pid;                  /* of the aggregator */
     uint32_t samples;           /* of each series */
     uint32_t rows;              /* of a batch */
+    uint32_t lines;             /* of throughput: with MEASURES series each */
     bool one_measure;           /* the same series as sources of one measure */
     uint32_t rate, seconds;     /* of latency */
 };

@@ -12,6 +12,7 @@ static const struct argp_option argp_options[] = {
     {"directory", 'd', "DIRECTORY", 0, "baseline: where to write", 0},
     {"samples", 's', "N", 0, "throughput: of each series (1000)", 0},
     {"rows", 'b', "N", 0, "throughput: of a batch (1000)", 0},
+    {"lines", 'l', "N", 0, "throughput: of the plants, with 48 series each (208)", 0},
     {"one-measure", '1', NULL, 0, "The same series, as sources of one measure", 0},
     {"rate", 'r', "N", 0, "latency: batches a second (1000)", 0},
     {"seconds", 't', "N", 0, "latency: for so long (10)", 0},
@@ -47,6 +48,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return options->pid = (pid_t)number(argument, state), 0;
     case 's':
         return options->samples = number(argument, state), 0;
+    case 'l':
+        return options->lines = number(argument, state), 0;
     case 'b':
         return options->rows = number(argument, state), 0;
     case 'r':
@@ -64,8 +67,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.options = {.samples = 1000, .rows = 1000, .rate = 1000, .seconds = 10},
-                                  .what = ""};
+    struct arguments arguments = {
+        .options = {.samples = 1000, .rows = 1000, .lines = LINES, .rate = 1000, .seconds = 10}, .what = ""};
     const struct argp argp = {.options = argp_options,
                               .parser = parse,
                               .args_doc = "throughput|latency|midnight|baseline",

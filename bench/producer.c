@@ -1,6 +1,6 @@
 #include "bench.h"
 
-enum { SEND_HWM = 256 }; /* more than credit can ever fill, so that only credit holds batches back */
+enum { SEND_HWM = 4096 }; /* more than credit can ever fill, so that only credit holds batches back */
 
 static void send_hello(struct producer *producer, uint64_t epoch)
 {

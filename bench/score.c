@@ -162,6 +162,73 @@ void run_series(void)
     world_close(&world);
 }
 
+/* ---- workload W ---- */
+
+enum { LINES = 208, WORKLOAD_SERIES = LINES * MEASURES };
+
+struct workload {
+    struct world world;
+    struct engine_series *series[WORKLOAD_SERIES];
+    int64_t last[WORKLOAD_SERIES];
+    double values[WORKLOAD_SERIES]; /* of the tick at hand */
+    struct random random;
+};
+
+static struct workload *workload_open(void)
+{
+    struct workload *w = calloc(1, sizeof *w);
+    if (!w)
+        die("out of memory");
+    w->random = (struct random){1};
+    world_open(&w->world, "year", NULL);
+    world_begin(&w->world, NEW_YEAR_MS + DAY_MS);
+    for (uint32_t i = 0; i < WORKLOAD_SERIES; i++) {
+        char own[16];
+        snprintf(own, sizeof own, "m%u", i % MEASURES);
+        w->series[i] = world_series(&w->world, own, i / MEASURES);
+    }
+    return w;
+}
+
+/* A row of each series; returns how long that took. */
+static int64_t apply_tick(struct workload *w, uint32_t tick)
+{
+    for (uint32_t i = 0; i < WORKLOAD_SERIES; i++)
+        w->values[i] = next_value(&w->random, i + i / MEASURES, &w->last[i]);
+    int64_t start = cpu_ns(0);
+    for (uint32_t i = 0; i < WORKLOAD_SERIES; i++) {
+        engine_expect(w->world.engine, w->series[(i + ENGINE_EXPECT_AHEAD) % WORKLOAD_SERIES]);
+        world_apply(&w->world, w->series[i], NEW_YEAR_MS + tick * INT64_C(10000), w->values[i]);
+    }
+    return cpu_ns(0) - start;
+}
+
+/* Its rows in their order, settled every so many ticks, as the aggregator does at some rate. */
+static void time_workload(uint32_t ticks, uint32_t settle_every, const char *name)
+{
+    struct workload *w = workload_open();
+    int64_t apply_ns = 0, settle_ns = 0;
+    char settled[64];
+    for (uint32_t tick = 1; tick <= ticks; tick++) {
+        apply_ns += apply_tick(w, tick);
+        int64_t start = cpu_ns(0);
+        if (tick % settle_every == 0)
+            world_settle(&w->world, SIZE_MAX);
+        settle_ns += cpu_ns(0) - start;
+    }
+    snprintf(settled, sizeof settled, "%s_settled", name);
+    figure(name, (double)apply_ns / ticks / WORKLOAD_SERIES);
+    figure(settled, (double)(apply_ns + settle_ns) / ticks / WORKLOAD_SERIES);
+    world_close(&w->world);
+    free(w);
+}
+
+void run_workload(void)
+{
+    time_workload(200, 1, "workload_often_ns");
+    time_workload(600, 30, "workload_ns");
+}
+
 /* ---- the end of a period at many nodes ---- */
 
 enum {
@@ -213,7 +280,6 @@ void run_midnight(void)
 
 void print_rows(uint32_t samples)
 {
-    enum { LINES = 208 };
     struct random random = {1};
     static int64_t last[LINES * MEASURES];
     puts("time,measure,org,value,of");
@@ -235,6 +301,8 @@ int main(int argc, char **argv)
         run_apply();
     else if (strcmp(what, "series") == 0)
         run_series();
+    else if (strcmp(what, "workload") == 0)
+        run_workload();
     else if (strcmp(what, "midnight") == 0)
         run_midnight();
     else if (strcmp(what, "card") == 0)
@@ -242,6 +310,6 @@ int main(int argc, char **argv)
     else if (strcmp(what, "rows") == 0 && argc == 3)
         print_rows((uint32_t)strtoul(argv[2], NULL, 10));
     else
-        die("say apply, series, midnight, card, or rows and how many of a series");
+        die("say apply, series, workload, midnight, card, or rows and how many of a series");
     return fflush(stdout) == 0 ? 0 : 1;
 }

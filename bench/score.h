@@ -30,6 +30,7 @@ void world_checkpoint(struct world *world);
 
 void run_apply(void);
 void run_series(void);
+void run_workload(void);
 void run_midnight(void);
 void print_rows(uint32_t samples); /* of each series of workload W, as CSV */
 void print_card(void);             /* the definition that the rows are for */

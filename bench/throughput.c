@@ -25,6 +25,7 @@ static void send_all(struct producer *producer, const struct workload *workload)
 struct expected {
     const struct workload *workload;
     int64_t samples; /* of a series */
+    int64_t lines;
     bool one_measure;
     uint64_t nodes;
 };
@@ -34,7 +35,7 @@ static void check_state(void *context, const poise_state *state)
 {
     struct expected *expected = context;
     const poise_score *numbers = &state->numbers;
-    int64_t lines = LINES, count = 0;
+    int64_t lines = expected->lines, count = 0;
     unsigned plant;
     expected->nodes++;
     if (state->kind != POISE_MEASURE)
@@ -42,7 +43,7 @@ static void check_state(void *context, const poise_state *state)
     if (strchr(state->org, '/'))
         lines = 1;
     else if (sscanf(state->org, "plant-%u", &plant) == 1)
-        lines = (LINES - plant + PLANTS - 1) / PLANTS;
+        lines = (expected->lines - plant + PLANTS - 1) / PLANTS;
     for (int64_t tick = 0; tick < expected->samples; tick++) {
         int64_t time_ms = expected->workload->start_ms + tick * TICK_MS;
         count += time_ms >= numbers->period_start_ms && time_ms < numbers->period_end_ms;
@@ -55,10 +56,13 @@ static void check_state(void *context, const poise_state *state)
 
 static void check_all(const struct options *options, const struct workload *workload)
 {
-    struct expected expected = {
-        .workload = workload, .samples = options->samples, .one_measure = options->one_measure};
+    struct expected expected = {.workload = workload,
+                                .samples = options->samples,
+                                .lines = options->lines,
+                                .one_measure = options->one_measure};
     ask_states(options->query, check_state, &expected);
-    uint64_t nodes = (1 + PLANTS + LINES) * (uint64_t)(options->one_measure ? 4 : 1 + 4 + 12 + MEASURES);
+    uint64_t nodes = (1 + PLANTS + (uint64_t)options->lines) *
+                     (uint64_t)(options->one_measure ? 4 : 1 + 4 + 12 + MEASURES);
     if (expected.nodes != nodes)
         die("the board has %llu nodes, not %llu", (unsigned long long)expected.nodes,
             (unsigned long long)nodes);

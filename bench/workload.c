@@ -35,22 +35,23 @@ static void add(struct workload *workload, struct wire_builder *builder, const p
 
 void workload_make(struct workload *workload, const struct options *options)
 {
-    enum { SERIES = LINES * MEASURES };
+    uint32_t series = options->lines * MEASURES;
     struct random random = {1};
-    static struct series_name names[SERIES];
-    static int64_t last[SERIES];
+    struct series_name *names = calloc(series, sizeof *names);
+    int64_t *last = calloc(series, sizeof *last);
     struct wire_builder *builder = wire_builder_open();
     *workload = (struct workload){.start_ms = wall_ms() - (int64_t)options->samples * TICK_MS};
-    workload->ends = calloc((size_t)SERIES * options->samples / options->rows * 2 + 2, sizeof(size_t));
-    if (!workload->ends || !builder || getrandom(&workload->epoch, sizeof workload->epoch, 0) < 0)
+    workload->ends = calloc((size_t)series * options->samples / options->rows * 2 + 2, sizeof(size_t));
+    if (!names || !last || !workload->ends || !builder ||
+        getrandom(&workload->epoch, sizeof workload->epoch, 0) < 0)
         die("out of memory");
     wire_builder_limits(builder, options->rows, WIRE_MESSAGE_MAX);
     /* Neighbours in a batch are the measures of a line, then the lines of a plant, as a plant's collector
      * sends them. */
-    for (uint32_t i = 0; i < SERIES; i++)
+    for (uint32_t i = 0; i < series; i++)
         series_name(i / MEASURES, i % MEASURES, options->one_measure, &names[i]);
     for (uint32_t tick = 0; tick < options->samples; tick++)
-        for (uint32_t i = 0; i < SERIES; i++) {
+        for (uint32_t i = 0; i < series; i++) {
             poise_measurement row = {.measure = names[i].measure,
                                      .org = names[i].org,
                                      .source = names[i].source,
@@ -62,6 +63,8 @@ void workload_make(struct workload *workload, const struct options *options)
     if (wire_builder_rows(builder) > 0)
         finish(workload, builder);
     wire_builder_close(builder);
+    free(names);
+    free(last);
 }
 
 void workload_free(struct workload *workload)

@@ -128,6 +128,7 @@ static void free_orgs(struct engine *engine)
 
 static void free_measurements(struct engine *engine)
 {
+    gains_free(engine);
     cells_free(&engine->cells);
     free(engine->touched.items);
     free(engine->reread.items);
@@ -211,12 +212,16 @@ poise_code engine_begin(struct engine *engine, int64_t as_of_ms, poise_error *er
         return error_set(err, POISE_EINVAL,
                          "rows later than the time to score at were counted already; begin earlier");
     }
-    if (engine->reread.count > 0 && closes_period(engine, as_of_ms)) {
+    bool closes = closes_period(engine, as_of_ms);
+    if (closes) {
         code = or_break(engine, reread_marked(engine, err));
     }
     engine->as_of_ms = as_of_ms;
     if (code == POISE_OK) {
         code = or_break(engine, future_reached(engine, err));
+    }
+    if (code == POISE_OK && closes) { /* what was counted before is no late measurement */
+        code = or_break(engine, gains_carry_all(engine, err));
     }
     if (code == POISE_OK && !mark_moved(engine)) {
         code = or_break(engine, error_nomem(err, "the marks of a settle"));

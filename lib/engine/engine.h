@@ -122,7 +122,15 @@ uint64_t engine_ordinal(const struct engine *engine); /* rows seen, refused ones
 /* The series of names that may come from a peer; checks them. A refusal leaves *ret_series NULL. */
 poise_code engine_series(struct engine *engine, const char *measure, const char *org, const char *source,
                          struct engine_series **ret_series, poise_refusal *ret_refusal, poise_error *err);
-size_t engine_series_count(const struct engine *engine);           /* those it knows */
+size_t engine_series_count(const struct engine *engine); /* those it knows */
+/* The number of a text, by which the series of a batch are found without hashing their texts again and again;
+ * it stays. ENGINE_NAME_NONE: no series has the text, so far. */
+enum engine_name { ENGINE_MEASURE, ENGINE_ORG, ENGINE_SOURCE };
+enum { ENGINE_NAMES = ENGINE_SOURCE + 1 };
+#define ENGINE_NAME_NONE UINT32_MAX
+uint32_t engine_name(const struct engine *engine, enum engine_name kind, const char *text);
+/* The series of a number of each kind; NULL: there is none, so far. */
+struct engine_series *engine_known_series(const struct engine *engine, const uint32_t names[ENGINE_NAMES]);
 uint32_t engine_series_source(const struct engine_series *series); /* its source's number, from 0 */
 /* Series are numbered 0, 1, ... as their first row is accepted: the same rows, the same numbers. */
 #define ENGINE_UNNUMBERED UINT32_MAX /* not an enum: ISO C wants those within int */

@@ -13,9 +13,15 @@ __attribute__((always_inline)) static inline void fetch(const void *bytes, size_
     }
 }
 
-/* How many cells of a series are known. */
+/* How many cells of a series are known that the row will change; those of one that gains are not. */
 static uint32_t known_cells(const struct engine *engine, const struct engine_series *series)
 {
+    if (series && series->gaining) {
+        size_t size;
+        const void *gains = gains_of(engine, series, &size);
+        fetch(gains, size);
+        return 0;
+    }
     bool known = series && series->generation == engine->generation && series->cells[0] != CELL_NONE;
     return known ? (uint32_t)cells_of(engine, input_of(engine, series), series->org) : 0;
 }
@@ -39,6 +45,7 @@ void engine_expect(struct engine *engine, struct engine_series *series)
         fetch(block_of(cells, row->series->cells[n]), sizeof(struct block));
     }
     row = earlier(expected, 2 * EXPECT_STEP);
+    row->cells = row->series && row->series->gaining ? 0 : row->cells; /* it began meanwhile */
     for (uint32_t n = 0; n < row->cells; n++) {
         uint32_t cell = row->series->cells[n];
         fetch(cell_body(cells, cell), block_of(cells, cell)->size);

@@ -4,6 +4,7 @@
  *     series.c  an input's measurement goes to the cells of its org and of every org above
  *     number.c  series by number
  *     definition.c  which cells those are: the feeds that the definitions' leaves read
+ *     gains.c   rows are added up by themselves until somebody reads the cells
  *     tiling.c  how feeds tile time                      reading.c windows put together from cells
  *     cell.c    cells, loaded on demand                  cells.c   those in memory
  *     key.c     where keyed measurements stand           future.c  what waits for its time
@@ -155,7 +156,8 @@ struct engine_series { /* 40 bytes where one feed reads a leaf of depth 2 */
     uint32_t number;          /* ENGINE_UNNUMBERED: no row was accepted yet */
     uint32_t next_number;     /* the series that has it */
     uint32_t seen : 1;        /* its org is known to have seen the input */
-    uint32_t generation : 31; /* of engine, in which the cells below were looked up */
+    uint32_t gaining : 1;     /* cells[0] is its gains' place in engine->gains (gains.c) */
+    uint32_t generation : 30; /* of engine, in which the cells below were looked up */
     uint32_t cells[];         /* of one period by feed of the input, from the org upwards */
 };
 
@@ -249,9 +251,11 @@ struct engine {
     struct org *org_table;
     size_t org_capacity;
     struct series_table series;
-    struct keys keys; /* since the last checkpoint began, and those that were asked for */
+    struct pool gains;
+    struct numbers gaining; /* pieces of it: what the cells do not have yet */
+    struct keys keys;       /* since the last checkpoint began, and those that were asked for */
     struct cells cells;
-    uint32_t generation : 31; /* rises when cells leave memory */
+    uint32_t generation : 30; /* rises when cells leave memory */
     size_t cells_limit;
     struct heap future;
     struct expected expected;
@@ -373,6 +377,20 @@ bool series_number(struct engine *engine, struct engine_series *series); /* fals
 void series_encode(const struct engine *engine, uint32_t number, struct buf *out);
 poise_code series_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err);
 
+/* gains.c */
+/* Has a series gain whose cells are known, and had a row since the last settle; false: the row at hand goes
+ * to the cells. */
+bool gains_begin(struct engine *engine, struct engine_series *series, int64_t time_ms);
+/* Of a series that gains. *ret_added: the row is of its tiles, and was taken. */
+poise_code gains_add(struct engine *engine, struct engine_series *series, const struct sample *sample,
+                     bool *ret_added, poise_error *err);
+/* Its cells get what it has gained, and it gains no more; likewise all. */
+poise_code gains_carry(struct engine *engine, struct engine_series *series, poise_error *err);
+poise_code gains_carry_all(struct engine *engine, poise_error *err);
+/* Where its gains are, for expect.c; most of their bytes. */
+const void *gains_of(const struct engine *engine, const struct engine_series *series, size_t *ret_size);
+void gains_free(struct engine *engine);
+
 /* Whether a period that holds the time is locked for some reader of the input. */
 bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms);
 
@@ -401,6 +419,7 @@ void future_encode(const struct engine *engine, const struct waiting *waiting, s
 poise_code future_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err);
 
 /* reread.c */
+/* Carries all gains, then builds the marked cells again. */
 poise_code reread_marked(struct engine *engine, poise_error *err);
 
 /* past.c */

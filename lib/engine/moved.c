@@ -151,6 +151,7 @@ static void close_periods(struct engine *engine, struct plan *plan)
 void engine_set_revising(struct engine *engine, bool revising)
 {
     engine->revising = revising && !engine->options.offline;
+    engine->broken |= gains_carry_all(engine, NULL) != POISE_OK;
     engine->closed_ms = INT64_MIN;
     for (size_t i = 0; i < engine->plan_count; i++) {
         engine->plans[i].closing_ms = INT64_MIN;

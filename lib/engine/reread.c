@@ -104,6 +104,10 @@ static int by_period(const void *a, const void *b, void *context)
 poise_code reread_marked(struct engine *engine, poise_error *err)
 {
     struct numbers *marked = &engine->reread;
+    poise_code carried = gains_carry_all(engine, err); /* the rows that are read are these, too */
+    if (carried != POISE_OK) {
+        return carried;
+    }
     uint32_t *cells = marked->items;
     if (marked->count > 1) {
         qsort_r(cells, marked->count, sizeof *cells, by_period, &engine->cells);

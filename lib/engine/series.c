@@ -132,15 +132,17 @@ struct engine_series *series_of(struct engine *engine, struct input *input, uint
     return at == POOL_NONE ? NULL : pool_at(&engine->series.pool, at);
 }
 
-static struct engine_series *known_series(const struct engine *engine, const char *measure, const char *org,
-                                          const char *source)
+uint32_t engine_name(const struct engine *engine, enum engine_name kind, const char *text)
 {
-    const struct input *input = definition_input(engine, measure, strlen(measure));
-    uint32_t org_id = intern_find(&engine->orgs, org, strlen(org));
-    uint32_t source_id = intern_find(&engine->sources, source, strlen(source));
-    uint32_t at = input && org_id != INTERN_NONE && source_id != INTERN_NONE
-                      ? find(&engine->series, input->id, org_id, source_id)
-                      : POOL_NONE;
+    const struct intern *const texts[ENGINE_NAMES] = {[ENGINE_MEASURE] = &engine->input_names,
+                                                      [ENGINE_ORG] = &engine->orgs,
+                                                      [ENGINE_SOURCE] = &engine->sources};
+    return intern_find(texts[kind], text, strlen(text));
+}
+
+struct engine_series *engine_known_series(const struct engine *engine, const uint32_t names[ENGINE_NAMES])
+{
+    uint32_t at = find(&engine->series, names[ENGINE_MEASURE], names[ENGINE_ORG], names[ENGINE_SOURCE]);
     return at == POOL_NONE ? NULL : pool_at(&engine->series.pool, at);
 }
 
@@ -169,7 +171,10 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
     org = org ? org : "";
     source = source ? source : "";
     *ret_refusal = POISE_REFUSAL_NONE;
-    *ret_series = known_series(engine, measure, org, source);
+    const uint32_t names[ENGINE_NAMES] = {engine_name(engine, ENGINE_MEASURE, measure),
+                                          engine_name(engine, ENGINE_ORG, org),
+                                          engine_name(engine, ENGINE_SOURCE, source)};
+    *ret_series = engine_known_series(engine, names);
     if (*ret_series) {
         return POISE_OK;
     }
@@ -280,14 +285,34 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
     return POISE_OK;
 }
 
+/* Whether its org's cell had one since the last settle. */
+static inline bool had_row(const struct engine *engine, const struct engine_series *series)
+{
+    return input_of(engine, series)->feeds && series->generation == engine->generation &&
+           series->cells[0] != CELL_NONE &&
+           block_of(&engine->cells, series->cells[0])->touched & bit_in_block(series->cells[0]);
+}
+
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err)
 {
+    bool gains = series->gaining || (had_row(engine, series) && gains_begin(engine, series, sample->time_ms));
+    if (gains) {
+        bool added;
+        poise_code code = gains_add(engine, series, sample, &added, err);
+        if (code == POISE_OK && !added) {
+            code = gains_carry(engine, series, err);
+        }
+        if (code != POISE_OK || added) {
+            return code;
+        }
+    }
     return change_cells(engine, series, sample, add_to_cell, err);
 }
 
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err)
 {
-    return change_cells(engine, series, sample, take_from_cell, err);
+    poise_code code = series->gaining ? gains_carry(engine, series, err) : POISE_OK;
+    return code == POISE_OK ? change_cells(engine, series, sample, take_from_cell, err) : code;
 }

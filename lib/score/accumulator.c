@@ -148,6 +148,16 @@ bool accumulator_add(const struct accumulator_layout *layout, struct accumulator
     return !(layout->parts & PARTS_SUM) || add_sums(layout, cell, sample->value, sample->of, 1);
 }
 
+void accumulator_liken(const struct accumulator_layout *layout, struct accumulator *cell,
+                       const struct accumulator *whole)
+{
+    for (int part = VALUE; part <= SQUARE; part++) {
+        if (layout->at[part]) {
+            exact_liken(part_of(layout, cell, (enum part)part), read_part(layout, whole, (enum part)part));
+        }
+    }
+}
+
 /* Whether a sample that is taken away was at an edge. */
 static bool was_at_edge(const struct accumulator_layout *layout, const struct accumulator *cell,
                         const struct sample *sample)

@@ -47,6 +47,10 @@ void accumulator_clear(const struct accumulator_layout *layout, struct accumulat
 /* false: out of memory; the accumulator is of no use any more. */
 bool accumulator_add(const struct accumulator_layout *layout, struct accumulator *cell,
                      const struct sample *sample);
+/* Has the sums of an empty accumulator begin where those of another, of which it becomes a part, have their
+ * digits, so that it is merged quickly. It stays empty. */
+void accumulator_liken(const struct accumulator_layout *layout, struct accumulator *cell,
+                       const struct accumulator *whole);
 /* Takes a counted sample away; *ret_reread is set (never cleared) where it was an extreme, or left values
  * that are to be exact (score/quantile.h) in a histogram: accumulator_clear and add the period's samples
  * again before reading, merging or encoding. false as in accumulator_add. */

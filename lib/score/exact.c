@@ -164,10 +164,20 @@ bool exact_add_product(struct exact *sum, double a, double b)
     return add_quickly(sum, term, PRODUCT_BITS) || add_term(sum, term);
 }
 
+void exact_liken(struct exact *sum, const struct exact *other)
+{
+    if (sum->form == EXACT_ZERO && other->form == EXACT_WINDOW) {
+        *sum = (struct exact){.exponent = other->exponent, .form = EXACT_WINDOW};
+    }
+}
+
 /* false: other's window does not fit into this one, or the sum does not; nothing changed. */
 static bool merge_windows(struct exact *sum, const struct exact *other)
 {
     int shift = other->exponent - sum->exponent;
+    if (shift == 0) {
+        return add_limbs(sum->window, other->window, false);
+    }
     uint64_t moved[EXACT_WINDOW_LIMBS];
     for (int i = 0; i < EXACT_WINDOW_LIMBS; i++) {
         moved[i] = limbs_bits(other->window, EXACT_WINDOW_LIMBS, 64 * i - shift);

@@ -25,7 +25,9 @@ struct exact {
 
 void exact_free(struct exact *sum);          /* a zeroed exact is 0 and fine; leaves it zeroed */
 bool exact_add(struct exact *sum, double x); /* false: out of memory, sum unchanged; add -x to take x away */
-bool exact_add_product(struct exact *sum, double a, double b);  /* adds a * b; likewise */
+bool exact_add_product(struct exact *sum, double a, double b); /* adds a * b; likewise */
+/* Has a sum of 0 begin with the window of another, if that has one, so that they are merged quickly. */
+void exact_liken(struct exact *sum, const struct exact *other);
 bool exact_merge(struct exact *sum, const struct exact *other); /* adds other; likewise */
 double exact_round(const struct exact *sum);                    /* never -0 */
 

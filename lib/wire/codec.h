@@ -30,6 +30,13 @@ void *codec_alloc(const struct codec_kind *kind, struct arena *arena, size_t cou
 poise_code codec_put(struct buf *out, const struct ProtobufCMessage *message);
 poise_code codec_put_field(struct buf *out, unsigned field, const struct ProtobufCMessage *message);
 
+/* Appends a state as a field of another message. */
+enum {
+    CODEC_VARINT_MAX = 10,
+    CODEC_STATE_NUMBERS_MAX = 280 /* 10 doubles, 9 varints, 2 times, 3 lengths, each with its tag */
+};
+poise_code codec_put_state(struct buf *out, unsigned field, const poise_state *state);
+
 /* protobuf-c's structs want pointers to non-const also for packing, which only reads. */
 void *codec_borrow(const void *bytes);
 char *codec_text(const char *text); /* NULL becomes "" */

@@ -1,5 +1,5 @@
-/* SNAPSHOT, UPDATE, RESULT: parts of a list of states. States are packed one by one, so that encoding needs
- * no memory but the buffer. */
+/* SNAPSHOT, UPDATE, RESULT: parts of a list of states, which are packed one by one (codec_state.c), so that
+ * encoding needs no memory but the buffer. */
 #include "codec.h"
 #include <base/error.h>
 #include <poise.pb-c.h>
@@ -160,41 +160,6 @@ poise_code wire_each_change(const void *changes, size_t length, struct arena *ar
 
 /* ---- encoding ---- */
 
-/* period_ms: two numbers that the message points to. */
-static void fill_state(Poise__V1__State *message, const poise_state *state, int64_t period_ms[2])
-{
-    const poise_score *numbers = &state->numbers;
-    poise__v1__state__init(message);
-    message->org = codec_text(state->org);
-    message->node = codec_text(state->node);
-    message->name = codec_text(state->name);
-    message->kind = (Poise__V1__Kind)state->kind;
-    message->value = numbers->value;
-    message->attainment = numbers->attainment;
-    message->score = numbers->score;
-    message->lo = numbers->lo;
-    message->hi = numbers->hi;
-    message->coverage = numbers->coverage;
-    message->filled = numbers->filled;
-    message->status = (Poise__V1__Status)numbers->status;
-    message->uncertain = numbers->uncertain;
-    message->count = numbers->count;
-    message->weight = state->weight;
-    message->trend = numbers->trend;
-    message->flags = numbers->flags;
-    if (numbers->period_start_ms != INT64_MIN) {
-        period_ms[0] = numbers->period_start_ms;
-        period_ms[1] = numbers->period_end_ms;
-        message->period_ms = period_ms;
-        message->n_period_ms = 2;
-    }
-    message->as_of_ms = state->as_of_ms;
-    message->definition = state->definition;
-    message->revision = state->revision;
-    message->replaced = state->replaced;
-    message->cause = state->cause;
-}
-
 static poise_code encode_head(enum wire_kind kind, const struct wire_states *states, struct buf *out)
 {
     if (kind == WIRE_SNAPSHOT) {
@@ -230,16 +195,7 @@ poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *sta
                                            : RESULT_STATES;
     poise_code code = encode_head(kind, states, out);
     for (size_t i = 0; code == POISE_OK && i < states->count; i++) {
-        Poise__V1__State message;
-        int64_t period_ms[2];
-        fill_state(&message, &states->states[i], period_ms);
-        code = codec_put_field(out, field, &message.base);
+        code = codec_put_state(out, field, &states->states[i]);
     }
     return code;
-}
-
-size_t wire_state_size(const poise_state *state)
-{
-    enum { NUMBERS_MAX = 280 }; /* 10 doubles, 9 varints, 2 times, 3 lengths, each with its tag */
-    return NUMBERS_MAX + strlen(state->org) + strlen(state->node) + strlen(state->name);
 }

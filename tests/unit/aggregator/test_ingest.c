@@ -12,6 +12,7 @@ struct fixture {
     struct stats stats;
     struct log log;
     struct ingest *ingest;
+    uint32_t credit;
     struct batch *taken[POOL]; /* by the writer, not yet on disk */
     size_t taken_count;
 };
@@ -38,7 +39,7 @@ static poise_code open_ingest(struct fixture *f, struct ledger *ledger, size_t m
                                      .log = &f->log,
                                      .store = f->store,
                                      .pool = POOL,
-                                     .credit = CREDIT,
+                                     .credit = f->credit ? f->credit : CREDIT,
                                      .max_producers = max_producers,
                                      .max_batch_rows = MAX_ROWS};
     return ingest_open(&options, ledger, &f->ingest, NULL);
@@ -505,6 +506,61 @@ static void a_window_of_refusals_is_welcomed_and_told(void **state)
         expect_ack(f, peer, seq, 1, 1);
 }
 
+/* Not of so few rows as fit into the credit, but of half the pool. */
+static void small_batches_get_more_credit(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger = {0};
+    struct net_message message;
+    struct wire_welcome welcome;
+    _Static_assert(CREDIT == POOL / 2, "what expect_ack wants");
+    ingest_close(f->ingest);
+    f->ingest = NULL;
+    f->credit = 1;
+    assert_int_equal(open_ingest(f, &ledger, 2), POISE_OK);
+    struct net_socket *peer = loop_peer(&f->loop);
+    send_hello(f, peer, "p", 1, 0);
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_WELCOME);
+    assert_int_equal(wire_decode_welcome(message.body, message.body_length, &f->loop.arena, &welcome, NULL),
+                     POISE_OK);
+    assert_int_equal(welcome.credit, 1);
+    send_batch(f, peer, 1, 1);
+    take(f, 1);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+}
+
+static void what_comes_back_at_once_is_told_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        send_batch(f, peer, seq, 1);
+    take(f, 5);
+    assert_int_equal(batch_refuse(f->taken[2], 1, POISE_REFUSAL_VALUE), POISE_OK);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(ring_push(&f->from_writer, f->taken[i]));
+    f->taken_count = 0;
+    step(f);
+    expect_ack(f, peer, 3, 1, 1);
+    expect_ack(f, peer, 5, 0, 0);
+    send_batch(f, peer, 6, 1);
+    take(f, 1);
+    commit(f, 0);
+    expect_ack(f, peer, 6, 0, 0); /* and nothing in between */
+    struct net_socket *other = greeted(f, "q");
+    send_batch(f, peer, 7, 1);
+    take(f, 1);
+    send_batch(f, other, 1, 1);
+    take(f, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(ring_push(&f->from_writer, f->taken[i]));
+    f->taken_count = 0;
+    step(f);
+    expect_ack(f, peer, 7, 0, 0);
+    expect_ack(f, other, 1, 0, 0);
+}
+
 /* ---- limits and nonsense ---- */
 
 static void without_a_free_batch_nothing_is_received(void **state)
@@ -618,6 +674,8 @@ int main(void)
         INGEST_TEST(producers_are_limited),
         INGEST_TEST(a_restart_goes_on_where_the_disk_is),
         INGEST_TEST(a_window_of_refusals_is_welcomed_and_told),
+        INGEST_TEST(small_batches_get_more_credit),
+        INGEST_TEST(what_comes_back_at_once_is_told_at_once),
         INGEST_TEST(without_a_free_batch_nothing_is_received),
         INGEST_TEST(a_malformed_batch_is_refused_whole_and_passed),
         INGEST_TEST(a_batch_must_be_of_the_greeted_epoch),

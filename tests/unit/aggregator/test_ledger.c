@@ -51,27 +51,28 @@ static void entries_are_by_producer_and_epoch(void **state)
 static void refusals_are_kept_for_the_window(void **state)
 {
     (void)state;
+    enum { LAST = 3 * LEDGER_WINDOW };
     struct ledger ledger = {0};
     size_t count = 7;
     struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
     assert_null(ledger_refusals(entry, 0, &count));
     assert_int_equal(count, 0);
-    for (uint64_t seq = 1; seq <= 200; seq++)
+    for (uint64_t seq = 1; seq <= LAST; seq++)
         commit(entry, seq, 3);
-    assert_int_equal(entry->seq, 200);
-    assert_int_equal(entry->hash, 20000);
+    assert_int_equal(entry->seq, LAST);
+    assert_int_equal(entry->hash, 100 * LAST);
     const struct wire_refusal *refusals = ledger_refusals(entry, 0, &count);
     assert_int_equal(count, 3 * LEDGER_WINDOW);
     for (size_t i = 0; i < count; i++) {
-        assert_int_equal(refusals[i].seq, 200 - LEDGER_WINDOW + 1 + i / 3);
+        assert_int_equal(refusals[i].seq, LAST - LEDGER_WINDOW + 1 + i / 3);
         assert_int_equal(refusals[i].row, i % 3);
         assert_int_equal(refusals[i].reason, i % 3 == 1 ? ODD : LATE);
     }
-    refusals = ledger_refusals(entry, 199, &count);
+    refusals = ledger_refusals(entry, LAST - 1, &count);
     assert_int_equal(count, 6);
-    assert_int_equal(refusals[0].seq, 199);
-    assert_null(ledger_refusals(entry, 201, &count));
-    for (uint64_t seq = 201; seq < 201 + LEDGER_WINDOW; seq++)
+    assert_int_equal(refusals[0].seq, LAST - 1);
+    assert_null(ledger_refusals(entry, LAST + 1, &count));
+    for (uint64_t seq = LAST + 1; seq <= LAST + LEDGER_WINDOW; seq++)
         commit(entry, seq, 0);
     assert_null(ledger_refusals(entry, 0, &count));
     ledger_free(&ledger);
