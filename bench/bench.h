@@ -113,6 +113,7 @@ void run_throughput(const struct options *options);
 void run_latency(const struct options *options);
 void run_midnight(const struct options *options);
 void run_baseline(const struct options *options);
+void run_drain(const struct options *options); /* W to a peer that does nothing */
 void run_send(const struct options *options);  /* the batches, nothing else */
 void run_count(const struct options *options); /* the measurements that the root's measures count */
 void run_ask(const struct options *options);   /* the live states of a measure at a line, and of the root */

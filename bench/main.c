@@ -79,7 +79,7 @@ int main(int argc, char **argv)
         .options = {.lines = LINES, .samples = 1000, .rows = 1000, .rate = 1000, .seconds = 10}, .what = ""};
     const struct argp argp = {.options = argp_options,
                               .parser = parse,
-                              .args_doc = "throughput|latency|midnight|baseline|send|count|ask",
+                              .args_doc = "throughput|latency|midnight|baseline|drain|send|count|ask",
                               .doc = "Measures a running poise-aggregator. Run by bench/ingest."};
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     const struct options *options = &arguments.options;
@@ -90,6 +90,8 @@ int main(int argc, char **argv)
         run_latency(options);
     else if (strcmp(arguments.what, "midnight") == 0 && connected)
         run_midnight(options);
+    else if (strcmp(arguments.what, "drain") == 0)
+        run_drain(options);
     else if (strcmp(arguments.what, "send") == 0 && options->ingest)
         run_send(options);
     else if (strcmp(arguments.what, "count") == 0 && options->query)
@@ -99,8 +101,7 @@ int main(int argc, char **argv)
     else if (strcmp(arguments.what, "baseline") == 0 && options->directory)
         run_baseline(options);
     else
-        die("say throughput, latency or midnight with --ingest, --query and --pid, send with --ingest, count "
-            "or "
-            "ask with --query, or baseline with --directory");
+        die("say throughput, latency or midnight with --ingest, --query and --pid, drain, send with --ingest, "
+            "count or ask with --query, or baseline with --directory");
     return fflush(stdout) == 0 ? 0 : 1;
 }
