@@ -289,7 +289,9 @@ void writer_add(struct writer *writer, const struct row *row)
         finish(writer);
     if (writer->count == writer->frame_rows)
         die("there are more rows than were foreseen");
-    if (writer->count == 0 || row->tick < writer->first_tick)
+    if (writer->count == 0)
+        writer->first_tick = UINT32_MAX;
+    if (!row->corrects && !row->late && row->tick < writer->first_tick)
         writer->first_tick = row->tick;
     writer->rows[writer->count++] = *row;
 }

@@ -15,11 +15,11 @@ struct writer { /* of one file: what one connection sends */
     enum variant variant;
     int64_t start_ms;
     uint32_t frame_rows;
-    struct buf body;  /* of the request so far */
-    struct buf frame; /* the whole request */
-    struct row *rows; /* of the request so far */
-    uint32_t count;   /* of them */
-    uint32_t first_tick;
+    struct buf body;     /* of the request so far */
+    struct buf frame;    /* the whole request */
+    struct row *rows;    /* of the request so far */
+    uint32_t count;      /* of them */
+    uint32_t first_tick; /* of those that may be corrected; UINT32_MAX: there is none */
     uint64_t bytes, frames;
 };
 

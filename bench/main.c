@@ -101,7 +101,7 @@ int main(int argc, char **argv)
     else if (strcmp(arguments.what, "baseline") == 0 && options->directory)
         run_baseline(options);
     else
-        die("say throughput, latency or midnight with --ingest, --query and --pid, drain, send with --ingest, "
-            "count or ask with --query, or baseline with --directory");
+        die("say throughput, latency or midnight with --ingest, --query and --pid; drain; "
+            "send with --ingest; count or ask with --query; or baseline with --directory");
     return fflush(stdout) == 0 ? 0 : 1;
 }

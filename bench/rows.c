@@ -76,8 +76,9 @@ void rows_each(uint32_t lines, uint32_t ticks, enum variant variant,
             struct row row = {.series = i,
                               .tick = tick,
                               .value = next_value(&random, i + i / MEASURES, &last[i]),
-                              .keyed = is_keyed(variant, percent)};
-            if (is_late(variant, percent))
+                              .keyed = is_keyed(variant, percent),
+                              .late = is_late(variant, percent)};
+            if (row.late)
                 queue_put(&late, &row);
             else
                 visit(context, &row);

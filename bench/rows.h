@@ -19,6 +19,7 @@ struct row {
     uint32_t series, tick;
     double value;
     bool keyed;
+    bool late;
     bool corrects; /* takes the place of the one of the same series and tick, which said value - 1 */
 };
 

@@ -43,8 +43,13 @@ class ClickHouse(System):
         return self.ask('/', body=text.encode()).decode()
 
     def settle(self):
-        self.sql('OPTIMIZE TABLE w FINAL')
+        """OPTIMIZE does nothing while a merge runs."""
+        self.wait_until(self.is_merged, 'has more than one part')
         self.quiet(2)
+
+    def is_merged(self):
+        self.sql('OPTIMIZE TABLE w FINAL')
+        return int(self.sql("SELECT count() FROM system.parts WHERE active AND table = 'w'")) <= 1
 
     def count(self):
         return int(self.sql('SELECT count() FROM w'))
