@@ -8,7 +8,7 @@ import time
 
 import report
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def measure_text(index, aggregates):
