@@ -11,6 +11,10 @@ import report
 PATIENCE_S = 300
 
 
+class Died(SystemExit):
+    """Ends the script with its text, unless somebody minds."""
+
+
 def measure_text(index, aggregates):
     return (f'          - {{id: m{index}, aggregate: {aggregates[index % len(aggregates)]}, '
             'score: {linear: {from: 0, to: 100}}}\n')
@@ -59,7 +63,7 @@ class Aggregator:
                 self.arguments = ['--ingest', found[1], '--query', found[2], '--pid', str(self.process.pid)]
                 return
             time.sleep(0.01)
-        sys.exit(f'{self.log()}{sys.argv[0]}: the aggregator did not start')
+        raise Died(f'{self.log()}{sys.argv[0]}: the aggregator did not start')
 
     def log(self):
         with open(os.path.join(self.directory, 'log'), encoding='utf-8') as file:
@@ -91,8 +95,8 @@ def wait_for(bench, aggregator):
             return bench.communicate(timeout=0.2)[0]
         except subprocess.TimeoutExpired:
             if aggregator and aggregator.process.poll() is not None:
-                sys.exit(f'{aggregator.log()}{sys.argv[0]}: the aggregator died')
-    sys.exit(f'{sys.argv[0]}: a run took more than {PATIENCE_S} s')
+                raise Died(f'{aggregator.log()}{sys.argv[0]}: the aggregator died')
+    raise Died(f'{sys.argv[0]}: a run took more than {PATIENCE_S} s')
 
 
 def run(*arguments, aggregator=None):
@@ -106,5 +110,5 @@ def run(*arguments, aggregator=None):
             bench.kill()
             raise
     if bench.returncode:
-        sys.exit(f'{sys.argv[0]}: a run failed')
+        raise Died(f'{sys.argv[0]}: a run failed')
     return report.figures_of(output)

@@ -92,14 +92,10 @@ def query_table(results, systems):
 
 def survival(results, name, way):
     found = [one for one in results['crashes'] if (one['system'], one['way']) == (name, way)]
-    left = [one['left'] for one in found if 'left' in one]
-    parts = sorted({one['failed'].split(': ')[0] for one in found if 'failed' in one})
-    if left:
-        of = found[0]['of'] if 'of' in found[0] else next(one['of'] for one in found if 'of' in one)
-        share = {of: 'all', 0: 'none'}
-        parts.insert(0, ', '.join(share.get(one, f'{one:,} of {of:,}') for one in left)
-                     if len(set(left)) > 1 else share.get(left[0], f'{left[0]:,} of {of:,}'))
-    return '; '.join(parts) or '-'
+    texts = ['all' if one['left'] == one['of'] else f'{one["left"]:,} of {one["of"]:,}' if one['left'] else 'none'
+             for one in found if 'failed' not in one]
+    texts += [one['failed'].split(': ')[0] for one in found if 'failed' in one]
+    return ', '.join(dict.fromkeys(texts)) or '-'
 
 
 def promise_table(results, systems):

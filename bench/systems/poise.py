@@ -20,7 +20,7 @@ class Poise(System):
     def start(self):
         try:
             self.server = aggregator.Aggregator(self.directory, aggregator.scorecard_text(False, AGGREGATES))
-        except SystemExit as failed:
+        except aggregator.Died as failed:
             raise Failed(str(failed)) from failed
         self.process = self.server.process
 
@@ -28,7 +28,7 @@ class Poise(System):
         try:
             return aggregator.run(*arguments, '--lines', str(self.world.lines), '--samples', str(self.world.samples),
                                   '--rows', str(self.rows), '--variant', self.world.variant, aggregator=self.server)
-        except SystemExit as failed:
+        except aggregator.Died as failed:
             raise Failed(f'{failed}\n{self.log_end()}') from failed
 
     def load(self, bodies):
