@@ -4,6 +4,7 @@
 #define BENCH_BENCH_H
 
 #include "figures.h"
+#include "rows.h"
 #include <base/arena.h>
 #include <base/buf.h>
 #include <net/net.h>
@@ -12,17 +13,19 @@
 #include <stdint.h>
 #include <wire/wire.h>
 
-enum { MEASURES = 48, PLANTS = 10, LINES = 208, TICK_MS = 10000, PATIENCE_MS = 60000 };
+enum { PATIENCE_MS = 60000 };
 
 struct options {
     const char *ingest, *query; /* the aggregator's endpoints */
     const char *directory;      /* for the baseline: of the store's disk */
     pid_t pid;                  /* of the aggregator */
-    uint32_t samples;           /* of each series */
-    uint32_t rows;              /* of a batch */
-    uint32_t lines;             /* of throughput: with MEASURES series each */
-    bool one_measure;           /* the same series as sources of one measure */
-    uint32_t rate, seconds;     /* of latency */
+    uint32_t lines;             /* orgs that have the measures */
+    enum variant variant;
+    uint32_t samples;       /* of each series */
+    uint32_t rows;          /* of a batch */
+    bool one_measure;       /* the same series as sources of one measure */
+    bool unchecked;         /* the caller asks what arrived */
+    uint32_t rate, seconds; /* of latency */
 };
 
 /* ---- workload W ---- */
@@ -37,7 +40,7 @@ struct workload { /* batches as they go over the wire, one after the other */
     size_t *ends;
     size_t count;
     uint64_t epoch;
-    uint64_t samples;
+    uint64_t samples; /* corrections count, too */
     int64_t start_ms; /* of the first; the last is now */
 };
 void workload_make(struct workload *workload, const struct options *options);
@@ -61,6 +64,28 @@ void producer_receive(struct producer *producer); /* takes in what has come */
 /* Until something has come, or timer_fd (-1: none) is readable. */
 void producer_wait(struct producer *producer, int timer_fd);
 
+/* ---- a link to the query endpoint ---- */
+
+struct link {
+    struct net *net;
+    struct net_socket *socket;
+    struct arena arena;
+    struct buf out;
+    uint64_t id;   /* of the last subscription or question */
+    uint32_t used; /* credit */
+};
+void link_open(struct link *link, const char *endpoint);
+void link_close(struct link *link);
+/* filter: NULL for everything. */
+void link_subscribe(struct link *link, const struct wire_filter *filter, bool once);
+/* The next message; false: none within the time. Its body lives until the next call. */
+bool link_receive(struct link *link, int64_t timeout_ms, enum wire_kind *ret_kind,
+                  struct net_message *ret_message);
+void link_took(struct link *link); /* a message that costs credit */
+/* The live state, once; visit gets every node. */
+void link_ask(struct link *link, const struct wire_filter *filter,
+              void (*visit)(void *context, const poise_state *state), void *context);
+
 /* ---- a subscriber to everything, in a thread of its own ---- */
 
 struct subscriber {
@@ -81,9 +106,16 @@ void ask_states(const char *endpoint, void (*visit)(void *context, const poise_s
 /* Asks for the aggregator's numbers and prints them as figures. Returns one of them. */
 double ask_stats(const char *endpoint, const char *wanted);
 
+/* Sends all batches and waits until all are acknowledged. */
+void producer_send_all(struct producer *producer, const struct workload *workload);
+
 void run_throughput(const struct options *options);
 void run_latency(const struct options *options);
 void run_midnight(const struct options *options);
 void run_baseline(const struct options *options);
+void run_drain(const struct options *options); /* W to a peer that does nothing */
+void run_send(const struct options *options);  /* the batches, nothing else */
+void run_count(const struct options *options); /* the measurements that the root's measures count */
+void run_ask(const struct options *options);   /* the live states of a measure at a line, and of the root */
 
 #endif

@@ -10,9 +10,11 @@ static const struct argp_option argp_options[] = {
     {"query", 'q', "ENDPOINT", 0, "Its query endpoint", 0},
     {"pid", 'p', "PID", 0, "Its process, for CPU time", 0},
     {"directory", 'd', "DIRECTORY", 0, "baseline: where to write", 0},
+    {"lines", 'l', "N", 0, "Orgs that have the 48 measures (208)", 0},
+    {"variant", 'v', "VARIANT", 0, "plain (default), late or keyed rows", 0},
     {"samples", 's', "N", 0, "throughput: of each series (1000)", 0},
     {"rows", 'b', "N", 0, "throughput: of a batch (1000)", 0},
-    {"lines", 'l', "N", 0, "throughput: of the plants, with 48 series each (208)", 0},
+    {"unchecked", 'u', NULL, 0, "throughput: the caller checks what arrived", 0},
     {"one-measure", '1', NULL, 0, "The same series, as sources of one measure", 0},
     {"rate", 'r', "N", 0, "latency: batches a second (1000)", 0},
     {"seconds", 't', "N", 0, "latency: for so long (10)", 0},
@@ -48,14 +50,20 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return options->pid = (pid_t)number(argument, state), 0;
     case 's':
         return options->samples = number(argument, state), 0;
-    case 'l':
-        return options->lines = number(argument, state), 0;
     case 'b':
         return options->rows = number(argument, state), 0;
     case 'r':
         return options->rate = number(argument, state), 0;
     case 't':
         return options->seconds = number(argument, state), 0;
+    case 'l':
+        return options->lines = number(argument, state), 0;
+    case 'v':
+        if (!rows_variant(argument, &options->variant))
+            argp_error(state, "'%s' is none of plain, late, keyed", argument);
+        return 0;
+    case 'u':
+        return options->unchecked = true, 0;
     case '1':
         return options->one_measure = true, 0;
     case ARGP_KEY_ARG:
@@ -68,10 +76,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {
-        .options = {.samples = 1000, .rows = 1000, .lines = LINES, .rate = 1000, .seconds = 10}, .what = ""};
+        .options = {.lines = LINES, .samples = 1000, .rows = 1000, .rate = 1000, .seconds = 10}, .what = ""};
     const struct argp argp = {.options = argp_options,
                               .parser = parse,
-                              .args_doc = "throughput|latency|midnight|baseline",
+                              .args_doc = "throughput|latency|midnight|baseline|drain|send|count|ask",
                               .doc = "Measures a running poise-aggregator. Run by bench/ingest."};
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     const struct options *options = &arguments.options;
@@ -82,10 +90,18 @@ int main(int argc, char **argv)
         run_latency(options);
     else if (strcmp(arguments.what, "midnight") == 0 && connected)
         run_midnight(options);
+    else if (strcmp(arguments.what, "drain") == 0)
+        run_drain(options);
+    else if (strcmp(arguments.what, "send") == 0 && options->ingest)
+        run_send(options);
+    else if (strcmp(arguments.what, "count") == 0 && options->query)
+        run_count(options);
+    else if (strcmp(arguments.what, "ask") == 0 && options->query)
+        run_ask(options);
     else if (strcmp(arguments.what, "baseline") == 0 && options->directory)
         run_baseline(options);
     else
-        die("say throughput, latency or midnight with --ingest, --query and --pid, or baseline with "
-            "--directory");
+        die("say throughput, latency or midnight with --ingest, --query and --pid; drain; "
+            "send with --ingest; count or ask with --query; or baseline with --directory");
     return fflush(stdout) == 0 ? 0 : 1;
 }

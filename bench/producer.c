@@ -95,3 +95,17 @@ void producer_wait(struct producer *producer, int timer_fd)
     if (!items[0].ready && !items[1].ready)
         die("the aggregator was silent for %d s", PATIENCE_MS / 1000);
 }
+
+void producer_send_all(struct producer *producer, const struct workload *workload)
+{
+    while (producer->acked < workload->count) {
+        while (producer->sent < workload->count) {
+            size_t start = producer->sent ? workload->ends[producer->sent - 1] : 0;
+            if (!producer_send(producer, workload->bodies.data + start,
+                               workload->ends[producer->sent] - start))
+                break;
+        }
+        producer_wait(producer, -1);
+        producer_receive(producer);
+    }
+}

@@ -1,87 +1,4 @@
 #include "bench.h"
-#include <string.h>
-
-enum { CREDIT = 64, ID = 1 };
-
-struct link { /* to the query endpoint */
-    struct net *net;
-    struct net_socket *socket;
-    struct arena arena;
-    struct buf out;
-};
-
-static void link_open(struct link *link, const char *endpoint)
-{
-    poise_error err = {0};
-    *link = (struct link){0};
-    check(net_open(1, &link->net, &err), &err);
-    check(net_connect(link->net, endpoint, false, NULL, &link->socket, &err), &err);
-    arena_init(&link->arena, WIRE_ARENA);
-    struct net_wait room = {.socket = link->socket, .fd = -1, .want_send = true};
-    check(net_wait(&room, 1, PATIENCE_MS, &err), &err);
-}
-
-static void link_close(struct link *link)
-{
-    net_socket_close(link->socket);
-    net_close(link->net);
-    arena_free(&link->arena);
-    buf_free(&link->out);
-}
-
-/* Sends link->out. */
-static void link_send(struct link *link, enum wire_kind kind)
-{
-    uint8_t head[2];
-    poise_error err = {0};
-    wire_head(kind, head);
-    check(net_send(link->socket, NULL, head, sizeof head, link->out.data, link->out.length, &err), &err);
-    buf_reset(&link->out);
-}
-
-/* The next message; false: none within the time. Its body lives until the next call. */
-static bool link_receive(struct link *link, int64_t timeout_ms, enum wire_kind *ret_kind,
-                         struct net_message *ret_message)
-{
-    poise_error err = {0};
-    struct net_wait item = {.socket = link->socket, .fd = -1};
-    poise_code code = net_receive(link->socket, ret_message, &err);
-    if (code == POISE_ENOTFOUND) {
-        check(net_wait(&item, 1, timeout_ms, &err), &err);
-        code = net_receive(link->socket, ret_message, &err);
-    }
-    if (code == POISE_ENOTFOUND)
-        return false;
-    check(code, &err);
-    check(wire_head_parse(ret_message->head, ret_message->head_length, ret_kind, &err), &err);
-    arena_reset(&link->arena);
-    if (*ret_kind == WIRE_ERROR) {
-        struct wire_error error;
-        check(wire_decode_error(ret_message->body, ret_message->body_length, &link->arena, &error, &err),
-              &err);
-        die("the aggregator answered: %s", error.text);
-    }
-    return true;
-}
-
-static void subscribe(struct link *link, bool once)
-{
-    struct wire_subscribe wanted = {.id = ID, .credit = CREDIT, .once = once};
-    check(wire_encode_subscribe(&wanted, &link->out), NULL);
-    link_send(link, WIRE_SUBSCRIBE);
-}
-
-static void give_credit(struct link *link, uint32_t *used)
-{
-    if (++*used < CREDIT / 2)
-        return;
-    struct wire_credit credit = {.id = ID, .more = *used};
-    check(wire_encode_credit(&credit, &link->out), NULL);
-    link_send(link, WIRE_CREDIT);
-    *used = 0;
-}
-
-/* ---- live ---- */
 
 static void take(struct subscriber *subscriber, struct link *link, enum wire_kind kind,
                  const struct net_message *message)
@@ -106,13 +23,12 @@ static void *run(void *context)
     struct link link;
     enum wire_kind kind;
     struct net_message message;
-    uint32_t used = 0;
     link_open(&link, subscriber->endpoint);
-    subscribe(&link, false);
+    link_subscribe(&link, NULL, false);
     while (!subscriber->stop)
         if (link_receive(&link, 50, &kind, &message)) {
             take(subscriber, &link, kind, &message);
-            give_credit(&link, &used);
+            link_took(&link);
         }
     subscriber->cpu_ns = cpu_ns(0);
     link_close(&link);
@@ -131,51 +47,4 @@ void subscriber_stop(struct subscriber *subscriber)
 {
     subscriber->stop = true;
     pthread_join(subscriber->thread, NULL);
-}
-
-/* ---- once ---- */
-
-void ask_states(const char *endpoint, void (*visit)(void *context, const poise_state *state), void *context)
-{
-    struct link link;
-    enum wire_kind kind;
-    struct net_message message;
-    struct wire_states states = {0};
-    uint32_t used = 0;
-    link_open(&link, endpoint);
-    subscribe(&link, true);
-    while (!states.last) {
-        poise_error err = {0};
-        if (!link_receive(&link, PATIENCE_MS, &kind, &message))
-            die("no snapshot came");
-        check(wire_decode_states(kind, message.body, message.body_length, &link.arena, &states, &err), &err);
-        for (size_t i = 0; i < states.count; i++)
-            visit(context, &states.states[i]);
-        if (!states.last)
-            give_credit(&link, &used);
-    }
-    link_close(&link);
-}
-
-double ask_stats(const char *endpoint, const char *wanted)
-{
-    struct link link;
-    enum wire_kind kind;
-    struct net_message message;
-    struct wire_stats stats;
-    poise_error err = {0};
-    double found = -1;
-    link_open(&link, endpoint);
-    check(wire_encode_stats_request(ID, &link.out), NULL);
-    link_send(&link, WIRE_STATS_REQUEST);
-    if (!link_receive(&link, PATIENCE_MS, &kind, &message) || kind != WIRE_STATS)
-        die("no stats came");
-    check(wire_decode_stats(message.body, message.body_length, &link.arena, &stats, &err), &err);
-    for (size_t i = 0; i < stats.count; i++) {
-        figure(stats.names[i], stats.values[i]);
-        if (strcmp(stats.names[i], wanted) == 0)
-            found = stats.values[i];
-    }
-    link_close(&link);
-    return found;
 }

@@ -1,6 +1,5 @@
 /* Workload W: interleaved samples of some 10,000 series, 10 s apart. */
 #include "bench.h"
-#include "values.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -33,38 +32,49 @@ static void add(struct workload *workload, struct wire_builder *builder, const p
     workload->samples++;
 }
 
+struct making {
+    struct workload *workload;
+    struct wire_builder *builder;
+    struct series_name *names;
+};
+
+static void add_row(void *context, const struct row *row)
+{
+    struct making *making = context;
+    const struct series_name *name = &making->names[row->series];
+    char key[32];
+    snprintf(key, sizeof key, "k%07u%05u", row->series, row->tick);
+    poise_measurement measurement = {.measure = name->measure,
+                                     .org = name->org,
+                                     .source = name->source,
+                                     .key = row->keyed ? key : NULL,
+                                     .time_ms = making->workload->start_ms + (int64_t)row->tick * TICK_MS,
+                                     .value = row->value,
+                                     .of = 1};
+    add(making->workload, making->builder, &measurement);
+}
+
 void workload_make(struct workload *workload, const struct options *options)
 {
     uint32_t series = options->lines * MEASURES;
-    struct random random = {1};
-    struct series_name *names = calloc(series, sizeof *names);
-    int64_t *last = calloc(series, sizeof *last);
-    struct wire_builder *builder = wire_builder_open();
+    struct making making = {
+        .workload = workload, .builder = wire_builder_open(), .names = calloc(series, sizeof *making.names)};
+    uint64_t rows = rows_count(options->lines, options->samples, options->variant);
     *workload = (struct workload){.start_ms = wall_ms() - (int64_t)options->samples * TICK_MS};
-    workload->ends = calloc((size_t)series * options->samples / options->rows * 2 + 2, sizeof(size_t));
-    if (!names || !last || !workload->ends || !builder ||
+    workload->ends = calloc(rows / options->rows * 2 + 2, sizeof(size_t));
+    if (!workload->ends || !making.builder || !making.names ||
         getrandom(&workload->epoch, sizeof workload->epoch, 0) < 0)
         die("out of memory");
-    wire_builder_limits(builder, options->rows, WIRE_MESSAGE_MAX);
+    wire_builder_limits(making.builder, options->rows, WIRE_MESSAGE_MAX);
     /* Neighbours in a batch are the measures of a line, then the lines of a plant, as a plant's collector
      * sends them. */
     for (uint32_t i = 0; i < series; i++)
-        series_name(i / MEASURES, i % MEASURES, options->one_measure, &names[i]);
-    for (uint32_t tick = 0; tick < options->samples; tick++)
-        for (uint32_t i = 0; i < series; i++) {
-            poise_measurement row = {.measure = names[i].measure,
-                                     .org = names[i].org,
-                                     .source = names[i].source,
-                                     .time_ms = workload->start_ms + (int64_t)tick * TICK_MS,
-                                     .value = next_value(&random, i + i / MEASURES, &last[i]),
-                                     .of = 1};
-            add(workload, builder, &row);
-        }
-    if (wire_builder_rows(builder) > 0)
-        finish(workload, builder);
-    wire_builder_close(builder);
-    free(names);
-    free(last);
+        series_name(i / MEASURES, i % MEASURES, options->one_measure, &making.names[i]);
+    rows_each(options->lines, options->samples, options->variant, add_row, &making);
+    if (wire_builder_rows(making.builder) > 0)
+        finish(workload, making.builder);
+    wire_builder_close(making.builder);
+    free(making.names);
 }
 
 void workload_free(struct workload *workload)

@@ -1,0 +1,114 @@
+"""The scorecard of workload W and an aggregator of its own, as bench/ingest and bench/peers want them."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import report
+
+PATIENCE_S = 300
+
+
+class Died(SystemExit):
+    """Ends the script with its text, unless somebody minds."""
+
+
+def measure_text(index, aggregates):
+    return (f'          - {{id: m{index}, aggregate: {aggregates[index % len(aggregates)]}, '
+            'score: {linear: {from: 0, to: 100}}}\n')
+
+
+def scorecard_text(one_measure, aggregates, period='year'):
+    """4 perspectives, 12 objectives, 48 measures, or one of each."""
+    perspectives, objectives, measures = (1, 1, 1) if one_measure else (4, 3, 4)
+    text = f'scorecard: plant\nperiod: {period}\nperspectives:\n'
+    for p in range(perspectives):
+        text += f'  - id: p{p}\n    objectives:\n'
+        for o in range(objectives):
+            text += f'      - id: o{o}\n        measures:\n'
+            for m in range(measures):
+                text += measure_text((p * objectives + o) * measures + m, aggregates)
+    return text
+
+
+class Aggregator:
+    """Lives in `directory`, which is made if it is absent; the store is begun there or taken up again."""
+
+    def __init__(self, directory, scorecard, settings=''):
+        self.directory = directory
+        self.process = None
+        try:
+            self.start(scorecard, settings)
+        except BaseException:
+            self.end()
+            raise
+
+    def start(self, scorecard, settings):
+        os.makedirs(self.directory, exist_ok=True)
+        with open(os.path.join(self.directory, 'scorecard.yaml'), 'w', encoding='utf-8') as file:
+            file.write(scorecard)
+        config = os.path.join(self.directory, 'aggregator.yaml')
+        with open(config, 'w', encoding='utf-8') as file:
+            file.write('ingest: tcp://127.0.0.1:*\nquery: tcp://127.0.0.1:*\nstore: store\n'
+                       f'scorecards: [scorecard.yaml]\n{settings}')
+        program = os.path.join(report.BUILD, 'aggregator', 'poise-aggregator')
+        with open(os.path.join(self.directory, 'log'), 'w', encoding='utf-8') as out:
+            self.process = subprocess.Popen([program, '--config', config], stderr=out)
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until and self.process.poll() is None:
+            found = re.search(r' listening ingest=(\S+) query=(\S+)', self.log())
+            if found:
+                self.arguments = ['--ingest', found[1], '--query', found[2], '--pid', str(self.process.pid)]
+                return
+            time.sleep(0.01)
+        raise Died(f'{self.log()}{sys.argv[0]}: the aggregator did not start')
+
+    def log(self):
+        with open(os.path.join(self.directory, 'log'), encoding='utf-8') as file:
+            return file.read()
+
+    def peak_memory(self):
+        with open(f'/proc/{self.process.pid}/status', encoding='ascii') as file:
+            return int(re.search(r'VmHWM:\s+(\d+) kB', file.read())[1]) * 1024
+
+    def store_bytes(self):
+        path = os.path.join(self.directory, 'store')
+        return sum(os.stat(os.path.join(path, name)).st_blocks * 512 for name in os.listdir(path)
+                   if not name.startswith('lock'))
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def wait_for(bench, aggregator):
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        try:
+            return bench.communicate(timeout=0.2)[0]
+        except subprocess.TimeoutExpired:
+            if aggregator and aggregator.process.poll() is not None:
+                raise Died(f'{aggregator.log()}{sys.argv[0]}: the aggregator died')
+    raise Died(f'{sys.argv[0]}: a run took more than {PATIENCE_S} s')
+
+
+def run(*arguments, aggregator=None):
+    """bench_ingest; gives its figures."""
+    program = os.path.join(report.BUILD, 'bench', 'bench_ingest')
+    ends = aggregator.arguments if aggregator else []
+    with subprocess.Popen([program, *arguments, *ends], stdout=subprocess.PIPE, text=True) as bench:
+        try:
+            output = wait_for(bench, aggregator)
+        except BaseException:
+            bench.kill()
+            raise
+    if bench.returncode:
+        raise Died(f'{sys.argv[0]}: a run failed')
+    return report.figures_of(output)

@@ -1,0 +1,92 @@
+"""Poise: batches of columns over ZeroMQ to an aggregator that scores them, with one live subscriber to everything."""
+import os
+import subprocess
+
+import aggregator
+import report
+
+from .base import Failed, System, disk_usage
+
+AGGREGATES = 'sum,mean,ratio,last,stddev'.split(',')
+POISE = os.path.join(report.BUILD, 'cli', 'poise')
+
+
+class Poise(System):
+    name, title, format = 'poise', 'Poise, scored and streamed, batches of 1,000', ''
+    rows, shards = 1000, 1
+    settings = 'as shipped; 48 measures at every org, one live subscriber to everything; corrected rows have keys'
+    server = None
+
+    def start(self):
+        try:
+            self.server = aggregator.Aggregator(self.directory, aggregator.scorecard_text(False, AGGREGATES))
+        except aggregator.Died as failed:
+            raise Failed(str(failed)) from failed
+        self.process = self.server.process
+
+    def bench(self, *arguments):
+        try:
+            return aggregator.run(*arguments, '--lines', str(self.world.lines), '--samples', str(self.world.samples),
+                                  '--rows', str(self.rows), '--variant', self.world.variant, aggregator=self.server)
+        except aggregator.Died as failed:
+            raise Failed(f'{failed}\n{self.log_end()}') from failed
+
+    def load(self, bodies):
+        """bench_ingest makes its batches itself before its clock starts: a time of its own, 10 s apart, up to now."""
+        figures = self.bench('throughput', '--unchecked')
+        figures['push_cpu_s'] = figures['bench_cpu_share'] * figures['seconds']
+        figures['push_bytes'] = figures['wire_bytes_per_sample'] * figures['samples']
+        return figures
+
+    def load_tick(self, bodies):
+        return self.bench('send')
+
+    def settle(self):
+        """A checkpoint follows the last commit within 5 s."""
+        self.quiet(6)
+
+    def count(self):
+        return int(self.bench('count')['count'])
+
+    def size(self):
+        store = os.path.join(self.directory, 'store')
+        return disk_usage(store), disk_usage(store)
+
+    def queries(self, expected):
+        figures = self.bench('ask')
+        if abs(figures['last_value'] - expected['last']) > 1e-9 * max(1, abs(expected['last'])):
+            raise Failed(f'{self.title} answers {figures["last_value"]}, not {expected["last"]}')
+        return {'last_us': figures['last_us_p50'], 'last_us_p99': figures['last_us_p99'],
+                'root_us': figures['root_us_p50'], 'root_us_p99': figures['root_us_p99']}
+
+    def send(self, measure, value, *more):
+        done = subprocess.run([POISE, 'send', '--to', self.server.arguments[1], '--spool', f'{self.directory}/spool',
+                               '--org', 'again', '--time', '2026-01-01T00:00:00Z', *more, measure, str(value)],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            raise Failed(f'poise send: {done.stdout.strip()}')
+
+    def value(self, measure):
+        done = subprocess.run([POISE, 'get', '--from', self.server.arguments[3], '--org', 'again', '--format', 'csv'],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        lines = [line.split(',') for line in done.stdout.splitlines()]
+        if done.returncode or not lines:
+            raise Failed(f'poise get: {done.stdout.strip()}')
+        return next(float(line[lines[0].index('value')]) for line in lines
+                    if line[lines[0].index('node')].endswith(f'/{measure}'))
+
+    def restate(self):
+        for value in 10, 3:
+            self.send('m0', value, '--key', 'order-1')  # m0 and m5 are sums
+            self.send('m5', value)
+        return f'with a key {self.value("m0"):g}; without one each is an event: {self.value("m5"):g}'
+
+
+class Poise100(Poise):
+    name, title, rows = 'poise-100', 'Poise, batches of 100', 100
+    variants, crashes = ('plain',), False
+
+
+class Poise1(Poise):
+    name, title, rows = 'poise-1', 'Poise, one measurement a batch', 1
+    variants, crashes = ('plain',), False
