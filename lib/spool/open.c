@@ -285,6 +285,12 @@ static poise_code scan_segments(struct spool *spool, bool known, poise_error *er
     return code;
 }
 
+/* A process may have died between making a file and syncing its name. */
+static poise_code sync_names(const struct spool *spool, poise_error *err)
+{
+    return spool->sync ? file_sync_dir(spool->path, err) : POISE_OK;
+}
+
 /* The machine stopped while the last segment was being made: it goes before any that is acknowledged does, so
  * that one is left to go on from. */
 static poise_code drop_unmade(struct spool *spool, poise_error *err)
@@ -307,7 +313,7 @@ static poise_code drop_unmade(struct spool *spool, poise_error *err)
         return code;
     }
     spool->count--;
-    return unlink(path) == 0 ? POISE_OK : error_errno(err, POISE_EIO, "cannot remove %s", path);
+    return unlink(path) == 0 ? sync_names(spool, err) : error_errno(err, POISE_EIO, "cannot remove %s", path);
 }
 
 /* The last record may be of a process that died before it was synced, or when its sync failed, and counts as
@@ -418,12 +424,6 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
         }
     }
     return spool_drop_acked(spool, 0, err);
-}
-
-/* A process may have died between making a file and syncing its name. */
-static poise_code sync_names(const struct spool *spool, poise_error *err)
-{
-    return spool->sync ? file_sync_dir(spool->path, err) : POISE_OK;
 }
 
 static poise_code load_old(struct spool *spool, poise_error *err)

@@ -72,7 +72,8 @@ poise_code segment_create(const char *dir, uint64_t epoch, const struct segment 
     if (code != POISE_OK) {
         close(fd);
         unlink(path); /* should that fail too: an empty last segment is fine at open */
-        return code;
+        /* but not one that comes back behind what is appended elsewhere meanwhile */
+        return sync && file_sync_dir(dir, NULL) != POISE_OK ? POISE_EIO : code;
     }
     *ret_fd = fd;
     return POISE_OK;
