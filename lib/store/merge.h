@@ -11,7 +11,8 @@ struct merge_run {
      * is closed. */
     poise_code (*next)(void *run, struct block_reader *ret_block, bool *ret_more, poise_error *err);
     void *run;
-    bool heads; /* all its rows are wanted, whatever their place: heads may stand for chunks */
+    bool heads;    /* all its rows are wanted, whatever their place: heads may stand for chunks */
+    bool no_marks; /* it is known to have none */
 };
 
 struct merge_range {
@@ -46,7 +47,9 @@ void merge_close(struct merge *merge);
  * is damaged, or a row is in two runs. */
 poise_code merge_next(struct merge *merge, struct merge_item *ret_item, poise_error *err);
 
-/* Feeds all of it to the builder, which goes on with `place`'s bucket and input. */
+/* Rows or marks to the builder, which goes on in `place`'s bucket and input; and all that are left. */
+poise_code merge_give(const struct merge_item *item, struct block_place place, struct block_builder *builder,
+                      poise_error *err);
 poise_code merge_build(struct merge *merge, struct block_place place, struct block_builder *builder,
                        poise_error *err);
 

@@ -28,9 +28,9 @@ struct store_slice {
     size_t sweep;
 };
 /* As store_append; the record may be NULL. EINVAL: a slice of a run that cannot be (level 0: not above the
- * chunks LSN, beyond the journal, or while another is being built; a merge: above the chunks LSN, or its
- * sources are not there). Before the first blocks of a process it deletes what a crash has left of runs
- * that were being built, in transactions of its own: see store_runs_clean. */
+ * chunks LSN, beyond the journal, or while another is being built; a merge: above the chunks LSN; a name that
+ * is taken). ENOTFOUND: a source is not there. Before the first blocks of a process it deletes what a crash
+ * has left of runs that were being built, in transactions of its own: see store_runs_clean. */
 poise_code store_commit(struct store *store, const struct journal_record *record,
                         const struct store_slice *slice, uint64_t *ret_lsn, poise_error *err);
 /* Deletes the blocks of all runs that are being built, whoever began them: after a failed compaction. They

@@ -10,11 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FORMAT = 1 };
+enum { FORMAT = 2, FORMAT_OLDEST = 1 }; /* 1 lacks STORE_SERIES and what follows it */
 
 /* Entries of meta. */
 static const MDB_val STORE_KEY = {.mv_size = 5, .mv_data = (char[]){'s', 't', 'o', 'r', 'e'}};
 static const MDB_val MARK_KEY = {.mv_size = 4, .mv_data = (char[]){'m', 'a', 'r', 'k'}};
+static const MDB_val CHUNKS_KEY = {.mv_size = 6, .mv_data = (char[]){'c', 'h', 'u', 'n', 'k', 's'}};
 
 /* ---- meta ---- */
 
@@ -57,7 +58,7 @@ static poise_code meta_get(struct store *store, MDB_txn *txn, MDB_val key, struc
                    : value_check(store, "meta", &key, &stored, ret_value, err);
 }
 
-static poise_code load_store(struct store *store, MDB_txn *txn, poise_error *err)
+static poise_code load_store(struct store *store, MDB_txn *txn, bool *ret_older, poise_error *err)
 {
     struct cursor value;
     poise_code code = meta_get(store, txn, STORE_KEY, &value, err);
@@ -65,12 +66,13 @@ static poise_code load_store(struct store *store, MDB_txn *txn, poise_error *err
         return code;
     }
     uint32_t format = cursor_u32(&value);
-    if (format != FORMAT) {
+    if (format < FORMAT_OLDEST || format > FORMAT) {
         return error_set(err, POISE_EVERSION,
                          "%s has format %" PRIu32
-                         ", this version knows format %d only: use the version that wrote it",
-                         store->path, format, FORMAT);
+                         ", this version knows formats %d to %d only: use the version that wrote it",
+                         store->path, format, FORMAT_OLDEST, FORMAT);
     }
+    *ret_older = format < FORMAT;
     const uint8_t *id = cursor_bytes(&value, sizeof store->id);
     store->incarnation = cursor_u64(&value);
     if (value.failed) {
@@ -95,15 +97,54 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
     return code;
 }
 
+int meta_put_chunks(struct store *store, MDB_txn *txn, uint64_t lsn)
+{
+    struct buf value = {0};
+    buf_put_u64(&value, lsn);
+    int rc = meta_put(store, txn, CHUNKS_KEY, &value);
+    buf_free(&value);
+    return rc;
+}
+
+poise_code meta_get_chunks(struct store *store, MDB_txn *txn, uint64_t *ret_lsn, poise_error *err)
+{
+    MDB_val stored;
+    struct cursor value;
+    MDB_val key = CHUNKS_KEY;
+    int rc = mdb_get(txn, store->meta, &key, &stored);
+    if (rc == MDB_NOTFOUND) {
+        *ret_lsn = 0;
+        return POISE_OK;
+    }
+    poise_code code = meta_get(store, txn, CHUNKS_KEY, &value, err);
+    if (code == POISE_OK) {
+        *ret_lsn = cursor_u64(&value);
+        if (value.failed) {
+            code =
+                error_set(err, POISE_ECORRUPT, "%s is damaged: \"chunks\" in meta is too short", store->path);
+        }
+    }
+    return code;
+}
+
 /* ---- opening ---- */
 
-static int open_tables(struct store *store, MDB_txn *txn, unsigned flags)
+/* Tables [from, to). */
+static int open_tables(struct store *store, MDB_txn *txn, unsigned flags, int from, int to)
 {
-    int rc = mdb_dbi_open(txn, "journal", flags, &store->journal);
-    for (int i = 0; i < STORE_TABLES && rc == 0; i++) {
+    int rc = 0;
+    for (int i = from; i < to && rc == 0; i++) {
         rc = mdb_dbi_open(txn, table_names[i], flags, &store->tables[i]);
     }
     return rc;
+}
+
+/* Those that stores of format 1 lack; an older version does not take the store for its own any more. */
+static int fill_later(struct store *store, MDB_txn *txn, const void *work)
+{
+    (void)work;
+    int rc = open_tables(store, txn, MDB_CREATE, STORE_SERIES, STORE_TABLES);
+    return rc == 0 ? meta_put_store(store, txn) : rc;
 }
 
 static int fill_new(struct store *store, MDB_txn *txn, const void *work)
@@ -111,7 +152,10 @@ static int fill_new(struct store *store, MDB_txn *txn, const void *work)
     (void)work;
     int rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &store->meta);
     if (rc == 0) {
-        rc = open_tables(store, txn, MDB_CREATE);
+        rc = mdb_dbi_open(txn, "journal", MDB_CREATE, &store->journal);
+    }
+    if (rc == 0) {
+        rc = open_tables(store, txn, MDB_CREATE, 0, STORE_TABLES);
     }
     if (rc == 0) {
         rc = meta_put_store(store, txn);
@@ -136,21 +180,30 @@ static poise_code make_new(struct store *store, const struct store_options *opti
     return code == POISE_OK ? file_sync_dir(parent, err) : code;
 }
 
-static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
+static poise_code load_rest(struct store *store, MDB_txn *txn, bool *ret_older, poise_error *err)
 {
-    poise_code code = load_store(store, txn, err);
+    poise_code code = load_store(store, txn, ret_older, err);
     if (code != POISE_OK) {
         return code;
     }
-    int rc = open_tables(store, txn, 0);
+    int rc = mdb_dbi_open(txn, "journal", 0, &store->journal);
+    if (rc == 0) {
+        rc = open_tables(store, txn, 0, 0, STORE_SERIES);
+    }
+    if (rc == 0 && !*ret_older) {
+        rc = open_tables(store, txn, 0, STORE_SERIES, STORE_TABLES);
+    }
     if (rc != 0) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
     }
-    uint64_t first, last;
+    uint64_t first, last, chunks = 0;
     code = load_mark(store, txn, &store->mark, err);
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &last, err);
+    }
+    if (code == POISE_OK) {
+        code = meta_get_chunks(store, txn, &chunks, err);
     }
     if (code == POISE_OK && last < store->mark.state_lsn) {
         return error_set(err, POISE_ECORRUPT,
@@ -160,6 +213,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     }
     if (code == POISE_OK) {
         atomic_store(&store->last_lsn, last);
+        atomic_store(&store->chunks_lsn, chunks);
     }
     return code;
 }
@@ -184,8 +238,8 @@ static poise_code check_empty(struct store *store, MDB_txn *txn, poise_error *er
                            store->path);
 }
 
-/* Loads what is there; *ret_found says whether this is a store at all. */
-static poise_code load(struct store *store, bool *ret_found, poise_error *err)
+/* Loads what is there; *ret_found says whether this is a store at all, *ret_older whether it lacks tables. */
+static poise_code load(struct store *store, bool *ret_found, bool *ret_older, poise_error *err)
 {
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
@@ -196,7 +250,7 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
     *ret_found = rc == 0;
     poise_code code = POISE_OK;
     if (rc == 0) {
-        code = load_rest(store, txn, err);
+        code = load_rest(store, txn, ret_older, err);
     } else {
         code = rc == MDB_NOTFOUND ? check_empty(store, txn, err) : env_error(store, rc, "open meta", err);
     }
@@ -210,14 +264,20 @@ static poise_code load(struct store *store, bool *ret_found, poise_error *err)
 
 static poise_code open_all(struct store *store, const struct store_options *options, poise_error *err)
 {
-    bool found = false;
+    bool found = false, older = false;
     poise_code code = env_open(store, options, err);
     if (code == POISE_OK) {
-        code = load(store, &found, err);
+        code = load(store, &found, &older, err);
     }
     if (code == POISE_OK && !found) {
         code = store->read_only ? error_set(err, POISE_ENOTFOUND, "there is no store in %s", store->path)
                                 : make_new(store, options, err);
+    }
+    if (code == POISE_OK && older) {
+        code = store->read_only
+                   ? error_set(err, POISE_EVERSION,
+                               "%s is of an older version: start the aggregator on it once", store->path)
+                   : env_write(store, 65536, fill_later, NULL, err);
     }
     if (code != POISE_OK) {
         return code;
@@ -318,7 +378,7 @@ static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *s
         code = load_mark(store, txn, &mark, err);
     }
     stats->state_lsn = mark.state_lsn;
-    return code;
+    return code == POISE_OK ? meta_get_chunks(store, txn, &stats->chunks_lsn, err) : code;
 }
 
 /* From what is committed, so any thread may ask. */

@@ -21,7 +21,9 @@ struct store_options {
     uint64_t new_incarnation;
 };
 
-/* EBUSY: another process has it (or this one already); EVERSION: a format this version does not know;
+/* A store of an older format is made one of this format, which older versions refuse.
+ * EBUSY: another process has it (or this one already); EVERSION: a format this version does not know, or
+ * read_only and an older format;
  * ECORRUPT; EFULL; ENOTFOUND: read_only, and no store there. read_only shares with others that only read,
  * never with a writer. Not to be used across fork. */
 poise_code store_open(const struct store_options *options, struct store **ret_store, poise_error *err);
@@ -96,6 +98,9 @@ enum store_table { /* names in LMDB as docs/storage.md lists them */
                    STORE_REVISIONS,
                    STORE_PRODUCERS,
                    STORE_DEFINITIONS, /* of scorecards: which are in force when, and their texts */
+                   STORE_SERIES, /* from here on: stores of older versions lack them until they are opened */
+                   STORE_CHUNKS, /* these two: by store/runs.h alone */
+                   STORE_RUNS,
                    STORE_TABLES
 };
 /* What the checkpointed state rests on. */
@@ -128,7 +133,7 @@ void store_checkpoint_abort(struct store *store);
 struct store_stats {
     int64_t map_bytes, used_bytes, file_bytes,
         free_bytes; /* used: pages of the tables; free: of the file system */
-    uint64_t last_lsn, state_lsn;
+    uint64_t last_lsn, state_lsn, chunks_lsn;
     uint64_t entries[STORE_TABLES];
     uint64_t readers;
 };

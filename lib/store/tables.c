@@ -11,6 +11,8 @@ const char *const table_names[STORE_TABLES] = {
     [STORE_CELLS] = "cells",         [STORE_KEYS] = "keys",
     [STORE_FUTURE] = "future",       [STORE_REVISIONS] = "revisions",
     [STORE_PRODUCERS] = "producers", [STORE_DEFINITIONS] = "definitions",
+    [STORE_SERIES] = "series",       [STORE_CHUNKS] = "chunks",
+    [STORE_RUNS] = "runs",
 };
 
 /* ---- values ---- */
