@@ -8,13 +8,16 @@
 #include <string.h>
 
 enum {
-    CUT_MIN = 256,  /* where less is left of a block, nothing is cut to fill it */
-    WASTE_MAX = 160 /* a cut that leaves so little is good enough */
+    CUT_MIN = 256,   /* where less is left of a block, nothing is cut to fill it */
+    WASTE_MAX = 160, /* a cut that leaves so little is good enough */
+    SAMPLE_ROWS = 512
 };
+static const double AIM = 0.97; /* of the room: a try that does not fit is lost */
 
 struct pile { /* of one kind */
     struct row_buf rows;
     double bytes_a_row; /* of its last chunk */
+    bool is_sampled;    /* which is of the series at hand */
 };
 
 struct block_builder {
@@ -143,24 +146,40 @@ static void count_rows(struct block_stats *stats, enum block_kind kind, const st
 
 static size_t first_guess(const struct pile *pile, size_t count, size_t room)
 {
-    double rows = (double)room / pile->bytes_a_row;
+    double rows = (double)room / pile->bytes_a_row * AIM;
     return rows * 1.1 >= (double)count ? count : rows < 1 ? 1 : (size_t)rows;
 }
 
-/* Between low, which fits, and high, which does not: where a line through the last try says. */
-static size_t next_guess(size_t low, size_t high, size_t tried, size_t took, size_t room)
+/* A guess that is far off costs thousands of rows; a sample does not. */
+static size_t first_try(struct pile *pile, size_t count, size_t room)
 {
-    double guess = (double)tried * (double)room / (double)(took > 0 ? took : 1) * 0.995;
+    bool is_sampled = pile->is_sampled;
+    pile->is_sampled = true;
+    return is_sampled || count < 4 * (size_t)SAMPLE_ROWS ? first_guess(pile, count, room) : SAMPLE_ROWS;
+}
+
+/* Between low, which fits, and high, which does not: where a line through the last try says. */
+static size_t next_guess(size_t low, size_t high, size_t tried, size_t took, size_t room, size_t count)
+{
+    double guess = (double)tried * (double)room / (double)(took > 0 ? took : 1) * AIM;
+    if (guess >= (double)count && high > count) {
+        return count;
+    }
     size_t rows = guess < (double)high ? (size_t)guess : high;
     return rows > low && rows < high ? rows : low + (high - low) / 2;
 }
 
 /* Encodes as many of the first `count` rows as go into so many bytes, or nearly, into builder->fitting. */
 static poise_code fit(struct block_builder *builder, struct pile *pile, size_t from, size_t count,
-                      size_t room, bool all, size_t *ret_rows, poise_error *err)
+                      size_t room, size_t *ret_rows, poise_error *err)
 {
-    size_t low = 0, high = count + 1, rows = all ? count : first_guess(pile, count, room);
-    for (int tries = 0; low < high - 1 && (tries < 4 || low == 0); tries++) {
+    bool all = builder->count > 0 && room < CUT_MIN; /* or nothing */
+    if (all && (double)count * pile->bytes_a_row > 4 * (double)room) {
+        *ret_rows = 0;
+        return POISE_OK;
+    }
+    size_t low = 0, high = count + 1, rows = all ? count : first_try(pile, count, room);
+    for (int tries = 0; low < high - 1 && (tries < 5 || low == 0); tries++) {
         struct chunk_rows view = row_buf_rows(&pile->rows, from, rows);
         buf_reset(&builder->trial);
         poise_code code = chunk_encode_bare(&view, &builder->trial, err);
@@ -168,13 +187,13 @@ static poise_code fit(struct block_builder *builder, struct pile *pile, size_t f
             return code;
         }
         size_t took = builder->trial.length;
+        pile->bytes_a_row = (double)took / (double)rows;
         if (took <= room) {
             struct buf swap = builder->fitting;
             builder->fitting = builder->trial;
             builder->trial = swap;
             low = rows;
-            pile->bytes_a_row = (double)took / (double)rows;
-            if (room - took <= WASTE_MAX) {
+            if (room - took <= WASTE_MAX || room - took <= room / 12) {
                 break;
             }
         } else {
@@ -183,7 +202,7 @@ static poise_code fit(struct block_builder *builder, struct pile *pile, size_t f
                 break;
             }
         }
-        rows = next_guess(low, high, rows, took, room);
+        rows = next_guess(low, high, rows, took, room, count);
     }
     *ret_rows = low;
     return POISE_OK;
@@ -200,8 +219,7 @@ static poise_code put_piece(struct block_builder *builder, enum block_kind kind,
     while (code == POISE_OK && rows == 0 && !fresh) {
         fresh = builder->count == 0;
         size_t room = space(builder);
-        code = room == 0 ? POISE_OK
-                         : fit(builder, pile, from, count, room, !fresh && room < CUT_MIN, &rows, err);
+        code = room == 0 ? POISE_OK : fit(builder, pile, from, count, room, &rows, err);
         if (code == POISE_OK && rows == 0) {
             code = end_block(builder, err);
         }
@@ -313,6 +331,7 @@ static poise_code go_to(struct block_builder *builder, const struct block_place 
     }
     builder->place = *place;
     builder->begun = true;
+    builder->piles[BLOCK_ROWS].is_sampled = builder->piles[BLOCK_MARKS].is_sampled = false;
     builder->last_ms = INT64_MIN;
     builder->last_place = 0;
     return code;

@@ -3,6 +3,8 @@
 #include "plain.h"
 #include <lmdb.h>
 #include <poise/types.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <store/inner.h>
@@ -153,10 +155,12 @@ static void merge_some(struct world *world, const struct plain_shape *shape, boo
         assert_int_equal(store_merge_runs(reader, bucket, input, some.runs, some.count, slice.run,
                                           blocks_take, &blocks, NULL),
                          POISE_OK);
+    }
+    store_reader_close(reader); /* or the map could not grow */
+    if (some.count > 0) {
         put_slices(world, &blocks, slice);
     }
     blocks_free(&blocks);
-    store_reader_close(reader);
 }
 
 /* ---- reading it ---- */
@@ -253,7 +257,7 @@ static void test_rows_of_runs(void **state)
         snprintf(path, sizeof path, "%s/%zu", (char *)*state, i);
         world_make(&world, path, &shapes[i], 31 + i);
         check_query(&world, &shapes[i], false);
-        for (int step = 0; step < 20; step++) {
+        for (int step = 0; step < 14; step++) {
             if (world.whole < RUNS && step % 2 == 0) {
                 put_run(&world);
             } else {
@@ -264,6 +268,62 @@ static void test_rows_of_runs(void **state)
         }
         world_free(&world);
     }
+}
+
+/* ---- threads ---- */
+
+struct reading_thread {
+    struct world world; /* a copy, with dice of its own */
+    const struct plain_shape *shape;
+    atomic_uint_fast64_t *whole;
+    atomic_bool *ends;
+    size_t queries;
+};
+
+static void *read_on(void *context)
+{
+    struct reading_thread *thread = context;
+    while (!atomic_load(thread->ends) || thread->queries < 3) {
+        thread->world.whole = atomic_load(thread->whole);
+        check_query(&thread->world, thread->shape, false);
+        thread->queries++;
+    }
+    return NULL;
+}
+
+/* One thread writes, in a map that grows; two read. */
+static void test_beside_a_writer(void **state)
+{
+    static const struct plain_shape shape = {
+        .rows = 20000, .buckets = 2, .inputs = 2, .series = 30, .corrected = 100};
+    struct world world;
+    struct reading_thread readers[2];
+    pthread_t threads[2];
+    atomic_uint_fast64_t whole;
+    atomic_bool ends;
+    world_make(&world, *state, &shape, 39);
+    store_close(world.store);
+    struct store_options options = scratch_options(*state);
+    options.map_bytes = 512 << 10;
+    assert_int_equal(store_open(&options, &world.store, NULL), POISE_OK);
+    put_run(&world);
+    atomic_init(&whole, world.whole);
+    atomic_init(&ends, false);
+    for (size_t i = 0; i < 2; i++) {
+        readers[i] = (struct reading_thread){.world = world, .shape = &shape, .whole = &whole, .ends = &ends};
+        readers[i].world.random = 100 + i;
+        assert_int_equal(pthread_create(&threads[i], NULL, read_on, &readers[i]), 0);
+    }
+    while (world.whole < RUNS) {
+        put_run(&world);
+        atomic_store(&whole, world.whole);
+        merge_some(&world, &shape, true);
+    }
+    atomic_store(&ends, true);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    world_free(&world);
 }
 
 /* ---- heads ---- */
@@ -655,9 +715,9 @@ static void test_damage_shows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows_of_runs),     TEST(test_heads),         TEST(test_unfinished), TEST(test_clean),
-        TEST(test_sweep_is_bounded), TEST(test_with_a_record), TEST(test_refusals),   TEST(test_visit_ends),
-        TEST(test_older_store),      TEST(test_damage_shows),
+        TEST(test_rows_of_runs), TEST(test_beside_a_writer),  TEST(test_heads),         TEST(test_unfinished),
+        TEST(test_clean),        TEST(test_sweep_is_bounded), TEST(test_with_a_record), TEST(test_refusals),
+        TEST(test_visit_ends),   TEST(test_older_store),      TEST(test_damage_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
