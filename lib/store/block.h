@@ -73,7 +73,7 @@ void block_builder_close(struct block_builder *builder);
 /* EINVAL: not in order, or nothing that a chunk takes; ENOMEM. After a failure only close is left. */
 poise_code block_builder_add(struct block_builder *builder, const struct block_place *place,
                              const struct chunk_rows *rows, poise_error *err);
-/* Of rows only time_ms, ordinal and gone are looked at; all of them have gone. */
+/* Of rows only time_ms, ordinal and gone are looked at; all of them have gone. One mark a row and run. */
 poise_code block_builder_add_marks(struct block_builder *builder, const struct block_place *place,
                                    const struct chunk_rows *marks, poise_error *err);
 /* Gives what is left to take. */

@@ -57,6 +57,9 @@ static void make_row(struct plain_row *row, size_t i, const struct plain_shape *
         of_day = test_between(random, 0, 50) * 1000;
     }
     row->time_ms = (int64_t)row->bucket * DAY_MS + of_day;
+    if (series % 7 == 3) { /* many at the same time */
+        row->time_ms -= of_day % 3600000;
+    }
     row->value = value_of(series, i, random);
     if (series % 3 == 1) {
         row->of = test_between(random, 0, 4) ? 1 : 2.5;
@@ -78,6 +81,7 @@ void plain_make(struct plain *plain, const struct plain_shape *shape, uint64_t *
         size_t before = test_between(random, 0, 1) ? i : i < 50 ? i : 50; /* lately, or ever */
         if (before > 0 && test_between(random, 1, 1000) <= shape->corrected) {
             struct plain_row *old = &plain->rows[i - 1 - test_random(random) % before];
+            old->again = old->gone ? plain->rows[i].place : 0;
             old->gone = old->gone ? old->gone : plain->rows[i].place;
         } else if (test_between(random, 0, 5000) == 0) {
             plain->rows[i].gone = plain->rows[i].place; /* never stood */
@@ -117,7 +121,8 @@ size_t plain_run(const struct plain *plain, uint64_t from, uint64_t until, uint6
         struct plain_row row = plain->rows[i];
         bool is_in = row.place >= from && row.place <= until;
         bool went_in = row.gone >= from && row.gone <= until;
-        bool is_marked = went_in && (!is_in || test_between(random, 0, 1));
+        bool went_again = !is_in && !went_in && row.again >= from && row.again <= until;
+        bool is_marked = went_again || (went_in && (!is_in || test_between(random, 0, 1)));
         if (is_in) {
             struct plain_row kept = row;
             kept.gone = went_in && !is_marked ? row.gone : 0;
@@ -129,7 +134,7 @@ size_t plain_run(const struct plain *plain, uint64_t from, uint64_t until, uint6
                                                 .series = row.series,
                                                 .time_ms = row.time_ms,
                                                 .place = row.place,
-                                                .gone = row.gone,
+                                                .gone = went_again ? row.again : row.gone,
                                                 .of = 1,
                                                 .is_mark = true};
         }

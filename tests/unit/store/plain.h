@@ -13,6 +13,7 @@ struct plain_row {
     uint64_t series;
     int64_t time_ms;
     uint64_t place, seq, gone;
+    uint64_t again; /* something later took it away, too: that changes nothing */
     double value, of;
     char key[PLAIN_KEY];
     bool has_key, retract;
