@@ -79,7 +79,7 @@ static poise_code begin_series(struct merge *merge, poise_error *err)
 static bool head_will_do(const struct merge *merge, const struct run_cursor *run)
 {
     const struct chunk_head *head = &run->head;
-    return merge->heads && run->run.heads && head->summed && !head->has_of && head->standing == head->rows &&
+    return merge->heads && run->run.heads && head->summed && !head->has_of &&
            head->min_time_ms >= merge->range.from_ms && head->max_time_ms <= merge->range.until_ms &&
            !merge->range.is_after;
 }

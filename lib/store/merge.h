@@ -11,7 +11,7 @@ struct merge_run {
      * is closed. */
     poise_code (*next)(void *run, struct block_reader *ret_block, bool *ret_more, poise_error *err);
     void *run;
-    bool heads;    /* all its rows are wanted, whatever their place: heads may stand for chunks */
+    bool heads;    /* all its rows are wanted as they stand in it: heads may stand for chunks */
     bool no_marks; /* it is known to have none */
 };
 
@@ -30,7 +30,7 @@ enum merge_kind {
     MERGE_END,
     MERGE_ROWS,
     MERGE_MARKS, /* columns of marks, as block_builder_add_marks takes them */
-    MERGE_HEAD   /* a chunk whose rows are all in the range, all stand, and have no `of` */
+    MERGE_HEAD   /* a chunk whose rows are all in the range and have no `of`, and none is marked */
 };
 struct merge_item { /* of one series; lives until the next call */
     enum merge_kind kind;

@@ -72,8 +72,8 @@ struct store_rows_query {
 struct store_rows_visit {
     /* At most CHUNK_PART rows of a series, by time and place. */
     poise_code (*rows)(void *visitor, uint64_t series, const struct chunk_rows *rows);
-    /* NULL: none. Instead of the rows of a whole chunk, where all of them are in the range and stand, and
-     * `of` is 1: count, min, max and exact sum. Then parts of a series come in no order. */
+    /* NULL: none. Instead of the rows of a whole chunk, where all of them are in the range and `of` is 1:
+     * count (standing), min, max and exact sum of those that stand. Then a series comes in no order. */
     poise_code (*head)(void *visitor, uint64_t series, const struct chunk_head *head);
     void *visitor;
 };

@@ -375,7 +375,7 @@ static struct sums sum_up(struct world *world, const struct store_rows_query *qu
 static void test_heads(void **state)
 {
     static const struct plain_shape shape = {
-        .rows = 60000, .buckets = 2, .inputs = 1, .series = 6, .corrected = 0};
+        .rows = 60000, .buckets = 2, .inputs = 1, .series = 6, .corrected = 20};
     struct world world;
     size_t heads = 0, of_before = 0;
     world_make(&world, *state, &shape, 41);
