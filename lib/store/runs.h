@@ -19,10 +19,10 @@ struct store_slice {
      * buckets and inputs (it may have no blocks at all). A merge: it takes the place of its sources. */
     bool whole;
     uint64_t run;
-    /* Of a merge, with `whole`: */
+    /* Of a merge: */
     int32_t bucket;
     uint32_t input;
-    const uint64_t *sources;
+    const uint64_t *sources; /* with `whole` */
     size_t source_count;
     /* So many blocks, at most, of runs whose place was taken are deleted. */
     size_t sweep;
@@ -34,7 +34,7 @@ struct store_slice {
 poise_code store_commit(struct store *store, const struct journal_record *record,
                         const struct store_slice *slice, uint64_t *ret_lsn, poise_error *err);
 /* Deletes the blocks of all runs that are being built, whoever began them: after a failed compaction. They
- * are to be built anew then. May take some 10 ms a gigabyte. */
+ * are to be built anew then. A synced transaction for each 1,024 blocks. */
 poise_code store_runs_clean(struct store *store, poise_error *err);
 uint64_t store_chunks_lsn(const struct store *store); /* any thread */
 bool store_has_dropped(const struct store *store);    /* blocks to sweep; the writer thread */

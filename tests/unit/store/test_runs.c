@@ -495,6 +495,76 @@ static void test_sweep_is_bounded(void **state)
     world_free(&world);
 }
 
+/* All runs there are, and those of one input. */
+static void test_which_runs(void **state)
+{
+    struct world world;
+    uint64_t rows = 0;
+    world_make(&world, *state, &plain_shape, 59);
+    for (int i = 0; i < 6; i++) {
+        put_run(&world);
+        merge_some(&world, &plain_shape, i % 2);
+    }
+    struct store_reader *reader = open_reader(world.store);
+    struct some_runs all = {0}, one = {0}, each = {0};
+    struct store_run_range range = {.from_bucket = INT32_MIN, .until_bucket = INT32_MAX, .any_input = true};
+    assert_int_equal(store_read_runs(reader, &range, note_run, &all, NULL), POISE_OK);
+    assert_int_equal(all.rows, world.ends[6]);
+    for (range.any_input = false, range.input = 0; range.input < 5; range.input++) {
+        one = (struct some_runs){0};
+        assert_int_equal(store_read_runs(reader, &range, note_run, &one, NULL), POISE_OK);
+        for (int32_t bucket = -2; bucket < 3; bucket++) {
+            each = live_runs(reader, bucket, range.input);
+            one.count -= each.count;
+            rows += each.rows;
+        }
+        assert_int_equal(one.count, 0);
+    }
+    assert_int_equal(rows, all.rows);
+    store_reader_close(reader);
+    world_free(&world);
+}
+
+static poise_code check_entry(void *visitor, struct cursor key, struct cursor value)
+{
+    static const uint8_t name[] = {1, 0x80, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 1, 0};
+    /* rows, marks, blocks, bytes; times from 1000 on, + 1000; last place */
+    static const uint8_t entry[] = {2, 0, 1, 33, 0xd0, 0x0f, 0xe8, 7, 20};
+    ++*(int *)visitor;
+    assert_int_equal(cursor_left(&key), sizeof name);
+    assert_memory_equal(key.at, name, sizeof name);
+    assert_int_equal(cursor_left(&value), sizeof entry);
+    assert_memory_equal(value.at, entry, sizeof entry);
+    return POISE_OK;
+}
+
+/* The bytes as docs/series-store.md lays them out. */
+static void test_golden_entry(void **state)
+{
+    struct store *store = open_store(*state);
+    struct blocks blocks = {0};
+    struct block_builder *builder = block_builder_open(block_run(1, 0), blocks_take, &blocks);
+    const struct chunk_rows rows = {.count = 2,
+                                    .time_ms = (const int64_t[]){1000, 2000},
+                                    .value = (const double[]){1, 1},
+                                    .ordinal = (const uint64_t[]){7, 8},
+                                    .gone = (const uint64_t[]){0, 20}};
+    assert_non_null(builder);
+    assert_int_equal(
+        block_builder_add(builder, &(struct block_place){.bucket = 3, .input = 9, .series = 5}, &rows, NULL),
+        POISE_OK);
+    assert_int_equal(block_builder_end(builder, NULL), POISE_OK);
+    block_builder_close(builder);
+    scratch_append(store, 1, 10);
+    commit(store,
+           &(struct store_slice){.blocks = &blocks.all[0].block, .block_count = 1, .run = block_run(1, 0)});
+    int seen = 0;
+    assert_int_equal(store_walk(store, STORE_RUNS, check_entry, &seen, NULL), POISE_OK);
+    assert_int_equal(seen, 1);
+    blocks_free(&blocks);
+    store_close(store);
+}
+
 /* A record and a slice are one commit. */
 static void test_with_a_record(void **state)
 {
@@ -715,9 +785,11 @@ static void test_damage_shows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows_of_runs), TEST(test_beside_a_writer),  TEST(test_heads),         TEST(test_unfinished),
-        TEST(test_clean),        TEST(test_sweep_is_bounded), TEST(test_with_a_record), TEST(test_refusals),
-        TEST(test_visit_ends),   TEST(test_older_store),      TEST(test_damage_shows),
+        TEST(test_rows_of_runs), TEST(test_beside_a_writer),  TEST(test_heads),
+        TEST(test_which_runs),   TEST(test_golden_entry),     TEST(test_unfinished),
+        TEST(test_clean),        TEST(test_sweep_is_bounded), TEST(test_with_a_record),
+        TEST(test_refusals),     TEST(test_visit_ends),       TEST(test_older_store),
+        TEST(test_damage_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
