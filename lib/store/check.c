@@ -1,4 +1,5 @@
 #include "check.h"
+#include "block.h"
 #include "inner.h"
 #include "pages.h"
 #include "record.h"
@@ -22,6 +23,7 @@ struct check {
     const struct store shell; /* for messages */
     struct store_found found;
     bool has_store, has_mark;
+    uint64_t chunks_lsn;
     struct arena arena; /* of a record */
     const _Atomic bool *stop;
     poise_error *err;
@@ -55,6 +57,21 @@ static poise_code check_record(struct check *check, struct cursor key, struct cu
     return code;
 }
 
+static poise_code check_block(struct check *check, struct cursor key, struct cursor value)
+{
+    struct block_key place;
+    struct block_reader reader;
+    if (!block_key_take(key.at, cursor_left(&key), &place)) {
+        return error_set(check->err, POISE_ECORRUPT, "%s is damaged: a key of table chunks",
+                         check->shell.path);
+    }
+    poise_code code = block_open(&reader, &place, value.at, cursor_left(&value), check->err);
+    if (code != POISE_OK) {
+        error_wrap(check->err, "%s", check->shell.path);
+    }
+    return code;
+}
+
 static bool is(struct cursor key, const char *name)
 {
     return cursor_left(&key) == strlen(name) && memcmp(key.at, name, strlen(name)) == 0;
@@ -75,6 +92,8 @@ static poise_code check_meta(struct check *check, struct cursor key, struct curs
     } else if (is(key, "mark")) {
         check->found.state_lsn = cursor_u64(&value);
         check->has_mark = !value.failed;
+    } else if (is(key, "chunks")) {
+        check->chunks_lsn = cursor_u64(&value);
     } else if (is(key, "backup")) {
         check->found.backup = true;
     } else {
@@ -106,6 +125,9 @@ static poise_code check_entry(void *visitor, const char *table, struct cursor ke
     if (strcmp(table, "journal") == 0) {
         return check_record(check, key, value);
     }
+    if (strcmp(table, lmdb_names[LMDB_CHUNKS]) == 0) {
+        return check_block(check, key, value);
+    }
     uintptr_t key_at = (uintptr_t)key.at, value_at = (uintptr_t)value.at; /* only read */
     const MDB_val its_key = {cursor_left(&key), (void *)key_at};
     const MDB_val stored = {cursor_left(&value), (void *)value_at};
@@ -124,7 +146,7 @@ static poise_code check_whole(const struct check *check, uint64_t tables)
                          " tables of %d, or lacks an entry in meta; restore a backup",
                          check->shell.path, tables, LMDB_TABLES);
     }
-    if (found->last_lsn < found->state_lsn || found->first_lsn > 1) {
+    if (found->last_lsn < found->state_lsn || found->last_lsn < check->chunks_lsn || found->first_lsn > 1) {
         return error_set(check->err, POISE_ECORRUPT,
                          "%s is damaged: its journal goes from record %" PRIu64 " to %" PRIu64
                          ", its checkpoint is of %" PRIu64 "; restore a backup",

@@ -48,6 +48,9 @@ struct chunk_head {
  * guarded by the CRC: it must be given again. */
 poise_code chunk_encode(uint64_t series, const struct chunk_rows *rows, struct buf *out, poise_error *err);
 
+/* Without the CRC: for blocks, which have one for all their chunks. */
+poise_code chunk_encode_bare(const struct chunk_rows *rows, struct buf *out, poise_error *err);
+
 /* Reads chunks, one after the other. ECORRUPT: it is damaged, or another series'; EVERSION: of a format that
  * is not known. Safe on any bytes: what comes of bytes with a right CRC that no chunk_encode has written is
  * arbitrary, but bounded. */
@@ -57,6 +60,8 @@ void chunk_reader_close(struct chunk_reader *reader);
 /* The bytes must stay until the chunk is read. */
 poise_code chunk_reader_begin(struct chunk_reader *reader, uint64_t series, const void *bytes, size_t length,
                               struct chunk_head *ret_head, poise_error *err);
+poise_code chunk_reader_begin_bare(struct chunk_reader *reader, const void *bytes, size_t length,
+                                   struct chunk_head *ret_head, poise_error *err);
 /* The next rows, at most CHUNK_PART; 0 rows: that was all. They live until the next call. */
 poise_code chunk_reader_next(struct chunk_reader *reader, struct chunk_rows *ret_rows, poise_error *err);
 

@@ -69,15 +69,14 @@ static void open_columns(struct chunk_reader *reader, struct cursor in, size_t r
     }
 }
 
-poise_code chunk_reader_begin(struct chunk_reader *reader, uint64_t series, const void *bytes, size_t length,
-                              struct chunk_head *ret_head, poise_error *err)
+poise_code chunk_reader_begin_bare(struct chunk_reader *reader, const void *bytes, size_t length,
+                                   struct chunk_head *ret_head, poise_error *err)
 {
     struct cursor in = cursor_of(bytes, length);
-    uint32_t crc = cursor_u32(&in);
-    if (in.failed || crc != chunk_crc(series, in.at, cursor_left(&in))) {
-        return damaged(reader, err, "its CRC does not match");
-    }
     unsigned format = cursor_u8(&in);
+    if (in.failed) {
+        return damaged(reader, err, "it has no bytes");
+    }
     if (format != CHUNK_FORMAT) {
         reader->left = 0;
         return error_set(err, POISE_EVERSION, "a chunk of format %u, which this version does not know",
@@ -93,6 +92,17 @@ poise_code chunk_reader_begin(struct chunk_reader *reader, uint64_t series, cons
     open_columns(reader, in, head.rows);
     *ret_head = head;
     return POISE_OK;
+}
+
+poise_code chunk_reader_begin(struct chunk_reader *reader, uint64_t series, const void *bytes, size_t length,
+                              struct chunk_head *ret_head, poise_error *err)
+{
+    struct cursor in = cursor_of(bytes, length);
+    uint32_t crc = cursor_u32(&in);
+    if (in.failed || crc != chunk_crc(series, in.at, cursor_left(&in))) {
+        return damaged(reader, err, "its CRC does not match");
+    }
+    return chunk_reader_begin_bare(reader, in.at, cursor_left(&in), ret_head, err);
 }
 
 /* ---- parts ---- */

@@ -159,7 +159,7 @@ static void put_columns(struct buf *out, const struct chunk_rows *rows, unsigned
     }
 }
 
-poise_code chunk_encode(uint64_t series, const struct chunk_rows *rows, struct buf *out, poise_error *err)
+poise_code chunk_encode_bare(const struct chunk_rows *rows, struct buf *out, poise_error *err)
 {
     poise_code code = check(rows, err);
     if (code != POISE_OK) {
@@ -168,7 +168,6 @@ poise_code chunk_encode(uint64_t series, const struct chunk_rows *rows, struct b
     size_t start = out->length;
     unsigned flags = flags_of(rows);
     struct chunk_head head = chunk_head_of(rows, flags);
-    buf_put_u32(out, 0); /* the CRC, once it is known */
     chunk_head_put(out, &head, flags);
     put_columns(out, rows, flags);
     if (out->failed) {
@@ -176,7 +175,19 @@ poise_code chunk_encode(uint64_t series, const struct chunk_rows *rows, struct b
         out->failed = false;
         return error_nomem(err, "a chunk");
     }
-    size_t body = start + CHUNK_CRC;
+    return POISE_OK;
+}
+
+poise_code chunk_encode(uint64_t series, const struct chunk_rows *rows, struct buf *out, poise_error *err)
+{
+    size_t start = out->length, body = start + CHUNK_CRC;
+    buf_put_u32(out, 0); /* once it is known */
+    poise_code code = chunk_encode_bare(rows, out, err);
+    if (code != POISE_OK) {
+        out->length = out->length < start ? out->length : start;
+        out->failed = false;
+        return code;
+    }
     struct buf crc = {.data = out->data + start, .capacity = CHUNK_CRC};
     buf_put_u32(&crc, chunk_crc(series, out->data + body, out->length - body));
     return POISE_OK;

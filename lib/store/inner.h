@@ -5,6 +5,7 @@
 #include "gate.h"
 #include "state.h"
 #include "store.h"
+#include <base/arena.h>
 #include <lmdb.h>
 
 enum { STORE_FORMAT_FIRST = 1, STORE_FORMAT = 2 }; /* 2: state in runs */
@@ -25,7 +26,7 @@ struct checkpoint {
 };
 
 /* Tables of LMDB. */
-enum { LMDB_JOURNAL, LMDB_META, LMDB_STATE_RUNS, LMDB_STATE, LMDB_TABLES };
+enum { LMDB_JOURNAL, LMDB_META, LMDB_STATE_RUNS, LMDB_STATE, LMDB_CHUNKS, LMDB_RUNS, LMDB_TABLES };
 extern const char *const lmdb_names[LMDB_TABLES];
 
 struct store {
@@ -48,7 +49,7 @@ struct store {
     uint32_t format;
     uint8_t id[16];
     uint64_t incarnation;
-    _Atomic uint64_t last_lsn;
+    _Atomic uint64_t last_lsn, chunks_lsn;
     struct store_mark mark;
 
     uint64_t floor; /* bytes to keep free on the file system */
@@ -56,6 +57,9 @@ struct store {
     int64_t room_until_us;
 
     struct buf record; /* store_append's, reused */
+    uint64_t building; /* the run of level 0 that is being built; 0: none */
+    bool is_clean;     /* nothing is left of runs that an earlier process was building */
+    bool is_swept;     /* no run is dropped */
     struct checkpoint checkpoint;
 };
 
@@ -93,12 +97,47 @@ bool meta_is_backup(const MDB_val *key);                /* of that entry */
 /* An env_fill: all tables, empty. */
 int store_make_tables(struct store *store, MDB_txn *txn, const void *work);
 int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *mark);
+int meta_put_chunks(struct store *store, MDB_txn *txn, uint64_t lsn);
+poise_code meta_get_chunks(struct store *store, MDB_txn *txn, uint64_t *ret_lsn, poise_error *err);
 
 /* ---- journal.c ---- */
 
 /* The first and last LSN in the journal; both 0 when it is empty. */
 poise_code journal_ends(struct store *store, MDB_txn *txn, uint64_t *ret_first, uint64_t *ret_last,
                         poise_error *err);
+/* Encodes the record into store->record, with the number that it will have. */
+poise_code journal_prepare(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                           poise_error *err);
+int journal_fill(struct store *store, MDB_txn *txn, uint64_t lsn); /* puts it */
+
+struct store_reader {
+    struct store *store;
+    MDB_txn *txn; /* NULL: closed for want of a transaction, all that follows fails */
+    int64_t opened_us;
+    _Atomic int64_t *noted; /* the store's slot that has opened_us; NULL: there was none */
+    uint64_t first, last, chunks_lsn;
+    struct arena arena; /* of the record being visited */
+};
+/* An old transaction keeps pages from being used again; a waiting writer wants all to be closed. */
+bool reader_due(const struct store_reader *reader);
+/* Ends its transaction and begins another: nothing of before may be looked at. */
+poise_code reader_renew(struct store_reader *reader, poise_error *err);
+
+/* ---- runs.c ---- */
+
+/* Entries of `runs`: kind, bucket, input, run. */
+enum run_kind {
+    RUN_LIVE = 1,     /* whole; or of level 0, above the chunks LSN: then being built */
+    RUN_BUILDING = 2, /* a merge */
+    RUN_DROPPED = 3   /* its blocks are to be deleted */
+};
+enum { RUN_KEY_BYTES = 17 };
+void run_key_put(enum run_kind kind, int32_t bucket, uint32_t input, uint64_t run,
+                 uint8_t ret_bytes[RUN_KEY_BYTES]);
+struct store_run;
+/* ECORRUPT names the entry. */
+poise_code run_take(const struct store *store, const MDB_val *key, const MDB_val *stored,
+                    enum run_kind *ret_kind, struct store_run *ret_run, poise_error *err);
 
 /* Bytes of the records from `from` on. */
 poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64_t *ret_bytes,

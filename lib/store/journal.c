@@ -1,11 +1,12 @@
 #include "inner.h"
 #include "record.h"
+#include "runs.h"
 #include <base/clock.h>
 #include <base/error.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { KEY_BYTES = 8, READ_AGE_MAX_US = 1000000, PAGES_BESIDES = 65536 };
+enum { KEY_BYTES = 8, READ_AGE_MAX_US = 1000000 };
 
 static void put_key(uint64_t lsn, uint8_t bytes[KEY_BYTES])
 {
@@ -77,43 +78,35 @@ poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64
 
 /* ---- appending ---- */
 
-static int fill_record(struct store *store, MDB_txn *txn, const void *work)
+int journal_fill(struct store *store, MDB_txn *txn, uint64_t lsn)
 {
-    const struct journal_record *record = work;
     uint8_t bytes[KEY_BYTES];
-    put_key(record->lsn, bytes);
+    put_key(lsn, bytes);
     MDB_val key = {.mv_size = KEY_BYTES, .mv_data = bytes};
     MDB_val value = {.mv_size = store->record.length, .mv_data = store->record.data};
     return mdb_put(txn, store->lmdb[LMDB_JOURNAL], &key, &value, MDB_APPEND);
 }
 
-poise_code store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
-                        poise_error *err)
+poise_code journal_prepare(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                           poise_error *err)
 {
     struct journal_record numbered = *record;
     numbered.lsn = store_last_lsn(store) + 1;
     poise_code code = record_encode(&numbered, &store->record, err);
     if (code == POISE_OK) {
-        code = env_write(store, store->record.length + PAGES_BESIDES, fill_record, &numbered, err);
-    }
-    if (code == POISE_OK) {
-        atomic_store(&store->last_lsn, numbered.lsn);
-        atomic_fetch_add(&store->lag_bytes, (int64_t)store->record.length);
         *ret_lsn = numbered.lsn;
     }
     return code;
 }
 
-/* ---- reading ---- */
+poise_code store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                        poise_error *err)
+{
+    static const struct store_slice nothing;
+    return store_commit(store, record, &nothing, ret_lsn, err);
+}
 
-struct store_reader {
-    struct store *store;
-    MDB_txn *txn; /* NULL: closed for want of a transaction, all that follows fails */
-    int64_t opened_us;
-    _Atomic int64_t *noted; /* the store's slot that has opened_us; NULL: there was none */
-    uint64_t first, last;
-    struct arena arena; /* of the record being visited */
-};
+/* ---- reading ---- */
 
 static void note_opened(struct store_reader *reader)
 {
@@ -144,6 +137,9 @@ static poise_code begin(struct store_reader *reader, poise_error *err)
         return code;
     }
     code = journal_ends(reader->store, txn, &reader->first, &reader->last, err);
+    if (code == POISE_OK) {
+        code = meta_get_chunks(reader->store, txn, &reader->chunks_lsn, err);
+    }
     if (code != POISE_OK) {
         env_read_end(reader->store, txn);
         return code;
@@ -197,14 +193,13 @@ uint64_t store_reader_lsn(const struct store_reader *reader)
     return reader->last;
 }
 
-/* An old transaction keeps pages from being used again; a waiting writer wants all to be closed. */
-static bool due(const struct store_reader *reader)
+bool reader_due(const struct store_reader *reader)
 {
     return !reader->txn || gate_wanted(&reader->store->gate) ||
            clock_monotonic_us(&clock_system) - reader->opened_us > READ_AGE_MAX_US;
 }
 
-static poise_code renew(struct store_reader *reader, poise_error *err)
+poise_code reader_renew(struct store_reader *reader, poise_error *err)
 {
     end(reader);
     return begin(reader, err);
@@ -240,7 +235,7 @@ poise_code store_read_journal(struct store_reader *reader, uint64_t from, uint64
                               void *visitor, poise_error *err)
 {
     for (uint64_t lsn = from > reader->first ? from : reader->first; lsn > 0 && lsn <= until; lsn++) {
-        poise_code code = due(reader) ? renew(reader, err) : POISE_OK;
+        poise_code code = reader_due(reader) ? reader_renew(reader, err) : POISE_OK;
         if (code != POISE_OK || lsn > reader->last) {
             return code;
         }

@@ -9,15 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const lmdb_names[LMDB_TABLES] = {[LMDB_META] = "meta",
-                                             [LMDB_JOURNAL] = "journal",
-                                             [LMDB_STATE_RUNS] = "state_runs",
-                                             [LMDB_STATE] = "state"};
+const char *const lmdb_names[LMDB_TABLES] = {
+    [LMDB_META] = "meta",   [LMDB_JOURNAL] = "journal", [LMDB_STATE_RUNS] = "state_runs",
+    [LMDB_STATE] = "state", [LMDB_CHUNKS] = "chunks",   [LMDB_RUNS] = "runs"};
 _Static_assert(STORE_TABLES_ALL == STORE_TABLES + LMDB_TABLES, "stats are of all tables");
 
 /* Entries of meta. */
 static const MDB_val STORE_KEY = {.mv_size = 5, .mv_data = (char[]){'s', 't', 'o', 'r', 'e'}};
 static const MDB_val MARK_KEY = {.mv_size = 4, .mv_data = (char[]){'m', 'a', 'r', 'k'}};
+static const MDB_val CHUNKS_KEY = {.mv_size = 6, .mv_data = (char[]){'c', 'h', 'u', 'n', 'k', 's'}};
 static const MDB_val BACKUP_KEY = {.mv_size = 6, .mv_data = (char[]){'b', 'a', 'c', 'k', 'u', 'p'}};
 
 /* ---- meta ---- */
@@ -104,6 +104,36 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
         if (value.failed) {
             code =
                 error_set(err, POISE_ECORRUPT, "%s is damaged: \"mark\" in meta is too short", store->path);
+        }
+    }
+    return code;
+}
+
+int meta_put_chunks(struct store *store, MDB_txn *txn, uint64_t lsn)
+{
+    struct buf value = {0};
+    buf_put_u64(&value, lsn);
+    int rc = meta_put(store, txn, CHUNKS_KEY, &value);
+    buf_free(&value);
+    return rc;
+}
+
+poise_code meta_get_chunks(struct store *store, MDB_txn *txn, uint64_t *ret_lsn, poise_error *err)
+{
+    MDB_val stored;
+    struct cursor value;
+    MDB_val key = CHUNKS_KEY;
+    int rc = mdb_get(txn, store->lmdb[LMDB_META], &key, &stored);
+    if (rc == MDB_NOTFOUND) {
+        *ret_lsn = 0;
+        return POISE_OK;
+    }
+    poise_code code = meta_get(store, txn, CHUNKS_KEY, &value, err);
+    if (code == POISE_OK) {
+        *ret_lsn = cursor_u64(&value);
+        if (value.failed) {
+            code =
+                error_set(err, POISE_ECORRUPT, "%s is damaged: \"chunks\" in meta is too short", store->path);
         }
     }
     return code;
@@ -203,7 +233,7 @@ static poise_code upgrade(struct store *store, poise_error *err)
 
 static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
 {
-    uint64_t first, last;
+    uint64_t first, last, chunks = 0;
     poise_code code = load_store(store, txn, err);
     if (code == POISE_OK) {
         code = refuse_backup(store, txn, err);
@@ -227,6 +257,9 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &last, err);
     }
+    if (code == POISE_OK) {
+        code = meta_get_chunks(store, txn, &chunks, err);
+    }
     if (code == POISE_OK && last < store->mark.state_lsn) {
         return error_set(err, POISE_ECORRUPT,
                          "%s is damaged: its journal ends at record %" PRIu64
@@ -240,6 +273,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     if (code == POISE_OK) {
         atomic_store(&store->last_lsn, last);
         atomic_store(&store->lag_bytes, lag_bytes);
+        atomic_store(&store->chunks_lsn, chunks);
     }
     return code;
 }
@@ -428,7 +462,7 @@ static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *s
         code = load_mark(store, txn, &mark, err);
     }
     stats->state_lsn = mark.state_lsn;
-    return code;
+    return code == POISE_OK ? meta_get_chunks(store, txn, &stats->chunks_lsn, err) : code;
 }
 
 /* As env_read, without waiting for a map that grows. */

@@ -21,7 +21,9 @@ struct store_options {
     uint64_t new_incarnation;
 };
 
-/* EBUSY: another process has it (or this one already); EVERSION: a format this version does not know;
+/* A store of an older format is made one of this format, which older versions refuse.
+ * EBUSY: another process has it (or this one already); EVERSION: a format this version does not know, or
+ * read_only and an older format;
  * ECORRUPT; EFULL; ENOTFOUND: read_only, and no store there. read_only shares with others that only read,
  * never with a writer. Not to be used across fork. */
 poise_code store_open(const struct store_options *options, struct store **ret_store, poise_error *err);
@@ -144,11 +146,11 @@ struct store_table_stats {
     uint64_t entries;
     int64_t bytes; /* of its pages; of tables of state: of its entries in runs, the rest is of "state" */
 };
-enum { STORE_TABLES_ALL = STORE_TABLES + 4 }; /* and meta, journal, state_runs and state */
+enum { STORE_TABLES_ALL = STORE_TABLES + 6 }; /* and those of LMDB */
 struct store_stats {
     int64_t map_bytes, used_bytes, file_bytes,
         free_bytes; /* used: pages of the tables; free: of the file system */
-    uint64_t last_lsn, state_lsn;
+    uint64_t last_lsn, state_lsn, chunks_lsn;
     uint64_t entries[STORE_TABLES]; /* those that newer ones have replaced too, until they are merged */
     int64_t lag_bytes;              /* of the records behind state_lsn */
     struct store_table_stats tables[STORE_TABLES_ALL]; /* all that there are */

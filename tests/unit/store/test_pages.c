@@ -13,12 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <store/check.h>
+#include <store/runs.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TABLES = 4, TRIALS = 700, PAGE = 4096 };
+enum { TABLES = 6, TRIALS = 700, PAGE = 4096 };
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {
@@ -60,6 +61,39 @@ static void checkpoint(struct store *store, uint64_t round)
     }
 }
 
+static poise_code put_block(void *taker, const struct block *block, poise_error *err)
+{
+    struct store *store = taker;
+    const struct store_slice slice = {.blocks = block, .block_count = 1, .run = block->key.run};
+    return store_commit(store, NULL, &slice, NULL, err);
+}
+
+/* Rows of the journal so far, of two series, in blocks. */
+static void put_rows(struct store *store)
+{
+    enum { ROWS = 3000 };
+    static int64_t times[ROWS];
+    static double values[ROWS];
+    static uint64_t places[ROWS];
+    const uint64_t run = block_run(store_last_lsn(store), 0);
+    struct block_builder *builder = block_builder_open(run, put_block, store);
+    assert_non_null(builder);
+    for (int i = 0; i < ROWS; i++) {
+        times[i] = i * 10;
+        values[i] = 1.0 / (i + 1);
+        places[i] = (uint64_t)i + 1;
+    }
+    const struct chunk_rows rows = {.count = ROWS, .time_ms = times, .value = values, .ordinal = places};
+    for (uint64_t series = 0; series < 2; series++) {
+        const struct block_place place = {.input = 1, .series = series};
+        assert_int_equal(block_builder_add(builder, &place, &rows, NULL), POISE_OK);
+    }
+    assert_int_equal(block_builder_end(builder, NULL), POISE_OK);
+    block_builder_close(builder);
+    const struct store_slice last = {.run = run, .whole = true};
+    assert_int_equal(store_commit(store, NULL, &last, NULL, NULL), POISE_OK);
+}
+
 static void make_store(const char *path)
 {
     struct store *store = scratch_open(path);
@@ -70,6 +104,7 @@ static void make_store(const char *path)
         checkpoint(store, round);
         scratch_tidy(store);
     }
+    put_rows(store);
     scratch_append(store, store_last_lsn(store) + 1, 100);
     store_close(store);
 }
@@ -114,7 +149,7 @@ static uint64_t read_table(MDB_txn *txn, MDB_dbi dbi)
  * same only if all of them are. */
 static uint64_t read_all(const char *path)
 {
-    static const char *const names[TABLES] = {"meta", "journal", "state_runs", "state"};
+    static const char *const names[TABLES] = {"meta", "journal", "state_runs", "state", "chunks", "runs"};
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
