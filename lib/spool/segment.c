@@ -73,7 +73,9 @@ poise_code segment_create(const char *dir, uint64_t epoch, const struct segment 
         close(fd);
         unlink(path); /* should that fail too: an empty last segment is fine at open */
         /* but not one that comes back behind what is appended elsewhere meanwhile */
-        return sync && file_sync_dir(dir, NULL) != POISE_OK ? POISE_EIO : code;
+        return sync && file_sync_dir(dir, NULL) != POISE_OK
+                   ? error_set(err, POISE_EIO, "cannot sync %s, in which %s could not be made", dir, path)
+                   : code;
     }
     *ret_fd = fd;
     return POISE_OK;
