@@ -184,7 +184,11 @@ static void act(struct world *world)
         }
         break;
     case 6:
-        if (world->open) {
+        if (!world->open) {
+            begin(world);
+        }
+        put_some(world, 3000);
+        for (uint64_t n = below(world, 9); n > 0; n--) {
             assert_int_equal(store_checkpoint_step(world->store, &done, NULL), POISE_OK);
         }
         break;
@@ -206,7 +210,7 @@ static void test_as_a_plain_table(void **state)
     world->path = *state;
     world->random = 4;
     world->store = scratch_open(world->path);
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 1000; i++) {
         act(world);
     }
     reopen(world);
