@@ -13,6 +13,12 @@ static int64_t now_us(const struct writer *writer)
     return clock_monotonic_us(writer->options.clock);
 }
 
+static void sliced(struct writer *writer)
+{
+    writer->slice_commits = 0;
+    writer->slice_rows -= writer->slice_rows < SLICE_ROWS ? writer->slice_rows : SLICE_ROWS;
+}
+
 /* ---- beginning ---- */
 
 static poise_code put_entry(void *context, enum engine_table table, const void *key, size_t key_length,
@@ -119,7 +125,7 @@ poise_code checkpoint_step(struct writer *writer, poise_error *err)
     poise_code code = checkpoint_runs(writer) ? slice(writer, &problem) : begin(writer, &problem);
     if (code && !problem.code)
         (void)error_set(&problem, code, "its entries cannot be put");
-    writer->slice_commits = 0;
+    sliced(writer);
     stats_time(writer->options.stats, STAT_checkpoint_slices, STAT_checkpoint_us, STAT_checkpoint_max_us,
                now_us(writer) - start);
     return code ? failed(writer, &problem, err) : POISE_OK;
@@ -145,7 +151,7 @@ poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err)
 {
     int64_t start = now_us(writer);
     poise_code code = store_upkeep(writer->options.store, idle, err);
-    writer->slice_commits = 0;
+    sliced(writer);
     if (code == POISE_EFULL) { /* so is the journal, which says so */
         writer->upkeep_us = start + RETRY_US;
         return POISE_OK;

@@ -16,6 +16,7 @@ enum {
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
     KEYS_MAX = 1 << 20,   /* unsaved ones, some 100 bytes each; then a checkpoint is due */
     CHECKPOINT_LEAST_US = 100000,
+    SLICES_OWED = 4,   /* at most, behind a commit */
     SLICE_EACH = 4,    /* commits, while they do not end, a slice of a checkpoint comes */
     SLICES_MAX = 1024, /* of a settle; then one has no limit, so that it ends under any load */
     STREAM_WAIT_US = 10000000
@@ -440,6 +441,9 @@ static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_e
     stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
                now_us(writer) - start);
     writer->slice_commits++;
+    writer->slice_rows += writer->summary.accepted;
+    if (writer->slice_rows > SLICES_OWED * SLICE_ROWS)
+        writer->slice_rows = SLICES_OWED * SLICE_ROWS;
     stats_set(writer->options.stats, STAT_lsn, lsn);
     stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
     stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
@@ -526,7 +530,8 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     if (writer->pending)
         return now_us(writer) >= writer->retry_us ? commit(writer, err) : POISE_OK;
     bool idle = !has_work(writer) && settle_wait_us(writer) > 0;
-    bool may_slice = idle || writer->slice_commits >= SLICE_EACH;
+    bool behind = engine_unsaved_keys(writer->engine) >= KEYS_MAX && writer->slice_rows >= SLICE_ROWS;
+    bool may_slice = idle || behind || writer->slice_commits >= SLICE_EACH;
     if (may_slice && checkpoint_runs(writer))
         return checkpoint_step(writer, err);
     if (may_slice && upkeep_due(writer, idle))

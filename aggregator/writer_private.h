@@ -8,6 +8,8 @@
 #include "silence.h"
 #include "writer.h"
 
+enum { SLICE_ROWS = 3000 }; /* while there are too many keys, comes a slice for so many rows: it saves more */
+
 struct writer {
     struct writer_options options;
     struct engine *engine;
@@ -45,6 +47,7 @@ struct writer {
     struct store_mark checkpoint_mark; /* of the one under way */
     bool checkpoint_given;             /* the engine has given out all of it */
     unsigned slice_commits;            /* since the last slice of a checkpoint, or of upkeep */
+    uint64_t slice_rows;               /* that came, less SLICE_ROWS for each slice */
     int64_t upkeep_us;                 /* not before: there was no room */
     uint64_t restated_lsn;             /* of the last restatement of this run */
     struct arena arena;                /* for reading old batches */

@@ -75,7 +75,7 @@ poise_code state_run_read(const struct store *store, const MDB_val *key, const M
         run.entries[i] = cursor_varint(&in);
         run.table_bytes[i] = cursor_varint(&in);
     }
-    if (in.failed || status > STATE_RUN_DROPPED || key->mv_size != 8 || lines > state_run_entries(&run)) {
+    if (in.failed || status > STATE_RUN_DROPPED || key->mv_size != 8 || lines > run.bytes / FILTER_LINE) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: its list of runs; restore a backup",
                          store->path);
     }

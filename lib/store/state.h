@@ -104,21 +104,24 @@ void state_reader_close(struct state_reader *reader);
 struct state_build {
     struct state_run run;
     struct sorted_writer block;
-    struct buf hashes; /* of the keys, u64 each */
-    struct buf slice;  /* blocks that are done, for one transaction: keys and values as texts */
+    struct buf slice; /* blocks that are done, for one transaction: keys and values as texts */
+    size_t filter_at; /* bytes of the filter that are there, too */
 };
+poise_code state_build_open(struct state_build *build, size_t entries,
+                            poise_error *err); /* at most so many */
 void state_build_free(struct state_build *build);
 /* Keys rising. */
 poise_code state_build_add(struct state_build *build, const struct sorted_entry *entry, poise_error *err);
-/* After the last: the last block, and the filter, which is then the run's. */
-poise_code state_build_end(struct state_build *build, poise_error *err);
+poise_code state_build_end(struct state_build *build, poise_error *err); /* the last block */
+/* Then the filter, a slice's worth a call. */
+poise_code state_build_filter(struct state_build *build, bool *ret_done, poise_error *err);
 
 /* ---- state_job.c: making a run, a slice at a time ---- */
 
 struct state_job {
     struct store *store;
     struct state_build build;
-    bool done; /* the slice at hand is the last */
+    bool read, done; /* all entries are in blocks; the slice at hand is the last */
     /* from puts */
     struct buf puts;
     struct put *sorted;

@@ -5,10 +5,15 @@
 
 enum { PART_BYTES = SORTED_BLOCK_MAX / FILTER_LINE * FILTER_LINE }; /* of a filter */
 
+poise_code state_build_open(struct state_build *build, size_t entries, poise_error *err)
+{
+    bool ok = entries == 0 || filter_make(&build->run.filter, entries);
+    return ok ? POISE_OK : error_nomem(err, "the filter of a run");
+}
+
 void state_build_free(struct state_build *build)
 {
     sorted_writer_free(&build->block);
-    buf_free(&build->hashes);
     buf_free(&build->slice);
     filter_free(&build->run.filter);
     *build = (struct state_build){0};
@@ -45,39 +50,34 @@ poise_code state_build_add(struct state_build *build, const struct sorted_entry 
         (void)sorted_add(&build->block, entry); /* the first one always fits */
     }
     build->run.table_bytes[entry->key[0] % STORE_TABLES] += build->block.bytes.length - before;
-    buf_put_u64(&build->hashes, hash64(entry->key, entry->key_length, 0));
+    filter_add(&build->run.filter, hash64(entry->key, entry->key_length, 0));
     build->run.entries[entry->key[0] % STORE_TABLES]++;
-    bool failed = build->block.bytes.failed || build->hashes.failed || build->slice.failed;
+    bool failed = build->block.bytes.failed || build->slice.failed;
     return failed ? error_nomem(err, "a run of state") : POISE_OK;
-}
-
-static void put_filter(struct state_build *build)
-{
-    const struct filter *filter = &build->run.filter;
-    const uint8_t *bytes = (const uint8_t *)filter->words;
-    size_t length = filter->lines * FILTER_LINE;
-    for (size_t at = 0; at < length; at += PART_BYTES) {
-        uint8_t key[STATE_FILTER_KEY];
-        size_t part = length - at < PART_BYTES ? length - at : PART_BYTES;
-        add_put(&build->slice, key, state_filter_key(build->run.id, (uint32_t)(at / PART_BYTES), key),
-                bytes + at, part);
-    }
-    build->run.bytes += length;
 }
 
 poise_code state_build_end(struct state_build *build, poise_error *err)
 {
     put_block(build);
-    if (state_run_entries(&build->run) > 0) {
-        if (!filter_make(&build->run.filter, (size_t)state_run_entries(&build->run))) {
-            return error_nomem(err, "the filter of a run");
-        }
-        struct cursor hashes = cursor_of(build->hashes.data, build->hashes.length);
-        while (cursor_left(&hashes) > 0) {
-            filter_add(&build->run.filter, cursor_u64(&hashes));
-        }
-        put_filter(build);
+    if (state_run_entries(&build->run) == 0) {
+        filter_free(&build->run.filter);
     }
-    buf_free(&build->hashes);
+    build->run.bytes += build->run.filter.lines * FILTER_LINE;
     return build->slice.failed ? error_nomem(err, "a run of state") : POISE_OK;
+}
+
+poise_code state_build_filter(struct state_build *build, bool *ret_done, poise_error *err)
+{
+    const struct filter *filter = &build->run.filter;
+    const uint8_t *bytes = (const uint8_t *)filter->words;
+    size_t length = filter->lines * FILTER_LINE;
+    while (build->filter_at < length && build->slice.length < STATE_SLICE_BYTES) {
+        uint8_t key[STATE_FILTER_KEY];
+        size_t at = build->filter_at, part = length - at < PART_BYTES ? length - at : PART_BYTES;
+        add_put(&build->slice, key, state_filter_key(build->run.id, (uint32_t)(at / PART_BYTES), key),
+                bytes + at, part);
+        build->filter_at += part;
+    }
+    *ret_done = build->filter_at == length;
+    return build->slice.failed ? error_nomem(err, "the filter of a run") : POISE_OK;
 }

@@ -69,7 +69,7 @@ poise_code state_job_of_puts(struct store *store, struct state_job *job, struct 
             (struct put){.prefix = prefix_of(key, length), .key = key, .key_length = (uint32_t)length};
     }
     qsort(job->sorted, job->count, sizeof *job->sorted, compare_puts);
-    return POISE_OK;
+    return state_build_open(&job->build, job->count, err);
 }
 
 static bool has_room(const struct state_job *job)
@@ -89,7 +89,7 @@ static poise_code fill_from_puts(struct state_job *job, poise_error *err)
         struct sorted_entry entry = take_value(&in, put->key, put->key_length);
         code = last ? state_build_add(&job->build, &entry, err) : POISE_OK;
     }
-    job->done = job->at == job->count;
+    job->read = job->at == job->count;
     return code;
 }
 
@@ -105,10 +105,12 @@ poise_code state_job_of_runs(struct store *store, struct state_job *job, size_t 
     }
     memcpy(job->sources, runs->items, count * sizeof *job->sources);
     job->build.run = (struct state_run){.id = state_new_id(&store->runs), .rank = job->sources[0].rank};
-    for (size_t i = 0; i < count && !job->oldest; i++) {
-        job->build.run.cleared |= job->sources[i].cleared;
+    uint64_t entries = 0;
+    for (size_t i = 0; i < count; i++) {
+        job->build.run.cleared |= job->oldest ? 0 : job->sources[i].cleared;
+        entries += state_run_entries(&job->sources[i]);
     }
-    return POISE_OK;
+    return state_build_open(&job->build, (size_t)entries, err);
 }
 
 /* Each slice in a transaction of its own: what the sources say does not change, but no page is held long. */
@@ -119,8 +121,8 @@ static poise_code merge_some(struct state_job *job, struct state_reader *reader,
     while (has_room(job)) {
         code = state_reader_next(reader, &entry, err);
         if (code != POISE_OK) {
-            job->done = code == POISE_ENOTFOUND;
-            return job->done ? POISE_OK : code;
+            job->read = code == POISE_ENOTFOUND;
+            return job->read ? POISE_OK : code;
         }
         if (sorted_compare(entry.key, entry.key_length, job->from, job->from_length) == 0) {
             continue; /* it was the last of the slice before */
@@ -157,8 +159,14 @@ static poise_code fill_from_runs(struct state_job *job, poise_error *err)
 
 poise_code state_job_fill(struct state_job *job, poise_error *err)
 {
-    poise_code code = job->source_count ? fill_from_runs(job, err) : fill_from_puts(job, err);
-    return code == POISE_OK && job->done ? state_build_end(&job->build, err) : code;
+    poise_code code = POISE_OK;
+    if (!job->read) {
+        code = job->source_count ? fill_from_runs(job, err) : fill_from_puts(job, err);
+        if (code == POISE_OK && job->read) {
+            code = state_build_end(&job->build, err);
+        }
+    }
+    return code == POISE_OK && job->read ? state_build_filter(&job->build, &job->done, err) : code;
 }
 
 void state_job_free(struct state_job *job)
