@@ -52,7 +52,7 @@ static poise_code recover_it(struct audit *audit, poise_error *err)
 poise_code audit_open(const char *path, struct audit **ret_audit, poise_error *err)
 {
     uint8_t id[16];
-    const struct store_options options = {.path = path, .read_only = true};
+    const struct store_options options = {.path = path, .read_only = true, .checked = true};
     struct audit *audit = calloc(1, sizeof *audit);
     if (!audit)
         return error_nomem(err, "the audit of a store");

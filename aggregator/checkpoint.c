@@ -84,16 +84,15 @@ static poise_code end(struct writer *writer)
 static poise_code slice(struct writer *writer, poise_error *err)
 {
     struct store *store = writer->options.store;
-    bool done;
-    poise_code code = POISE_OK;
-    if (!writer->checkpoint_given) {
-        code = engine_checkpoint_give(writer->engine, SLICE_ENTRIES, &writer->checkpoint_given, err);
-        if (!code && writer->checkpoint_given)
-            code = store_checkpoint_end(store, &writer->checkpoint_mark, err);
-    }
-    if (!code)
-        code = store_checkpoint_step(store, &done, err);
-    return !code && done && writer->checkpoint_given ? end(writer) : code;
+    bool done = false;
+    poise_code code = store_checkpoint_step(store, &done, err);
+    if (code || !done)
+        return code;
+    if (writer->checkpoint_given)
+        return end(writer);
+    code = engine_checkpoint_give(writer->engine, SLICE_ENTRIES, &writer->checkpoint_given, err);
+    return !code && writer->checkpoint_given ? store_checkpoint_end(store, &writer->checkpoint_mark, err)
+                                             : code;
 }
 
 /* Without room the journal holds everything; it is tried again when it is due again. */
@@ -104,6 +103,7 @@ static poise_code failed(struct writer *writer, const poise_error *problem, pois
         engine_checkpoint_failed(writer->engine);
     dirty_producers(writer);
     if (problem->code == POISE_EFULL) {
+        writer->checkpoint_us = now_us(writer) + RETRY_US; /* however many keys wait */
         log_event(writer->options.log, LOG_ERROR, "no_room_for_checkpoint",
                   log_text("reason", problem->text));
         return POISE_OK;

@@ -49,8 +49,10 @@
     X(backup_us, "counter", "us", "Time spent in backups")                                                   \
     X(nodes, "gauge", "nodes", "Nodes that have a live state")                                               \
     X(sources_silent, "gauge", "sources", "Sources of which nothing was accepted for `silent_after`")        \
-    X(series, "gauge", "series", "Inputs, orgs and sources that measurements were of, since the start")      \
-    X(keys, "gauge", "keys", "Keys of measurements, and of retractions, as of the last checkpoint")          \
+    X(series, "gauge", "series", "Inputs, orgs and sources that measurements, or retractions, were ever of") \
+    X(keys, "gauge", "keys",                                                                                 \
+      "Keys of measurements, and of retractions, as of the last checkpoint; one that has changed counts "    \
+      "once a run")                                                                                          \
     X(journal_lag, "gauge", "records", "Journal records behind the last checkpoint, which a start replays")  \
     X(journal_lag_bytes, "gauge", "bytes", "Their bytes")                                                    \
     X(readers, "gauge", "readers", "Transactions that read the store")                                       \
@@ -63,7 +65,9 @@
 
 /* Of each table of the store, as poise_...{table="NAME"}. */
 #define TABLE_STATS(X)                                                                                       \
-    X(table_entries, "gauge", "entries", "Entries of a table of the store (docs/storage.md)")                \
+    X(table_entries, "gauge", "entries",                                                                     \
+      "Entries of a table of the store (docs/storage.md); one of the state that has changed counts once a "  \
+      "run")                                                                                                 \
     X(table_bytes, "gauge", "bytes", "Its pages; of a table of the state, its entries")
 
 enum stat {

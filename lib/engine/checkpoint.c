@@ -142,8 +142,13 @@ static bool is_to_be_given(const struct engine *engine, const struct block *bloc
 void checkpoint_before_change(struct engine *engine, uint32_t cell)
 {
     struct giving *giving = &engine->giving;
-    if (is_to_be_given(engine, block_of(&engine->cells, cell)) && giving->code == POISE_OK) {
+    if (!is_to_be_given(engine, block_of(&engine->cells, cell))) {
+        return;
+    }
+    if (giving->code == POISE_OK) {
         giving->code = give_block(engine, cell / BLOCK_CELLS);
+    } else { /* it has failed: the block is of those that are unsaved from here on */
+        engine->broken |= !numbers_push(&engine->unsaved_blocks, cell / BLOCK_CELLS);
     }
 }
 
@@ -154,6 +159,7 @@ static poise_code give_cells(struct engine *engine, size_t budget)
     for (; giving->block_at < giving->blocks.count && giving->given < budget && code == POISE_OK;
          giving->block_at++) {
         uint32_t number = giving->blocks.items[giving->block_at];
+        giving->given++;
         if (is_to_be_given(engine, &engine->cells.blocks[number])) {
             code = give_block(engine, number);
         }
@@ -173,6 +179,8 @@ static poise_code give_keys(struct engine *engine, size_t budget)
             put_big64(&giving->key, key->hash.low);
             key_encode(key, &giving->value);
             code = give(engine, ENGINE_KEYS);
+        } else {
+            giving->given++; /* it took its time, too */
         }
     }
     return code;
@@ -345,7 +353,7 @@ static void take_back_blocks(struct engine *engine)
 {
     const struct giving *giving = &engine->giving;
     bool ok = true;
-    for (size_t i = giving->block_at; i < giving->blocks.count; i++) {
+    for (size_t i = 0; i < giving->blocks.count; i++) {
         struct block *block = &engine->cells.blocks[giving->blocks.items[i]];
         if (is_to_be_given(engine, block)) {
             block->turn = engine->turn;

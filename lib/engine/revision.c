@@ -137,10 +137,11 @@ bool revisions_take_back(struct engine *engine)
     return true;
 }
 
-/* Once those that were given are saved; while others are not, all stay. */
+/* Once those that were given are saved; while others are not, or a settle has found some, all stay. */
 void revisions_shrink(struct engine *engine)
 {
-    if (engine->revisions.count > engine->options.max_cells && engine->unsaved_revisions.count == 0) {
+    if (engine->revisions.count > engine->options.max_cells && engine->unsaved_revisions.count == 0 &&
+        engine->pasts.count == 0) {
         revisions_free(engine);
     }
 }

@@ -219,8 +219,11 @@ static poise_code list_segments(struct spool *spool, poise_error *err)
         struct segment segment = {0};
         if (parse_name(entry->d_name, &segment.first_seq)) {
             struct stat file;
-            bool there = fstatat(dirfd(dir), entry->d_name, &file, 0) == 0;
-            segment.touched_ms = there ? (int64_t)file.st_mtim.tv_sec * 1000 : 0;
+            if (fstatat(dirfd(dir), entry->d_name, &file, 0) != 0) {
+                code = error_errno(err, POISE_EIO, "cannot look at %s/%s", spool->path, entry->d_name);
+                break;
+            }
+            segment.touched_ms = (int64_t)file.st_mtim.tv_sec * 1000;
             code = spool_add_segment(spool, &segment, err);
         }
         errno = 0;
@@ -247,9 +250,13 @@ static poise_code glance_at_kept(struct spool *spool, poise_error *err)
         char path[PATH_MAX];
         struct segment *segment = &spool->segments[i];
         poise_code code = segment_path(spool->path, segment->first_seq, path, sizeof path, err);
-        if (code == POISE_OK && segment_glance(path, spool->epoch, segment, NULL) == POISE_OK) {
+        poise_code glance = code == POISE_OK ? segment_glance(path, spool->epoch, segment, err) : code;
+        if (glance == POISE_OK) {
             segment->count = segment[1].first_seq - segment->first_seq;
             continue;
+        }
+        if (glance != POISE_ECORRUPT && glance != POISE_EVERSION) {
+            return glance; /* it may be fine */
         }
         for (size_t old = 0; old <= i && code == POISE_OK; old++) {
             code = spool_drop_oldest(spool, err);

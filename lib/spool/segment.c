@@ -245,9 +245,14 @@ poise_code segment_glance(const char *path, uint64_t epoch, struct segment *segm
     if (fd < 0) {
         return error_errno(err, POISE_EIO, "cannot open %s", path);
     }
-    bool read = fstat(fd, &file) == 0 && pread(fd, bytes, sizeof bytes, 0) == (ssize_t)sizeof bytes;
+    ssize_t count = fstat(fd, &file) == 0 ? pread(fd, bytes, sizeof bytes, 0) : -1;
+    if (count < 0) {
+        poise_code code = error_errno(err, POISE_EIO, "cannot read %s", path);
+        close(fd);
+        return code;
+    }
     close(fd); /* only read: nothing can be lost */
-    if (!read || !head_whole(bytes, sizeof bytes)) {
+    if (count != (ssize_t)sizeof bytes || !head_whole(bytes, sizeof bytes)) {
         return damaged(err, path, 0, "its head is not whole");
     }
     poise_code code = scan_head(path, bytes, epoch, &found, err);

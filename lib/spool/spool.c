@@ -328,6 +328,12 @@ static poise_code write_record(struct spool *spool, poise_error *err)
     return code;
 }
 
+static poise_code put_record(struct spool *spool, poise_error *err)
+{
+    poise_code code = make_room(spool, (int64_t)spool->record.length, err);
+    return code == POISE_OK ? write_record(spool, err) : code;
+}
+
 static poise_code check_lengths(size_t length, size_t mark_length, poise_error *err)
 {
     if (length > SPOOL_BODY_MAX) {
@@ -365,9 +371,13 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
         spool->mark.bytes.failed = false; /* the mark of before still stands */
         return error_nomem(err, "a batch of the spool");
     }
-    code = make_room(spool, (int64_t)spool->record.length, err);
-    if (code == POISE_OK) {
-        code = write_record(spool, err);
+    code = put_record(spool, err);
+    if (code == POISE_EFULL && spool->count > 1 &&
+        spool_all_acked(spool, 0)) { /* those make room on the disk, too */
+        code = spool_drop_acked(spool, spool->max_bytes, err);
+        if (code == POISE_OK) {
+            code = put_record(spool, err);
+        }
     }
     if (code != POISE_OK) {
         return break_on_eio(spool, code);
@@ -530,6 +540,10 @@ poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
     }
     if (code == POISE_OK) {
         code = spool_write_acked(spool, seq - 1, hash, err);
+    }
+    if (code == POISE_OK && spool->sync &&
+        fdatasync(spool->acked_fd) != 0) { /* back, they may go at the next start */
+        code = error_errno(err, POISE_EIO, "cannot sync %s/acked", spool->path);
     }
     if (code != POISE_OK) {
         return break_on_eio(spool, code);

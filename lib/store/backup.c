@@ -87,7 +87,7 @@ static poise_code copy_to(struct store *store, const struct place *place, struct
                            place->part, place->path);
     }
     if (code == POISE_OK) {
-        code = file_sync_dir(place->parent, err);
+        code = file_sync_dirs(place->parent, err);
     }
     if (code == POISE_OK) {
         *ret_result = (struct backup_result){
@@ -178,7 +178,7 @@ poise_code store_restore(const char *backup, const char *path, uint64_t incarnat
                            NULL); /* of one that was killed; what cannot go shows when it is made */
         code = store_check_apart(backup, &found, err);
     }
-    const struct store_options options = {.path = backup, .read_only = true};
+    const struct store_options options = {.path = backup, .read_only = true, .checked = true};
     struct copy_options copy = {.incarnation = incarnation};
     if (code == POISE_OK) {
         code = store_open(&options, &store, err);

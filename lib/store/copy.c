@@ -10,13 +10,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     SLICE_BYTES = 1 << 20, /* read in one go, written in one transaction */
     SLICE_US = 250000,     /* a slow disk: what was read by then is written */
     AROUND = 65536,        /* bytes that a transaction may write besides */
-    TRIES = 8              /* of the last transaction, each ended by a growing map, which doubles */
+    GROWS_MS = 5000,
+    TRIES = 8 /* of the last transaction, each ended by a growing map, which doubles */
 };
 static const int64_t MAP_MIN = INT64_C(64) << 20;
 
@@ -268,7 +270,10 @@ static poise_code open_copy(struct copy *copy)
     struct store_stats stats;
     uint64_t free_bytes;
     const char *path = copy->options->path;
-    poise_code code = store_stats(copy->from, &stats, copy->err);
+    poise_code code;
+    for (int i = 0; (code = store_stats(copy->from, &stats, copy->err)) == POISE_EBUSY && i < GROWS_MS; i++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* the map grows */
+    }
     if (code != POISE_OK) {
         return code;
     }

@@ -195,7 +195,9 @@ static poise_code cover_last_page(struct store *store, poise_error *err)
         return POISE_OK;
     }
     if (store->read_only) {
-        return error_set(err, POISE_ECORRUPT, "%s/data.mdb is cut short: restore a backup", store->path);
+        return store->checked ? POISE_OK
+                              : error_set(err, POISE_ECORRUPT, "%s/data.mdb is cut short: restore a backup",
+                                          store->path);
     }
     if (ftruncate(fd, wanted) != 0) {
         return error_errno(err, POISE_EIO, "cannot extend %s/data.mdb", store->path);
@@ -332,7 +334,7 @@ void env_read_end(struct store *store, MDB_txn *txn)
 
 /* ---- writing ---- */
 
-static uint64_t free_above_floor(const struct store *store)
+uint64_t env_free_bytes(const struct store *store)
 {
     uint64_t free_bytes = 0;
     if (file_free_bytes(store->path, &free_bytes, NULL) != POISE_OK) {
@@ -356,7 +358,7 @@ static poise_code take_room(struct store *store, uint64_t bytes, poise_error *er
 {
     int64_t now = clock_monotonic_us(&clock_system);
     if (now >= store->room_until_us || bytes > store->room) {
-        store->room = free_above_floor(store);
+        store->room = env_free_bytes(store);
         store->room_until_us = now + ROOM_FRESH_US;
     }
     if (bytes > store->room) {
@@ -448,7 +450,7 @@ static poise_code write_failed(struct store *store, int rc, uint64_t bytes, pois
     if (code != POISE_EFULL && code != POISE_EIO) {
         return env_error(store, rc, "write", err);
     }
-    bool full = code == POISE_EFULL || free_above_floor(store) < bytes || !can_extend(store, bytes);
+    bool full = code == POISE_EFULL || env_free_bytes(store) < bytes || !can_extend(store, bytes);
     if (full && !lmdb_gave_up(store)) {
         store->room = 0;
         return file_system_full(store, err);

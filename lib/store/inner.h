@@ -14,10 +14,11 @@ enum { VALUE_CRC = 4 };                            /* a CRC precedes each value 
 enum { READERS_NOTED = 254 }; /* as many as LMDB lets in */
 
 struct checkpoint {
-    bool open, ended;  /* ended: no more puts come */
-    poise_code failed; /* the first put that failed */
-    struct buf puts;   /* of the next part */
-    size_t count;
+    bool open, ended;        /* ended: no more puts come */
+    poise_code failed;       /* the first put that failed */
+    struct buf puts;         /* of the next parts */
+    size_t taken;            /* bytes of it that are in parts already */
+    bool any;                /* something was put */
     uint32_t cleared;        /* tables, likewise */
     struct state_job job;    /* the part that is being written */
     struct state_run *parts; /* those that are written, and wait to become whole */
@@ -32,7 +33,7 @@ extern const char *const lmdb_names[LMDB_TABLES];
 struct store {
     char *path;
     int lock_fd;
-    bool read_only;
+    bool read_only, checked;
     bool gate_made;
     bool dead;             /* a sync or write failed: nothing is written any more */
     _Atomic bool unmapped; /* nor read: the map could not be made again when it had to grow */
@@ -71,6 +72,8 @@ void env_close(struct store *store);
 poise_code env_error(const struct store *store, int rc, const char *what, poise_error *err);
 /* EIO when there is no map to read from; for who needs no gate. */
 poise_code env_check_mapped(const struct store *store, poise_error *err);
+/* Of the file system, above what is kept free. */
+uint64_t env_free_bytes(const struct store *store);
 /* A read transaction, inside the gate until env_read_end. */
 poise_code env_read(struct store *store, MDB_txn **ret_txn, poise_error *err);
 void env_read_end(struct store *store, MDB_txn *txn);
@@ -110,6 +113,12 @@ poise_code journal_prepare(struct store *store, const struct journal_record *rec
                            poise_error *err);
 int journal_fill(struct store *store, MDB_txn *txn, uint64_t lsn); /* puts it */
 
+/* Bytes of the records from `from` on. */
+poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64_t *ret_bytes,
+                         poise_error *err);
+/* How long the oldest of the readers' transactions is open; 0: there is none. */
+int64_t journal_oldest_ms(struct store *store);
+
 struct store_reader {
     struct store *store;
     MDB_txn *txn; /* NULL: closed for want of a transaction, all that follows fails */
@@ -138,11 +147,5 @@ struct store_run;
 /* ECORRUPT names the entry. */
 poise_code run_take(const struct store *store, const MDB_val *key, const MDB_val *stored,
                     enum run_kind *ret_kind, struct store_run *ret_run, poise_error *err);
-
-/* Bytes of the records from `from` on. */
-poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64_t *ret_bytes,
-                         poise_error *err);
-/* How long the oldest of the readers' transactions is open; 0: there is none. */
-int64_t journal_oldest_ms(struct store *store);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KIND_FILTER = 0, KIND_BLOCK = 1, STATE_RUNS_MAX = 4096 };
+enum { KIND_FILTER = 0, KIND_BLOCK = 1, STATE_RUNS_MAX = 65536 };
 
 /* ---- keys in LMDB ---- */
 
@@ -75,7 +75,8 @@ poise_code state_run_read(const struct store *store, const MDB_val *key, const M
         run.entries[i] = cursor_varint(&in);
         run.table_bytes[i] = cursor_varint(&in);
     }
-    if (in.failed || status > STATE_RUN_DROPPED || key->mv_size != 8 || lines > run.bytes / FILTER_LINE) {
+    if (in.failed || status > STATE_RUN_DROPPED || key->mv_size != 8 ||
+        (status == STATE_RUN_WHOLE && lines > run.bytes / FILTER_LINE)) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged: its list of runs; restore a backup",
                          store->path);
     }
@@ -92,8 +93,13 @@ static poise_code load_filter_part(const struct store *store, MDB_txn *txn, stru
     MDB_val key = {.mv_size = state_filter_key(run->id, part, bytes), .mv_data = bytes}, stored;
     struct cursor value;
     int rc = mdb_get(txn, store->lmdb[LMDB_STATE], &key, &stored);
-    if (rc != 0) {
+    if (rc != 0 && rc != MDB_NOTFOUND) {
         return env_error(store, rc, "read the filter of a run", err);
+    }
+    if (rc == MDB_NOTFOUND) {
+        return error_set(err, POISE_ECORRUPT,
+                         "%s is damaged: the filter of run %llu lacks a part; restore a backup", store->path,
+                         (unsigned long long)run->id);
     }
     poise_code code = value_check(store, "state", &key, &stored, &value, err);
     size_t length = cursor_left(&value), done = run->filter.lines * FILTER_LINE - *left;
@@ -173,7 +179,7 @@ static poise_code load_run(struct store *store, MDB_txn *txn, const MDB_val *key
                            poise_error *err)
 {
     struct state_runs *runs = &store->runs;
-    struct state_run run;
+    struct state_run run = {0};
     size_t lines, at = 0;
     poise_code code = state_run_read(store, key, stored, &run, &lines, err);
     if (code == POISE_OK && runs->count == STATE_RUNS_MAX) {
@@ -183,6 +189,7 @@ static poise_code load_run(struct store *store, MDB_txn *txn, const MDB_val *key
         code = load_filter(store, txn, &run, lines, err);
     }
     if (code != POISE_OK) {
+        filter_free(&run.filter);
         return code;
     }
     run.status = run.status == STATE_RUN_WHOLE ? STATE_RUN_WHOLE
@@ -248,7 +255,7 @@ poise_code state_get(struct store *store, MDB_txn *txn, const uint8_t *key, size
     poise_code code = POISE_ENOTFOUND;
     for (size_t i = 0; i < store->runs.whole && code == POISE_ENOTFOUND && !found; i++) {
         const struct state_run *run = &store->runs.items[i];
-        if (filter_may_have(&run->filter, hash)) {
+        if (run->entries[key[0] % STORE_TABLES] > 0 && filter_may_have(&run->filter, hash)) {
             code = get_from(store, txn, run, key, length, &found, out, err);
         }
         if (run->cleared >> (key[0] & 31) & 1) {

@@ -88,14 +88,16 @@ struct state_reader {
     size_t count;
     uint32_t *heap; /* those that have an entry, the lowest key on top */
     size_t heap_count;
-    size_t last_length; /* of the last entry's key */
+    size_t budget, looked; /* entries; budget 0: no limit */
+    size_t last_length;    /* of the last entry's key */
     uint8_t last[SORTED_KEY_MAX];
 };
 /* Of some runs, highest rank first; before the first entry that is not below key. */
 poise_code state_reader_open(const struct store *store, MDB_txn *txn, const struct state_run *runs,
                              size_t count, const uint8_t *key, size_t length, struct state_reader *reader,
                              poise_error *err);
-/* The next entry, deleted ones too; lives until the next call. ENOTFOUND: there is none. */
+/* The next entry, deleted ones too; lives until the next call. ENOTFOUND: there is none. EBUSY: so many as
+ * the budget says were looked at; all up to `last` are done. */
 poise_code state_reader_next(struct state_reader *reader, struct sorted_entry *ret_entry, poise_error *err);
 void state_reader_close(struct state_reader *reader);
 
@@ -134,6 +136,7 @@ struct state_job {
     uint8_t from[SORTED_KEY_MAX]; /* the last entry that was read */
 };
 void puts_add(struct buf *puts, const uint8_t *key, size_t key_length, const void *value, size_t length);
+void puts_skip(struct cursor *in); /* past one of them */
 /* Takes the puts, of which later ones count. Some ms for a part's worth. */
 poise_code state_job_of_puts(struct store *store, struct state_job *job, struct buf *puts, size_t count,
                              uint32_t cleared, poise_error *err);

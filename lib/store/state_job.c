@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVEL_BYTES = 1 << 18, LEVELS = 24, MERGED_AT_ONCE = 4, SMALL_PART = 8 };
+enum { LEVEL_BYTES = 1 << 18, LEVELS = 24, MERGED_AT_ONCE = 4, SMALL_PART = 8, SLICE_LOOKS = 50000 };
 
 /* ---- puts in the order of their keys ---- */
 
@@ -47,6 +47,13 @@ static struct sorted_entry take_value(struct cursor *in, const uint8_t *key, siz
         entry.value = cursor_bytes(in, entry.value_length);
     }
     return entry;
+}
+
+void puts_skip(struct cursor *in)
+{
+    size_t length;
+    const uint8_t *key = (const uint8_t *)cursor_text(in, &length);
+    (void)take_value(in, key, length);
 }
 
 poise_code state_job_of_puts(struct store *store, struct state_job *job, struct buf *puts, size_t count,
@@ -119,7 +126,12 @@ static poise_code merge_some(struct state_job *job, struct state_reader *reader,
     struct sorted_entry entry;
     poise_code code = POISE_OK;
     while (has_room(job)) {
-        code = state_reader_next(reader, &entry, err);
+        code = reader->looked < reader->budget ? state_reader_next(reader, &entry, err) : POISE_EBUSY;
+        if (code == POISE_EBUSY) {
+            memcpy(job->from, reader->last, reader->last_length);
+            job->from_length = reader->last_length;
+            return POISE_OK;
+        }
         if (code != POISE_OK) {
             job->read = code == POISE_ENOTFOUND;
             return job->read ? POISE_OK : code;
@@ -150,6 +162,7 @@ static poise_code fill_from_runs(struct state_job *job, poise_error *err)
     code = state_reader_open(job->store, txn, job->sources, job->source_count, job->from, job->from_length,
                              &reader, err);
     if (code == POISE_OK) {
+        reader.budget = SLICE_LOOKS;
         code = merge_some(job, &reader, err);
         state_reader_close(&reader);
     }

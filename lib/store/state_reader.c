@@ -152,6 +152,11 @@ poise_code state_reader_next(struct state_reader *reader, struct sorted_entry *r
     while ((entry = top(reader)) &&
            (sorted_compare(entry->key, entry->key_length, reader->last, reader->last_length) == 0 ||
             is_hidden(reader))) {
+        if (reader->budget > 0 && ++reader->looked > reader->budget) {
+            return POISE_EBUSY;
+        }
+        memcpy(reader->last, entry->key, entry->key_length);
+        reader->last_length = entry->key_length;
         poise_code code = advance_top(reader, err);
         if (code != POISE_OK) {
             return code;
@@ -160,6 +165,7 @@ poise_code state_reader_next(struct state_reader *reader, struct sorted_entry *r
     if (!entry) {
         return POISE_ENOTFOUND;
     }
+    reader->looked++;
     memcpy(reader->last, entry->key, entry->key_length);
     reader->last_length = entry->key_length;
     *ret_entry = *entry;

@@ -11,6 +11,9 @@ static int list(struct store *store, MDB_txn *txn, const struct state_run *run, 
     struct buf value = {0};
     uint8_t bytes[8];
     listed.status = status;
+    if (status != STATE_RUN_WHOLE) {
+        listed.filter.lines = 0; /* it is not there yet, or goes */
+    }
     put_big64(run->id, bytes);
     state_run_describe(&listed, &value);
     int rc = value.failed ? ENOMEM

@@ -357,6 +357,7 @@ poise_code store_open(const struct store_options *options, struct store **ret_st
     }
     store->lock_fd = -1;
     store->read_only = options->read_only;
+    store->checked = options->checked;
     store->path = strdup(options->path);
     poise_code code = store->path ? open_all(store, options, err) : error_nomem(err, "a store");
     if (code != POISE_OK) {
@@ -470,6 +471,11 @@ static poise_code begin_to_count(struct store *store, MDB_txn **ret_txn, poise_e
 {
     if (!gate_try(&store->gate)) {
         return error_set(err, POISE_EBUSY, "the map of %s is growing", store->path);
+    }
+    poise_code code = env_check_mapped(store, err);
+    if (code != POISE_OK) {
+        gate_leave(&store->gate);
+        return code;
     }
     int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, ret_txn);
     if (rc != 0) {

@@ -17,6 +17,7 @@ struct store_options {
     int64_t map_bytes;  /* virtual size at open; doubles by itself when full; 0: 32 GiB */
     int64_t free_bytes; /* EFULL while the file system has less than this free; 0: 64 MiB */
     bool read_only;
+    bool checked; /* store_check found it whole: pages at its end that are free need not be in the file */
     uint8_t new_id[16]; /* random, for a new store */
     uint64_t new_incarnation;
 };
@@ -89,7 +90,7 @@ poise_code store_read_journal(struct store_reader *reader, uint64_t from, uint64
 
 /* ---- derived state ---- */
 
-enum store_table { /* names in LMDB as docs/storage.md lists them */
+enum store_table { /* tables of the state, as docs/storage.md lists them */
                    STORE_HEAD,
                    STORE_ORGS,
                    STORE_SOURCES,

@@ -134,7 +134,7 @@ poise_code store_checkpoint_begin(struct store *store, poise_error *err)
     if (store->checkpoint.open) {
         return error_set(err, POISE_EINVAL, "a checkpoint of %s has begun already", store->path);
     }
-    store->checkpoint.open = true;
+    store->checkpoint = (struct checkpoint){.open = true};
     return POISE_OK;
 }
 
@@ -173,14 +173,14 @@ poise_code store_put(struct store *store, enum store_table table, const void *ke
         return fail_once(checkpoint, POISE_EINVAL);
     }
     puts_add(&checkpoint->puts, bytes, entry_key(table, key, key_length, bytes), value, value_length);
-    checkpoint->count++;
+    checkpoint->any = true;
     return checkpoint->puts.failed ? fail_once(checkpoint, POISE_ENOMEM) : POISE_OK;
 }
 
 poise_code store_clear(struct store *store, enum store_table table)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    if (!checkpoint->open || checkpoint->ended || checkpoint->count > 0) {
+    if (!checkpoint->open || checkpoint->ended || checkpoint->any) {
         return fail_once(checkpoint, POISE_EINVAL); /* a run hides what is older, not what it has itself */
     }
     checkpoint->cleared |= UINT32_C(1) << table;
@@ -208,11 +208,27 @@ static poise_code end_part(struct checkpoint *checkpoint, poise_error *err)
 static poise_code begin_part(struct store *store, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    size_t count = checkpoint->count;
     uint32_t cleared = checkpoint->cleared;
-    checkpoint->count = 0;
+    size_t count = 0;
+    struct buf part = {0};
+    struct cursor in = cursor_of(checkpoint->puts.data, checkpoint->puts.length);
+    in.at += checkpoint->taken;
+    const uint8_t *from = in.at;
+    while (cursor_left(&in) > 0 && in.at - from < PART_BYTES) {
+        puts_skip(&in);
+        count++;
+    }
+    buf_put(&part, from, (size_t)(in.at - from));
+    if (part.failed) {
+        return error_nomem(err, "a part of a checkpoint");
+    }
+    checkpoint->taken += (size_t)(in.at - from);
+    if (checkpoint->taken == checkpoint->puts.length) {
+        buf_reset(&checkpoint->puts);
+        checkpoint->taken = 0;
+    }
     checkpoint->cleared = 0;
-    return state_job_of_puts(store, &checkpoint->job, &checkpoint->puts, count, cleared, err);
+    return state_job_of_puts(store, &checkpoint->job, &part, count, cleared, err);
 }
 
 static poise_code write_slice(struct store *store, poise_error *err)
@@ -253,11 +269,22 @@ static poise_code make_whole(struct store *store, poise_error *err)
     return code;
 }
 
+/* State leaves the last room to the journal: without it nothing is taken in, and what it left would stay. */
+static poise_code check_room(const struct store *store, uint64_t bytes, poise_error *err)
+{
+    uint64_t free_bytes = env_free_bytes(store);
+    return free_bytes >= store->floor && free_bytes - store->floor >= bytes
+               ? POISE_OK
+               : error_set(err, POISE_EFULL,
+                           "the file system of %s has no room for state beside the journal: make room",
+                           store->path);
+}
+
 static poise_code step(struct store *store, bool *ret_done, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    bool is_part = checkpoint->puts.length >= PART_BYTES ||
-                   (checkpoint->ended && (checkpoint->count > 0 || checkpoint->cleared));
+    size_t waiting = checkpoint->puts.length - checkpoint->taken;
+    bool is_part = waiting >= PART_BYTES || (checkpoint->ended && (waiting > 0 || checkpoint->cleared));
     *ret_done = false;
     if (!checkpoint->open) {
         return error_set(err, POISE_EINVAL, "no checkpoint of %s has begun", store->path);
@@ -278,7 +305,10 @@ static poise_code step(struct store *store, bool *ret_done, poise_error *err)
 
 poise_code store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err)
 {
-    poise_code code = step(store, ret_done, err);
+    poise_code code = check_room(store, 0, err);
+    if (code == POISE_OK) {
+        code = step(store, ret_done, err);
+    }
     if (code != POISE_OK) {
         store_checkpoint_abort(store);
     }
@@ -347,7 +377,14 @@ poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
         return state_sweep(store, err);
     }
     size_t count = state_to_merge(&store->runs, idle);
-    poise_code code = count ? state_job_of_runs(store, &store->merging, count, err) : POISE_OK;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += store->runs.items[i].bytes;
+    }
+    poise_code code = count ? check_room(store, bytes + bytes / 4, err) : POISE_OK;
+    if (code == POISE_OK && count) {
+        code = state_job_of_runs(store, &store->merging, count, err);
+    }
     if (code != POISE_OK) {
         state_job_free(&store->merging);
     }

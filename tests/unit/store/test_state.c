@@ -250,6 +250,38 @@ static void test_space_comes_back(void **state)
     free(world);
 }
 
+static void put_many(struct store *store, uint32_t from, uint32_t count)
+{
+    const struct store_mark mark = {0};
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    for (uint32_t i = from; i < from + count; i++) {
+        const uint8_t key[4] = {(uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+        assert_int_equal(store_put(store, STORE_KEYS, key, sizeof key, "", 0), POISE_OK);
+    }
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+}
+
+/* A process that ends within a merge whose filter is larger than what was written yet. */
+static void test_large_merge_cut_short(void **state)
+{
+    enum { HALF = 500000 };
+    struct store *store = scratch_open(*state);
+    struct store_stats stats;
+    put_many(store, 0, HALF);
+    put_many(store, HALF, HALF);
+    for (int i = 0; i < 3; i++) { /* begun, and some slices */
+        assert_int_equal(store_upkeep(store, true, NULL), POISE_OK);
+        assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+        assert_int_equal(stats.entries[STORE_KEYS], 2 * HALF);
+    }
+    store_close(store);
+    store = scratch_open(*state);
+    scratch_tidy(store);
+    assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+    assert_int_equal(stats.entries[STORE_KEYS], 2 * HALF);
+    store_close(store);
+}
+
 /* A value larger than a block, and a run of nothing but deletions. */
 static void test_large_and_nothing(void **state)
 {
@@ -286,6 +318,6 @@ static void test_large_and_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_as_a_plain_table), TEST(test_space_comes_back),
-                                       TEST(test_large_and_nothing)};
+                                       TEST(test_large_merge_cut_short), TEST(test_large_and_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
