@@ -261,6 +261,33 @@ static void put_many(struct store *store, uint32_t from, uint32_t count)
     assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
 }
 
+static void put_one(struct store *store, const char *value)
+{
+    const struct store_mark mark = {0};
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_put(store, STORE_ORGS, "a", 1, value, 1), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+}
+
+/* What comes while others are merged is newer than all of them. */
+static void test_checkpoint_beside_a_merge(void **state)
+{
+    struct store *store = scratch_open(*state);
+    struct buf out = {0};
+    put_one(store, "1");
+    put_one(store, "2");
+    assert_int_equal(store_upkeep(store, true, NULL), POISE_OK); /* begins to merge the two */
+    put_one(store, "3");
+    for (int i = 0; i < 2; i++) {
+        buf_reset(&out);
+        assert_int_equal(store_get(store, STORE_ORGS, "a", 1, &out, NULL), POISE_OK);
+        assert_int_equal(out.data[0], '3');
+        assert_int_equal(store_upkeep(store, true, NULL), POISE_OK); /* merged */
+    }
+    buf_free(&out);
+    store_close(store);
+}
+
 /* A process that ends within a merge whose filter is larger than what was written yet. */
 static void test_large_merge_cut_short(void **state)
 {
@@ -318,6 +345,7 @@ static void test_large_and_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(test_as_a_plain_table), TEST(test_space_comes_back),
-                                       TEST(test_large_merge_cut_short), TEST(test_large_and_nothing)};
+                                       TEST(test_checkpoint_beside_a_merge), TEST(test_large_merge_cut_short),
+                                       TEST(test_large_and_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
