@@ -15,7 +15,7 @@ struct store; /* opaque */
 struct store_options {
     const char *path;   /* a directory, made if absent */
     int64_t map_bytes;  /* virtual size at open; doubles by itself when full; 0: 32 GiB */
-    int64_t free_bytes; /* EFULL while the file system has less than this free; 0: 64 MiB */
+    int64_t free_bytes; /* EFULL while the file system has less than this free, for state twice; 0: 64 MiB */
     bool read_only;
     bool checked; /* store_check found it whole: pages at its end that are free need not be in the file */
     uint8_t new_id[16]; /* random, for a new store */
