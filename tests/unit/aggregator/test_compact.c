@@ -3,6 +3,7 @@
 #include "writer_fixture.h"
 #include <aggregator/compact.h>
 #include <aggregator/definitions.h>
+#include <aggregator/restate.h>
 #include <aggregator/rows.h>
 #include <store/notes.h>
 
@@ -419,12 +420,140 @@ static void an_abandoned_run_is_made_again(void **state)
     world_close(&world);
 }
 
+/* ---- what remains of a record ---- */
+
+static poise_state state_of(const char *node, uint64_t revision)
+{
+    return (poise_state){
+        .org = "a", .node = node, .name = node, .revision = revision, .numbers = {.score = 50}};
+}
+
+/* A batch of two rows, of which the first is refused. */
+static struct journal_batch batch_of(struct fixture *f, uint8_t reason, struct buf *body, struct buf *notes)
+{
+    static const uint32_t first[] = {0}, numbers[] = {0};
+    static uint8_t reasons[2];
+    uint8_t *refusal = &reasons[reason == POISE_REFUSAL_LOCKED];
+    *refusal = reason;
+    add(f, "a", "s", 1);
+    add(f, "a", "s", 2);
+    assert_int_equal(wire_builder_finish(f->builder, EPOCH, 1, body), POISE_OK);
+    const struct journal_notes said = {.series = numbers, .series_count = 1};
+    assert_int_equal(notes_encode(&said, notes), POISE_OK);
+    return (struct journal_batch){.producer = "p",
+                                  .epoch = EPOCH,
+                                  .seq = 1,
+                                  .rows = 2,
+                                  .refused = first,
+                                  .reasons = refusal,
+                                  .refused_count = 1,
+                                  .body = body->data,
+                                  .body_length = body->length,
+                                  .notes = notes->data,
+                                  .notes_length = notes->length};
+}
+
+static uint64_t append(struct store *store, const struct journal_batch *batches, size_t count, uint64_t place,
+                       const struct buf *changes)
+{
+    uint64_t lsn;
+    const struct journal_record record = {.as_of_ms = start_ms,
+                                          .first_ordinal = place,
+                                          .revised = changes != NULL,
+                                          .orders = count && batches[0].producer[0] == '!',
+                                          .batches = batches,
+                                          .batch_count = count,
+                                          .changes = changes ? changes->data : NULL,
+                                          .changes_length = changes ? changes->length : 0};
+    assert_int_equal(store_append(store, &record, &lsn, NULL), POISE_OK);
+    return lsn;
+}
+
+struct remaining {
+    int orders, held, other_batches, revisions, other_changes, whole;
+    uint32_t rows;
+};
+
+static poise_code count_change(void *visitor, const poise_state *state)
+{
+    struct remaining *remaining = visitor;
+    *(state->revision ? &remaining->revisions : &remaining->other_changes) += 1;
+    return POISE_OK;
+}
+
+static poise_code count_record(void *visitor, const struct journal_record *record)
+{
+    struct remaining *remaining = visitor;
+    struct arena arena = {0};
+    remaining->whole += !record->trimmed;
+    for (size_t i = 0; record->trimmed && i < record->batch_count; i++) {
+        const struct journal_batch *batch = &record->batches[i];
+        remaining->orders += batch->producer[0] == '!' && batch->body_length == 5;
+        remaining->held += batch->refused_count == 1 && batch->body_length > 0;
+        remaining->other_batches += batch->body_length == 0;
+        remaining->rows += batch->rows;
+    }
+    if (record->trimmed && record->changes_length)
+        assert_int_equal(
+            wire_each_change(record->changes, record->changes_length, &arena, count_change, remaining, NULL),
+            POISE_OK);
+    arena_free(&arena);
+    return POISE_OK;
+}
+
+static void orders_held_rows_and_revisions_remain(void **state)
+{
+    struct world world;
+    struct buf bodies[2] = {0}, notes[2] = {0}, changes = {0};
+    struct fixture *f = *state;
+    poise_state states[] = {state_of("c/x", 0), state_of("c/y", 1), state_of("c/z", 2)};
+    const struct wire_states update = {.states = states, .count = 3};
+    world_open(&world, f, 17);
+    f->journal_bytes = 1;
+    start(f, 1);
+    struct store *store = f->store;
+    const struct journal_batch order = {.producer = RESTATE_PRODUCER, .body = "order", .body_length = 5};
+    const struct journal_batch plain = batch_of(f, POISE_REFUSAL_VALUE, &bodies[0], &notes[0]);
+    const struct journal_batch locked = batch_of(f, POISE_REFUSAL_LOCKED, &bodies[1], &notes[1]);
+    const struct journal_batch all[] = {plain, locked, plain, plain};
+    assert_int_equal(wire_encode_states(WIRE_UPDATE, &update, &changes), POISE_OK);
+    append(store, &order, 1, 1, NULL);
+    append(store, all, 4, 1, NULL);
+    append(store, all, 1, 9, &changes);
+    append(store, all, 1, 11, NULL); /* nothing remains of it */
+    uint64_t last = append(store, all, 1, 13, NULL);
+    const struct store_mark mark = {.state_lsn = last, .generation = 1};
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+    struct compact *compact = open_compact(&world, 1 << 20);
+    assert_int_equal(compact_some(&world, compact, true), last);
+    trim(&world);
+    struct remaining remaining = {0};
+    struct store_reader *reader;
+    assert_int_equal(store_reader_open(store, &reader, NULL), POISE_OK);
+    assert_int_equal(store_reader_first_lsn(reader), last); /* it stays, whatever there is room for */
+    assert_int_equal(store_read_journal(reader, 1, UINT64_MAX, NULL, count_record, &remaining, NULL),
+                     POISE_OK);
+    store_reader_close(reader);
+    const struct remaining wanted = {
+        .orders = 1, .held = 1, .other_batches = 2, .revisions = 2, .whole = 1, .rows = 8};
+    assert_memory_equal(&remaining, &wanted, sizeof wanted);
+    for (int i = 0; i < 2; i++) {
+        buf_free(&bodies[i]);
+        buf_free(&notes[i]);
+    }
+    buf_free(&changes);
+    compact_close(compact);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WRITER_TEST(what_is_compacted_is_what_was_journaled),
         WRITER_TEST(trimmed_rows_are_dumped_as_before),
         WRITER_TEST(an_abandoned_run_is_made_again),
+        WRITER_TEST(orders_held_rows_and_revisions_remain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

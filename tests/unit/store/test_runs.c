@@ -414,6 +414,18 @@ static const struct plain_shape plain_shape = {
     .rows = 24000, .buckets = 2, .inputs = 2, .series = 20, .corrected = 50};
 
 /* Of a run that was begun before a crash nothing is seen; nor is any of it left when another is put. */
+/* So many rows are in runs that a reader sees. */
+static void check_live_rows(struct world *world, uint64_t rows)
+{
+    struct store_reader *reader = open_reader(world->store);
+    struct some_runs live = {0};
+    const struct store_run_range range = {
+        .from_bucket = INT32_MIN, .until_bucket = INT32_MAX, .any_input = true};
+    assert_int_equal(store_read_runs(reader, &range, note_run, &live, NULL), POISE_OK);
+    assert_int_equal(live.rows, rows);
+    store_reader_close(reader);
+}
+
 static void test_unfinished(void **state)
 {
     struct world world;
@@ -435,6 +447,7 @@ static void test_unfinished(void **state)
     store_close(world.store);
     world.store = open_store(*state);
     assert_int_equal(store_chunks_lsn(world.store), 2);
+    check_live_rows(&world, world.ends[2]);
     for (int i = 0; i < 5; i++) {
         check_query(&world, &plain_shape, true);
     }
