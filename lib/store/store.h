@@ -115,6 +115,8 @@ struct store_mark store_mark(const struct store *store);
 /* For the writer thread: what the last committed checkpoint put. Appends the value; ENOTFOUND; ECORRUPT. */
 poise_code store_get(struct store *store, enum store_table table, const void *key, size_t length,
                      struct buf *out, poise_error *err);
+/* Fetches from memory what store_get will look at first. */
+void store_expect(const struct store *store, enum store_table table, const void *key, size_t length);
 /* All entries in order of key; visit must not append or commit. Other than OK from visit ends it and is
  * passed on. */
 poise_code store_walk(struct store *store, enum store_table table,
@@ -140,6 +142,8 @@ poise_code store_checkpoint_end(struct store *store, const struct store_mark *ma
 /* What checkpoints leave behind is merged and deleted, about 1 MiB a call; idle: also where it gains little.
  * Writer thread. */
 bool store_upkeep_due(const struct store *store, bool idle);
+bool store_upkeep_presses(
+    const struct store *store); /* so many runs are there that looking for entries feels it */
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err);
 
 struct store_table_stats {
