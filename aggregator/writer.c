@@ -15,6 +15,7 @@ enum {
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
     CHECKPOINT_LEAST_US = 100000,
+    OUTRUN_MAX = 16,   /* each time a slice is twice as long */
     SLICES_MAX = 1024, /* of a settle; then one has no limit, so that it ends under any load */
     STREAM_WAIT_US = 10000000
 };
@@ -264,19 +265,21 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
     poise_code code = writer->slices == 0 ? writer_begin_changes(writer, err) : POISE_OK;
     if (code)
         return code;
-    bool bounded = writer->slices < SLICES_MAX && !writer->outrun;
+    size_t budget = writer->slices < SLICES_MAX ? (size_t)SETTLE_NODES << writer->outrun : SIZE_MAX;
     size_t before = writer->slices == 0 ? SIZE_MAX : engine_marked(writer->engine);
-    code = engine_settle(writer->engine, bounded ? SETTLE_NODES : SIZE_MAX, writer_note_change, writer, err);
+    code = engine_settle(writer->engine, budget, writer_note_change, writer, err);
     if (code)
         return code;
     int64_t end = now_us(writer);
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
     writer->slices++;
     size_t after = engine_marked(writer->engine);
-    writer->outrun = after > 0 && after >= before;
+    if (after > 0 && after >= before && writer->outrun < OUTRUN_MAX)
+        writer->outrun++;
     if (engine_dirty(writer->engine))
         return POISE_OK;
     writer->slices = 0;
+    writer->outrun = 0;
     writer->settled_us = end;
     writer->record.settled = true;
     writer->changes->as_of_ms = engine_as_of_ms(writer->engine);

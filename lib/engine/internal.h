@@ -164,8 +164,7 @@ struct engine_series { /* 40 bytes where one feed reads a leaf of depth 2 */
 enum { NUMBERS_APART = 16 };
 struct series_table {
     struct pool pool;
-    uint32_t *chains;   /* of pieces of the pool */
-    size_t chain_count; /* 0 or a power of two */
+    struct chains chains; /* of pieces of the pool */
     size_t count;
     struct intern unread; /* names of inputs that no definition reads any more */
     size_t numbered;      /* how many have a number */

@@ -3,17 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct put { /* as collected; what has the same key in a later place counts */
-    uint64_t prefix;
+struct put {               /* as collected; what has the same key in a later place counts */
+    uint64_t prefix, more; /* the first 16 bytes of the key, which mostly decide */
     const uint8_t *key;
     uint32_t key_length;
 };
 
-static uint64_t prefix_of(const uint8_t *key, size_t length)
+static struct put put_of(const uint8_t *key, size_t length)
 {
-    uint8_t bytes[8] = {0};
+    uint8_t bytes[16] = {0};
     memcpy(bytes, key, length < sizeof bytes ? length : sizeof bytes);
-    return big64(bytes);
+    return (struct put){
+        .prefix = big64(bytes), .more = big64(bytes + 8), .key = key, .key_length = (uint32_t)length};
 }
 
 static int compare_puts(const void *left, const void *right)
@@ -21,6 +22,9 @@ static int compare_puts(const void *left, const void *right)
     const struct put *a = left, *b = right;
     if (a->prefix != b->prefix) {
         return a->prefix < b->prefix ? -1 : 1;
+    }
+    if (a->more != b->more) {
+        return a->more < b->more ? -1 : 1;
     }
     int order = sorted_compare(a->key, a->key_length, b->key, b->key_length);
     return order != 0 ? order : (a->key > b->key) - (a->key < b->key);
@@ -62,7 +66,7 @@ static void collect(struct state_part *part, bool *ret_sorted)
         const uint8_t *key = (const uint8_t *)cursor_text(&in, &length);
         (void)take_value(&in, key, length);
         struct put *put = &part->sorted[part->count++];
-        *put = (struct put){.prefix = prefix_of(key, length), .key = key, .key_length = (uint32_t)length};
+        *put = put_of(key, length);
         *ret_sorted = *ret_sorted && (part->count == 1 || compare_puts(put - 1, put) < 0);
     }
 }
