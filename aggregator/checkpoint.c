@@ -5,19 +5,17 @@
 
 enum {
     SLICE_ENTRIES = 8192, /* given out by the engine, some 2 ms */
+    SLICE_US = 2500,      /* a slice of several steps has no other one after that */
+    SLICE_STEPS = 4,
+    SLICE_EACH = 4,    /* commits, while they do not end, a slice comes; */
+    SLICE_KEYS = 3000, /* where KEYS_MAX wait, for so many rows, where twice as many, for half of them, ... */
+    SLICES_OWED = 4,   /* at most, behind a commit */
     RETRY_US = 1000000
 };
 
 static int64_t now_us(const struct writer *writer)
 {
     return clock_monotonic_us(writer->options.clock);
-}
-
-static void sliced(struct writer *writer)
-{
-    writer->piece_first = true;
-    writer->slice_commits = 0;
-    writer->slice_rows -= writer->slice_rows < SLICE_ROWS ? writer->slice_rows : SLICE_ROWS;
 }
 
 /* ---- beginning ---- */
@@ -63,7 +61,8 @@ static poise_code begin(struct writer *writer, poise_error *err)
     writer->checkpoint_us = now_us(writer);
     writer->checkpoint_mark =
         (struct store_mark){.state_lsn = store_last_lsn(store), .generation = writer->generation};
-    writer->checkpoint_given = false;
+    writer->checkpoint_given = writer->checkpoint_ended = false;
+    writer->checkpoint_owes = writer->part != NULL;
     poise_code code = store_checkpoint_begin(store, err);
     if (!code)
         code = put_definitions(writer); /* before all else: it clears their table */
@@ -82,18 +81,33 @@ static poise_code end(struct writer *writer)
     return POISE_OK;
 }
 
-static poise_code slice(struct writer *writer, poise_error *err)
+static poise_code step(struct writer *writer, poise_error *err)
 {
     struct store *store = writer->options.store;
     bool done = false;
     poise_code code = store_checkpoint_step(store, &done, err);
     if (code || !done)
         return code;
-    if (writer->checkpoint_given)
+    if (writer->checkpoint_ended)
         return end(writer);
-    code = engine_checkpoint_give(writer->engine, SLICE_ENTRIES, &writer->checkpoint_given, err);
-    return !code && writer->checkpoint_given ? store_checkpoint_end(store, &writer->checkpoint_mark, err)
-                                             : code;
+    if (!writer->checkpoint_given)
+        code = engine_checkpoint_give(writer->engine, SLICE_ENTRIES, &writer->checkpoint_given, err);
+    if (code || !writer->checkpoint_given || writer->checkpoint_owes)
+        return code;
+    writer->checkpoint_ended = true;
+    return store_checkpoint_end(store, &writer->checkpoint_mark, err);
+}
+
+/* Steps are short, but for the one that writes. */
+static poise_code slice(struct writer *writer, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    poise_code code = POISE_OK;
+    int steps = 0;
+    do
+        code = step(writer, err);
+    while (!code && checkpoint_runs(writer) && ++steps < SLICE_STEPS && now_us(writer) - start < SLICE_US);
+    return code;
 }
 
 /* Without room the journal holds everything; it is tried again when it is due again. */
@@ -126,7 +140,6 @@ poise_code checkpoint_step(struct writer *writer, poise_error *err)
     poise_code code = checkpoint_runs(writer) ? slice(writer, &problem) : begin(writer, &problem);
     if (code && !problem.code)
         (void)error_set(&problem, code, "its entries cannot be put");
-    sliced(writer);
     stats_time(writer->options.stats, STAT_checkpoint_slices, STAT_checkpoint_us, STAT_checkpoint_max_us,
                now_us(writer) - start);
     return code ? failed(writer, &problem, err) : POISE_OK;
@@ -135,7 +148,7 @@ poise_code checkpoint_step(struct writer *writer, poise_error *err)
 poise_code checkpoint(struct writer *writer, poise_error *err)
 {
     poise_code code = checkpoint_runs(writer) ? POISE_OK : checkpoint_step(writer, err);
-    while (!code && checkpoint_runs(writer))
+    while (!code && checkpoint_runs(writer) && !(writer->checkpoint_given && writer->checkpoint_owes))
         code = checkpoint_step(writer, err);
     return code;
 }
@@ -144,15 +157,13 @@ poise_code checkpoint(struct writer *writer, poise_error *err)
 
 bool upkeep_due(const struct writer *writer, bool idle)
 {
-    return !checkpoint_runs(writer) && now_us(writer) >= writer->upkeep_us &&
-           store_upkeep_due(writer->options.store, idle);
+    return now_us(writer) >= writer->upkeep_us && store_upkeep_due(writer->options.store, idle);
 }
 
-poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err)
+static poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err)
 {
     int64_t start = now_us(writer);
     poise_code code = store_upkeep(writer->options.store, idle, err);
-    sliced(writer);
     if (code == POISE_EFULL) { /* so is the journal, which says so */
         writer->upkeep_us = start + RETRY_US;
         return POISE_OK;
@@ -164,19 +175,17 @@ poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err)
 
 /* ---- pieces of runs ---- */
 
-bool piece_due(struct writer *writer)
+static bool piece_due(struct writer *writer)
 {
     if (!writer->piece && writer->options.pieces)
         writer->piece = ring_pop(writer->options.pieces);
     return writer->piece && now_us(writer) >= writer->upkeep_us;
 }
 
-poise_code piece_step(struct writer *writer, poise_error *err)
+static poise_code piece_step(struct writer *writer, poise_error *err)
 {
     int64_t start = now_us(writer);
     poise_code code = piece_put(writer->piece, writer->options.store, err);
-    sliced(writer);
-    writer->piece_first = false;
     if (code == POISE_EFULL || code == POISE_EBUSY) { /* a backup is copied: its rows must not move */
         writer->upkeep_us = start + RETRY_US;
         return POISE_OK;
@@ -190,4 +199,38 @@ poise_code piece_step(struct writer *writer, poise_error *err)
     stats_time(writer->options.stats, STAT_piece_puts, STAT_piece_us, STAT_piece_max_us,
                now_us(writer) - start);
     return code ? error_wrap(err, "putting rows failed") : POISE_OK;
+}
+
+/* ---- whose turn it is ---- */
+
+void slices_owe(struct writer *writer)
+{
+    uint64_t quarters = 4 * engine_unsaved_keys(writer->engine) / KEYS_MAX;
+    writer->slice_commits++;
+    writer->slice_keys += writer->summary.accepted * quarters / 4;
+    if (writer->slice_keys > SLICES_OWED * SLICE_KEYS)
+        writer->slice_keys = SLICES_OWED * SLICE_KEYS;
+}
+
+bool slice_due(struct writer *writer, bool idle)
+{
+    bool may = idle || writer->slice_keys >= SLICE_KEYS || writer->slice_commits >= SLICE_EACH;
+    return may && (piece_due(writer) || checkpoint_runs(writer) || upkeep_due(writer, idle));
+}
+
+/* Pieces take turns with all else. A checkpoint goes before upkeep; where there are so many runs that each
+ * look for a key feels them, they take turns, unless keys come faster than they are saved. */
+poise_code slice_step(struct writer *writer, bool idle, poise_error *err)
+{
+    bool presses = store_upkeep_presses(writer->options.store) && upkeep_due(writer, idle) &&
+                   engine_unsaved_keys(writer->engine) < 2 * KEYS_MAX;
+    writer->slice_commits = 0;
+    writer->slice_keys -= writer->slice_keys < SLICE_KEYS ? writer->slice_keys : SLICE_KEYS;
+    bool is_piece =
+        piece_due(writer) && (!writer->piece_was || !(checkpoint_runs(writer) || upkeep_due(writer, idle)));
+    writer->piece_was = is_piece;
+    if (is_piece)
+        return piece_step(writer, err);
+    writer->upkeep_was = !checkpoint_runs(writer) || (presses && !writer->upkeep_was);
+    return writer->upkeep_was ? upkeep_step(writer, idle, err) : checkpoint_step(writer, err);
 }

@@ -136,8 +136,13 @@ static poise_code expect_row(struct feeding *feeding, uint32_t at)
         code = look_up(feeding->feed, feeding->engine, feeding->rows, index, feeding->err);
         series = feeding->feed->series[index];
     }
-    if (!code)
-        engine_expect(feeding->engine, series);
+    if (code)
+        return code;
+    engine_expect(feeding->engine, series);
+    if (series && feeding->rows->key && feeding->rows->key[at]) {
+        const char *key = feeding->rows->symbols[feeding->rows->key[at] - 1];
+        engine_expect_key(feeding->engine, series, key, strlen(key));
+    }
     return code;
 }
 

@@ -21,6 +21,12 @@ static poise_code load(void *context, enum engine_table table, const void *key, 
     return store_get(writer->options.store, store_table_of(table), key, length, out, err);
 }
 
+static void expect(void *context, enum engine_table table, const void *key, size_t length)
+{
+    const struct writer *writer = context;
+    store_expect(writer->options.store, store_table_of(table), key, length);
+}
+
 static poise_code walk(void *context, enum engine_table table,
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                        void *visitor, poise_error *err)
@@ -159,5 +165,6 @@ static poise_code reread(void *context, const char *input, int64_t from_ms, int6
 
 struct engine_ports writer_ports(struct writer *writer)
 {
-    return (struct engine_ports){.context = writer, .load = load, .walk = walk, .reread = reread};
+    return (struct engine_ports){
+        .context = writer, .load = load, .expect = expect, .walk = walk, .reread = reread};
 }

@@ -14,10 +14,8 @@ enum {
     RETRY_US = 200000,
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
-    KEYS_MAX = 1 << 20,   /* unsaved ones, some 100 bytes each; then a checkpoint is due */
     CHECKPOINT_LEAST_US = 100000,
-    SLICES_OWED = 4,   /* at most, behind a commit */
-    SLICE_EACH = 4,    /* commits, while they do not end, a slice of a checkpoint comes */
+    OUTRUN_MAX = 16,   /* each time a slice is twice as long */
     SLICES_MAX = 1024, /* of a settle; then one has no limit, so that it ends under any load */
     STREAM_WAIT_US = 10000000
 };
@@ -246,7 +244,7 @@ static int64_t settle_wait_us(const struct writer *writer)
 
 static int64_t checkpoint_wait_us(const struct writer *writer)
 {
-    if (is_timeless(writer) || engine_holds(writer->engine) || writer->part || checkpoint_runs(writer) ||
+    if (is_timeless(writer) || engine_holds(writer->engine) || checkpoint_runs(writer) ||
         store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
         return INT64_MAX;
     bool many = engine_unsaved_keys(writer->engine) >= KEYS_MAX;
@@ -267,19 +265,21 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
     poise_code code = writer->slices == 0 ? writer_begin_changes(writer, err) : POISE_OK;
     if (code)
         return code;
-    bool bounded = writer->slices < SLICES_MAX && !writer->outrun;
+    size_t budget = writer->slices < SLICES_MAX ? (size_t)SETTLE_NODES << writer->outrun : SIZE_MAX;
     size_t before = writer->slices == 0 ? SIZE_MAX : engine_marked(writer->engine);
-    code = engine_settle(writer->engine, bounded ? SETTLE_NODES : SIZE_MAX, writer_note_change, writer, err);
+    code = engine_settle(writer->engine, budget, writer_note_change, writer, err);
     if (code)
         return code;
     int64_t end = now_us(writer);
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
     writer->slices++;
     size_t after = engine_marked(writer->engine);
-    writer->outrun = after > 0 && after >= before;
+    if (after > 0 && after >= before && writer->outrun < OUTRUN_MAX)
+        writer->outrun++;
     if (engine_dirty(writer->engine))
         return POISE_OK;
     writer->slices = 0;
+    writer->outrun = 0;
     writer->settled_us = end;
     writer->record.settled = true;
     writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
@@ -355,6 +355,7 @@ static poise_code publish(struct writer *writer, poise_error *err)
 {
     struct changes *changes = writer->changes;
     writer->changes = writer->last = writer->part = NULL;
+    writer->checkpoint_owes = false;
     return push_changes(writer, changes, err);
 }
 
@@ -440,10 +441,7 @@ static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_e
     writer->pending = false;
     stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
                now_us(writer) - start);
-    writer->slice_commits++;
-    writer->slice_rows += writer->summary.accepted;
-    if (writer->slice_rows > SLICES_OWED * SLICE_ROWS)
-        writer->slice_rows = SLICES_OWED * SLICE_ROWS;
+    slices_owe(writer);
     stats_set(writer->options.stats, STAT_lsn, lsn);
     stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
     stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
@@ -530,15 +528,8 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     if (writer->pending)
         return now_us(writer) >= writer->retry_us ? commit(writer, err) : POISE_OK;
     bool idle = !has_work(writer) && settle_wait_us(writer) > 0;
-    bool behind = engine_unsaved_keys(writer->engine) >= KEYS_MAX && writer->slice_rows >= SLICE_ROWS;
-    bool may_slice = idle || behind || writer->slice_commits >= SLICE_EACH;
-    if (may_slice && piece_due(writer) &&
-        (writer->piece_first || !(checkpoint_runs(writer) || upkeep_due(writer, idle))))
-        return piece_step(writer, err);
-    if (may_slice && checkpoint_runs(writer))
-        return checkpoint_step(writer, err);
-    if (may_slice && upkeep_due(writer, idle))
-        return upkeep_step(writer, idle, err);
+    if (slice_due(writer, idle))
+        return slice_step(writer, idle, err);
     if (checkpoint_due(writer) && !engine_dirty(writer->engine))
         return checkpoint_step(writer, err);
     poise_code code = POISE_OK;
@@ -554,7 +545,7 @@ int64_t writer_idle_ms(struct writer *writer)
     int64_t wait = settle_wait_us(writer);
     if (writer->pending)
         wait = writer->retry_us - now_us(writer);
-    else if (has_work(writer) || checkpoint_runs(writer) || upkeep_due(writer, true) || piece_due(writer))
+    else if (has_work(writer) || slice_due(writer, true))
         return 0;
     int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)

@@ -10,7 +10,7 @@
 #include "silence.h"
 #include "writer.h"
 
-enum { SLICE_ROWS = 3000 }; /* while there are too many keys, comes a slice for so many rows: it saves more */
+enum { KEYS_MAX = 3 << 18 }; /* unsaved ones, some 100 bytes each; then a checkpoint is due */
 
 struct writer {
     struct writer_options options;
@@ -42,18 +42,23 @@ struct writer {
     struct changes *part;           /* the next to be journaled; NULL: it is in the making */
     struct buf bytes;               /* the one of the commit, as it is journaled */
 
-    int slices;            /* of the settle at hand that were done; 0: none is at hand */
-    bool outrun;           /* what came since the slice before marked as much as the last one settled */
+    int slices; /* of the settle at hand that were done; 0: none is at hand */
+    unsigned
+        outrun; /* in how many of them what came since the slice before marked as much as it had settled */
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint began */
     uint64_t checkpoint_lsn;
     struct store_mark checkpoint_mark; /* of the one under way */
     bool checkpoint_given;             /* the engine has given out all of it */
+    bool checkpoint_ended;             /* and the store has taken it */
+    bool checkpoint_owes;              /* what its settle changed is not all journaled yet: a start behind it
+                                          would not tell the rest, so it does not end before that */
     unsigned slice_commits;            /* since the last slice of a checkpoint, or of upkeep */
-    uint64_t slice_rows;               /* that came, less SLICE_ROWS for each slice */
+    uint64_t slice_keys;               /* what came since, the more the more keys wait */
+    bool upkeep_was;                   /* the last slice was of upkeep */
     int64_t upkeep_us;                 /* not before: there was no room */
     struct piece *piece;               /* to be put next; NULL: the ring has it */
-    bool piece_first;                  /* it is its turn, not a checkpoint's or upkeep's */
+    bool piece_was;                    /* the last slice was one */
     uint64_t restated_lsn;             /* of the last restatement of this run */
     struct arena arena;                /* for reading old batches */
     uint64_t replayed_lsn;             /* while recovering: the record at hand; 0: not recovering */
@@ -86,12 +91,11 @@ poise_code checkpoint(struct writer *writer, poise_error *err);
 poise_code checkpoint_step(struct writer *writer, poise_error *err);
 bool checkpoint_runs(const struct writer *writer);
 poise_code put_definitions(const struct writer *writer); /* into the open checkpoint */
-/* Tidying up in the store; idle: nobody waits. */
+/* Slices of it, of tidying up in the store, and pieces of the compactor's; idle: nobody waits. */
 bool upkeep_due(const struct writer *writer, bool idle);
-poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err);
-/* What the compactor gives; as upkeep. */
-bool piece_due(struct writer *writer);
-poise_code piece_step(struct writer *writer, poise_error *err);
+bool slice_due(struct writer *writer, bool idle);
+poise_code slice_step(struct writer *writer, bool idle, poise_error *err);
+void slices_owe(struct writer *writer); /* after a commit */
 enum store_table store_table_of(enum engine_table table);
 /* How the engine reaches the store: what it checkpointed, and old rows. */
 struct engine_ports writer_ports(struct writer *writer);

@@ -24,6 +24,8 @@ struct hmap {
 typedef bool hmap_match(const void *entry, const void *key);
 
 void hmap_free(struct hmap *map); /* the table, not the entries */
+/* Where a look for the hash begins, to fetch it from memory before; NULL: nowhere. */
+const void *hmap_home(const struct hmap *map, uint64_t hash);
 void *hmap_get(const struct hmap *map, uint64_t hash, hmap_match *match, const void *key);
 /* Adds an entry that is known to be absent; false when out of memory (nothing changed). */
 bool hmap_add(struct hmap *map, uint64_t hash, void *entry);

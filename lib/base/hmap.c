@@ -24,6 +24,11 @@ void hmap_free(struct hmap *map)
     }
 }
 
+const void *hmap_home(const struct hmap *map, uint64_t hash)
+{
+    return map->count > 0 ? &map->slots[home_of(hash, map->capacity - 1)] : NULL;
+}
+
 /* The slot of the entry, or NULL. */
 static struct hmap_slot *find(const struct hmap *map, uint64_t hash, hmap_match *match, const void *key)
 {

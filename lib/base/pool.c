@@ -27,6 +27,32 @@ void *pool_large(size_t count, size_t size)
     return total < HUGE_PAGE ? aligned(CACHE_LINE, total, false) : aligned(HUGE_PAGE, total, true);
 }
 
+/* Not from the heap, which loses as much again to have them aligned, and keeps what is freed between others.
+ */
+static char *map_slab(void)
+{
+    enum { TWICE = 2 * HUGE_PAGE };
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    char *slab = mmap(NULL, HUGE_PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (slab != MAP_FAILED && (uintptr_t)slab % HUGE_PAGE != 0) { /* the next ones lie beside it */
+        munmap(slab, HUGE_PAGE);
+        slab = mmap(NULL, TWICE, PROT_READ | PROT_WRITE, flags, -1, 0);
+        size_t before = slab != MAP_FAILED ? -(uintptr_t)slab % HUGE_PAGE : 0;
+        if (before > 0) {
+            munmap(slab, before);
+            slab += before;
+        }
+        if (slab != MAP_FAILED) {
+            munmap(slab + HUGE_PAGE, HUGE_PAGE - before);
+        }
+    }
+    if (slab == MAP_FAILED) {
+        return NULL;
+    }
+    (void)madvise(slab, HUGE_PAGE, MADV_HUGEPAGE);
+    return slab;
+}
+
 static bool reserve(struct pool *pool)
 {
     if (!pool->given_back) {
@@ -50,7 +76,7 @@ static bool add_slab(struct pool *pool)
     if (pool->slab_count == SLABS_MAX || !reserve(pool)) {
         return false;
     }
-    char *slab = aligned(HUGE_PAGE, HUGE_PAGE, pool->slab_count > 0);
+    char *slab = pool->slab_count > 0 ? map_slab() : aligned(CACHE_LINE, HUGE_PAGE, false);
     if (!slab) {
         return false;
     }
@@ -97,8 +123,11 @@ void pool_give(struct pool *pool, uint32_t piece, size_t size)
 
 void pool_free(struct pool *pool)
 {
-    for (uint32_t i = 0; i < pool->slab_count; i++) {
-        free(pool->slabs[i]);
+    for (uint32_t i = 1; i < pool->slab_count; i++) {
+        munmap(pool->slabs[i], HUGE_PAGE);
+    }
+    if (pool->slab_count > 0) {
+        free(pool->slabs[0]);
     }
     free(pool->slabs);
     free(pool->given_back);

@@ -2,13 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BLOCKS = 16, FIRST_CHAINS = 16 };
+enum { FIRST_BLOCKS = 16 };
 #define BLOCKS_MAX (UINT32_MAX / BLOCK_CELLS) /* cells are numbered in 32 bits */
 
 static uint32_t *chain_of(const struct cells *cells, const struct feed *feed, uint32_t orgs, int64_t start_ms)
 {
     uint64_t hash = hash_mix((uint64_t)feed->id << 32 | orgs, (uint64_t)start_ms);
-    return &cells->chains[hash & (cells->chain_count - 1)];
+    return chain_at(&cells->chains, hash);
 }
 
 static uint32_t find_block(const struct cells *cells, const struct feed *feed, uint32_t orgs,
@@ -55,18 +55,26 @@ static void link_all(struct cells *cells)
     }
 }
 
-/* All blocks in so many chains; false: out of memory, nothing changed. */
-static bool make_chains(struct cells *cells, size_t chain_count)
+/* Another chain, where there are too few; false: out of memory. */
+static bool add_chain(struct cells *cells)
 {
-    uint32_t *chains = pool_large(chain_count, sizeof *chains);
-    if (!chains) {
+    if (!chains_want(&cells->chains, cells->linked)) {
+        return true;
+    }
+    bool parts = cells->chains.count > 0;
+    if (!chains_add(&cells->chains)) {
         return false;
     }
-    memset(chains, 0, chain_count * sizeof *chains);
-    free(cells->chains);
-    cells->chains = chains;
-    cells->chain_count = chain_count;
-    link_all(cells);
+    uint32_t number = BLOCK_NONE;
+    if (parts) {
+        uint32_t *parted = chains_parted(&cells->chains);
+        number = *parted;
+        *parted = BLOCK_NONE;
+    }
+    for (uint32_t next; number != BLOCK_NONE; number = next) {
+        next = cells->blocks[number].next;
+        link_block(cells, number);
+    }
     return true;
 }
 
@@ -103,8 +111,7 @@ static uint32_t spare_block(struct cells *cells)
 
 static uint32_t add_block(struct cells *cells, struct feed *feed, uint32_t orgs, int64_t start_ms)
 {
-    if (cells->linked >= cells->chain_count &&
-        !make_chains(cells, cells->chain_count ? 2 * cells->chain_count : FIRST_CHAINS)) {
+    if (!add_chain(cells) || !add_chain(cells)) {
         return BLOCK_NONE;
     }
     uint32_t number = spare_block(cells);
@@ -172,7 +179,7 @@ void cells_drop(struct cells *cells)
             drop_block(cells, number);
         }
     }
-    memset(cells->chains, 0, cells->chain_count * sizeof *cells->chains);
+    memset(cells->chains.heads, 0, cells->chains.count * sizeof *cells->chains.heads);
     link_all(cells);
 }
 
@@ -183,6 +190,6 @@ void cells_free(struct cells *cells)
     }
     pool_free(&cells->pool);
     free(cells->blocks);
-    free(cells->chains);
+    free(cells->chains.heads);
     *cells = (struct cells){0};
 }

@@ -4,7 +4,7 @@
 #ifndef ENGINE_CELLS_H
 #define ENGINE_CELLS_H
 
-#include <base/pool.h>
+#include "chains.h"
 #include <score/accumulator.h>
 #include <stdbool.h>
 
@@ -32,9 +32,8 @@ struct cells {
     struct block *blocks; /* the first is never used, so that 0 is no cell */
     uint32_t block_count, block_capacity;
     uint32_t spare; /* the first spare block */
-    uint32_t *chains;
-    size_t chain_count; /* 0 or a power of two */
-    size_t linked;      /* blocks in them */
+    struct chains chains;
+    size_t linked; /* blocks in them */
     size_t count;
     struct pool pool;
 };

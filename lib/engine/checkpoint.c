@@ -5,15 +5,20 @@
 
 void put_big32(struct buf *out, uint32_t value)
 {
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        buf_put_u8(out, (uint8_t)(value >> shift));
+    uint8_t bytes[sizeof value];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(value >> (24 - 8 * i));
     }
+    buf_put(out, bytes, sizeof bytes);
 }
 
 void put_big64(struct buf *out, uint64_t value)
 {
-    put_big32(out, (uint32_t)(value >> 32));
-    put_big32(out, (uint32_t)value);
+    uint8_t bytes[sizeof value];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(value >> (56 - 8 * i));
+    }
+    buf_put(out, bytes, sizeof bytes);
 }
 
 uint32_t take_big32(struct cursor *in)
@@ -167,26 +172,65 @@ static poise_code give_cells(struct engine *engine, size_t budget)
     return code;
 }
 
+static int by_hash(const void *left, const void *right)
+{
+    const struct ordered_key *a = left, *b = right;
+    if (a->high != b->high) {
+        return a->high < b->high ? -1 : 1;
+    }
+    return (a->key->hash.low > b->key->hash.low) - (a->key->hash.low < b->key->hash.low);
+}
+
+/* The unsaved keys of the next shard. */
+static poise_code order_shard(struct giving *giving)
+{
+    struct key_order *order = &giving->key_order;
+    const struct hmap *shard = &giving->keys.shards[giving->shard_at++];
+    const struct key *key;
+    if (shard->count > order->capacity) {
+        struct ordered_key *items = realloc(order->items, shard->count * sizeof *items);
+        if (!items) {
+            return POISE_ENOMEM;
+        }
+        order->items = items;
+        order->capacity = shard->count;
+    }
+    order->count = order->at = 0;
+    for (size_t at = 0; (key = hmap_next(shard, &at));) {
+        if (key->unsaved) {
+            order->items[order->count++] = (struct ordered_key){.high = key->hash.high, .key = key};
+        }
+    }
+    if (order->count > 0) {
+        qsort(order->items, order->count, sizeof *order->items, by_hash);
+    }
+    giving->given += shard->count / 2; /* it took its time, too */
+    return POISE_OK;
+}
+
+/* In the order of their hashes, so that the store can write them as one run. */
 static poise_code give_keys(struct engine *engine, size_t budget)
 {
     struct giving *giving = &engine->giving;
-    const struct key *key;
+    struct key_order *order = &giving->key_order;
     poise_code code = POISE_OK;
-    while (giving->given < budget && code == POISE_OK &&
-           (key = hmap_next(&giving->keys.map, &giving->key_at))) {
-        if (key->unsaved) {
-            put_big64(&giving->key, key->hash.high);
-            put_big64(&giving->key, key->hash.low);
+    while (giving->given < budget && code == POISE_OK) {
+        if (order->at < order->count) {
+            const struct key *key = order->items[order->at++].key;
+            key_name(&key->hash, &giving->key);
             key_encode(key, &giving->value);
             code = give(engine, ENGINE_KEYS);
+        } else if (giving->shard_at < KEY_SHARDS) {
+            code = order_shard(giving);
         } else {
-            giving->given++; /* it took its time, too */
+            giving->all_given = giving->given < budget;
+            break;
         }
     }
     return code;
 }
 
-/* After the cells: it says which periods they are of. */
+/* After the cells: it says which periods they are of. Before the keys, so that nothing comes between them. */
 static poise_code give_head(struct engine *engine, size_t budget)
 {
     struct giving *giving = &engine->giving;
@@ -309,13 +353,13 @@ bool engine_checkpoint_runs(const struct engine *engine)
 poise_code engine_checkpoint_give(struct engine *engine, size_t budget, bool *ret_done, poise_error *err)
 {
     static poise_code (*const steps[])(struct engine *, size_t) = {
-        give_orgs, give_sources, give_series, give_seen, give_cells, give_keys, give_head};
+        give_orgs, give_sources, give_series, give_seen, give_cells, give_head, give_keys};
     struct giving *giving = &engine->giving;
     giving->given = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps && giving->code == POISE_OK; i++) {
         giving->code = steps[i](engine, budget);
     }
-    *ret_done = giving->code == POISE_OK && giving->head_given;
+    *ret_done = giving->code == POISE_OK && giving->all_given;
     return giving->code == POISE_OK
                ? POISE_OK
                : error_set(err, giving->code, "the engine's state could not be written out");
@@ -329,6 +373,7 @@ void checkpoint_free(struct engine *engine)
     free(giving->given_bits.items);
     list_free(&giving->revisions);
     keys_free(&giving->keys);
+    free(giving->key_order.items);
     buf_free(&giving->key);
     buf_free(&giving->value);
     buf_free(&giving->seen);

@@ -59,6 +59,9 @@ struct engine_ports { /* all NULL: nothing is stored */
      * in memory. */
     poise_code (*load)(void *context, enum engine_table table, const void *key, size_t length,
                        struct buf *out, poise_error *err);
+    /* An entry may be asked for soon: what that needs is fetched from memory. Only for speed; NULL: nothing
+     * is. */
+    void (*expect)(void *context, enum engine_table table, const void *key, size_t length);
     /* Every checkpointed entry of a table, in the order of the keys' bytes. */
     poise_code (*walk)(void *context, enum engine_table table,
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
@@ -149,6 +152,9 @@ const char *engine_source(const struct engine *engine, size_t number);
  * the rows before it are counted, as with many series that takes longer than the counting. Only for speed. */
 enum { ENGINE_EXPECT_AHEAD = 24 };
 void engine_expect(struct engine *engine, struct engine_series *series);
+/* And has this key. */
+void engine_expect_key(struct engine *engine, const struct engine_series *series, const char *key,
+                       size_t length);
 /* Takes one row and its ordinal. now_ms is the wall clock for max_ahead; INT64_MAX: neither that limit nor
  * locked periods hold it up; ENGINE_LET_IN: nor does anything else that depends on definitions, since those
  * of then let it in. */

@@ -164,8 +164,7 @@ struct engine_series { /* 40 bytes where one feed reads a leaf of depth 2 */
 enum { NUMBERS_APART = 16 };
 struct series_table {
     struct pool pool;
-    uint32_t *chains;   /* of pieces of the pool */
-    size_t chain_count; /* 0 or a power of two */
+    struct chains chains; /* of pieces of the pool */
     size_t count;
     struct intern unread; /* names of inputs that no definition reads any more */
     size_t numbered;      /* how many have a number */
@@ -180,8 +179,12 @@ struct key { /* where a keyed measurement stands */
     bool retract;
     bool unsaved; /* since the last checkpoint */
 };
+/* By the first byte of their hash: shard by shard they are in the order that the store has them in, and no
+ * table is so large that doubling it takes long. */
+enum { KEY_SHARDS = 256 };
 struct keys {
-    struct hmap map;
+    struct hmap shards[KEY_SHARDS];
+    size_t count;
     struct pool pool;
 };
 
@@ -215,14 +218,21 @@ struct giving {
     size_t block_at;
     struct numbers given_blocks, given_bits; /* which of their cells were given */
     struct keys keys;
-    size_t key_at;
+    struct key_order {
+        struct ordered_key {
+            uint64_t high; /* of its hash */
+            const struct key *key;
+        } * items; /* of the shard at hand, by hash; NULL: none is */
+        size_t count, at, capacity;
+    } key_order;
+    size_t shard_at; /* the next shard */
     struct buf seen, gone, backfills;
     size_t seen_at;
     size_t orgs, sources, series, org_at, source_at, series_at;
     struct list revisions;
     int64_t as_of_ms;
     uint64_t ordinal;
-    bool head_given;
+    bool head_given, all_given;
 };
 
 struct engine {
@@ -402,7 +412,9 @@ poise_code key_find(struct engine *engine, struct input *input, uint32_t source,
 /* ret_refusal NULL: it was accepted before, in whatever order it comes now. */
 poise_code key_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                      const struct sample *sample, poise_refusal *ret_refusal, poise_error *err);
+struct key *key_next(const struct keys *keys, size_t *shard, size_t *at); /* from 0, 0 on; NULL: no more */
 poise_code keys_fold(struct engine *engine, poise_error *err);
+void key_name(const struct hash128 *hash, struct buf *out); /* under which the store has it */
 void key_encode(const struct key *key, struct buf *out);
 void keys_free(struct keys *keys);
 void keys_saved(struct engine *engine);     /* what was given leaves memory, where it comes back on demand */

@@ -59,12 +59,21 @@ static poise_code decode(struct engine *engine, struct input *input, uint32_t so
     return key->series ? POISE_OK : POISE_ENOMEM;
 }
 
+enum { KEY_NAME_BYTES = sizeof(struct hash128) };
+
+void key_name(const struct hash128 *hash, struct buf *out)
+{
+    put_big64(out, hash->high);
+    put_big64(out, hash->low);
+}
+
 static poise_code load(struct engine *engine, struct input *input, uint32_t source, struct key *key,
                        poise_error *err)
 {
-    struct buf name = {0}, value = {0};
-    put_big64(&name, key->hash.high);
-    put_big64(&name, key->hash.low);
+    uint8_t bytes[KEY_NAME_BYTES];
+    struct buf name = {.data = bytes, .capacity = sizeof bytes},
+               value = {0}; /* filled exactly: never grows */
+    key_name(&key->hash, &name);
     poise_code code = load_entry(engine, ENGINE_KEYS, &name, &value, err);
     if (code == POISE_OK) {
         code = decode(engine, input, source, cursor_of(value.data, value.length), key);
@@ -72,9 +81,18 @@ static poise_code load(struct engine *engine, struct input *input, uint32_t sour
             error_set(err, code, "a stored key of input %s cannot be read", input->name);
         }
     }
-    buf_free(&name);
     buf_free(&value);
     return code;
+}
+
+static struct hmap *shard_of(struct keys *keys, const struct hash128 *hash)
+{
+    return &keys->shards[hash->high >> 56];
+}
+
+static struct key *find(struct keys *keys, const struct hash128 *hash)
+{
+    return hmap_get(shard_of(keys, hash), hash->low, is_key, hash);
 }
 
 static bool keep(struct engine *engine, const struct key *key, struct key **ret_key)
@@ -86,18 +104,19 @@ static bool keep(struct engine *engine, const struct key *key, struct key **ret_
     }
     struct key *kept = pool_at(&keys->pool, piece);
     *kept = *key;
-    if (!hmap_add(&keys->map, key->hash.low, kept)) {
+    if (!hmap_add(shard_of(keys, &key->hash), key->hash.low, kept)) {
         pool_give(&keys->pool, piece, sizeof *key);
         return false;
     }
+    keys->count++;
     *ret_key = kept;
     return true;
 }
 
 /* In the checkpoint under way, whose keys stay as they are. */
-static bool find_given(const struct engine *engine, struct hash128 hash, struct key *key)
+static bool find_given(struct engine *engine, struct hash128 hash, struct key *key)
 {
-    const struct key *given = hmap_get(&engine->giving.keys.map, hash.low, is_key, &hash);
+    const struct key *given = find(&engine->giving.keys, &hash);
     if (given) {
         *key = *given;
         key->unsaved = false;
@@ -110,7 +129,7 @@ poise_code key_find(struct engine *engine, struct input *input, uint32_t source,
 {
     struct key key = {.hash = hash};
     poise_code code = POISE_OK;
-    *ret_key = hmap_get(&engine->keys.map, hash.low, is_key, &hash);
+    *ret_key = find(&engine->keys, &hash);
     if (*ret_key) {
         return POISE_OK;
     }
@@ -123,15 +142,46 @@ poise_code key_find(struct engine *engine, struct input *input, uint32_t source,
     return keep(engine, &key, ret_key) ? POISE_OK : error_nomem(err, "a key");
 }
 
+void engine_expect_key(struct engine *engine, const struct engine_series *series, const char *key,
+                       size_t length)
+{
+    const struct engine_ports *ports = &engine->options.ports;
+    uint8_t bytes[KEY_NAME_BYTES];
+    struct buf name = {.data = bytes, .capacity = sizeof bytes};
+    if (length > POISE_KEY_MAX) {
+        return;
+    }
+    struct hash128 hash = key_hash(engine, input_of(engine, series), series->source, key, length);
+    __builtin_prefetch(hmap_home(shard_of(&engine->keys, &hash), hash.low), 1);
+    __builtin_prefetch(hmap_home(shard_of(&engine->giving.keys, &hash), hash.low));
+    if (ports->expect) {
+        key_name(&hash, &name);
+        ports->expect(ports->context, ENGINE_KEYS, name.data, name.length);
+    }
+}
+
 void keys_free(struct keys *keys)
 {
-    hmap_free(&keys->map);
+    for (size_t shard = 0; shard < KEY_SHARDS; shard++) {
+        hmap_free(&keys->shards[shard]);
+    }
     pool_free(&keys->pool);
+    keys->count = 0;
+}
+
+struct key *key_next(const struct keys *keys, size_t *shard, size_t *at)
+{
+    struct key *key = NULL;
+    while (*shard < KEY_SHARDS && !(key = hmap_next(&keys->shards[*shard], at))) {
+        (*shard)++;
+        *at = 0;
+    }
+    return key;
 }
 
 size_t engine_unsaved_keys(const struct engine *engine)
 {
-    return engine->keys.map.count;
+    return engine->keys.count;
 }
 
 /* Those of the checkpoint that are not there anew. */
@@ -140,8 +190,8 @@ static bool take_back(struct engine *engine, bool saved)
     const struct key *given;
     struct key *kept;
     bool ok = true;
-    for (size_t at = 0; ok && (given = hmap_next(&engine->giving.keys.map, &at));) {
-        struct key *anew = hmap_get(&engine->keys.map, given->hash.low, is_key, &given->hash);
+    for (size_t shard = 0, at = 0; ok && (given = key_next(&engine->giving.keys, &shard, &at));) {
+        struct key *anew = find(&engine->keys, &given->hash);
         if (anew) {
             anew->unsaved |= given->unsaved && !saved;
         } else {
@@ -251,7 +301,7 @@ poise_code keys_fold(struct engine *engine, poise_error *err)
 {
     struct key *key;
     poise_code code = POISE_OK;
-    for (size_t at = 0; code == POISE_OK && (key = hmap_next(&engine->keys.map, &at));) {
+    for (size_t shard = 0, at = 0; code == POISE_OK && (key = key_next(&engine->keys, &shard, &at));) {
         if (!key->retract) {
             code = future_count(engine, key->series, &key->sample, NULL, err);
         }

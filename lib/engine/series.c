@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CHAINS = 16, LINK_AHEAD = 16 };
+enum { LINK_AHEAD = 16 };
 
 static uint32_t *chain_of(const struct series_table *table, uint32_t input, uint32_t org, uint32_t source)
 {
-    return &table->chains[hash_mix((uint64_t)org << 32 | source, input) & (table->chain_count - 1)];
+    return chain_at(&table->chains, hash_mix((uint64_t)org << 32 | source, input));
 }
 
 /* Its piece; POOL_NONE: it is not there. */
@@ -25,37 +25,41 @@ static uint32_t find(const struct series_table *table, uint32_t input, uint32_t 
     return at;
 }
 
-/* So many chains at least, some power of two; each is parted. */
-static bool grow(struct series_table *table, size_t least)
+static void put_in_chain(struct series_table *table, uint32_t at)
 {
-    size_t count = table->chain_count ? table->chain_count : FIRST_CHAINS;
-    while (count < least) {
-        count *= 2;
+    struct engine_series *series = pool_at(&table->pool, at);
+    uint32_t *chain = chain_of(table, series->input, series->org, series->source);
+    series->next = *chain;
+    *chain = at;
+}
+
+/* Another chain, where there are too few for so many; false: out of memory. */
+static bool add_chain(struct series_table *table, size_t entries)
+{
+    if (!chains_want(&table->chains, entries)) {
+        return true;
     }
-    struct series_table larger = {.chains = pool_large(count, sizeof *larger.chains), .chain_count = count};
-    if (!larger.chains) {
+    bool parts = table->chains.count > 0;
+    if (!chains_add(&table->chains)) {
         return false;
     }
-    memset(larger.chains, 0, count * sizeof *larger.chains);
-    for (size_t i = 0; i < table->chain_count; i++) {
-        for (uint32_t at = table->chains[i], next; at != POOL_NONE; at = next) {
-            struct engine_series *series = pool_at(&table->pool, at);
-            uint32_t *chain = chain_of(&larger, series->input, series->org, series->source);
-            next = series->next;
-            series->next = *chain;
-            *chain = at;
-        }
+    uint32_t at = POOL_NONE;
+    if (parts) {
+        uint32_t *parted = chains_parted(&table->chains);
+        at = *parted;
+        *parted = POOL_NONE;
     }
-    free(table->chains);
-    table->chains = larger.chains;
-    table->chain_count = count;
+    for (uint32_t next; at != POOL_NONE; at = next) {
+        next = ((struct engine_series *)pool_at(&table->pool, at))->next;
+        put_in_chain(table, at);
+    }
     return true;
 }
 
 void series_free(struct engine *engine)
 {
     pool_free(&engine->series.pool);
-    free(engine->series.chains);
+    free(engine->series.chains.heads);
     free(engine->series.posts.items);
     intern_free(&engine->series.unread);
 }
@@ -84,18 +88,17 @@ uint32_t series_make(struct engine *engine, uint32_t input, uint32_t org, uint32
 
 static void link_series(struct series_table *table, uint32_t at)
 {
-    struct engine_series *series = pool_at(&table->pool, at);
-    uint32_t *chain = chain_of(table, series->input, series->org, series->source);
-    series->next = *chain;
-    *chain = at;
+    put_in_chain(table, at);
     table->count++;
 }
 
 bool series_link(struct engine *engine)
 {
     struct series_table *table = &engine->series;
-    if (table->numbered > table->chain_count && !grow(table, table->numbered)) {
-        return false;
+    while (chains_want(&table->chains, table->numbered)) {
+        if (!add_chain(table, table->numbered)) {
+            return false;
+        }
     }
     uint32_t at = table->numbered > 0 ? table->posts.items[0] : POOL_NONE, ahead = at;
     for (size_t n = 0; n < table->numbered + LINK_AHEAD; n++) { /* each chain is another miss */
@@ -117,7 +120,7 @@ uint32_t series_piece(struct engine *engine, uint32_t input, uint32_t org, uint3
 {
     struct series_table *table = &engine->series;
     uint32_t at = find(table, input, org, source);
-    if (at == POOL_NONE && (table->count < table->chain_count || grow(table, 2 * table->chain_count))) {
+    if (at == POOL_NONE && add_chain(table, table->count) && add_chain(table, table->count)) {
         at = series_make(engine, input, org, source);
         if (at != POOL_NONE) {
             link_series(table, at);

@@ -336,7 +336,7 @@ size_t engine_marked(const struct engine *engine)
 bool engine_dirty(const struct engine *engine)
 {
     return engine->touched.count > 0 || engine->gaining.count > 0 || engine->marked.count > 0 ||
-           past_waits(engine) || (!engine->folded && engine->keys.map.count > 0);
+           past_waits(engine) || (!engine->folded && engine->keys.count > 0);
 }
 
 /* ---- states ---- */

@@ -15,15 +15,17 @@ enum { VALUE_CRC = 4 };                            /* a CRC precedes each value 
 enum { READERS_NOTED = 254 }; /* as many as LMDB lets in */
 
 struct checkpoint {
-    bool open, ended;        /* ended: no more puts come */
-    poise_code failed;       /* the first put that failed */
-    struct buf puts;         /* of the next parts */
-    size_t taken;            /* bytes of it that are in parts already */
-    bool any;                /* something was put */
-    uint32_t cleared;        /* tables, likewise */
-    struct state_job job;    /* the part that is being written */
-    struct state_run *parts; /* those that are written, and wait to become whole */
-    size_t part_count, part_capacity;
+    bool open, ended;       /* ended: no more puts come */
+    poise_code failed;      /* the first put that failed */
+    struct buf puts;        /* of the next parts */
+    size_t taken;           /* bytes of it that are in parts already */
+    bool any;               /* something was put */
+    uint32_t cleared;       /* tables, likewise */
+    struct state_part part; /* those of them that are being written */
+    struct state_job job;   /* the run that gets them, while they come in the order of their keys */
+    bool ends;              /* it gets no more */
+    struct state_run *runs; /* those that are written, and wait to become whole */
+    size_t run_count, run_capacity;
     struct store_mark mark; /* once it has ended */
 };
 

@@ -165,11 +165,6 @@ void filter_free(struct filter *filter)
     *filter = (struct filter){0};
 }
 
-static size_t line_of(const struct filter *filter, uint64_t hash)
-{
-    return (size_t)(((hash >> 32) * filter->lines) >> 32);
-}
-
 /* One bit in each word, from what did not choose the line. */
 static uint64_t bit_of(uint64_t hash, unsigned word)
 {
@@ -181,7 +176,7 @@ static uint64_t bit_of(uint64_t hash, unsigned word)
 
 void filter_add(struct filter *filter, uint64_t hash)
 {
-    uint64_t *line = filter->words + line_of(filter, hash) * LINE_WORDS;
+    uint64_t *line = filter_line(filter, hash);
     for (unsigned i = 0; i < LINE_WORDS; i++) {
         line[i] |= bit_of(hash, i);
     }
@@ -192,7 +187,7 @@ bool filter_may_have(const struct filter *filter, uint64_t hash)
     if (filter->lines == 0) {
         return true;
     }
-    const uint64_t *line = filter->words + line_of(filter, hash) * LINE_WORDS;
+    const uint64_t *line = filter_line(filter, hash);
     for (unsigned i = 0; i < LINE_WORDS; i++) {
         if (!(line[i] & bit_of(hash, i))) {
             return false;

@@ -57,6 +57,10 @@ struct filter {
 };
 bool filter_make(struct filter *filter, size_t keys); /* false: out of memory */
 void filter_free(struct filter *filter);
+static inline uint64_t *filter_line(const struct filter *filter, uint64_t hash) /* it has lines */
+{
+    return filter->words + (size_t)(((hash >> 32) * filter->lines) >> 32) * (FILTER_LINE / 8);
+}
 void filter_add(struct filter *filter, uint64_t hash);
 bool filter_may_have(const struct filter *filter, uint64_t hash);
 

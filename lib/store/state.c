@@ -247,6 +247,18 @@ static poise_code get_from(const struct store *store, MDB_txn *txn, const struct
     return code;
 }
 
+void state_expect(const struct store *store, const uint8_t *key, size_t length)
+{
+    uint64_t hash = hash64(key, length, 0);
+    for (size_t i = 0; i < store->runs.whole; i++) {
+        const struct state_run *run = &store->runs.items[i];
+        if (run->entries[key[0] % STORE_TABLES] > 0 && run->filter.lines > 0) {
+            __builtin_prefetch(filter_line(&run->filter, hash));
+        }
+    }
+    __asm__ volatile(""); /* else gcc takes it for a function without effect, and drops its calls */
+}
+
 poise_code state_get(struct store *store, MDB_txn *txn, const uint8_t *key, size_t length, struct buf *out,
                      poise_error *err)
 {

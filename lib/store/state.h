@@ -57,6 +57,9 @@ void state_free(struct state_runs *runs);
 poise_code state_get(struct store *store, MDB_txn *txn, const uint8_t *key, size_t length, struct buf *out,
                      poise_error *err);
 
+/* Fetches the lines of the filters that state_get will ask. */
+void state_expect(const struct store *store, const uint8_t *key, size_t length);
+
 /* ---- state.c: the list, and where blocks stand ---- */
 
 uint64_t state_new_id(struct state_runs *runs);
@@ -106,17 +109,36 @@ void state_reader_close(struct state_reader *reader);
 struct state_build {
     struct state_run run;
     struct sorted_writer block;
-    struct buf slice; /* blocks that are done, for one transaction: keys and values as texts */
-    size_t filter_at; /* bytes of the filter that are there, too */
+    struct buf slice;  /* blocks that are done, for one transaction: keys and values as texts */
+    struct buf hashes; /* of the keys, until there is a filter; u64 each */
+    size_t hash_at;    /* those before it are in the filter */
+    size_t filter_at;  /* bytes of the filter that are in slices, too */
 };
-poise_code state_build_open(struct state_build *build, size_t entries,
-                            poise_error *err); /* at most so many */
+/* At most so many entries; 0: it is not known. */
+poise_code state_build_open(struct state_build *build, size_t entries, poise_error *err);
 void state_build_free(struct state_build *build);
 /* Keys rising. */
 poise_code state_build_add(struct state_build *build, const struct sorted_entry *entry, poise_error *err);
 poise_code state_build_end(struct state_build *build, poise_error *err); /* the last block */
-/* Then the filter, a slice's worth a call. */
+/* Then the filter: some ms a call, and a slice's worth. */
 poise_code state_build_filter(struct state_build *build, bool *ret_done, poise_error *err);
+
+/* ---- state_part.c: puts in the order of their keys ---- */
+
+struct state_part {
+    struct buf puts;
+    struct put *sorted;
+    size_t count, at;
+};
+void puts_add(struct buf *puts, const uint8_t *key, size_t key_length, const void *value, size_t length);
+void puts_skip(struct cursor *in); /* past one of them */
+/* Takes the puts, of which later ones count. Some ms for 2 MiB of them; *ret_sorted: they came in order, and
+ * it was quick. */
+poise_code state_part_sort(struct state_part *part, struct buf *puts, size_t count, bool *ret_sorted,
+                           poise_error *err);
+void state_part_free(struct state_part *part);
+bool state_part_next(struct state_part *part, struct sorted_entry *ret_entry); /* false: there is none */
+bool state_part_is_behind(const struct state_part *part, const uint8_t *key, size_t length); /* all of it */
 
 /* ---- state_job.c: making a run, a slice at a time ---- */
 
@@ -124,27 +146,26 @@ struct state_job {
     struct store *store;
     struct state_build build;
     bool read, done; /* all entries are in blocks; the slice at hand is the last */
-    /* from puts */
-    struct buf puts;
-    struct put *sorted;
-    size_t count, at;
+    size_t from_length;
+    uint8_t from[SORTED_KEY_MAX]; /* the last entry */
     /* from runs */
     struct state_run *sources;
     size_t source_count;
     bool oldest; /* the oldest run is among them: what is deleted need not be said any more */
-    size_t from_length;
-    uint8_t from[SORTED_KEY_MAX]; /* the last entry that was read */
 };
-void puts_add(struct buf *puts, const uint8_t *key, size_t key_length, const void *value, size_t length);
-void puts_skip(struct cursor *in); /* past one of them */
-/* Takes the puts, of which later ones count. Some ms for a part's worth. */
-poise_code state_job_of_puts(struct store *store, struct state_job *job, struct buf *puts, size_t count,
-                             uint32_t cleared, poise_error *err);
+/* Of puts: parts of them are added as long as they are behind what the run has; then it ends. */
+poise_code state_job_of_puts(struct store *store, struct state_job *job, uint32_t cleared, poise_error *err);
+bool state_job_takes(const struct state_job *job, const struct state_part *part);
+/* Until its slice is full or the part is empty. */
+poise_code state_job_add(struct state_job *job, struct state_part *part, poise_error *err);
+poise_code state_job_end(struct state_job *job, poise_error *err); /* a step of it, until the job is done */
 /* Merges the newest ones, starting with `first`. */
 poise_code state_job_of_runs(struct store *store, struct state_job *job, size_t count, poise_error *err);
-void state_job_free(struct state_job *job);
-/* Fills the job's slice. Any thread, one at a time. */
+/* A step of that, until the job is done. Any thread, one at a time. */
 poise_code state_job_fill(struct state_job *job, poise_error *err);
+/* Whether a transaction is worth it: the slice is full, or the last. */
+bool state_job_has_slice(const struct state_job *job);
+void state_job_free(struct state_job *job);
 /* How many of the newest runs should become one; 0: none. While there is time also where little is gained. */
 size_t state_to_merge(const struct state_runs *runs, bool idle);
 

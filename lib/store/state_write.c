@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SWEEP_BLOCKS = 64, PAGES_BESIDES = 262144 };
+enum { SWEEP_BLOCKS = 256, PAGES_BESIDES = 262144 };
 
 static int list(struct store *store, MDB_txn *txn, const struct state_run *run, enum state_status status)
 {

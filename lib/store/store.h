@@ -125,6 +125,8 @@ struct store_mark store_mark(const struct store *store);
 /* For the writer thread: what the last committed checkpoint put. Appends the value; ENOTFOUND; ECORRUPT. */
 poise_code store_get(struct store *store, enum store_table table, const void *key, size_t length,
                      struct buf *out, poise_error *err);
+/* Fetches from memory what store_get will look at first. */
+void store_expect(const struct store *store, enum store_table table, const void *key, size_t length);
 /* All entries in order of key; visit must not append or commit. Other than OK from visit ends it and is
  * passed on. */
 poise_code store_walk(struct store *store, enum store_table table,
@@ -151,6 +153,8 @@ poise_code store_checkpoint_end(struct store *store, const struct store_mark *ma
  * Blocks of runs whose place was taken are deleted, and records beyond journal_bytes that are in runs and
  * state. Writer thread. */
 bool store_upkeep_due(const struct store *store, bool idle);
+bool store_upkeep_presses(
+    const struct store *store); /* so many runs are there that looking for entries feels it */
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err);
 
 struct store_table_stats {

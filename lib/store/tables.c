@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PART_BYTES = 2 << 20 }; /* of puts; sorting them takes some ms */
+enum {
+    PART_BYTES = 2 << 20, /* of puts; sorting them takes some ms */
+    RUNS_MANY = 10
+};
 
 const char *const table_names[STORE_TABLES] = {
     [STORE_HEAD] = "head",           [STORE_ORGS] = "orgs",
@@ -90,6 +93,14 @@ poise_code store_get(struct store *store, enum store_table table, const void *ke
                                    : code;
 }
 
+void store_expect(const struct store *store, enum store_table table, const void *key, size_t length)
+{
+    uint8_t bytes[SORTED_KEY_MAX];
+    if (length > 0 && length <= STORE_KEY_MAX) {
+        state_expect(store, bytes, entry_key(table, key, length, bytes));
+    }
+}
+
 static poise_code walk(struct state_reader *reader, enum store_table table,
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                        void *visitor, poise_error *err)
@@ -146,13 +157,14 @@ void store_checkpoint_abort(struct store *store)
     if (checkpoint->job.store) {
         state_give_up(store, &checkpoint->job.build.run);
     }
-    for (size_t i = 0; i < checkpoint->part_count; i++) {
-        state_give_up(store, &checkpoint->parts[i]);
-        filter_free(&checkpoint->parts[i].filter);
+    for (size_t i = 0; i < checkpoint->run_count; i++) {
+        state_give_up(store, &checkpoint->runs[i]);
+        filter_free(&checkpoint->runs[i].filter);
     }
     state_job_free(&checkpoint->job);
+    state_part_free(&checkpoint->part);
     buf_free(&checkpoint->puts); /* the next one may be much smaller */
-    free(checkpoint->parts);
+    free(checkpoint->runs);
     *checkpoint = (struct checkpoint){0};
 }
 
@@ -188,28 +200,29 @@ poise_code store_clear(struct store *store, enum store_table table)
     return POISE_OK;
 }
 
-/* The part whose last slice is written waits for the others. */
-static poise_code end_part(struct checkpoint *checkpoint, poise_error *err)
+/* The run whose last slice is written waits for the others. */
+static poise_code end_run(struct checkpoint *checkpoint, poise_error *err)
 {
-    if (checkpoint->part_count == checkpoint->part_capacity) {
-        size_t capacity = checkpoint->part_capacity ? 2 * checkpoint->part_capacity : 8;
-        struct state_run *parts = realloc(checkpoint->parts, capacity * sizeof *parts);
-        if (!parts) {
+    if (checkpoint->run_count == checkpoint->run_capacity) {
+        size_t capacity = checkpoint->run_capacity ? 2 * checkpoint->run_capacity : 8;
+        struct state_run *runs = realloc(checkpoint->runs, capacity * sizeof *runs);
+        if (!runs) {
             return error_nomem(err, "a checkpoint");
         }
-        checkpoint->parts = parts;
-        checkpoint->part_capacity = capacity;
+        checkpoint->runs = runs;
+        checkpoint->run_capacity = capacity;
     }
-    checkpoint->parts[checkpoint->part_count++] = checkpoint->job.build.run;
+    checkpoint->runs[checkpoint->run_count++] = checkpoint->job.build.run;
     checkpoint->job.build.run.filter = (struct filter){0};
     state_job_free(&checkpoint->job);
+    checkpoint->ends = false;
     return POISE_OK;
 }
 
-static poise_code begin_part(struct store *store, poise_error *err)
+/* The run at hand goes on with it, if it is behind all that the run has. */
+static poise_code begin_part(struct store *store, bool *ret_sorted, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    uint32_t cleared = checkpoint->cleared;
     size_t count = 0;
     struct buf part = {0};
     struct cursor in = cursor_of(checkpoint->puts.data, checkpoint->puts.length);
@@ -228,18 +241,38 @@ static poise_code begin_part(struct store *store, poise_error *err)
         buf_reset(&checkpoint->puts);
         checkpoint->taken = 0;
     }
+    state_part_free(&checkpoint->part);
+    poise_code code = state_part_sort(&checkpoint->part, &part, count, ret_sorted, err);
+    checkpoint->ends =
+        code == POISE_OK && checkpoint->job.store && !state_job_takes(&checkpoint->job, &checkpoint->part);
+    return code;
+}
+
+static bool has_part(const struct checkpoint *checkpoint)
+{
+    return checkpoint->part.at < checkpoint->part.count;
+}
+
+static poise_code begin_run(struct store *store, poise_error *err)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    uint32_t cleared = checkpoint->cleared;
     checkpoint->cleared = 0;
-    return state_job_of_puts(store, &checkpoint->job, &part, count, cleared, err);
+    return state_job_of_puts(store, &checkpoint->job, cleared, err);
 }
 
 static poise_code write_slice(struct store *store, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
-    poise_code code = state_job_fill(&checkpoint->job, err);
+    struct state_job *job = &checkpoint->job;
+    poise_code code = job->store ? POISE_OK : begin_run(store, err);
     if (code == POISE_OK) {
-        code = state_put_slice(store, &checkpoint->job.build, err);
+        code = checkpoint->ends ? state_job_end(job, err) : state_job_add(job, &checkpoint->part, err);
     }
-    return code == POISE_OK && checkpoint->job.done ? end_part(checkpoint, err) : code;
+    if (code == POISE_OK && state_job_has_slice(job)) {
+        code = state_put_slice(store, &job->build, err);
+    }
+    return code == POISE_OK && job->done ? end_run(checkpoint, err) : code;
 }
 
 /* Little is behind a checkpoint. A state that was begun anew has all records before it; should they
@@ -259,12 +292,12 @@ static poise_code make_whole(struct store *store, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     const struct whole whole = {
-        .runs = checkpoint->parts, .count = checkpoint->part_count, .mark = &checkpoint->mark};
+        .runs = checkpoint->runs, .count = checkpoint->run_count, .mark = &checkpoint->mark};
     poise_code code = state_make_whole(store, &whole, err);
     if (code == POISE_OK) {
         store->mark = checkpoint->mark;
         note_lag(store);
-        checkpoint->part_count = 0;
+        checkpoint->run_count = 0;
         store_checkpoint_abort(store); /* nothing is left to give up */
     }
     return code;
@@ -285,7 +318,7 @@ static poise_code step(struct store *store, bool *ret_done, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     size_t waiting = checkpoint->puts.length - checkpoint->taken;
-    bool is_part = waiting >= PART_BYTES || (checkpoint->ended && (waiting > 0 || checkpoint->cleared));
+    bool sorted = false;
     *ret_done = false;
     if (!checkpoint->open) {
         return error_set(err, POISE_EINVAL, "no checkpoint of %s has begun", store->path);
@@ -294,11 +327,18 @@ static poise_code step(struct store *store, bool *ret_done, poise_error *err)
         return error_set(err, checkpoint->failed, "a put of the checkpoint failed before: %s",
                          poise_code_text(checkpoint->failed));
     }
-    if (checkpoint->job.store) {
+    bool begins = !checkpoint->ends && !has_part(checkpoint) &&
+                  (waiting >= PART_BYTES || (checkpoint->ended && waiting > 0));
+    poise_code code = begins ? begin_part(store, &sorted, err) : POISE_OK;
+    if (code != POISE_OK || (begins && !sorted)) {
+        return code;
+    }
+    if (checkpoint->ends || has_part(checkpoint)) {
         return write_slice(store, err);
     }
-    if (is_part) {
-        return begin_part(store, err);
+    if (checkpoint->ended && (checkpoint->job.store || checkpoint->cleared)) {
+        checkpoint->ends = true;
+        return write_slice(store, err);
     }
     *ret_done = true;
     return checkpoint->ended ? make_whole(store, err) : POISE_OK;
@@ -346,7 +386,7 @@ static poise_code merge_step(struct store *store, poise_error *err)
 {
     struct state_job *job = &store->merging;
     poise_code code = state_job_fill(job, err);
-    if (code == POISE_OK) {
+    if (code == POISE_OK && state_job_has_slice(job)) {
         code = state_put_slice(store, &job->build, err);
     }
     if (code == POISE_OK && job->done) {
@@ -380,6 +420,11 @@ bool store_upkeep_due(const struct store *store, bool idle)
 {
     return store->merging.store || store->runs.count > store->runs.whole ||
            state_to_merge(&store->runs, idle) > 0 || sweep_due(store) || journal_trim_due(store);
+}
+
+bool store_upkeep_presses(const struct store *store)
+{
+    return store->runs.whole > RUNS_MANY;
 }
 
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err)

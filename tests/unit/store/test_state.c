@@ -261,6 +261,49 @@ static void put_many(struct store *store, uint32_t from, uint32_t count)
     assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
 }
 
+static uint64_t runs_of(struct store *store)
+{
+    struct store_stats stats;
+    assert_int_equal(store_stats(store, &stats, NULL), POISE_OK);
+    for (size_t i = 0; i < STORE_TABLES_ALL; i++) {
+        if (strcmp(stats.tables[i].name, "state_runs") == 0) {
+            return stats.tables[i].entries;
+        }
+    }
+    fail();
+    return 0;
+}
+
+/* Some MiB of keys that come in their order are one run, so that an absent key is asked of one filter; what
+ * comes behind them out of order is another one, and newer. */
+static void test_keys_in_order_are_one_run(void **state)
+{
+    enum { MANY = 700000 };
+    const struct store_mark mark = {0};
+    struct store *store = scratch_open(*state);
+    struct buf out = {0};
+    put_many(store, 0, MANY);
+    assert_int_equal(runs_of(store), 1);
+    for (uint32_t i = 0; i < MANY + 5000; i += 97) {
+        const uint8_t key[4] = {(uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+        assert_int_equal(store_get(store, STORE_KEYS, key, sizeof key, &out, NULL),
+                         i < MANY ? POISE_OK : POISE_ENOTFOUND);
+    }
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    for (uint32_t i = 0; i < MANY; i++) {
+        const uint8_t key[4] = {(uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i};
+        assert_int_equal(store_put(store, STORE_KEYS, key, sizeof key, "", 0), POISE_OK);
+    }
+    const uint8_t first[4] = {0};
+    assert_int_equal(store_put(store, STORE_KEYS, first, sizeof first, "x", 1), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+    assert_int_equal(runs_of(store), 3);
+    assert_int_equal(store_get(store, STORE_KEYS, first, sizeof first, &out, NULL), POISE_OK);
+    assert_int_equal(out.length, 1);
+    buf_free(&out);
+    store_close(store);
+}
+
 static void put_one(struct store *store, const char *value)
 {
     const struct store_mark mark = {0};
@@ -344,8 +387,9 @@ static void test_large_and_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_as_a_plain_table), TEST(test_space_comes_back),
-                                       TEST(test_checkpoint_beside_a_merge), TEST(test_large_merge_cut_short),
-                                       TEST(test_large_and_nothing)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_as_a_plain_table),          TEST(test_space_comes_back),
+        TEST(test_keys_in_order_are_one_run), TEST(test_checkpoint_beside_a_merge),
+        TEST(test_large_merge_cut_short),     TEST(test_large_and_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
