@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { CHANGES_QUEUE = 1024 };
+enum { CHANGES_QUEUE = 1024, STOP_LOOK_MS = 100 };
 
 /* A part in its thread: takes turns until it is told to stop or fails. */
 struct worker {
@@ -66,6 +66,14 @@ static poise_code turn_writer(struct aggregator *a, poise_error *err)
     return code ? code : writer_step(a->writer, err);
 }
 
+static poise_code turn_committer(struct aggregator *a, poise_error *err)
+{
+    poise_code code = wait_for(NULL, a->wakes[PART_COMMITTER], -1, err);
+    if (!code)
+        writer_commit(a->writer);
+    return code;
+}
+
 static poise_code turn_stream(struct aggregator *a, poise_error *err)
 {
     poise_code code = wait_for(a->query_socket, a->wakes[PART_STREAM], stream_idle_ms(a->stream), err);
@@ -114,24 +122,29 @@ static poise_code turn_backup(struct aggregator *a, poise_error *err)
 
 poise_code aggregator_turn(struct aggregator *a, enum aggregator_part part, poise_error *err)
 {
-    static poise_code (*const turns[PARTS])(struct aggregator *,
-                                            poise_error *) = {[PART_INGEST] = turn_ingest,
-                                                              [PART_WRITER] = turn_writer,
-                                                              [PART_STREAM] = turn_stream,
-                                                              [PART_INQUIRER] = turn_inquirer,
-                                                              [PART_BACKUP] = turn_backup};
+    static poise_code (*const turns[PARTS])(struct aggregator *, poise_error *) = {
+        [PART_INGEST] = turn_ingest, [PART_WRITER] = turn_writer,     [PART_COMMITTER] = turn_committer,
+        [PART_STREAM] = turn_stream, [PART_INQUIRER] = turn_inquirer, [PART_BACKUP] = turn_backup};
     return turns[part](a, err);
+}
+
+static poise_code finish_writer(struct aggregator *a, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    while (!code && !a->failed && writer_commits(a->writer))
+        code = wait_for(NULL, a->wakes[PART_WRITER], STOP_LOOK_MS, err);
+    return code || writer_commits(a->writer) ? code : writer_finish(a->writer, err);
 }
 
 /* What a part still has to do when it was told to stop. */
 static poise_code finish(struct aggregator *a, enum aggregator_part part, poise_error *err)
 {
     if (part == PART_WRITER)
-        return writer_finish(a->writer, err);
+        return finish_writer(a, err);
     return part == PART_STREAM ? stream_step(a->stream, err) : POISE_OK;
 }
 
-/* ---- the five threads ---- */
+/* ---- the threads ---- */
 
 static void *work(void *context)
 {
@@ -162,11 +175,9 @@ static void stop_worker(struct aggregator *a, enum aggregator_part part)
 
 static poise_code start_workers(struct aggregator *a, poise_error *err)
 {
-    static const char *const names[PARTS] = {[PART_INGEST] = "ingest",
-                                             [PART_WRITER] = "writer",
-                                             [PART_STREAM] = "stream",
-                                             [PART_INQUIRER] = "inquirer",
-                                             [PART_BACKUP] = "backup"};
+    static const char *const names[PARTS] = {
+        [PART_INGEST] = "ingest", [PART_WRITER] = "writer",     [PART_COMMITTER] = "committer",
+        [PART_STREAM] = "stream", [PART_INQUIRER] = "inquirer", [PART_BACKUP] = "backup"};
     for (int i = PARTS - 1; i >= 0; i--) { /* takers before givers */
         struct worker *worker = &a->workers[i];
         worker->aggregator = a;
@@ -238,6 +249,8 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
                                      .restated = &a->restated,
                                      .ingest_wake = a->wakes[PART_INGEST],
                                      .stream_wake = a->wakes[PART_STREAM],
+                                     .committer_wake = a->wakes[PART_COMMITTER],
+                                     .writer_wake = a->wakes[PART_WRITER],
                                      .stats = &a->stats,
                                      .log = a->log,
                                      .clock = a->clock,

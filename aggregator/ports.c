@@ -96,19 +96,36 @@ static poise_code reread_record(void *visitor, const struct journal_record *reco
     return POISE_OK;
 }
 
+/* Of the commit that is away, from its record: its batches may be used again. */
+static poise_code reread_flight(struct rereading *reading, const struct flight *flight, poise_error *err)
+{
+    struct arena arena = {0};
+    struct journal_record record;
+    poise_code code = store_prepared_record(&flight->record, &arena, &record, err);
+    if (!code)
+        code = reread_record(reading, &record);
+    arena_free(&arena);
+    return code;
+}
+
 static poise_code reread(void *context, const char *input, int64_t from_ms, int64_t to_ms,
                          engine_past_visit *visit, void *visitor, poise_error *err)
 {
     struct writer *writer = context;
     struct arena arena = {0};
     struct rereading reading = {input, from_ms, to_ms, visit, visitor, &arena};
-    uint64_t until = writer->replayed_lsn ? writer->replayed_lsn : store_last_lsn(writer->options.store);
+    const struct flight *away = writer->away; /* whether it is on disk by now or not */
+    uint64_t until = writer->replayed_lsn ? writer->replayed_lsn
+                     : away               ? away->record.lsn - 1
+                                          : store_last_lsn(writer->options.store);
     struct store_reader *reader = NULL;
     poise_code code = store_reader_open(writer->options.store, &reader, err);
     if (code)
         return code;
     code = store_read_journal(reader, 1, until, overlaps, reread_record, &reading, err);
     store_reader_close(reader);
+    if (!code && away)
+        code = reread_flight(&reading, away, err);
     uint64_t ordinal = writer->record.first_ordinal;
     for (size_t i = 0; !code && i < writer->batch_count; i++) { /* of the commit at hand */
         const struct batch *batch = writer->batches[i];

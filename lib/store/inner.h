@@ -36,6 +36,7 @@ struct store {
     bool read_only, checked;
     bool gate_made;
     bool dead;             /* a sync or write failed: nothing is written any more */
+    bool fixed;            /* the map does not grow: it is not the writer thread that writes */
     _Atomic bool unmapped; /* nor read: the map could not be made again when it had to grow */
     struct gate gate;
     MDB_env *env;
@@ -112,6 +113,10 @@ poise_code journal_ends(struct store *store, MDB_txn *txn, uint64_t *ret_first, 
 poise_code journal_prepare(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
                            poise_error *err);
 int journal_fill(struct store *store, MDB_txn *txn, uint64_t lsn); /* puts it */
+/* One transaction: the record in store->record, if lsn > 0, and a slice (store_commit). */
+struct store_slice;
+poise_code journal_commit(struct store *store, uint64_t lsn, const struct store_slice *slice,
+                          poise_error *err);
 
 /* Bytes of the records from `from` on. */
 poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64_t *ret_bytes,
