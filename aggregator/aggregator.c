@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
-enum { CHANGES_QUEUE = 1024, COMPACTOR_NICE = 10 };
+enum { CHANGES_QUEUE = 1024, COMPACTOR_NICE = 10, STOP_LOOK_MS = 100 };
 
 /* A part in its thread: takes turns until it is told to stop or fails. */
 struct worker {
@@ -69,6 +69,14 @@ static poise_code turn_writer(struct aggregator *a, poise_error *err)
     int64_t idle_ms = writer_idle_ms(a->writer);
     poise_code code = idle_ms ? wait_for(NULL, a->wakes[PART_WRITER], idle_ms, err) : POISE_OK;
     return code ? code : writer_step(a->writer, err);
+}
+
+static poise_code turn_committer(struct aggregator *a, poise_error *err)
+{
+    poise_code code = wait_for(NULL, a->wakes[PART_COMMITTER], -1, err);
+    if (!code)
+        writer_commit(a->writer);
+    return code;
 }
 
 static poise_code turn_stream(struct aggregator *a, poise_error *err)
@@ -130,16 +138,25 @@ static poise_code turn_compactor(struct aggregator *a, poise_error *err)
 poise_code aggregator_turn(struct aggregator *a, enum aggregator_part part, poise_error *err)
 {
     static poise_code (*const turns[PARTS])(struct aggregator *, poise_error *) = {
-        [PART_INGEST] = turn_ingest,     [PART_WRITER] = turn_writer, [PART_STREAM] = turn_stream,
-        [PART_INQUIRER] = turn_inquirer, [PART_BACKUP] = turn_backup, [PART_COMPACTOR] = turn_compactor};
+        [PART_INGEST] = turn_ingest,      [PART_WRITER] = turn_writer,     [PART_COMMITTER] = turn_committer,
+        [PART_STREAM] = turn_stream,      [PART_INQUIRER] = turn_inquirer, [PART_BACKUP] = turn_backup,
+        [PART_COMPACTOR] = turn_compactor};
     return turns[part](a, err);
+}
+
+static poise_code finish_writer(struct aggregator *a, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    while (!code && !a->failed && writer_commits(a->writer))
+        code = wait_for(NULL, a->wakes[PART_WRITER], STOP_LOOK_MS, err);
+    return code || writer_commits(a->writer) ? code : writer_finish(a->writer, err);
 }
 
 /* What a part still has to do when it was told to stop. */
 static poise_code finish(struct aggregator *a, enum aggregator_part part, poise_error *err)
 {
     if (part == PART_WRITER)
-        return writer_finish(a->writer, err);
+        return finish_writer(a, err);
     return part == PART_STREAM ? stream_step(a->stream, err) : POISE_OK;
 }
 
@@ -177,8 +194,9 @@ static void stop_worker(struct aggregator *a, enum aggregator_part part)
 static poise_code start_workers(struct aggregator *a, poise_error *err)
 {
     static const char *const names[PARTS] = {
-        [PART_INGEST] = "ingest",     [PART_WRITER] = "writer", [PART_STREAM] = "stream",
-        [PART_INQUIRER] = "inquirer", [PART_BACKUP] = "backup", [PART_COMPACTOR] = "compactor"};
+        [PART_INGEST] = "ingest",      [PART_WRITER] = "writer",     [PART_COMMITTER] = "committer",
+        [PART_STREAM] = "stream",      [PART_INQUIRER] = "inquirer", [PART_BACKUP] = "backup",
+        [PART_COMPACTOR] = "compactor"};
     for (int i = PARTS - 1; i >= 0; i--) { /* takers before givers */
         struct worker *worker = &a->workers[i];
         worker->aggregator = a;
@@ -255,6 +273,8 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
                                      .ingest_wake = a->wakes[PART_INGEST],
                                      .stream_wake = a->wakes[PART_STREAM],
                                      .compactor_wake = a->wakes[PART_COMPACTOR],
+                                     .committer_wake = a->wakes[PART_COMMITTER],
+                                     .writer_wake = a->wakes[PART_WRITER],
                                      .stats = &a->stats,
                                      .log = a->log,
                                      .clock = a->clock,

@@ -27,6 +27,7 @@ poise_code aggregator_run(struct aggregator *aggregator, int stop_fd, poise_erro
 enum aggregator_part {
     PART_INGEST,
     PART_WRITER,
+    PART_COMMITTER,
     PART_STREAM,
     PART_INQUIRER,
     PART_BACKUP,

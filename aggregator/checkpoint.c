@@ -203,11 +203,11 @@ static poise_code piece_step(struct writer *writer, poise_error *err)
 
 /* ---- whose turn it is ---- */
 
-void slices_owe(struct writer *writer)
+void slices_owe(struct writer *writer, uint64_t rows)
 {
     uint64_t quarters = 4 * engine_unsaved_keys(writer->engine) / KEYS_MAX;
     writer->slice_commits++;
-    writer->slice_keys += writer->summary.accepted * quarters / 4;
+    writer->slice_keys += rows * quarters / 4;
     if (writer->slice_keys > SLICES_OWED * SLICE_KEYS)
         writer->slice_keys = SLICES_OWED * SLICE_KEYS;
 }

@@ -142,6 +142,18 @@ static poise_code reread_runs(void *visitor, struct store_reader *reader, uint64
     return code || input == INTERN_NONE ? code : store_read_rows(reader, &query, &visit, reading->err);
 }
 
+/* Of the commit that is away, from its record: its batches may be used again. */
+static poise_code reread_flight(struct rereading *reading, const struct flight *flight, poise_error *err)
+{
+    struct arena arena = {0};
+    struct journal_record record;
+    poise_code code = store_prepared_record(&flight->record, &arena, &record, err);
+    if (!code)
+        code = reread_record(reading, &record);
+    arena_free(&arena);
+    return code;
+}
+
 static poise_code reread(void *context, const char *input, int64_t from_ms, int64_t to_ms,
                          engine_past_visit *visit, void *visitor, poise_error *err)
 {
@@ -150,9 +162,13 @@ static poise_code reread(void *context, const char *input, int64_t from_ms, int6
     struct rereading reading = {writer, input, from_ms, to_ms, visit, visitor, &arena, err};
     const struct history_visit both = {
         .runs = reread_runs, .wanted = overlaps, .record = reread_record, .visitor = &reading};
-    uint64_t in_runs,
-        until = writer->replayed_lsn ? writer->replayed_lsn : store_last_lsn(writer->options.store);
+    const struct flight *away = writer->away; /* whether it is on disk by now or not */
+    uint64_t in_runs, until = writer->replayed_lsn ? writer->replayed_lsn
+                              : away               ? away->record.lsn - 1
+                                                   : store_last_lsn(writer->options.store);
     poise_code code = history_read(writer->options.store, until, INT64_MAX, &both, &in_runs, err);
+    if (!code && away)
+        code = reread_flight(&reading, away, err);
     uint64_t ordinal = writer->record.first_ordinal;
     for (size_t i = 0; !code && i < writer->batch_count; i++) { /* of the commit at hand */
         const struct batch *batch = writer->batches[i];

@@ -23,6 +23,7 @@
     X(commits, "counter", "commits", "Journal records written and synced")                                   \
     X(commit_us, "counter", "us", "Time spent in those commits")                                             \
     X(commit_max_us, "gauge", "us", "The longest of them")                                                   \
+    X(commits_overlapped, "counter", "commits", "Those of them beside which the next one was prepared")      \
     X(commit_retries, "counter", "events", "Commits tried again because there was no room")                  \
     X(settles, "counter", "settles", "Times the scores were settled")                                        \
     X(settle_us, "counter", "us", "Time spent settling")                                                     \

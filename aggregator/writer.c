@@ -8,16 +8,14 @@
 #include <base/text.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     RETRY_US = 200000,
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
     CHECKPOINT_LEAST_US = 100000,
-    OUTRUN_MAX = 16,   /* each time a slice is twice as long */
-    SLICES_MAX = 1024, /* of a settle; then one has no limit, so that it ends under any load */
-    STREAM_WAIT_US = 10000000
+    OUTRUN_MAX = 16,  /* each time a slice is twice as long */
+    SLICES_MAX = 1024 /* of a settle; then one has no limit, so that it ends under any load */
 };
 
 static int64_t now_us(const struct writer *writer)
@@ -183,15 +181,18 @@ static poise_code hear_sources(struct writer *writer, const struct batch *batch,
     return code;
 }
 
-static poise_code gather_waiting(struct writer *writer, int64_t now_ms, poise_error *err)
+static bool is_full(const struct writer *writer)
 {
-    size_t rows = 0;
+    return writer->rows >= COMMIT_ROWS || writer->batch_count >= COMMIT_BATCHES;
+}
+
+static poise_code gather_waiting(struct writer *writer, poise_error *err)
+{
     struct batch *batch;
-    while (rows < COMMIT_ROWS && writer->batch_count < COMMIT_BATCHES &&
-           (batch = ring_pop(writer->options.from_ingest))) {
-        rows += batch->rows.rows;
+    while (!is_full(writer) && (batch = ring_pop(writer->options.from_ingest))) {
+        writer->rows += batch->rows.rows;
         writer->batches[writer->batch_count++] = batch;
-        poise_code code = apply_batch(writer, batch, now_ms, err);
+        poise_code code = apply_batch(writer, batch, writer->begun_ms, err);
         if (!code)
             code = hear_sources(writer, batch, err);
         if (code)
@@ -200,29 +201,38 @@ static poise_code gather_waiting(struct writer *writer, int64_t now_ms, poise_er
     return POISE_OK;
 }
 
-/* Takes what is waiting, up to a commit's worth; an operator's order is a commit of its own. */
-static poise_code gather(struct writer *writer, poise_error *err)
+/* T is the same for all of a commit: a replay knows only one. */
+static poise_code begin_commit(struct writer *writer, poise_error *err)
 {
-    int64_t now_ms = clock_wall_ms(writer->options.clock);
-    writer->batch_count = 0;
+    writer->begun_ms = clock_wall_ms(writer->options.clock);
+    writer->rows = 0;
     writer->summary = feed_nothing;
     writer->record = (struct journal_record){.first_ordinal = engine_ordinal(writer->engine) + 1,
                                              .time_last = writer->options.event_clock};
-    if (!writer->options.event_clock) {
-        poise_code code = engine_begin(writer->engine, now_ms, err);
-        if (code)
-            return code;
-    }
-    if (!writer->part) /* an order begins a settle of its own */
-        writer->ordering = ring_pop(writer->options.to_restate);
-    poise_code code = !writer->ordering           ? gather_waiting(writer, now_ms, err)
-                      : writer->ordering->rescore ? gather_rescored(writer, err)
-                                                  : gather_restated(writer, err);
+    return writer->options.event_clock ? POISE_OK : engine_begin(writer->engine, writer->begun_ms, err);
+}
+
+/* Takes what is waiting, up to a commit's worth; an operator's order is a commit of its own, with none
+ * before it that is not on disk. */
+static poise_code gather(struct writer *writer, poise_error *err)
+{
+    bool begins = writer->batch_count == 0;
+    poise_code code = begins ? begin_commit(writer, err) : POISE_OK;
     if (code)
         return code;
-    if (writer->options.event_clock && writer->summary.max_time_ms != INT64_MIN)
-        return engine_begin(writer->engine, writer->summary.max_time_ms + 1, err);
-    return POISE_OK;
+    if (begins && !writer->away && !writer->part) /* an order begins a settle of its own */
+        writer->ordering = ring_pop(writer->options.to_restate);
+    return !writer->ordering           ? gather_waiting(writer, err)
+           : writer->ordering->rescore ? gather_rescored(writer, err)
+                                       : gather_restated(writer, err);
+}
+
+/* No more rows come to it. By the event clock T moves behind them. */
+static poise_code end_gathering(struct writer *writer, poise_error *err)
+{
+    return writer->options.event_clock && writer->summary.max_time_ms != INT64_MIN
+               ? engine_begin(writer->engine, writer->summary.max_time_ms + 1, err)
+               : POISE_OK;
 }
 
 /* ---- settle ---- */
@@ -332,45 +342,31 @@ static bool is_unsettled(const struct writer *writer)
 
 /* ---- commit and publish ---- */
 
-/* The stream takes its queue quickly whatever its subscribers do; the writer waits for it rather than lose a
- * change, but not for one that has died. */
-static poise_code push_changes(struct writer *writer, struct changes *changes, poise_error *err)
-{
-    int64_t deadline_us = now_us(writer) + STREAM_WAIT_US;
-    while (!ring_push(writer->options.to_stream, changes)) {
-        if (now_us(writer) > deadline_us) {
-            changes_free(changes);
-            return error_set(err, POISE_ETIMEOUT, "the stream has taken no changes for %d s",
-                             STREAM_WAIT_US / 1000000);
-        }
-        stats_add(writer->options.stats, STAT_stream_full, 1);
-        net_wake_up(writer->options.stream_wake);
-        nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
-    }
-    net_wake_up(writer->options.stream_wake);
-    return POISE_OK;
-}
-
 static poise_code publish(struct writer *writer, poise_error *err)
 {
     struct changes *changes = writer->changes;
     writer->changes = writer->last = writer->part = NULL;
     writer->checkpoint_owes = false;
-    return push_changes(writer, changes, err);
+    return publish_changes(changes, &writer->options, err);
 }
 
-/* After a commit: what the settle changed is published when its last part is on disk. */
-static poise_code next_part(struct writer *writer, uint64_t lsn, poise_error *err)
+/* What the settle changed is published when its last part is on disk. */
+static struct changes *end_part(struct writer *writer, uint64_t lsn)
 {
-    if (writer->changes->lsn == 0)
-        writer->changes->lsn =
-            lsn; /* of the record that was settled: scores are of the journal up to there */
+    struct changes *changes = writer->changes;
+    if (changes->lsn == 0)
+        changes->lsn = lsn; /* of the record that was settled: scores are of the journal up to there */
     writer->part = writer->part->next;
-    return writer->part ? POISE_OK : publish(writer, err);
+    if (writer->part)
+        return NULL;
+    writer->changes = writer->last = NULL;
+    return changes;
 }
 
-static poise_code give_back(struct writer *writer, poise_error *err)
+/* The ledger goes into checkpoints, and none begins before the batches are on disk. */
+static poise_code note_batches(struct writer *writer, struct flight *flight, poise_error *err)
 {
+    flight->batch_count = 0;
     for (size_t i = 0; i < writer->batch_count; i++) {
         struct batch *batch = writer->batches[i];
         if (writer->ordering || batch == &writer->defining)
@@ -379,12 +375,28 @@ static poise_code give_back(struct writer *writer, poise_error *err)
         if (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
                                      batch->refused_count))
             return error_nomem(err, "the ledger of producers");
-        if (!ring_push(writer->options.to_ingest, batch))
-            return error_set(err, POISE_EFULL, "ingest's queue is smaller than the pool of batches");
+        flight->batches[flight->batch_count++] = batch;
     }
-    if (writer->batch_count && !writer->ordering)
-        net_wake_up(writer->options.ingest_wake);
     writer->batch_count = 0;
+    return POISE_OK;
+}
+
+/* The commit at hand is ready for the disk; the next one may begin. */
+static poise_code encode(struct writer *writer, struct flight **ret_flight, poise_error *err)
+{
+    struct flight *first = &writer->flights[0];
+    struct flight *flight = writer->away == first || writer->held == first ? first + 1 : first;
+    uint64_t last = writer->away ? writer->away->record.lsn : store_last_lsn(writer->options.store);
+    poise_code code = store_prepare(&writer->record, last + 1, &flight->record, err);
+    if (!code)
+        code = note_batches(writer, flight, err);
+    if (code)
+        return code;
+    flight->changes = writer->part ? end_part(writer, last + 1) : NULL;
+    flight->ends = flight->changes != NULL;
+    flight->summary = writer->summary;
+    flight->series = engine_series_count(writer->engine);
+    *ret_flight = flight;
     return POISE_OK;
 }
 
@@ -417,48 +429,53 @@ static void add_defining(struct writer *writer)
     writer->record.orders = true;
 }
 
-static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_error *err)
+/* It is on disk. */
+static void note_commit(struct writer *writer, const struct flight *flight)
 {
-    uint64_t lsn;
+    slices_owe(writer, flight->summary.accepted);
+    writer->checkpoint_owes &= !flight->ends;
+    if (writer->defining.body.length) {
+        writer->definitions.defined_lsn = flight->record.lsn;
+        buf_free(&writer->defining.body);
+    }
+}
+
+static poise_code failed(const poise_error *problem, poise_error *err)
+{
+    if (err)
+        *err = *problem;
+    return error_wrap(err, "commit failed, ending before anything is acknowledged");
+}
+
+/* On this thread. */
+static poise_code write_record(struct writer *writer, struct flight *flight, poise_error *err)
+{
     int64_t start = now_us(writer);
     poise_error problem = {0};
-    poise_code code = store_append(writer->options.store, &writer->record, &lsn, &problem);
+    poise_code code = flight_commit(flight, &writer->options, true, &problem);
     if (code == POISE_EFULL) { /* nothing happened; producers run out of credit and wait with us */
-        if (!writer->pending)
+        if (!writer->stuck)
             log_event(writer->options.log, LOG_ERROR, "no_room", log_text("reason", problem.text));
         stats_add(writer->options.stats, STAT_commit_retries, 1);
-        writer->pending = true;
+        writer->stuck = flight;
         writer->retry_us = start + RETRY_US;
         return POISE_OK;
     }
-    if (code) {
-        if (err)
-            *err = problem;
-        return error_wrap(err, "commit failed, ending before anything is acknowledged");
-    }
-    if (writer->pending)
-        log_event(writer->options.log, LOG_INFO, "room_again", log_int("lsn", (int64_t)lsn));
-    writer->pending = false;
-    stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
-               now_us(writer) - start);
-    slices_owe(writer);
-    stats_set(writer->options.stats, STAT_lsn, lsn);
-    stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
-    stats_add(writer->options.stats, STAT_rows_accepted, writer->summary.accepted);
-    stats_add(writer->options.stats, STAT_rows_refused, writer->summary.refused);
-    if (writer->defining.body.length) {
-        writer->definitions.defined_lsn = lsn;
-        buf_free(&writer->defining.body);
-    }
-    *ret_lsn = lsn;
-    return writer->part ? next_part(writer, lsn, err) : POISE_OK;
+    if (code)
+        return failed(&problem, err);
+    if (writer->stuck)
+        log_event(writer->options.log, LOG_INFO, "room_again", log_int("lsn", (int64_t)flight->record.lsn));
+    writer->stuck = NULL;
+    note_commit(writer, flight);
+    return POISE_OK;
 }
 
-/* Behind a commit: another part of a settle, or the settle that the one on its way has held up. */
-static poise_code write_more(struct writer *writer, poise_error *err)
+/* Behind a commit: another part of a settle, or the settle that the one on its way has held up; NULL: it has
+ * changed nothing, or is not whole. */
+static poise_code make_more(struct writer *writer, struct flight **ret_flight, poise_error *err)
 {
-    uint64_t lsn;
     poise_code code = POISE_OK;
+    *ret_flight = NULL;
     writer->summary = feed_nothing;
     writer->record = (struct journal_record){.as_of_ms = engine_as_of_ms(writer->engine),
                                              .first_ordinal = engine_ordinal(writer->engine) + 1,
@@ -467,47 +484,132 @@ static poise_code write_more(struct writer *writer, poise_error *err)
                                              .time_last = writer->options.event_clock};
     if (!writer->part)
         code = settle(writer, err);
-    if (code || !writer->part)
+    if (code || !writer->part || writer->part->count == 0)
         return code;
-    if (writer->part->count == 0)
-        return publish(writer, err);
     code = add_part(writer, err);
-    return code ? code : write_record(writer, &lsn, err);
+    return code ? code : encode(writer, ret_flight, err);
+}
+
+/* T has moved, and nothing changed by that. */
+static bool is_unchanged(const struct writer *writer)
+{
+    return writer->part && writer->part->count == 0;
+}
+
+static poise_code write_more(struct writer *writer, poise_error *err)
+{
+    struct flight *flight;
+    poise_code code = make_more(writer, &flight, err);
+    if (!code && flight)
+        return write_record(writer, flight, err);
+    return !code && is_unchanged(writer) ? publish(writer, err) : code;
 }
 
 /* While nobody waits all is settled, and on its way, before the batches are given back: who is acknowledged
  * then finds in the scores what was sent. */
-static poise_code commit(struct writer *writer, poise_error *err)
+static poise_code write_all(struct writer *writer, struct flight *flight, poise_error *err)
 {
-    uint64_t lsn = 0;
-    poise_code code = write_record(writer, &lsn, err);
-    while (!code && !writer->pending && !writer->ordering && !has_work(writer) && is_unsettled(writer))
+    poise_code code = write_record(writer, flight, err);
+    while (!code && !writer->stuck && !writer->ordering && !writer->next && writer->batch_count == 0 &&
+           !has_work(writer) && is_unsettled(writer))
         code = write_more(writer, err);
-    if (code || writer->pending)
+    if (code || writer->stuck)
         return code;
-    code = give_back(writer, err);
-    return !code && writer->ordering ? end_order(writer, lsn, err) : code;
+    struct flight *held = writer->held;
+    writer->held = NULL;
+    if (!held)
+        return POISE_OK;
+    code = flight_give_back(held, &writer->options, err);
+    return !code && writer->ordering ? end_order(writer, held->record.lsn, err) : code;
+}
+
+/* ---- beside the committer ---- */
+
+/* Who is idle commits at once, on this thread: there is nothing to do meanwhile. */
+static bool overlaps(const struct writer *writer)
+{
+    return writer->options.committer_wake && !writer->ordering && !writer->finishing &&
+           writer->defining.body.length == 0 && ring_count(writer->options.to_restate) == 0 &&
+           ring_count(writer->options.from_ingest) > 0;
+}
+
+/* The slice of a settle that the commit has held up comes while it is away. */
+static poise_code send(struct writer *writer, struct flight *flight, poise_error *err)
+{
+    bool owes_slice = writer->owes_slice && writer->slices > 0;
+    writer->away = flight;
+    writer->owes_slice = false;
+    if (!committer_send(&writer->committer, flight))
+        return error_set(err, POISE_EFULL, "the committer has a commit already");
+    stats_add(writer->options.stats, STAT_commits_overlapped, 1);
+    return owes_slice ? make_more(writer, &writer->next, err) : POISE_OK;
+}
+
+static poise_code dispatch(struct writer *writer, struct flight *flight, poise_error *err)
+{
+    writer->next = NULL;
+    if (overlaps(writer))
+        return send(writer, flight, err);
+    writer->held = flight;
+    poise_code code = write_all(writer, flight, err);
+    bool owes_slice = writer->owes_slice && writer->slices > 0 && !writer->stuck;
+    writer->owes_slice = false;
+    return !code && owes_slice ? write_more(writer, err) : code;
+}
+
+/* What the committer has done. Without room it is tried again on this thread, on which the map may grow. */
+static poise_code land(struct writer *writer, poise_error *err)
+{
+    struct flight *flight = writer->away ? committer_receive(&writer->committer) : NULL;
+    if (!flight)
+        return POISE_OK;
+    writer->away = NULL;
+    if (flight->code == POISE_EFULL) {
+        writer->held = flight;
+        return write_all(writer, flight, err);
+    }
+    if (flight->code)
+        return failed(&flight->error, err);
+    note_commit(writer, flight);
+    silence_look(&writer->silence);
+    return POISE_OK;
+}
+
+/* What comes next wants all that is encoded on disk, or nothing to be at hand. */
+static bool wants_all_on_disk(const struct writer *writer)
+{
+    bool orders = ring_count(writer->options.to_restate) > 0 && !writer->part;
+    bool saves = writer->batch_count == 0 && checkpoint_due(writer) && !engine_dirty(writer->engine);
+    return writer->next || orders || saves || is_unchanged(writer);
+}
+
+/* While a commit is away the next one may grow, until it is full or wants to be settled. */
+static bool may_grow(struct writer *writer)
+{
+    return slice_due(writer, false) || (!is_full(writer) && settle_wait_us(writer) > 0);
 }
 
 /* One commit: what is waiting, or what time alone has changed. */
 static poise_code work(struct writer *writer, poise_error *err)
 {
+    struct flight *flight;
     poise_code code = gather(writer, err);
-    if (code)
+    if (code || (writer->away && may_grow(writer)))
         return code;
-    bool idle = !has_work(writer);
+    code = end_gathering(writer, err);
+    bool idle = !has_work(writer) && !writer->away;
     bool due = settle_wait_us(writer) <= 0;
     /* Who comes between two slices need not wait for the next. */
     bool is_cut = writer->slices > 0 && writer->batch_count > 0 && !writer->ordering;
-    if (!is_timeless(writer) && !writer->part && !is_cut &&
+    if (!code && !is_timeless(writer) && !writer->part && !is_cut &&
         (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
         code = settle(writer, err);
     if (code)
         return code;
     if (writer->batch_count == 0 && !writer->part)
         return POISE_OK; /* a slice */
-    if (writer->batch_count == 0 && writer->part->count == 0)
-        return publish(writer, err); /* no change, but T has moved */
+    if (writer->batch_count == 0 && is_unchanged(writer))
+        return writer->away ? POISE_OK : publish(writer, err);
     writer->record.as_of_ms = engine_as_of_ms(writer->engine);
     writer->record.min_time_ms = writer->summary.min_time_ms;
     writer->record.max_time_ms = writer->summary.max_time_ms;
@@ -517,42 +619,91 @@ static poise_code work(struct writer *writer, poise_error *err)
     writer->record.batch_count = writer->batch_count;
     code = writer->part ? add_part(writer, err) : POISE_OK;
     if (!code)
-        code = commit(writer, err);
-    return !code && is_cut && !writer->pending && writer->slices > 0 ? write_more(writer, err) : code;
+        code = encode(writer, &flight, err);
+    if (code)
+        return code;
+    writer->owes_slice = is_cut;
+    if (!writer->away)
+        return dispatch(writer, flight, err);
+    writer->next = flight;
+    return POISE_OK;
+}
+
+/* While the committer has one, the next. */
+static poise_code prepare(struct writer *writer, poise_error *err)
+{
+    if (wants_all_on_disk(writer))
+        return POISE_OK;
+    bool has_batches = ring_count(writer->options.from_ingest) > 0 && !is_full(writer);
+    return has_batches || !may_grow(writer) ? work(writer, err) : POISE_OK;
 }
 
 /* ---- the step ---- */
 
+void writer_commit(struct writer *writer)
+{
+    committer_step(&writer->committer);
+}
+
+bool writer_commits(struct writer *writer)
+{
+    return writer->away && ring_count(&writer->committer.committed) == 0;
+}
+
 poise_code writer_step(struct writer *writer, poise_error *err)
 {
-    if (writer->pending)
-        return now_us(writer) >= writer->retry_us ? commit(writer, err) : POISE_OK;
-    bool idle = !has_work(writer) && settle_wait_us(writer) > 0;
+    poise_code code = land(writer, err);
+    if (code || writer->away)
+        return code ? code : prepare(writer, err);
+    if (writer->stuck)
+        return now_us(writer) >= writer->retry_us ? write_all(writer, writer->stuck, err) : POISE_OK;
+    if (writer->next)
+        return dispatch(writer, writer->next, err);
+    if (is_unchanged(writer))
+        return publish(writer, err);
+    bool idle = !has_work(writer) && writer->batch_count == 0 && settle_wait_us(writer) > 0;
     if (slice_due(writer, idle))
         return slice_step(writer, idle, err);
-    if (checkpoint_due(writer) && !engine_dirty(writer->engine))
+    if (checkpoint_due(writer) && !engine_dirty(writer->engine) && writer->batch_count == 0)
         return checkpoint_step(writer, err);
-    poise_code code = POISE_OK;
-    if (has_work(writer) || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
+    if (has_work(writer) || writer->batch_count > 0 || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
         code = work(writer, err);
-    if (!code && !writer->pending) /* nobody is silent whose batches only wait */
+    if (!code && !writer->stuck) /* nobody is silent whose batches only wait */
         silence_look(&writer->silence);
     return code;
 }
 
-int64_t writer_idle_ms(struct writer *writer)
+/* Until the commit that is away is back; or what there is to do meanwhile. */
+static int64_t wait_beside_us(struct writer *writer)
 {
-    int64_t wait = settle_wait_us(writer);
-    if (writer->pending)
-        wait = writer->retry_us - now_us(writer);
-    else if (has_work(writer) || slice_due(writer, true))
+    if (!writer_commits(writer))
         return 0;
-    int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
+    if (wants_all_on_disk(writer))
+        return INT64_MAX;
+    if ((ring_count(writer->options.from_ingest) > 0 && !is_full(writer)) || !may_grow(writer))
+        return 0;
+    return slice_due(writer, false) ? INT64_MAX : settle_wait_us(writer);
+}
+
+static int64_t wait_us(struct writer *writer)
+{
+    if (writer->away)
+        return wait_beside_us(writer);
+    if (writer->stuck)
+        return writer->retry_us - now_us(writer);
+    if (has_work(writer) || writer->next || writer->batch_count > 0 || slice_due(writer, true))
+        return 0;
+    int64_t wait = settle_wait_us(writer), checkpoint_wait = checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)
         wait = checkpoint_wait;
-    if (!writer->pending && writer->silence.due_us != INT64_MAX &&
-        writer->silence.due_us - now_us(writer) < wait)
+    if (writer->silence.due_us != INT64_MAX && writer->silence.due_us - now_us(writer) < wait)
         wait = writer->silence.due_us - now_us(writer);
+    return wait;
+}
+
+int64_t writer_idle_ms(struct writer *writer)
+{
+    int64_t wait = wait_us(writer);
     if (wait == INT64_MAX)
         return -1;
     return wait <= 0 ? 0 : wait / 1000 + 1;
@@ -560,15 +711,20 @@ int64_t writer_idle_ms(struct writer *writer)
 
 poise_code writer_finish(struct writer *writer, poise_error *err)
 {
-    poise_code code = POISE_OK;
-    if (writer->pending)
-        code = commit(writer, err);
-    while (!code && !writer->pending && (has_work(writer) || is_unsettled(writer)))
+    writer->finishing = true;
+    poise_code code = land(writer, err);
+    if (!code && writer->stuck)
+        code = write_all(writer, writer->stuck, err);
+    if (!code && writer->next && !writer->stuck)
+        code = dispatch(writer, writer->next, err);
+    if (!code && is_unchanged(writer) && !writer->stuck)
+        code = publish(writer, err);
+    while (!code && !writer->stuck && (has_work(writer) || writer->batch_count > 0 || is_unsettled(writer)))
         code = work(writer, err);
-    bool settled = !writer->part && !engine_dirty(writer->engine);
+    bool settled = !writer->part && !engine_dirty(writer->engine) && writer->batch_count == 0;
     if (!code && checkpoint_runs(writer))
         code = checkpoint(writer, err);
-    if (!code && !writer->pending && settled && !engine_holds(writer->engine))
+    if (!code && !writer->stuck && settled && !engine_holds(writer->engine))
         code = checkpoint(writer, err);
     return code;
 }
@@ -633,7 +789,7 @@ static poise_code settle_first(struct writer *writer, poise_error *err)
     poise_code code = POISE_OK;
     writer->checkpoint_us = now_us(writer);
     writer->settled_us = writer->checkpoint_us - IDLE_SETTLE_US;
-    while (!code && !is_timeless(writer) && !writer->pending && settle_wait_us(writer) <= 0)
+    while (!code && !is_timeless(writer) && !writer->stuck && settle_wait_us(writer) <= 0)
         code = work(writer, err);
     return code;
 }
@@ -645,7 +801,9 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
         return error_nomem(err, "the writer");
     writer->options = *options;
     arena_init(&writer->arena, 0);
-    poise_code code = recover(writer, err);
+    poise_code code = committer_open(&writer->committer, &writer->options)
+                          ? recover(writer, err)
+                          : error_nomem(err, "the queues of the committer");
     struct silence_options silence = {.engine = writer->engine,
                                       .stats = options->stats,
                                       .log = options->log,
@@ -684,7 +842,11 @@ void writer_clear(struct writer *writer)
 
 void writer_close(struct writer *writer)
 {
-    if (writer)
+    if (writer) {
         writer_clear(writer);
+        committer_close(&writer->committer);
+        for (int i = 0; i < 2; i++)
+            flight_free(&writer->flights[i]);
+    }
     free(writer);
 }

@@ -29,6 +29,9 @@ struct writer_options { /* all borrowed */
     struct ring *pieces;          /* of struct piece (compact.h), from the compactor; NULL: there is none */
     _Atomic uint64_t *pieces_put; /* those that are put, or thrown away */
     struct net_wake *ingest_wake, *stream_wake, *compactor_wake;
+    struct net_wake *committer_wake,
+        *writer_wake; /* of who calls writer_commit, and of who steps; NULL: nobody
+                         does, and each commit is synced before the next begins */
     struct stats *stats;
     const struct log *log;
     const struct clock *clock;
@@ -48,12 +51,17 @@ void writer_close(struct writer *writer);
 /* What is on disk of every producer, for ingest; once, before the first step. The caller frees it. */
 poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise_error *err);
 
+/* The committer's thread, beside writer_step's: syncs, publishes and gives back the commit that the writer
+ * has sent, if it has; its errors are the next step's. The writer sends one where more is waiting. */
+void writer_commit(struct writer *writer);
+bool writer_commits(struct writer *writer); /* the writer: one is sent, and not back */
+
 /* At most one commit, settle or checkpoint; never waits for work. An error ends the process: nothing that was
  * not synced has been acknowledged. */
 poise_code writer_step(struct writer *writer, poise_error *err);
 /* How long there will be nothing to do unless a batch comes. */
 int64_t writer_idle_ms(struct writer *writer);
-/* Commits what is waiting and writes a last checkpoint. */
+/* Commits what is waiting and writes a last checkpoint; while no commit is sent. */
 poise_code writer_finish(struct writer *writer, poise_error *err);
 
 #endif

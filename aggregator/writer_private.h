@@ -2,7 +2,7 @@
 #ifndef AGGREGATOR_WRITER_PRIVATE_H
 #define AGGREGATOR_WRITER_PRIVATE_H
 
-#include "changes.h"
+#include "committer.h"
 #include "compact.h"
 #include "definitions.h"
 #include "feed.h"
@@ -33,9 +33,20 @@ struct writer {
     size_t batch_count;
     struct journal_record record;
     struct feed_summary summary;
+    size_t rows;              /* of ingest's batches among them */
+    int64_t begun_ms;         /* by the wall clock */
     struct inquiry *ordering; /* the operator's order that the commit carries out; NULL: none */
-    bool pending;             /* it is applied but not on disk: there was no room */
+
+    /* commits that are encoded, at most two at a time; NULL: none */
+    struct flight flights[2];
+    struct flight *away;  /* the committer has it */
+    struct flight *next;  /* waits until that one is back */
+    struct flight *held;  /* what is written here: behind it its batches are given back */
+    struct flight *stuck; /* it is applied but not on disk: there was no room */
+    bool owes_slice;      /* of a settle, behind `next` */
     int64_t retry_us;
+    struct committer committer;
+    bool finishing;
 
     /* what a settle changed: in the making, then on its way */
     struct changes *changes, *last; /* NULL: neither */
@@ -95,7 +106,7 @@ poise_code put_definitions(const struct writer *writer); /* into the open checkp
 bool upkeep_due(const struct writer *writer, bool idle);
 bool slice_due(struct writer *writer, bool idle);
 poise_code slice_step(struct writer *writer, bool idle, poise_error *err);
-void slices_owe(struct writer *writer); /* after a commit */
+void slices_owe(struct writer *writer, uint64_t rows); /* after a commit of so many */
 enum store_table store_table_of(enum engine_table table);
 /* How the engine reaches the store: what it checkpointed, and old rows. */
 struct engine_ports writer_ports(struct writer *writer);

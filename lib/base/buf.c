@@ -1,4 +1,5 @@
 #include <base/buf.h>
+#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,9 +57,9 @@ void buf_put(struct buf *buf, const void *bytes, size_t length)
 static void put_little(struct buf *buf, uint64_t value, size_t width)
 {
     if (buf_reserve(buf, width)) {
-        for (size_t i = 0; i < width; i++) {
-            buf->data[buf->length++] = (uint8_t)(value >> (8 * i));
-        }
+        uint64_t little = htole64(value);
+        memcpy(buf->data + buf->length, &little, width);
+        buf->length += width;
     }
 }
 
@@ -156,11 +157,11 @@ const uint8_t *cursor_bytes(struct cursor *cursor, size_t length)
 static uint64_t take_little(struct cursor *cursor, size_t width)
 {
     const uint8_t *bytes = cursor_bytes(cursor, width);
-    uint64_t value = 0;
-    for (size_t i = 0; bytes && i < width; i++) {
-        value |= (uint64_t)bytes[i] << (8 * i);
+    uint64_t little = 0;
+    if (bytes) {
+        memcpy(&little, bytes, width);
     }
-    return value;
+    return le64toh(little);
 }
 
 uint8_t cursor_u8(struct cursor *cursor)

@@ -135,7 +135,7 @@ enum { ENGINE_NAMES = ENGINE_SOURCE + 1 };
 #define ENGINE_NAME_NONE UINT32_MAX
 uint32_t engine_name(const struct engine *engine, enum engine_name kind, const char *text);
 /* The series of a number of each kind; NULL: there is none, so far. */
-struct engine_series *engine_known_series(const struct engine *engine, const uint32_t names[ENGINE_NAMES]);
+struct engine_series *engine_known_series(struct engine *engine, const uint32_t names[ENGINE_NAMES]);
 uint32_t engine_series_source(const struct engine_series *series); /* its source's number, from 0 */
 /* Series are numbered 0, 1, ... as their first row is accepted: the same rows, the same numbers. */
 #define ENGINE_UNNUMBERED UINT32_MAX /* not an enum: ISO C wants those within int */

@@ -169,6 +169,7 @@ struct series_table {
     struct intern unread; /* names of inputs that no definition reads any more */
     size_t numbered;      /* how many have a number */
     uint32_t last_number; /* the piece of the last of them */
+    uint32_t likely;      /* to be asked for next */
     struct numbers posts; /* the pieces of every NUMBERS_APART-th, from which next_number leads on */
 };
 

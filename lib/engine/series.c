@@ -11,16 +11,35 @@ static uint32_t *chain_of(const struct series_table *table, uint32_t input, uint
     return chain_at(&table->chains, hash_mix((uint64_t)org << 32 | source, input));
 }
 
+static bool is_of(const struct engine_series *series, uint32_t input, uint32_t org, uint32_t source)
+{
+    return series->input == input && series->org == org && series->source == source;
+}
+
 /* Its piece; POOL_NONE: it is not there. */
 static uint32_t find(const struct series_table *table, uint32_t input, uint32_t org, uint32_t source)
 {
     uint32_t at = table->count > 0 ? *chain_of(table, input, org, source) : POOL_NONE;
     while (at != POOL_NONE) {
         const struct engine_series *series = pool_at(&table->pool, at);
-        if (series->input == input && series->org == org && series->source == source) {
+        if (is_of(series, input, org, source)) {
             break;
         }
         at = series->next;
+    }
+    return at;
+}
+
+/* Series mostly come in the order of their numbers, in which they came first. */
+static uint32_t find_likely(struct series_table *table, uint32_t input, uint32_t org, uint32_t source)
+{
+    uint32_t at = table->likely;
+    if (at == POOL_NONE || !is_of(pool_at(&table->pool, at), input, org, source)) {
+        at = find(table, input, org, source);
+    }
+    if (at != POOL_NONE) {
+        const struct engine_series *series = pool_at(&table->pool, at);
+        table->likely = series->number == ENGINE_UNNUMBERED ? POOL_NONE : series->next_number;
     }
     return at;
 }
@@ -143,9 +162,10 @@ uint32_t engine_name(const struct engine *engine, enum engine_name kind, const c
     return intern_find(texts[kind], text, strlen(text));
 }
 
-struct engine_series *engine_known_series(const struct engine *engine, const uint32_t names[ENGINE_NAMES])
+struct engine_series *engine_known_series(struct engine *engine, const uint32_t names[ENGINE_NAMES])
 {
-    uint32_t at = find(&engine->series, names[ENGINE_MEASURE], names[ENGINE_ORG], names[ENGINE_SOURCE]);
+    uint32_t at =
+        find_likely(&engine->series, names[ENGINE_MEASURE], names[ENGINE_ORG], names[ENGINE_SOURCE]);
     return at == POOL_NONE ? NULL : pool_at(&engine->series.pool, at);
 }
 

@@ -475,7 +475,8 @@ poise_code env_write(struct store *store, uint64_t bytes, env_fill *fill, const 
     poise_code code = take_room(store, bytes, err);
     int rc = MDB_MAP_FULL;
     while (code == POISE_OK && (rc = write_once(store, fill, work)) == MDB_MAP_FULL) {
-        code = grow(store, err);
+        code = store->fixed ? error_set(err, POISE_EFULL, "the map of %s is full", store->path)
+                            : grow(store, err);
     }
     return code != POISE_OK || rc == 0 ? code : write_failed(store, rc, bytes, err);
 }

@@ -50,6 +50,7 @@ struct store {
     bool read_only, checked;
     bool gate_made;
     bool dead;             /* a sync or write failed: nothing is written any more */
+    bool fixed;            /* the map does not grow: it is not the writer thread that writes */
     _Atomic bool unmapped; /* nor read: the map could not be made again when it had to grow */
     struct gate gate;
     MDB_env *env;
@@ -58,7 +59,8 @@ struct store {
     struct state_runs runs;                   /* whole and dropped ones of `state` */
     struct state_job merging;                 /* or nothing */
     _Atomic int64_t lag_bytes;                /* of the records behind mark.state_lsn */
-    int64_t journal_bytes, journal_max;       /* about; and what may stay */
+    _Atomic int64_t journal_bytes;            /* about */
+    int64_t journal_max;                      /* that may stay */
     uint64_t trimmed_lsn;                     /* no record up to it is left */
     _Atomic unsigned copying;                 /* copies under way: chunks and runs stay as they are */
     _Atomic uint64_t chunks_changes;          /* how often they were changed */
@@ -133,6 +135,10 @@ poise_code journal_prepare(struct store *store, const struct journal_record *rec
 int journal_fill(struct store *store, MDB_txn *txn, uint64_t lsn); /* puts it */
 bool journal_trim_due(const struct store *store);
 poise_code journal_trim(struct store *store, poise_error *err); /* some of the first records */
+/* One transaction: the record in store->record, if lsn > 0, and a slice (store_commit). */
+struct store_slice;
+poise_code journal_commit(struct store *store, uint64_t lsn, const struct store_slice *slice,
+                          poise_error *err);
 
 /* As store_measure_journal; *lsn is the last that is wanted. */
 poise_code journal_measure(struct store *store, MDB_txn *txn, uint64_t from, int64_t most, uint64_t *lsn,

@@ -179,9 +179,47 @@ poise_code journal_trim(struct store *store, poise_error *err)
     struct trimmed trimmed = {0}, *work = &trimmed;
     poise_code code = env_write(store, TRIM_RECORDS * 256, fill_trim, &work, err);
     if (code == POISE_OK) {
-        store->journal_bytes -= trimmed.bytes;
+        atomic_fetch_sub(&store->journal_bytes, trimmed.bytes);
         store->trimmed_lsn = trimmed.lsn;
     }
+    return code;
+}
+
+/* ---- prepared records ---- */
+
+void store_prepared_free(struct store_prepared *prepared)
+{
+    buf_free(&prepared->bytes);
+}
+
+poise_code store_prepare(const struct journal_record *record, uint64_t lsn, struct store_prepared *prepared,
+                         poise_error *err)
+{
+    struct journal_record numbered = *record;
+    numbered.lsn = prepared->lsn = lsn;
+    return record_encode(&numbered, &prepared->bytes, err);
+}
+
+poise_code store_prepared_record(const struct store_prepared *prepared, struct arena *arena,
+                                 struct journal_record *ret_record, poise_error *err)
+{
+    return record_decode(prepared->bytes.data, prepared->bytes.length, prepared->lsn, arena, ret_record, err);
+}
+
+poise_code store_append_prepared(struct store *store, const struct store_prepared *prepared, bool may_grow,
+                                 poise_error *err)
+{
+    static const struct store_slice nothing;
+    if (prepared->lsn != store_last_lsn(store) + 1) {
+        return error_set(err, POISE_EINVAL, "record %" PRIu64 " behind record %" PRIu64, prepared->lsn,
+                         store_last_lsn(store));
+    }
+    const struct buf own = store->record;
+    store->fixed = !may_grow;
+    store->record = prepared->bytes; /* it is only read */
+    poise_code code = journal_commit(store, prepared->lsn, &nothing, err);
+    store->record = own;
+    store->fixed = false;
     return code;
 }
 

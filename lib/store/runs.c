@@ -325,12 +325,12 @@ static void note_slice(struct store *store, const struct store_slice *slice, boo
     }
 }
 
-poise_code store_commit(struct store *store, const struct journal_record *record,
-                        const struct store_slice *slice, uint64_t *ret_lsn, poise_error *err)
+poise_code journal_commit(struct store *store, uint64_t lsn, const struct store_slice *slice,
+                          poise_error *err)
 {
     bool has_run = slice->block_count > 0 || slice->whole || slice->entries_length > 0;
     struct commit_result result = {0};
-    struct commit commit = {.slice = slice, .result = &result};
+    struct commit commit = {.lsn = lsn, .slice = slice, .result = &result};
     poise_code code = POISE_OK;
     if (has_run) {
         code = check_slice(store, slice, err);
@@ -338,11 +338,8 @@ poise_code store_commit(struct store *store, const struct journal_record *record
     if (code == POISE_OK && has_run && !store->is_clean) {
         code = store_runs_clean(store, err);
     }
-    if (code == POISE_OK && record) {
-        code = journal_prepare(store, record, &commit.lsn, err);
-    }
     if (code == POISE_OK) {
-        uint64_t bytes = (record ? store->record.length : 0) + slice->block_count * PAGES_A_BLOCK +
+        uint64_t bytes = (lsn > 0 ? store->record.length : 0) + slice->block_count * PAGES_A_BLOCK +
                          2 * slice->entries_length + PAGES_BESIDES;
         code = env_write(store, bytes, fill_commit, &commit, err);
     }
@@ -357,14 +354,29 @@ poise_code store_commit(struct store *store, const struct journal_record *record
         return code;
     }
     note_slice(store, slice, has_run);
-    store->is_swept |= result.swept;
-    if (record) {
-        atomic_store(&store->last_lsn, commit.lsn);
+    if (result.swept) { /* only then: another thread may look */
+        store->is_swept = true;
+    }
+    if (lsn > 0) {
+        atomic_store(&store->last_lsn, lsn);
         atomic_fetch_add(&store->lag_bytes, (int64_t)store->record.length);
-        store->journal_bytes += (int64_t)store->record.length;
-        *ret_lsn = commit.lsn;
+        atomic_fetch_add(&store->journal_bytes, (int64_t)store->record.length);
     }
     return POISE_OK;
+}
+
+poise_code store_commit(struct store *store, const struct journal_record *record,
+                        const struct store_slice *slice, uint64_t *ret_lsn, poise_error *err)
+{
+    uint64_t lsn = 0;
+    poise_code code = record ? journal_prepare(store, record, &lsn, err) : POISE_OK;
+    if (code == POISE_OK) {
+        code = journal_commit(store, lsn, slice, err);
+    }
+    if (code == POISE_OK && record) {
+        *ret_lsn = lsn;
+    }
+    return code;
 }
 
 uint64_t store_chunks_lsn(const struct store *store)

@@ -5,6 +5,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include <base/arena.h>
 #include <base/buf.h>
 #include <poise/error.h>
 #include <stdbool.h>
@@ -72,6 +73,25 @@ struct journal_record {
 poise_code store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
                         poise_error *err);
 uint64_t store_last_lsn(const struct store *store); /* any thread */
+
+/* The same in two steps: another thread may prepare the next record while one is appended. Zeroed at first.
+ */
+struct store_prepared {
+    struct buf bytes;
+    uint64_t lsn;
+};
+void store_prepared_free(struct store_prepared *prepared);
+/* Encodes it, in place of what was prepared before; the record is not needed any more. EINVAL, ELIMIT: no
+ * record that could be stored; ENOMEM. */
+poise_code store_prepare(const struct journal_record *record, uint64_t lsn, struct store_prepared *prepared,
+                         poise_error *err);
+/* As it was, small parts in the arena, bodies in place. Any thread, also while it is appended. */
+poise_code store_prepared_record(const struct store_prepared *prepared, struct arena *arena,
+                                 struct journal_record *ret_record, poise_error *err);
+/* As store_append. Also by another thread than the writer's, which may read meanwhile, but writes nothing;
+ * then without growing the map, for which nobody may read: EFULL, and the writer thread has to try again. */
+poise_code store_append_prepared(struct store *store, const struct store_prepared *prepared, bool may_grow,
+                                 poise_error *err);
 
 /* A reader sees the store as it was when it was opened or renewed; hold one for seconds at most. Belongs to
  * one thread. */

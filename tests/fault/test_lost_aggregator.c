@@ -68,6 +68,7 @@ struct work {
     struct wire_builder *builder;
     struct batch batches[POOL];
     uint64_t seq, acked; /* of the last batch that was handed over, that came back */
+    uint64_t coming;     /* batches, while the writer works */
     struct buf shown;    /* states that were published, a line each */
 };
 
@@ -81,9 +82,17 @@ static int64_t wall_ms(void *context)
     return ((struct work *)context)->now_ms;
 }
 
+static void hand_over(struct work *work);
+
+/* What comes while the writer works is why it sends what it has to the committer. */
 static int64_t monotonic_us(void *context)
 {
-    return ((struct work *)context)->now_ms * 1000;
+    struct work *work = context;
+    if (work->coming > 0 && ring_count(&work->from_ingest) == 0) {
+        work->coming--;
+        hand_over(work);
+    }
+    return work->now_ms * 1000;
 }
 
 static void make_work(struct work *work, const char *directory, unsigned definition)
@@ -215,6 +224,8 @@ static bool start(struct work *work)
                                      .restated = &work->restated,
                                      .ingest_wake = work->wake,
                                      .stream_wake = work->wake,
+                                     .committer_wake = work->wake,
+                                     .writer_wake = work->wake,
                                      .stats = &work->stats,
                                      .log = &work->log,
                                      .clock = &work->clock,
@@ -280,17 +291,48 @@ static void hand_over(struct work *work)
 }
 
 /* What comes back is acknowledged, what is in the stream's queue is seen. */
-static void step(struct work *work)
+static void take_what_is_done(struct work *work)
 {
-    poise_error err = {0};
-    bool went_on = did(work, writer_step(work->writer, &err), &err);
     for (struct batch *batch; (batch = ring_pop(&work->to_ingest));) {
         work->acked = batch->seq;
         recorder_mark(MARK_ACKED, work->acked, 0);
     }
-    if (went_on) {
+    if (!work->over) {
         take_shown(work);
     }
+}
+
+static void step(struct work *work)
+{
+    poise_error err = {0};
+    (void)did(work, writer_step(work->writer, &err), &err);
+    take_what_is_done(work);
+    if (writer_commits(work->writer) && !work->over) {
+        writer_commit(work->writer);
+        take_what_is_done(work);
+    }
+}
+
+/* The committer is slow: the writer does what it can meanwhile. */
+static void overlap(struct work *work)
+{
+    poise_error err = {0};
+    hand_over(work);
+    work->coming = 1 + draw(work, POOL - 4);
+    for (int i = 0; i < 40 && !work->over && (work->acked < work->seq || work->coming > 0); i++) {
+        work->now_ms += (int64_t)draw(work, 40);
+        if (writer_commits(work->writer) && draw(work, 3) == 0) {
+            writer_commit(work->writer);
+        } else {
+            (void)did(work, writer_step(work->writer, &err), &err);
+        }
+        take_what_is_done(work);
+    }
+    work->coming = 0;
+    for (int i = 0; i < 4 && !work->over; i++) {
+        step(work);
+    }
+    assert_true(work->over || (work->acked == work->seq && !writer_commits(work->writer)));
 }
 
 static void commit(struct work *work)
@@ -338,7 +380,7 @@ static void work_without_sync(struct work *work)
 {
     recorder_fail_sync(1 + draw(work, 4));
     for (int i = 0; i < 3 && !work->over; i++) {
-        (i == 1 ? checkpoint : commit)(work);
+        (i == 1 ? checkpoint : i == 0 ? commit : overlap)(work);
     }
     recorder_fail_sync(0);
 }
@@ -346,7 +388,8 @@ static void work_without_sync(struct work *work)
 static const struct {
     unsigned often;
     void (*do_it)(struct work *work);
-} steps[] = {{40, commit}, {10, settle}, {10, checkpoint}, {4, commit_to_full_disk}, {2, work_without_sync}};
+} steps[] = {{30, commit},          {20, overlap}, {10, settle}, {10, checkpoint}, {4, commit_to_full_disk},
+             {2, work_without_sync}};
 
 static void make_step(struct work *work)
 {

@@ -112,8 +112,8 @@ void deployment_turn(enum aggregator_part part)
     deployment_crash();
 }
 
-/* The writer looks whether more is waiting: meanwhile ingest may have brought it. The linker sends the calls
- * of the objects of this program here (-Wl,--wrap). */
+/* The writer looks whether more is waiting: meanwhile ingest may have brought it, or the committer may have
+ * done what it was sent. The linker sends the calls of the objects of this program here (-Wl,--wrap). */
 size_t __real_ring_count(struct ring *ring);
 size_t __wrap_ring_count(struct ring *ring);
 
@@ -122,7 +122,7 @@ size_t __wrap_ring_count(struct ring *ring)
     if (deployment.writing && one_in(2)) {
         deployment.writing = false;
         network_move();
-        deployment_turn(PART_INGEST);
+        deployment_turn(one_in(3) ? PART_COMMITTER : PART_INGEST);
         deployment.writing = true;
     }
     return __real_ring_count(ring);

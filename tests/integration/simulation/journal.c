@@ -424,19 +424,25 @@ poise_code __wrap_store_checkpoint_step(struct store *store, bool *ret_done, poi
 poise_code __real_store_upkeep(struct store *store, bool idle, poise_error *err);
 poise_code __wrap_store_upkeep(struct store *store, bool idle, poise_error *err);
 
-poise_code __wrap_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
-                               poise_error *err)
+poise_code __real_store_append_prepared(struct store *store, const struct store_prepared *prepared,
+                                        bool may_grow, poise_error *err);
+poise_code __wrap_store_append_prepared(struct store *store, const struct store_prepared *prepared,
+                                        bool may_grow, poise_error *err);
+
+static poise_code fail_append(poise_error *err)
 {
     if (journal.failure == STORE_FULL) {
         return error_set(err, POISE_EFULL, "as the test wants");
     }
-    if (breaks()) {
-        return error_set(err, POISE_EIO, "as the test wants, before the commit");
-    }
-    poise_code code = __real_store_append(store, record, ret_lsn, err);
+    return breaks() ? error_set(err, POISE_EIO, "as the test wants, before the commit") : POISE_OK;
+}
+
+static poise_code appended(poise_code code, const struct journal_record *record, uint64_t lsn,
+                           poise_error *err)
+{
     bool paused = deployment_pause(true);
     if (code == POISE_OK) {
-        note_record(record, *ret_lsn);
+        note_record(record, lsn);
     } else {
         fail_for_a_reason();
     }
@@ -445,6 +451,35 @@ poise_code __wrap_store_append(struct store *store, const struct journal_record 
         return code;
     }
     return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the commit") : POISE_OK;
+}
+
+poise_code __wrap_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
+                               poise_error *err)
+{
+    poise_code code = fail_append(err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    code = __real_store_append(store, record, ret_lsn, err);
+    return appended(code, record, *ret_lsn, err);
+}
+
+poise_code __wrap_store_append_prepared(struct store *store, const struct store_prepared *prepared,
+                                        bool may_grow, poise_error *err)
+{
+    struct arena arena = {0};
+    struct journal_record record;
+    poise_code code = fail_append(err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    bool paused = deployment_pause(true);
+    assert_int_equal(store_prepared_record(prepared, &arena, &record, NULL), POISE_OK);
+    deployment_pause(paused);
+    code = __real_store_append_prepared(store, prepared, may_grow, err);
+    code = appended(code, &record, prepared->lsn, err);
+    arena_free(&arena);
+    return code;
 }
 
 /* Before what the store does for a checkpoint, or to tidy up. */

@@ -4,6 +4,7 @@
 
 #include "loop.h"
 #include <aggregator/writer.h>
+#include <pthread.h>
 #include <stdio.h>
 
 enum { POOL = 4, EPOCH = 3, WIDE = 2500, WIDE_ORGS = 8 };
@@ -29,7 +30,10 @@ struct fixture {
     struct batch batches[POOL];
     uint64_t seq;
     struct writer *writer;
-    bool busy; /* some batch always waits */
+    bool busy;                         /* some batch always waits */
+    bool overlaps;                     /* the test has the commits committed: writer_commit */
+    void (*coming)(struct fixture *f); /* hands over what comes while the writer works, once */
+    pthread_t writers;                 /* thread */
 };
 
 /* The store and the writer, as after a start; EFULL while less than `floor` bytes are free. */
