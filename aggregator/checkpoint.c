@@ -63,6 +63,7 @@ static poise_code begin(struct writer *writer, poise_error *err)
         (struct store_mark){.state_lsn = store_last_lsn(store), .generation = writer->generation};
     writer->checkpoint_given = writer->checkpoint_ended = false;
     writer->checkpoint_owes = writer->part != NULL;
+    writer->slice_commits = 0;
     poise_code code = store_checkpoint_begin(store, err);
     if (!code)
         code = put_definitions(writer); /* before all else: it clears their table */
@@ -173,6 +174,34 @@ static poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err
     return code ? error_wrap(err, "merging state failed") : POISE_OK;
 }
 
+/* ---- pieces of runs ---- */
+
+bool piece_due(struct writer *writer)
+{
+    if (!writer->piece && writer->options.pieces)
+        writer->piece = ring_pop(writer->options.pieces);
+    return writer->piece && now_us(writer) >= writer->upkeep_us;
+}
+
+static poise_code piece_step(struct writer *writer, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    poise_code code = piece_put(writer->piece, writer->options.store, err);
+    if (code == POISE_EFULL || code == POISE_EBUSY) { /* a backup is copied: its rows must not move */
+        writer->upkeep_us = start + RETRY_US;
+        return POISE_OK;
+    }
+    bool whole = writer->piece->slice.whole;
+    piece_free(writer->piece);
+    writer->piece = NULL;
+    atomic_fetch_add(writer->options.pieces_put, 1);
+    if (whole)
+        net_wake_up(writer->options.compactor_wake);
+    stats_time(writer->options.stats, STAT_piece_puts, STAT_piece_us, STAT_piece_max_us,
+               now_us(writer) - start);
+    return code ? error_wrap(err, "putting rows failed") : POISE_OK;
+}
+
 /* ---- whose turn it is ---- */
 
 void slices_owe(struct writer *writer)
@@ -184,20 +213,25 @@ void slices_owe(struct writer *writer)
         writer->slice_keys = SLICES_OWED * SLICE_KEYS;
 }
 
-bool slice_due(const struct writer *writer, bool idle)
+bool slice_due(struct writer *writer, bool idle)
 {
     bool may = idle || writer->slice_keys >= SLICE_KEYS || writer->slice_commits >= SLICE_EACH;
-    return may && (checkpoint_runs(writer) || upkeep_due(writer, idle));
+    return may && (piece_due(writer) || checkpoint_runs(writer) || upkeep_due(writer, idle));
 }
 
 /* A checkpoint goes before upkeep; where there are so many runs that each look for a key feels them, they
- * take turns, unless keys come faster than they are saved. */
+ * take turns, unless keys come faster than they are saved. Both take turns with the compactor's pieces. */
 poise_code slice_step(struct writer *writer, bool idle, poise_error *err)
 {
     bool presses = store_upkeep_presses(writer->options.store) && upkeep_due(writer, idle) &&
                    engine_unsaved_keys(writer->engine) < 2 * KEYS_MAX;
+    bool other = checkpoint_runs(writer) || upkeep_due(writer, idle);
+    bool piece = piece_due(writer) && (writer->piece_first || !other);
     writer->slice_commits = 0;
     writer->slice_keys -= writer->slice_keys < SLICE_KEYS ? writer->slice_keys : SLICE_KEYS;
+    writer->piece_first = !piece;
+    if (piece)
+        return piece_step(writer, err);
     writer->upkeep_was = !checkpoint_runs(writer) || (presses && !writer->upkeep_was);
     return writer->upkeep_was ? upkeep_step(writer, idle, err) : checkpoint_step(writer, err);
 }

@@ -545,7 +545,7 @@ int64_t writer_idle_ms(struct writer *writer)
     int64_t wait = settle_wait_us(writer);
     if (writer->pending)
         wait = writer->retry_us - now_us(writer);
-    else if (has_work(writer) || checkpoint_runs(writer) || upkeep_due(writer, true))
+    else if (has_work(writer) || checkpoint_runs(writer) || upkeep_due(writer, true) || piece_due(writer))
         return 0;
     int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)
@@ -674,10 +674,12 @@ void writer_clear(struct writer *writer)
     batch_free(&writer->defining);
     ledger_free(&writer->ledger);
     feed_free(&writer->feed);
+    names_free(&writer->inputs);
     silence_free(&writer->silence);
     arena_free(&writer->arena);
     buf_free(&writer->bytes);
     changes_free(writer->changes);
+    piece_free(writer->piece);
 }
 
 void writer_close(struct writer *writer)

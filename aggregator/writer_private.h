@@ -3,8 +3,10 @@
 #define AGGREGATOR_WRITER_PRIVATE_H
 
 #include "changes.h"
+#include "compact.h"
 #include "definitions.h"
 #include "feed.h"
+#include "names.h"
 #include "silence.h"
 #include "writer.h"
 
@@ -22,6 +24,7 @@ struct writer {
     uint64_t made_lsn;     /* of the !define that it was made with */
     uint64_t begun_lsn;    /* the records up to it were there when the state was begun */
     struct feed feed;
+    struct names inputs; /* for rereading */
     struct silence silence;
 
     /* the commit at hand */
@@ -53,6 +56,8 @@ struct writer {
     uint64_t slice_keys;               /* what came since, the more the more keys wait */
     bool upkeep_was;                   /* the last slice was of upkeep */
     int64_t upkeep_us;                 /* not before: there was no room */
+    struct piece *piece;               /* to be put next; NULL: the ring has it */
+    bool piece_first;                  /* it is its turn, not a checkpoint's or upkeep's */
     uint64_t restated_lsn;             /* of the last restatement of this run */
     struct arena arena;                /* for reading old batches */
     uint64_t replayed_lsn;             /* while recovering: the record at hand; 0: not recovering */
@@ -87,9 +92,11 @@ bool checkpoint_runs(const struct writer *writer);
 poise_code put_definitions(const struct writer *writer); /* into the open checkpoint */
 /* Slices of it, and of tidying up in the store; idle: nobody waits. */
 bool upkeep_due(const struct writer *writer, bool idle);
-bool slice_due(const struct writer *writer, bool idle);
+bool slice_due(struct writer *writer, bool idle);
 poise_code slice_step(struct writer *writer, bool idle, poise_error *err);
 void slices_owe(struct writer *writer); /* after a commit */
+/* What the compactor gives; as upkeep. */
+bool piece_due(struct writer *writer);
 enum store_table store_table_of(enum engine_table table);
 /* How the engine reaches the store: what it checkpointed, and old rows. */
 struct engine_ports writer_ports(struct writer *writer);

@@ -412,7 +412,7 @@ poise_code key_find(struct engine *engine, struct input *input, uint32_t source,
 /* ret_refusal NULL: it was accepted before, in whatever order it comes now. */
 poise_code key_apply(struct engine *engine, struct engine_series *series, const struct engine_row *row,
                      const struct sample *sample, poise_refusal *ret_refusal, poise_error *err);
-struct key *keys_next(const struct keys *keys, size_t *shard, size_t *at); /* from 0, 0 on; NULL: no more */
+struct key *key_next(const struct keys *keys, size_t *shard, size_t *at); /* from 0, 0 on; NULL: no more */
 poise_code keys_fold(struct engine *engine, poise_error *err);
 void key_name(const struct hash128 *hash, struct buf *out); /* under which the store has it */
 void key_encode(const struct key *key, struct buf *out);

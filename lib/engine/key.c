@@ -169,7 +169,7 @@ void keys_free(struct keys *keys)
     keys->count = 0;
 }
 
-struct key *keys_next(const struct keys *keys, size_t *shard, size_t *at)
+struct key *key_next(const struct keys *keys, size_t *shard, size_t *at)
 {
     struct key *key = NULL;
     while (*shard < KEY_SHARDS && !(key = hmap_next(&keys->shards[*shard], at))) {
@@ -190,7 +190,7 @@ static bool take_back(struct engine *engine, bool saved)
     const struct key *given;
     struct key *kept;
     bool ok = true;
-    for (size_t shard = 0, at = 0; ok && (given = keys_next(&engine->giving.keys, &shard, &at));) {
+    for (size_t shard = 0, at = 0; ok && (given = key_next(&engine->giving.keys, &shard, &at));) {
         struct key *anew = find(&engine->keys, &given->hash);
         if (anew) {
             anew->unsaved |= given->unsaved && !saved;
@@ -301,7 +301,7 @@ poise_code keys_fold(struct engine *engine, poise_error *err)
 {
     struct key *key;
     poise_code code = POISE_OK;
-    for (size_t shard = 0, at = 0; code == POISE_OK && (key = keys_next(&engine->keys, &shard, &at));) {
+    for (size_t shard = 0, at = 0; code == POISE_OK && (key = key_next(&engine->keys, &shard, &at));) {
         if (!key->retract) {
             code = future_count(engine, key->series, &key->sample, NULL, err);
         }
