@@ -63,6 +63,7 @@ static poise_code begin(struct writer *writer, poise_error *err)
         (struct store_mark){.state_lsn = store_last_lsn(store), .generation = writer->generation};
     writer->checkpoint_given = writer->checkpoint_ended = false;
     writer->checkpoint_owes = writer->part != NULL;
+    writer->slice_commits = 0;
     poise_code code = store_checkpoint_begin(store, err);
     if (!code)
         code = put_definitions(writer); /* before all else: it clears their table */

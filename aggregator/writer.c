@@ -284,7 +284,7 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
     writer->slices++;
     size_t after = engine_marked(writer->engine);
-    if (after > 0 && after >= before && writer->outrun < OUTRUN_MAX)
+    if (after > 0 && after >= before - before / 32 && writer->outrun < OUTRUN_MAX)
         writer->outrun++;
     if (engine_dirty(writer->engine))
         return POISE_OK;

@@ -53,9 +53,8 @@ struct writer {
     struct changes *part;           /* the next to be journaled; NULL: it is in the making */
     struct buf bytes;               /* the one of the commit, as it is journaled */
 
-    int slices; /* of the settle at hand that were done; 0: none is at hand */
-    unsigned
-        outrun; /* in how many of them what came since the slice before marked as much as it had settled */
+    int slices;      /* of the settle at hand that were done; 0: none is at hand */
+    unsigned outrun; /* how often so much came since the slice before that it went on slowly, or not at all */
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint began */
     uint64_t checkpoint_lsn;
