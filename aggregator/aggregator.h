@@ -31,6 +31,7 @@ enum aggregator_part {
     PART_STREAM,
     PART_INQUIRER,
     PART_BACKUP,
+    PART_COMPACTOR,
     PARTS
 };
 poise_code aggregator_turn(struct aggregator *aggregator, enum aggregator_part part, poise_error *err);

@@ -579,7 +579,14 @@ static bool slice_due(struct writer *writer, bool idle)
 {
     bool behind = engine_unsaved_keys(writer->engine) >= KEYS_MAX && writer->slice_rows >= SLICE_ROWS;
     bool may_slice = idle || behind || writer->slice_commits >= SLICE_EACH;
-    return may_slice && (checkpoint_runs(writer) || upkeep_due(writer, idle));
+    return may_slice && (piece_due(writer) || checkpoint_runs(writer) || upkeep_due(writer, idle));
+}
+
+static poise_code slice(struct writer *writer, bool idle, poise_error *err)
+{
+    if (piece_due(writer) && (writer->piece_first || !(checkpoint_runs(writer) || upkeep_due(writer, idle))))
+        return piece_step(writer, err);
+    return checkpoint_runs(writer) ? checkpoint_step(writer, err) : upkeep_step(writer, idle, err);
 }
 
 /* What comes next wants all that is encoded on disk, or nothing to be at hand. */
@@ -670,7 +677,7 @@ poise_code writer_step(struct writer *writer, poise_error *err)
         return publish(writer, err);
     bool idle = !has_work(writer) && writer->batch_count == 0 && settle_wait_us(writer) > 0;
     if (slice_due(writer, idle))
-        return checkpoint_runs(writer) ? checkpoint_step(writer, err) : upkeep_step(writer, idle, err);
+        return slice(writer, idle, err);
     if (checkpoint_due(writer) && !engine_dirty(writer->engine) && writer->batch_count == 0)
         return checkpoint_step(writer, err);
     if (has_work(writer) || writer->batch_count > 0 || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
@@ -699,7 +706,7 @@ static int64_t wait_us(struct writer *writer)
     if (writer->stuck)
         return writer->retry_us - now_us(writer);
     if (has_work(writer) || writer->next || writer->batch_count > 0 || checkpoint_runs(writer) ||
-        upkeep_due(writer, true))
+        upkeep_due(writer, true) || piece_due(writer))
         return 0;
     int64_t wait = settle_wait_us(writer), checkpoint_wait = checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)
@@ -840,10 +847,12 @@ void writer_clear(struct writer *writer)
     batch_free(&writer->defining);
     ledger_free(&writer->ledger);
     feed_free(&writer->feed);
+    names_free(&writer->inputs);
     silence_free(&writer->silence);
     arena_free(&writer->arena);
     buf_free(&writer->bytes);
     changes_free(writer->changes);
+    piece_free(writer->piece);
 }
 
 void writer_close(struct writer *writer)
