@@ -14,7 +14,7 @@ FUNCTION_LINES_MAX = 80
 
 # Headers of C17, POSIX and glibc; everything else outside the tree must be named by the document.
 LIBC = set("""
-argp.h assert.h ctype.h dirent.h errno.h fcntl.h fenv.h float.h getopt.h inttypes.h langinfo.h libgen.h limits.h
+argp.h assert.h ctype.h dirent.h endian.h errno.h fcntl.h fenv.h float.h getopt.h inttypes.h langinfo.h libgen.h limits.h
 locale.h math.h poll.h pthread.h sched.h signal.h spawn.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h
 stdlib.h stdnoreturn.h string.h strings.h termios.h threads.h time.h unistd.h wchar.h
 """.split())
