@@ -219,8 +219,11 @@ poise_code keys_read_curve(const char *path, const char *server_key, struct net_
 static poise_code write_file(const char *path, mode_t mode, const char *text, poise_error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0 && errno == EEXIST) {
+        return error_set(err, POISE_EBUSY, "%s is there already: take another name, or move it away", path);
+    }
     if (fd < 0) {
-        return error_errno(err, errno == EEXIST ? POISE_EBUSY : POISE_EIO, "cannot make %s", path);
+        return error_errno(err, POISE_EIO, "cannot make %s", path);
     }
     /* The umask must neither take the owner's rights nor leave others some. */
     poise_code code = fchmod(fd, mode) == 0 ? file_write_all(fd, text, strlen(text), err)
