@@ -72,17 +72,17 @@ const struct argp format_options = {
 
 void key_defaults(struct key_options *options)
 {
-    *options = (struct key_options){.file = environment_or("POISE_KEY", NULL),
+    *options = (struct key_options){.file = environment_or("POISE_KEY_FILE", NULL),
                                     .server = environment_or("POISE_SERVER_KEY", NULL)};
 }
 
-enum { KEY_KEY = 2048, KEY_SERVER_KEY };
+enum { KEY_KEY_FILE = 2048, KEY_SERVER_KEY };
 
 static error_t parse_key(int key, char *argument, struct argp_state *state)
 {
     struct key_options *options = state->input;
     switch (key) {
-    case KEY_KEY:
+    case KEY_KEY_FILE:
         options->file = argument;
         return 0;
     case KEY_SERVER_KEY:
@@ -96,8 +96,8 @@ static error_t parse_key(int key, char *argument, struct argp_state *state)
 const struct argp key_argp = {
     .options =
         (const struct argp_option[]){
-            {"key", KEY_KEY, "FILE", 0,
-             "our own key, as `poise keygen` made it; default: $POISE_KEY, else none: plain", 0},
+            {"key-file", KEY_KEY_FILE, "FILE", 0,
+             "our own key, as `poise keygen` made it; default: $POISE_KEY_FILE, else none: plain", 0},
             {"server-key", KEY_SERVER_KEY, "KEY", 0,
              "the aggregator's public key, or a file that holds it; default: $POISE_SERVER_KEY", 0},
             {0}},

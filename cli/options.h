@@ -12,7 +12,7 @@
 /* --format; input: enum output_format. */
 extern const struct argp format_options;
 
-/* --key, --server-key: with which keys. Its input is a key_options, set up by key_defaults. */
+/* --key-file, --server-key: with which keys. Its input is a key_options, set up by key_defaults. */
 extern const struct argp key_argp;
 void key_defaults(struct key_options *options);
 

@@ -40,7 +40,7 @@ static bool take_host(const char *address, char host[HOST_MAX + 1])
     return true;
 }
 
-bool endpoint_is_tcp(const char *endpoint)
+bool net_is_tcp(const char *endpoint)
 {
     return starts_with(endpoint, "tcp://");
 }

@@ -189,7 +189,7 @@ static poise_code open_socket(struct net *net, bool router, const char *endpoint
     if (code != POISE_OK) {
         return code;
     }
-    bool locked = curve && endpoint_is_tcp(endpoint);
+    bool locked = curve && net_is_tcp(endpoint);
     struct net_socket *socket = new_socket(net, router);
     if (!socket) {
         return error_nomem(err, "a socket");

@@ -30,6 +30,8 @@ struct net_curve {
     const char *domain;                /* net_bind: the endpoint's name in a net_zap_request */
 };
 
+bool net_is_tcp(const char *endpoint); /* else it is never locked */
+
 struct net_limits {
     int64_t max_message;           /* bytes of a frame; 0: 262144 */
     int send_hwm, receive_hwm;     /* messages a peer; 0: the link's default */

@@ -8,8 +8,6 @@
  * `insecure`. *ret_ipv6: libzmq needs its IPv6 option for it. */
 poise_code endpoint_check(const char *endpoint, bool insecure, bool *ret_ipv6, poise_error *err);
 
-bool endpoint_is_tcp(const char *endpoint);
-
 /* libzmq's handles, for waiting. */
 void *socket_handle(const struct net_socket *socket);
 void *net_context(const struct net *net);
