@@ -130,15 +130,13 @@ struct gate {
     struct net_socket *router;
 };
 
-static struct gate locked(struct fixture *f)
+static void lock(struct fixture *f, struct gate *gate)
 {
-    struct gate gate = {.limits = {0}};
-    assert_int_equal(keys_make(&gate.server, NULL), POISE_OK);
-    assert_int_equal(keys_make(&gate.client, NULL), POISE_OK);
-    gate.curve = (struct net_curve){.own = gate.server, .domain = "gate"};
-    gate.limits.curve = &gate.curve;
-    gate.router = bound(f, "tcp://127.0.0.1:*", &gate.limits);
-    return gate;
+    assert_int_equal(keys_make(&gate->server, NULL), POISE_OK);
+    assert_int_equal(keys_make(&gate->client, NULL), POISE_OK);
+    gate->curve = (struct net_curve){.own = gate->server, .domain = "gate"};
+    gate->limits = (struct net_limits){.curve = &gate->curve};
+    gate->router = bound(f, "tcp://127.0.0.1:*", &gate->limits);
 }
 
 static struct peer peer(void *context, const char *endpoint, const struct net_keys *keys,
@@ -193,7 +191,8 @@ static bool gets_in(struct peer p, struct net_zap *zap, const char *user, struct
 static void without_an_answer_nobody_gets_in(void **state)
 {
     struct fixture *f = *state;
-    struct gate gate = locked(f);
+    struct gate gate;
+    lock(f, &gate);
     void *context = zmq_ctx_new();
     struct peer p = peer(context, net_endpoint(gate.router), &gate.client, gate.server.public_key);
     assert_false(gets_in(p, NULL, NULL, NULL));
@@ -209,7 +208,8 @@ static void a_key_is_asked_for_and_its_messages_carry_its_user(void **state)
     struct net_message message;
     assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
     assert_int_equal(net_zap_open(f->net, &second, &f->err), POISE_EIO);
-    struct gate gate = locked(f);
+    struct gate gate;
+    lock(f, &gate);
     void *context = zmq_ctx_new();
 
     struct peer p = peer(context, net_endpoint(gate.router), &gate.client, gate.server.public_key);
@@ -237,7 +237,8 @@ static void our_own_dealer_gets_in_and_ipc_is_never_locked(void **state)
     struct net_zap_request request;
     struct net_message message;
     assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
-    struct gate gate = locked(f);
+    struct gate gate;
+    lock(f, &gate);
     struct net_curve curve = {.own = gate.client};
     memcpy(curve.server_key, gate.server.public_key, NET_KEY_BYTES);
     const struct net_limits with_key = {.curve = &curve};
@@ -267,7 +268,8 @@ static void other_locks_and_none_do_not_go_together(void **state)
     struct net_keys other;
     assert_int_equal(keys_make(&other, NULL), POISE_OK);
     assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
-    struct gate gate = locked(f);
+    struct gate gate;
+    lock(f, &gate);
     struct net_socket *plain = bound(f, "tcp://127.0.0.1:*", NULL);
     void *context = zmq_ctx_new();
     const struct {
@@ -288,7 +290,8 @@ static void other_locks_and_none_do_not_go_together(void **state)
 static void keys_open_what_is_beyond_loopback(void **state)
 {
     struct fixture *f = *state;
-    struct gate gate = locked(f);
+    struct gate gate;
+    lock(f, &gate);
     struct net_socket *socket = NULL;
     assert_int_equal(net_bind(f->net, "tcp://0.0.0.0:*", false, &gate.limits, &socket, &f->err), POISE_OK);
     net_socket_close(socket);
