@@ -291,6 +291,18 @@ static struct hash128 digest_of(const struct access_peer *peer)
     return digest;
 }
 
+/* Its own; none would mean all. */
+static void name_producer(struct reader *reader, const struct yaml_node *item, struct access_peer *peer)
+{
+    peer->producers.items = arena_zalloc(reader->arena, 1, sizeof(char *));
+    if (!peer->producers.items) {
+        reader_problem(reader, item, "out of memory");
+        return;
+    }
+    peer->producers.items[0] = peer->name;
+    peer->producers.count = 1;
+}
+
 static void read_peer(struct reader *reader, const struct yaml_node *item, struct access_peer *peer)
 {
     struct peer_settings settings = {0};
@@ -309,14 +321,10 @@ static void read_peer(struct reader *reader, const struct yaml_node *item, struc
         peer->send = read_rules(reader, settings.send, true, &peer->send_count);
     if (settings.read)
         peer->read = read_rules(reader, settings.read, false, &peer->read_count);
-    if (!peer->name)
-        return;
-    if (peer->producers.count == 0 &&
-        (peer->producers.items = arena_zalloc(reader->arena, 1, sizeof(char *)))) {
-        peer->producers.items[0] = peer->name;
-        peer->producers.count = 1;
-    }
-    peer->digest = digest_of(peer);
+    if (peer->name && peer->producers.count == 0)
+        name_producer(reader, item, peer);
+    if (peer->name)
+        peer->digest = digest_of(peer);
 }
 
 /* ---- the file as a whole ---- */
