@@ -194,10 +194,7 @@ static void reload(struct aggregator *a, int reload_fd)
     struct signalfd_siginfo signals;
     while (read(reload_fd, &signals, sizeof signals) > 0) /* several are as good as one */
         ;
-    if (!a->gatekeeper) {
-        log_event(a->log, LOG_WARN, "nothing_to_reload",
-                  log_text("reason", "the configuration names no `access` file"));
-    } else if (gatekeeper_reload(a->gatekeeper)) {
+    if (a->gatekeeper && gatekeeper_reload(a->gatekeeper)) {
         net_wake_up(a->wakes[PART_INGEST]);
         net_wake_up(a->wakes[PART_STREAM]);
     }

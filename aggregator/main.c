@@ -104,11 +104,12 @@ static int serve(const struct config *config)
     struct log log = {.out = stderr, .level = (enum log_level)config->log, .clock = &clock_system};
     struct aggregator *aggregator = NULL;
     poise_error error = {0};
-    int stop_fd = signals_as_fd(SIGINT, SIGTERM), reload_fd = signals_as_fd(SIGHUP, SIGHUP);
+    int stop_fd = signals_as_fd(SIGINT, SIGTERM);
+    int reload_fd = config->access ? signals_as_fd(SIGHUP, SIGHUP) : -1; /* else it ends us, as ever */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
     raise_descriptor_limit();
-    if (stop_fd < 0 || reload_fd < 0) {
+    if (stop_fd < 0 || (config->access && reload_fd < 0)) {
         error = (poise_error){POISE_EIO, "signals cannot be set up"};
         return fail(&log, &error);
     }
@@ -120,7 +121,8 @@ static int serve(const struct config *config)
     }
     aggregator_close(aggregator);
     close(stop_fd);
-    close(reload_fd);
+    if (reload_fd >= 0)
+        close(reload_fd);
     if (code)
         return fail(&log, &error);
     log_event(&log, LOG_INFO, "stopped", log_text("store", config->store));

@@ -4,12 +4,13 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import zmq
 
 import system
-from system import AGGREGATOR, COLLECTOR, HEADER, POISE, Aggregator, Case, run
+from system import AGGREGATOR, COLLECTOR, HEADER, POISE, SOURCE, Aggregator, Case, run
 from wire import Peer, Producer, pb
 
 CARD = """
@@ -182,6 +183,11 @@ class Access(Case):
         self.assertIn("chmod 600 it", done.stderr)
         done = run(AGGREGATOR, "--config", self.aggregator.config, check=1)
         self.assertIn("chmod 600 it", done.stderr)
+        done = run(POISE, "keygen", self.folder / "ops", check=1)  # what is there stays
+        self.assertIn("is there already", done.stderr)
+        (self.folder / "ops.key").chmod(0o600)
+        done = run(POISE, "get", "--from", self.aggregator.query, *self.keys("ops")[:2], check=1)
+        self.assertIn("the aggregator's public key is missing", done.stderr)
         (self.folder / "aggregator.key").chmod(0o600)
         self.aggregator.access.chmod(0o622)
         done = run(AGGREGATOR, "--config", self.aggregator.config, check=1)
@@ -374,6 +380,15 @@ sources:
         audit.rmdir()
         run(POISE, "backup", "monday", "--from", self.aggregator.query, *self.keys("ops"))
 
+    def test_the_examples_have_keys(self):
+        self.peers[3]["producers"] = ["send.py"]
+        self.start()
+        rows = self.write("rows.csv", HEADER + "2020-05-15T00:00:00Z,m,a,1,,,,,\n")
+        environment = {**os.environ, "POISE_KEY_FILE": str(self.folder / "ops.key"),
+                       "POISE_SERVER_KEY": str(self.folder / "aggregator.pub")}
+        run(sys.executable, SOURCE / "examples" / "python" / "send.py", self.aggregator.ingest, rows, env=environment)
+        self.assertEqual(self.stats()["poise_rows_accepted"], 1)
+
     # ---- while it runs ----
 
     def test_a_revoked_key_hears_no_more(self):
@@ -461,4 +476,5 @@ sources:
 
 
 if __name__ == "__main__":
+    sys.argv.append("--failfast")
     system.main()
