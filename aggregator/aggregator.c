@@ -1,17 +1,22 @@
 #include "aggregator.h"
 
+#include "access.h"
 #include "backup.h"
 #include "compactor.h"
+#include "gatekeeper.h"
 #include "ingest.h"
 #include "stream.h"
 #include "writer.h"
 #include <base/error.h>
 #include <errno.h>
+#include <net/keys.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 enum { CHANGES_QUEUE = 1024, COMPACTOR_NICE = 10, STOP_LOOK_MS = 100 };
 
@@ -34,6 +39,9 @@ struct aggregator {
     struct net *net;
     struct net_socket *ingest_socket, *query_socket;
     struct net_wake *wakes[PARTS], *main_wake;
+    struct access_holder access; /* where has_access */
+    bool has_access;
+    struct gatekeeper *gatekeeper; /* NULL: nothing is locked */
     struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer, to_restate, restated, to_backup,
         backed_up, pieces;
     _Atomic uint64_t pieces_put;
@@ -210,12 +218,41 @@ static poise_code start_workers(struct aggregator *a, poise_error *err)
     return POISE_OK;
 }
 
-poise_code aggregator_run(struct aggregator *a, int stop_fd, poise_error *err)
+/* Those who serve others look at what has come in force at once. */
+static void reload(struct aggregator *a, int reload_fd)
+{
+    struct signalfd_siginfo signals;
+    while (read(reload_fd, &signals, sizeof signals) > 0) /* several are as good as one */
+        ;
+    if (a->gatekeeper && gatekeeper_reload(a->gatekeeper)) {
+        net_wake_up(a->wakes[PART_INGEST]);
+        net_wake_up(a->wakes[PART_STREAM]);
+    }
+}
+
+/* What is left for this thread: who is let in, and signals. */
+static poise_code watch(struct aggregator *a, int stop_fd, int reload_fd, poise_error *err)
+{
+    struct net_wait items[] = {{.wake = a->main_wake, .fd = -1},
+                               {.fd = stop_fd},
+                               {.fd = reload_fd},
+                               {.zap = a->gatekeeper ? gatekeeper_zap(a->gatekeeper) : NULL, .fd = -1}};
+    poise_code code = POISE_OK;
+    while (!code && !a->failed && !items[1].ready) {
+        code = net_wait(items, sizeof items / sizeof items[0], -1, err);
+        if (!code && items[2].ready)
+            reload(a, reload_fd);
+        if (!code && a->gatekeeper)
+            code = gatekeeper_step(a->gatekeeper, err);
+    }
+    return code;
+}
+
+poise_code aggregator_run(struct aggregator *a, int stop_fd, int reload_fd, poise_error *err)
 {
     poise_code code = start_workers(a, err);
-    struct net_wait items[2] = {{.wake = a->main_wake, .fd = -1}, {.fd = stop_fd}};
-    while (!code && !a->failed && !items[1].ready)
-        code = net_wait(items, 2, -1, err);
+    if (!code)
+        code = watch(a, stop_fd, reload_fd, err);
     for (int i = 0; i < PARTS;
          i++) /* givers before takers, so that nothing that was taken in is left behind */
         stop_worker(a, (enum aggregator_part)i);
@@ -290,10 +327,18 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
     return writer_open(&options, &a->writer, err);
 }
 
+/* Who may use an endpoint; NULL: whoever reaches it. */
+static struct access_holder *locks(struct aggregator *a, const char *endpoint)
+{
+    return a->gatekeeper && net_is_tcp(endpoint) ? &a->access : NULL;
+}
+
 static poise_code open_ingest(struct aggregator *a, poise_error *err)
 {
     struct ledger ledger = {0};
     struct ingest_options options = {.socket = a->ingest_socket,
+                                     .access = locks(a, a->config->ingest),
+                                     .clock = a->clock,
                                      .to_writer = &a->to_writer,
                                      .from_writer = &a->to_ingest,
                                      .writer_wake = a->wakes[PART_WRITER],
@@ -314,6 +359,8 @@ static poise_code open_ingest(struct aggregator *a, poise_error *err)
 static poise_code open_stream(struct aggregator *a, poise_error *err)
 {
     struct stream_options options = {.socket = a->query_socket,
+                                     .access = locks(a, a->config->query),
+                                     .directory = a->config->store,
                                      .from_writer = &a->to_stream,
                                      .to_inquirer = &a->to_inquirer,
                                      .from_inquirer = &a->from_inquirer,
@@ -347,16 +394,54 @@ static poise_code open_compactor(struct aggregator *a, poise_error *err)
     return compactor_open(&options, &a->compactor, err);
 }
 
-static poise_code open_sockets(struct aggregator *a, poise_error *err)
+static poise_code open_gatekeeper(struct aggregator *a, struct net_keys *keys, poise_error *err)
+{
+    struct gatekeeper_options options = {.net = a->net,
+                                         .path = a->config->access,
+                                         .holder = &a->access,
+                                         .store = a->config->store,
+                                         .stats = &a->stats,
+                                         .log = a->log,
+                                         .clock = a->clock};
+    poise_code code = keys_read(a->config->key, keys, err);
+    if (code)
+        return code;
+    a->has_access = access_holder_init(&a->access);
+    if (!a->has_access)
+        return error_nomem(err, "who may do what");
+    return gatekeeper_open(&options, &a->gatekeeper, err);
+}
+
+static poise_code bind_sockets(struct aggregator *a, const struct net_keys *keys, poise_error *err)
 {
     const struct config *config = a->config;
-    struct net_limits limits = {.max_message = WIRE_MESSAGE_MAX};
+    struct net_curve ingest_curve = {.domain = GATE_INGEST}, query_curve = {.domain = GATE_QUERY};
     struct net_limits ingest_limits = {.max_message = WIRE_MESSAGE_MAX, .send_hwm = INGEST_SEND_HWM};
-    poise_code code = net_open(1, &a->net, err);
-    if (!code)
-        code = net_bind(a->net, config->ingest, config->insecure, &ingest_limits, &a->ingest_socket, err);
+    struct net_limits limits = {.max_message = WIRE_MESSAGE_MAX};
+    if (keys) {
+        ingest_curve.own = query_curve.own = *keys;
+        ingest_limits.curve = &ingest_curve;
+        limits.curve = &query_curve;
+    }
+    poise_code code =
+        net_bind(a->net, config->ingest, config->insecure, &ingest_limits, &a->ingest_socket, err);
     if (!code)
         code = net_bind(a->net, config->query, config->insecure, &limits, &a->query_socket, err);
+    explicit_bzero(&ingest_curve, sizeof ingest_curve);
+    explicit_bzero(&query_curve, sizeof query_curve);
+    return code;
+}
+
+static poise_code open_sockets(struct aggregator *a, poise_error *err)
+{
+    struct net_keys keys;
+    bool locked = a->config->key && a->config->access;
+    poise_code code = net_open(1, &a->net, err);
+    if (!code && locked)
+        code = open_gatekeeper(a, &keys, err);
+    if (!code)
+        code = bind_sockets(a, locked ? &keys : NULL, err);
+    explicit_bzero(&keys, sizeof keys);
     return code;
 }
 
@@ -399,7 +484,10 @@ void aggregator_close(struct aggregator *a)
     ingest_close(a->ingest);
     net_socket_close(a->query_socket);
     net_socket_close(a->ingest_socket);
+    gatekeeper_close(a->gatekeeper);
     net_close(a->net);
+    if (a->has_access)
+        access_holder_free(&a->access);
     writer_close(a->writer);
     for (int i = 0; i < PARTS; i++)
         net_wake_close(a->wakes[i]);

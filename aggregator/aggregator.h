@@ -18,8 +18,9 @@ void aggregator_close(struct aggregator *aggregator);
 /* Where it listens, with the ports that were chosen. */
 const char *aggregator_ingest_endpoint(const struct aggregator *aggregator);
 const char *aggregator_query_endpoint(const struct aggregator *aggregator);
-/* Runs until stop_fd is readable or a part fails; what was taken in is committed before it returns. */
-poise_code aggregator_run(struct aggregator *aggregator, int stop_fd, poise_error *err);
+/* Runs until stop_fd is readable or a part fails; what was taken in is committed before it returns. Whenever
+ * reload_fd, a signalfd (-1: none), is readable the authorisation file is read again. */
+poise_code aggregator_run(struct aggregator *aggregator, int stop_fd, int reload_fd, poise_error *err);
 
 /* The parts, and one turn of one of them, as its thread takes them one after the other: waits until there is
  * something to do, and does it. For a caller that has no threads, such as a simulation; not beside

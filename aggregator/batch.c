@@ -9,6 +9,7 @@ void batch_free(struct batch *batch)
     free(batch->refused);
     free(batch->reasons);
     buf_free(&batch->notes);
+    buf_free(&batch->denied);
 }
 
 void batch_reset(struct batch *batch)
@@ -20,6 +21,7 @@ void batch_reset(struct batch *batch)
     batch->malformed = false;
     batch->refused_count = 0;
     buf_reset(&batch->notes);
+    buf_reset(&batch->denied);
 }
 
 poise_code batch_decode(struct batch *batch, size_t max_rows)

@@ -13,6 +13,7 @@ struct batch {
     struct arena arena;     /* of rows */
     struct wire_batch rows; /* none, where malformed */
     bool malformed;
+    struct buf denied; /* by series: enum access_sending; empty: all may be sent */
     /* filled in by the writer */
     uint32_t *refused; /* rows, rising; WIRE_ROW_ALL alone: the whole batch */
     uint8_t *reasons;

@@ -1,7 +1,8 @@
 #include "config.h"
 
+#include "access.h"
 #include <base/buf.h>
-#include <net/net.h>
+#include <net/keys.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,9 @@ static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 #define FIELD(name) .offset = offsetof(struct config, name)
 static const struct setting table[] = {
     {"ingest", SETTING_TEXT, FIELD(ingest), .fallback = "tcp://127.0.0.1:5570",
-     .text = "Where collectors connect: `tcp://ADDRESS:PORT` or `ipc://PATH`. Beyond loopback TCP needs "
-             "`insecure: true`."},
+     .text =
+         "Where collectors connect: `tcp://ADDRESS:PORT` or `ipc://PATH`. Beyond loopback TCP needs `key` "
+         "and `access`, or `insecure: true`."},
     {"query", SETTING_TEXT, FIELD(query), .fallback = "tcp://127.0.0.1:5571",
      .text = "Where subscribers and questions connect."},
     {"store", SETTING_TEXT, FIELD(store), .required = true,
@@ -21,6 +23,14 @@ static const struct setting table[] = {
     {"backups", SETTING_TEXT, FIELD(backups),
      .text = "Directory that `poise backup` has backups written to, made if absent; best on another disk. "
              "Without it none can be."},
+    {"key", SETTING_TEXT, FIELD(key),
+     .text =
+         "File of the aggregator's own key, from `poise keygen` ([access.md](access.md)). With it every TCP "
+         "endpoint is encrypted, and lets in only keys that `access` names."},
+    {"access", SETTING_TEXT, FIELD(access),
+     .text =
+         "The authorisation file: which key may send, read and do what. Goes with `key`; SIGHUP has it read "
+         "again."},
     {"scorecards", SETTING_TEXTS, FIELD(scorecards), .required = true,
      .text = "Files with scorecard definitions."},
     {"clock", SETTING_CHOICE, FIELD(clock), .choices = clocks, .fallback = "wall",
@@ -49,7 +59,7 @@ static const struct setting table[] = {
      .text = "While the disk has less than this free, nothing is taken in; it goes on by itself when there "
              "is room."},
     {"insecure", SETTING_BOOL, FIELD(insecure), .fallback = "false",
-     .text = "Allow plain TCP beyond loopback: anybody who reaches the port may send and read."},
+     .text = "Allow plain TCP beyond loopback: anybody who reaches the port may send, read and administer."},
     {"log", SETTING_CHOICE, FIELD(log), .choices = levels, .fallback = "info",
      .text = "The least level that is logged."},
     {"credit", SETTING_INT, FIELD(credit), .min = 1, .max = 1024, .fallback = "32", .unit = "batches",
@@ -121,13 +131,50 @@ static void check_endpoints(const struct config *config, struct reader *reader, 
     const char *const endpoints[] = {config->ingest, config->query};
     poise_error err;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        if (endpoints[i] && net_check(endpoints[i], config->insecure, &err) != POISE_OK)
+        if (endpoints[i] && net_check(endpoints[i], config->insecure || config->key, &err) != POISE_OK)
             reader_problem(reader, yaml_get(root, keys[i]), "%s", err.text);
     const struct yaml_node *query = yaml_get(root, keys[1]);
     bool same = config->ingest && config->query && strcmp(config->ingest, config->query) == 0;
     if (same && !strstr(config->ingest, ":*")) /* the second would take an ipc path away from the first */
         reader_problem(reader, query ? query : yaml_get(root, keys[0]),
                        "'query' is where 'ingest' is already: give it an address of its own");
+}
+
+static void check_access(const struct config *config, struct reader *reader, const struct yaml_node *root)
+{
+    const struct yaml_node *node = yaml_get(root, config->key ? "key" : "access");
+    if (!config->key != !config->access)
+        reader_problem(reader, node, "'key' and 'access' go together: add '%s'",
+                       config->key ? "access" : "key");
+    if (config->key && config->insecure)
+        reader_problem(
+            reader, yaml_get(root, "insecure"),
+            "'insecure: true' asks for plain TCP, and 'key' for encryption: leave out one of them");
+}
+
+/* A file's problems; what it says is read again by the aggregator. */
+static void check_access_file(const struct config *config, struct reader *reader)
+{
+    struct access *access = NULL;
+    struct net_keys keys;
+    poise_error err;
+    if (keys_read(config->key, &keys, &err))
+        problems_add(reader->problems, config->key, 0, 0, "%s", err.text);
+    explicit_bzero(&keys, sizeof keys);
+    if (access_read(config->access, &access, reader->problems) == POISE_OK)
+        access_drop(access);
+}
+
+/* The paths, which are relative to the file. */
+static void resolve(struct config *config, const char *path, struct reader *reader,
+                    const struct yaml_node *root)
+{
+    const char **const paths[] = {&config->store, &config->backups, &config->key, &config->access};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        if (*paths[i] && !(*paths[i] = beside(&config->arena, path, *paths[i])))
+            reader_problem(reader, root, "out of memory");
+    if (config->key && config->access)
+        check_access_file(config, reader);
 }
 
 poise_code config_read(const char *path, struct config *ret_config, struct problems *problems)
@@ -142,11 +189,9 @@ poise_code config_read(const char *path, struct config *ret_config, struct probl
         if (root) {
             settings_read(&reader, table, SETTINGS, root, &config);
             check_endpoints(&config, &reader, root);
+            check_access(&config, &reader, root);
             read_cards(&config, path, &reader, root);
-            if (config.store && !(config.store = beside(&config.arena, path, config.store)))
-                reader_problem(&reader, root, "out of memory");
-            if (config.backups && !(config.backups = beside(&config.arena, path, config.backups)))
-                reader_problem(&reader, root, "out of memory");
+            resolve(&config, path, &reader, root);
         } else {
             reader_problem(&reader, NULL, "the file is empty; it needs at least `store:` and `scorecards:`");
         }

@@ -11,6 +11,7 @@ struct config {
     const char *ingest, *query; /* endpoints */
     const char *store;          /* directory */
     const char *backups;        /* likewise; NULL: none may be written */
+    const char *key, *access;   /* files; both or neither: TCP is plain */
     struct texts scorecards;    /* files */
     int clock;                  /* 0: wall, 1: event */
     int64_t settle_ms, checkpoint_ms, silent_after_ms;

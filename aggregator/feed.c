@@ -1,5 +1,6 @@
 #include "feed.h"
 
+#include "access.h"
 #include "batch.h"
 #include <base/error.h>
 #include <stdlib.h>
@@ -66,10 +67,16 @@ static uint32_t name_of(struct feed *feed, const struct engine *engine, enum eng
 
 /* The engine's series of a batch's series; asked once a batch. */
 static poise_code look_up(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
-                          uint32_t index, poise_error *err)
+                          uint32_t index, bool denied, poise_error *err)
 {
     if (feed->known[index])
         return POISE_OK;
+    if (denied) { /* the engine does not even hear of it */
+        feed->known[index] = FEED_KNOWN;
+        feed->series[index] = NULL;
+        feed->refusal[index] = POISE_REFUSAL_NOT_ALLOWED;
+        return POISE_OK;
+    }
     const struct wire_series *series = &rows->series[index];
     const uint32_t names[ENGINE_NAMES] = {
         [ENGINE_MEASURE] = name_of(feed, engine, ENGINE_MEASURE, rows, series->measure),
@@ -133,7 +140,8 @@ static poise_code expect_row(struct feeding *feeding, uint32_t at)
     if (at < feeding->rows->rows &&
         !batch_row_refused(options->refused, options->refused_count, &feeding->expect_refused_at, at)) {
         uint32_t index = feeding->rows->row_series[at];
-        code = look_up(feeding->feed, feeding->engine, feeding->rows, index, feeding->err);
+        bool denied = options->denied && options->denied[index] == ACCESS_SENDS_NOT;
+        code = look_up(feeding->feed, feeding->engine, feeding->rows, index, denied, feeding->err);
         series = feeding->feed->series[index];
     }
     if (code)
@@ -215,6 +223,8 @@ static poise_code apply_row(struct feeding *feeding, uint32_t at)
     poise_refusal refusal = feeding->feed->refusal[index];
     struct engine_row row = row_of(feeding->rows, at);
     poise_code code = POISE_OK;
+    if (!refusal && row.key && options->denied && options->denied[index] != ACCESS_SENDS)
+        refusal = POISE_REFUSAL_NOT_ALLOWED;
     if (refusal)
         engine_skip(feeding->engine);
     else

@@ -29,8 +29,9 @@ struct feed_options {
     /* Rows that were refused before: they only take their ordinal. */
     const uint32_t *refused;
     size_t refused_count;
-    int64_t now_ms; /* for max_ahead; INT64_MAX: no limit */
-    bool replays;   /* series become numbered as they were, of inputs too that no definition reads any more */
+    int64_t now_ms;        /* for max_ahead; INT64_MAX: no limit */
+    const uint8_t *denied; /* by series of the batch: enum access_sending; NULL: nothing is */
+    bool replays; /* series become numbered as they were, of inputs too that no definition reads any more */
     const struct journal_notes *notes; /* what the journal says of them; NULL: nothing */
     /* A row that the engine refuses; may be NULL. */
     poise_code (*on_refusal)(void *context, uint32_t row, poise_refusal reason);

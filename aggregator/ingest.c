@@ -1,5 +1,6 @@
 #include "ingest.h"
 
+#include "refusals.h"
 #include <base/error.h>
 #include <base/text.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ struct producer {                   /* an epoch of a producer, since it said HEL
     uint64_t received_seq;          /* handed to the writer up to here */
     uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known */
     struct net_peer peer;           /* the connection that said HELLO last */
+    char user[ACCESS_USER_MAX];     /* its key */
     uint64_t told_seq;              /* acknowledged on it up to here */
     uint64_t mean_rows;             /* of its batches, the last ones count most; 0: none came */
     bool gap_told;                  /* until the batch that was asked for comes */
@@ -24,6 +26,8 @@ struct producer {                   /* an epoch of a producer, since it said HEL
 
 struct ingest {
     struct ingest_options options;
+    struct access_view view;
+    struct refusals refusals;
     struct ledger ledger;
     struct hmap producers; /* by entry */
     struct hmap peers;     /* by connection */
@@ -83,15 +87,17 @@ static poise_code add_producer(struct ingest *ingest, const char *name, uint64_t
 }
 
 /* A connection speaks for one producer, and a producer through its newest connection. */
-static poise_code attach(struct ingest *ingest, struct producer *producer, const struct net_peer *peer,
+static poise_code attach(struct ingest *ingest, struct producer *producer, const struct net_message *message,
                          poise_error *err)
 {
+    const struct net_peer *peer = &message->peer;
     struct producer *before = hmap_remove(&ingest->peers, peer_hash(peer), peer_matches, peer);
     if (before)
         before->peer.length = 0;
     if (producer->peer.length)
         hmap_remove(&ingest->peers, peer_hash(&producer->peer), peer_matches, &producer->peer);
     producer->peer = *peer;
+    snprintf(producer->user, sizeof producer->user, "%s", message->user ? message->user : "");
     producer->gap_told = false;
     if (!hmap_add(&ingest->peers, peer_hash(peer), producer)) {
         producer->peer.length = 0;
@@ -117,9 +123,10 @@ static void send_error(struct ingest *ingest, const struct net_peer *peer, const
 {
     struct wire_error message = {.code = error->code, .text = error->text};
     struct stats *stats = ingest->options.stats;
-    stats_add(stats, STAT_protocol_errors, 1);
+    bool denied = error->code == POISE_EDENIED; /* counted and logged by its key */
+    stats_add(stats, STAT_protocol_errors, denied ? 0 : 1);
     uint64_t count = stats_get(stats, STAT_protocol_errors);
-    bool routine = error->code == POISE_ENOTFOUND;            /* every restart meets batches from before it */
+    bool routine = denied || error->code == POISE_ENOTFOUND;  /* every restart meets batches from before it */
     if (count <= LOGGED_ERRORS || count % LOGGED_ERRORS == 0) /* a peer must not fill the disk with our log */
         log_event(ingest->options.log, routine ? LOG_DEBUG : LOG_WARN, "producer_refused",
                   log_text("reason", error->text), log_int("count", (int64_t)count));
@@ -195,6 +202,92 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer)
         (void)send_out(ingest, &producer->peer, WIRE_WELCOME);
 }
 
+/* ---- access ---- */
+
+static poise_code deny(struct ingest *ingest, const char *user, const struct access_peer *who,
+                       const char *producer, poise_error *err)
+{
+    char key[ACCESS_SHORT_MAX];
+    access_short(user, key);
+    poise_error denied;
+    if (!who)
+        error_set(&denied, POISE_EDENIED, "the key %s is unknown, or not any more", key);
+    else
+        error_set(&denied, POISE_EDENIED, "%s, key %s, may not send as the producer '%.64s'",
+                  access_name(who), key, producer);
+    refusals_note(&ingest->refusals, STAT_messages_denied, user, who, denied.text);
+    return error_set(err, POISE_EDENIED, "%s; the aggregator's authorisation file says who may", denied.text);
+}
+
+/* By the key of the message's own connection, each time: a routing id says nothing, and what was allowed
+ * may not be any more. *ret_who: NULL where nobody is asked. */
+static poise_code check_producer(struct ingest *ingest, const char *user, const char *producer,
+                                 const struct access_peer **ret_who, poise_error *err)
+{
+    const struct access_peer *who = ingest->view.holder ? access_find(ingest->view.access, user) : NULL;
+    *ret_who = who;
+    if (ingest->view.holder && (!who || !access_may(who, ACCESS_SEND) || !access_speaks_for(who, producer)))
+        return deny(ingest, user, who, producer, err);
+    return POISE_OK;
+}
+
+/* Notes which series of a batch its sender may not send: the writer refuses their rows. */
+static poise_code check_rows(struct ingest *ingest, const struct access_peer *who, const char *user,
+                             struct batch *batch, poise_error *err)
+{
+    const struct wire_batch *rows = &batch->rows;
+    const struct wire_series *first = NULL;
+    bool limited = false;
+    if (!who || access_sends_all(who))
+        return POISE_OK;
+    for (size_t i = 0; i < rows->series_count; i++) {
+        const struct wire_series *series = &rows->series[i];
+        const char *source = series->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[series->source];
+        enum access_sending sends =
+            access_sends(who, rows->symbols[series->measure], rows->symbols[series->org], source);
+        buf_put_u8(&batch->denied, (uint8_t)sends);
+        limited |= sends != ACCESS_SENDS;
+        if (sends == ACCESS_SENDS_NOT && !first)
+            first = series;
+    }
+    if (batch->denied.failed)
+        return error_nomem(err, "the access of a batch");
+    if (!limited)
+        buf_reset(&batch->denied);
+    if (first) {
+        poise_error denied;
+        error_set(&denied, POISE_EREFUSED, "in a batch of '%s': %.64s of the org '%.200s'", batch->producer,
+                  rows->symbols[first->measure], rows->symbols[first->org]);
+        refusals_note(&ingest->refusals, STAT_batches_denied, user, who, denied.text);
+    }
+    return POISE_OK;
+}
+
+static void detach(struct ingest *ingest, struct producer *producer)
+{
+    hmap_remove(&ingest->peers, peer_hash(&producer->peer), peer_matches, &producer->peer);
+    producer->peer.length = 0;
+}
+
+/* Another authorisation file may be in force: who may not send any more is acknowledged nothing more. */
+static void renew_access(struct ingest *ingest)
+{
+    struct access *before = NULL;
+    struct producer *producer;
+    if (!access_view_renew(&ingest->view, &before))
+        return;
+    for (size_t at = 0; (producer = hmap_next(&ingest->producers, &at));) {
+        const struct access_peer *who;
+        poise_error error;
+        if (producer->peer.length &&
+            check_producer(ingest, producer->user, producer->entry->producer, &who, &error)) {
+            send_error(ingest, &producer->peer, &error);
+            detach(ingest, producer);
+        }
+    }
+    access_drop(before);
+}
+
 /* ---- HELLO ---- */
 
 static poise_code check_hello(const struct ingest *ingest, const struct wire_hello *hello, poise_error *err)
@@ -231,6 +324,9 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
 {
     struct wire_hello hello;
     poise_code code = wire_decode_hello(message->body, message->body_length, &ingest->arena, &hello, err);
+    const struct access_peer *who;
+    if (!code)
+        code = check_producer(ingest, message->user, hello.producer, &who, err);
     if (!code)
         code = check_hello(ingest, &hello, err);
     if (code)
@@ -245,7 +341,7 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
     if (!code)
         code = check_fork(ingest, producer, &hello, err);
     if (!code)
-        code = attach(ingest, producer, &message->peer, err);
+        code = attach(ingest, producer, message, err);
     if (code)
         return code;
     log_event(ingest->options.log, LOG_DEBUG, "hello", log_text("producer", hello.producer),
@@ -288,7 +384,8 @@ static void on_gap(struct ingest *ingest, struct producer *producer)
 }
 
 static poise_code take_batch(struct ingest *ingest, struct producer *producer,
-                             const struct net_message *message, uint64_t seq, uint64_t hash, poise_error *err)
+                             const struct net_message *message, const struct access_peer *who, uint64_t seq,
+                             uint64_t hash, poise_error *err)
 {
     struct batch *batch = ingest->free[ingest->free_count - 1];
     buf_put(&batch->body, message->body, message->body_length);
@@ -298,6 +395,8 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
     batch->epoch = producer->entry->epoch;
     batch->seq = seq;
     batch->hash = hash;
+    if (check_rows(ingest, who, message->user, batch, err))
+        return POISE_ENOMEM;
     ingest->pool_bytes += batch->arena.used;
     if (!ring_push(ingest->options.to_writer, batch))
         return error_set(err, POISE_EFULL, "the writer's queue is smaller than the pool of batches");
@@ -327,13 +426,17 @@ static poise_code on_batch(struct ingest *ingest, const struct net_message *mess
         return error_set(err, POISE_EPROTO,
                          "a batch of '%s' has no sequence, or another epoch than its HELLO",
                          producer->entry->producer);
+    const struct access_peer *who;
+    poise_code code = check_producer(ingest, message->user, producer->entry->producer, &who, err);
+    if (code)
+        return code;
     uint64_t hash = wire_batch_hash(message->body, message->body_length);
     if (seq <= producer->received_seq)
         on_duplicate(ingest, producer, seq, hash);
     else if (seq > producer->received_seq + 1)
         on_gap(ingest, producer);
     else
-        return take_batch(ingest, producer, message, seq, hash, err);
+        return take_batch(ingest, producer, message, who, seq, hash, err);
     return POISE_OK;
 }
 
@@ -343,6 +446,8 @@ static poise_code on_message(struct ingest *ingest, const struct net_message *me
 {
     enum wire_kind kind;
     arena_reset(&ingest->arena);
+    if (ingest->view.holder && !access_find(ingest->view.access, message->user)) /* before anything is read */
+        return deny(ingest, message->user, NULL, "", err);
     poise_code code = wire_head_parse(message->head, message->head_length, &kind, err);
     if (code)
         return code;
@@ -391,6 +496,7 @@ static poise_code receive(struct ingest *ingest, bool *ret_more, poise_error *er
 {
     struct net_message message = {0};
     poise_error problem = {0};
+    renew_access(ingest);
     poise_code code = net_receive(ingest->options.socket, &message, &problem);
     *ret_more = code != POISE_ENOTFOUND;
     if (code == POISE_ENOTFOUND)
@@ -411,6 +517,7 @@ poise_code ingest_step(struct ingest *ingest, poise_error *err)
 {
     struct batch *batch;
     poise_code code = POISE_OK;
+    renew_access(ingest);
     while (!code && (batch = ring_pop(ingest->options.from_writer)))
         code = on_committed(ingest, batch, err);
     send_owed(ingest);
@@ -446,6 +553,9 @@ poise_code ingest_open(const struct ingest_options *options, struct ledger *ledg
     if (!ingest)
         return error_nomem(err, "ingest");
     ingest->options = *options;
+    ingest->view.holder = options->access;
+    ingest->refusals =
+        (struct refusals){.log = options->log, .clock = options->clock, .stats = options->stats};
     ingest->ledger = *ledger;
     *ledger = (struct ledger){0};
     store_id(options->store, ingest->store_id);
@@ -473,6 +583,7 @@ void ingest_close(struct ingest *ingest)
         free(producer);
     for (size_t i = 0; ingest->pool && i < ingest->options.pool; i++)
         batch_free(&ingest->pool[i]);
+    access_view_free(&ingest->view);
     hmap_free(&ingest->producers);
     hmap_free(&ingest->peers);
     ledger_free(&ingest->ledger);

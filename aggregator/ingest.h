@@ -4,9 +4,11 @@
 #ifndef AGGREGATOR_INGEST_H
 #define AGGREGATOR_INGEST_H
 
+#include "access.h"
 #include "batch.h"
 #include "ledger.h"
 #include "stats.h"
+#include <base/clock.h>
 #include <base/log.h>
 #include <base/ring.h>
 #include <net/net.h>
@@ -19,8 +21,10 @@ struct ingest; /* opaque */
 enum { INGEST_SEND_HWM = 4 * LEDGER_WINDOW };
 
 struct ingest_options {
-    struct net_socket *socket; /* borrowed, as all here */
-    struct ring *to_writer;    /* of struct batch, room for all of the pool */
+    struct net_socket *socket;    /* borrowed, as all here */
+    struct access_holder *access; /* who may send what; NULL: whoever reaches the socket, everything */
+    const struct clock *clock;    /* with access */
+    struct ring *to_writer;       /* of struct batch, room for all of the pool */
     struct ring *from_writer;
     struct net_wake *writer_wake;
     struct stats *stats;
@@ -36,7 +40,8 @@ struct ingest_options {
 poise_code ingest_open(const struct ingest_options *options, struct ledger *ledger,
                        struct ingest **ret_ingest, poise_error *err);
 void ingest_close(struct ingest *ingest);
-/* Acknowledges what the writer gave back, takes what has come; never blocks. */
+/* Acknowledges what the writer gave back, takes what has come; never blocks. Who may not send any more, since
+ * another authorisation file came in force, is told so. */
 poise_code ingest_step(struct ingest *ingest, poise_error *err);
 /* Whether there is room for another batch: else there is no use in waiting for the socket. */
 bool ingest_can_receive(const struct ingest *ingest);

@@ -21,6 +21,7 @@ void inquiry_free(struct inquiry *inquiry)
     restate_free(inquiry->restate);
     rescore_free(inquiry->rescore);
     dump_free(inquiry->dump);
+    access_drop(inquiry->access);
     buf_free(&inquiry->bodies);
     free(inquiry->ends);
     free(inquiry);
@@ -244,6 +245,8 @@ static poise_code add_state(void *visitor, const poise_state *state)
 {
     struct reading *reading = visitor;
     struct inquiry *inquiry = reading->inquiry;
+    if (inquiry->reader && !access_reads(inquiry->reader, inquiry->scorecard, state->org))
+        return POISE_OK;
     if (inquiry->bodies.length > INQUIRY_BYTES_MAX)
         return error_set(&inquiry->error, POISE_ELIMIT,
                          "the answer has more than %d MiB; ask for one org, or less history",

@@ -4,6 +4,7 @@
 #ifndef AGGREGATOR_INQUIRY_H
 #define AGGREGATOR_INQUIRY_H
 
+#include "access.h"
 #include "batch.h"
 #include "rows.h"
 #include <base/ring.h>
@@ -18,6 +19,9 @@ enum { INQUIRIES_MAX = 16, INQUIRY_BYTES_MAX = 64 << 20 }; /* of them at a time;
 struct inquiry {
     /* the question; constant once handed over */
     struct net_peer peer;
+    char user[ACCESS_USER_MAX];       /* the key of the connection; "": none */
+    struct access *access;            /* kept for reader */
+    const struct access_peer *reader; /* whose key it is; NULL: nobody asks, all may be seen */
     uint64_t id;
     char scorecard[POISE_ID_MAX + 1];
     char org[POISE_ORG_MAX + 1];

@@ -1,6 +1,7 @@
 /* poise-aggregator: arguments, signals, exit code. */
 #include "aggregator.h"
 
+#include "access.h"
 #include "stats.h"
 #include <argp.h>
 #include <poise/version.h>
@@ -25,7 +26,7 @@ static const struct argp_option options[] = {
     {"config", 'c', "FILE", 0, "The configuration (YAML; docs/configuration.md)", 0},
     {"check-config", OPTION_CHECK, NULL, 0, "Check the configuration and its scorecards, then end", 0},
     {"document", OPTION_DOCUMENT, "WHAT", 0,
-     "Print the reference of `settings` or `stats` as Markdown, then end", 0},
+     "Print the reference of `settings`, `access` or `stats` as Markdown, then end", 0},
     {0}};
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -57,23 +58,25 @@ static int print_reference(const char *what)
 {
     if (strcmp(what, "settings") == 0)
         config_document(stdout);
+    else if (strcmp(what, "access") == 0)
+        access_document(stdout);
     else if (strcmp(what, "stats") == 0)
         stats_document(stdout);
     else
-        return fprintf(stderr, "poise-aggregator: --document takes `settings` or `stats`, not '%s'\n", what),
+        return fprintf(stderr,
+                       "poise-aggregator: --document takes `settings`, `access` or `stats`, not '%s'\n",
+                       what),
                2;
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-/* SIGINT and SIGTERM as a file descriptor; blocked before any thread is made, so that none gets them. */
-static int signals_as_fd(void)
+/* Signals as a file descriptor; blocked before any thread is made, so that none gets them. */
+static int signals_as_fd(int first, int second)
 {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
+    sigaddset(&signals, first);
+    sigaddset(&signals, second);
     if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0)
         return -1;
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -101,9 +104,12 @@ static int serve(const struct config *config)
     struct log log = {.out = stderr, .level = (enum log_level)config->log, .clock = &clock_system};
     struct aggregator *aggregator = NULL;
     poise_error error = {0};
-    int stop_fd = signals_as_fd();
+    int stop_fd = signals_as_fd(SIGINT, SIGTERM);
+    int reload_fd = config->access ? signals_as_fd(SIGHUP, SIGHUP) : -1; /* else it ends us, as ever */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
     raise_descriptor_limit();
-    if (stop_fd < 0) {
+    if (stop_fd < 0 || (config->access && reload_fd < 0)) {
         error = (poise_error){POISE_EIO, "signals cannot be set up"};
         return fail(&log, &error);
     }
@@ -111,10 +117,12 @@ static int serve(const struct config *config)
     if (!code) {
         log_event(&log, LOG_INFO, "listening", log_text("ingest", aggregator_ingest_endpoint(aggregator)),
                   log_text("query", aggregator_query_endpoint(aggregator)), log_text("store", config->store));
-        code = aggregator_run(aggregator, stop_fd, &error);
+        code = aggregator_run(aggregator, stop_fd, reload_fd, &error);
     }
     aggregator_close(aggregator);
     close(stop_fd);
+    if (reload_fd >= 0)
+        close(reload_fd);
     if (code)
         return fail(&log, &error);
     log_event(&log, LOG_INFO, "stopped", log_text("store", config->store));
@@ -124,11 +132,12 @@ static int serve(const struct config *config)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
-    const struct argp argp = {
-        .options = options,
-        .parser = parse,
-        .doc = "Takes measurements in, keeps them, scores them and streams the scores.\v"
-               "Ends on SIGTERM or SIGINT; whatever was acknowledged is on disk, also after kill -9."};
+    const struct argp argp = {.options = options,
+                              .parser = parse,
+                              .doc =
+                                  "Takes measurements in, keeps them, scores them and streams the scores.\v"
+                                  "Reads the authorisation file again on SIGHUP. Ends on SIGTERM or SIGINT; "
+                                  "whatever was acknowledged is on disk, also after kill -9."};
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     if (arguments.document)
         return print_reference(arguments.document);

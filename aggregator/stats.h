@@ -18,6 +18,15 @@
     X(gaps, "counter", "events", "Times a producer was told to go back to a missing batch")                  \
     X(forks, "counter", "events", "Producers whose history contradicts what is stored")                      \
     X(protocol_errors, "counter", "messages", "Messages thrown away because they broke the protocol")        \
+    X(connections_denied, "counter", "connections",                                                          \
+      "Peers that were not let in: an unknown key, or one that may do nothing at the endpoint")              \
+    X(messages_denied, "counter", "messages", "Messages refused because their key may not ask that")         \
+    X(batches_denied, "counter", "batches",                                                                  \
+      "Batches with measurements that their key may not send, which were refused")                           \
+    X(access_keys, "gauge", "keys", "Keys that the authorisation file names")                                \
+    X(access_reloads, "counter", "events", "Times that file came in force anew")                             \
+    X(access_reloads_failed, "counter", "events",                                                            \
+      "Times it was broken, so that what it said before stayed in force")                                    \
     X(pool_empty, "counter", "events", "Times ingest stopped reading because all batch slots were in use")   \
     X(producers, "gauge", "producers", "Producers and epochs that are known")                                \
     X(commits, "counter", "commits", "Journal records written and synced")                                   \

@@ -2,6 +2,8 @@
 
 #include "dump.h"
 #include "numbers.h"
+#include "orders.h"
+#include "refusals.h"
 #include "replies.h"
 #include "rescore.h"
 #include "restate.h"
@@ -21,6 +23,9 @@ enum {
 
 struct stream {
     struct stream_options options;
+    struct access_view view;
+    const struct access_peer *who; /* sent the message at hand; NULL: nobody asks */
+    struct refusals refusals;
     struct board board;
     struct subscription **subscriptions;
     size_t subscription_count;
@@ -94,6 +99,93 @@ static poise_code check_id(struct stream *stream, const struct net_peer *peer, u
     return error_set(err, POISE_EPROTO, "id %llu is 0 or in use on this connection", (unsigned long long)id);
 }
 
+/* ---- access ---- */
+
+static poise_code deny(struct stream *stream, const char *user, const char *what, poise_error *err)
+{
+    char key[ACCESS_SHORT_MAX];
+    poise_error denied;
+    access_short(user, key);
+    if (stream->who)
+        error_set(&denied, POISE_EDENIED, "%s, key %s, may not %s", access_name(stream->who), key, what);
+    else
+        error_set(&denied, POISE_EDENIED, "the key %s is unknown, or not any more", key);
+    refusals_note(&stream->refusals, STAT_messages_denied, user, stream->who, denied.text);
+    return error_set(err, POISE_EDENIED, "%s; the aggregator's authorisation file says who may", denied.text);
+}
+
+/* By the key of the message's own connection, each time, before anything of it is read. */
+static poise_code check_access(struct stream *stream, const char *user, enum wire_kind kind, poise_error *err)
+{
+    if (!stream->view.holder)
+        return POISE_OK;
+    const struct access_peer *who = stream->who = access_find(stream->view.access, user);
+    if (!who)
+        return deny(stream, user, "", err);
+    bool administers = access_may(who, ACCESS_ADMINISTER);
+    switch ((int)kind) {
+    case WIRE_SUBSCRIBE:
+        return access_may(who, ACCESS_READ) ? POISE_OK : deny(stream, user, "read scores", err);
+    case WIRE_QUERY:
+        return access_may(who, ACCESS_QUERY) ? POISE_OK : deny(stream, user, "ask about the past", err);
+    case WIRE_STATS_REQUEST:
+        return administers || access_may(who, ACCESS_QUERY)
+                   ? POISE_OK
+                   : deny(stream, user, "ask for the aggregator's own numbers", err);
+    case WIRE_CREDIT: /* for what it has already */
+    case WIRE_UNSUBSCRIBE:
+        return POISE_OK;
+    default:
+        return administers ? POISE_OK : deny(stream, user, "administer", err);
+    }
+}
+
+/* Scorecards of which it may see nothing at all are named as such; of others it gets what it may see. */
+static poise_code check_cards(struct stream *stream, const char *user, const struct wire_filter *filter,
+                              poise_error *err)
+{
+    char what[POISE_ID_MAX + 32];
+    for (size_t i = 0; stream->who && i < filter->scorecard_count; i++) {
+        if (access_reads_card(stream->who, filter->scorecards[i]))
+            continue;
+        snprintf(what, sizeof what, "read the scorecard '%.64s'", filter->scorecards[i]);
+        return deny(stream, user, what, err);
+    }
+    return POISE_OK;
+}
+
+static poise_code check_question(struct stream *stream, const char *user, const struct wire_query *query,
+                                 poise_error *err)
+{
+    char what[POISE_ID_MAX + 300];
+    const struct access_peer *who = stream->who;
+    if (!who || (query->all_orgs ? access_reads_card(who, query->scorecard)
+                                 : access_reads(who, query->scorecard, query->org)))
+        return POISE_OK;
+    snprintf(what, sizeof what, "read the scorecard '%.64s'%s%.200s%s", query->scorecard,
+             query->all_orgs ? "" : " of the org '", query->all_orgs ? "" : query->org,
+             query->all_orgs ? "" : "'");
+    return deny(stream, user, what, err);
+}
+
+/* Whose key a subscription or question came by, as far as that may still do the same; else it is over, and
+ * ret_error says why. */
+static const struct access_peer *same_peer(const struct stream *stream, const char *user,
+                                           const struct access_peer *before, poise_error *ret_error)
+{
+    char key[ACCESS_SHORT_MAX];
+    const struct access_peer *now = access_find(stream->view.access, user);
+    access_short(user, key);
+    if (now && access_same(now, before))
+        return now;
+    if (now)
+        error_set(ret_error, POISE_ENOTFOUND, "what %s, key %s, may do has changed; ask again",
+                  access_name(now), key);
+    else
+        error_set(ret_error, POISE_EDENIED, "the key %s is not known any more", key);
+    return NULL;
+}
+
 static void drop_subscription(struct stream *stream, struct subscription **slot)
 {
     subscription_close(*slot);
@@ -108,6 +200,33 @@ static poise_code send_keepalive(struct stream *stream, struct subscription *sub
     if (wire_encode_states(WIRE_UPDATE, &empty, &stream->out))
         return POISE_ENOMEM;
     return send_out(stream, &subscription->peer, WIRE_UPDATE);
+}
+
+/* Another authorisation file may be in force: what was asked for by who may less now ends at once. */
+static void renew_access(struct stream *stream)
+{
+    struct access *before = NULL;
+    poise_error error;
+    if (!access_view_renew(&stream->view, &before))
+        return;
+    for (size_t i = 0; before && i < stream->subscription_count;) {
+        struct subscription *s = stream->subscriptions[i];
+        s->reader = same_peer(stream, s->user, s->reader, &error);
+        if (s->reader) {
+            i++;
+            continue;
+        }
+        send_error(stream, &s->peer, s->id, &error);
+        drop_subscription(stream, &stream->subscriptions[i]);
+    }
+    for (size_t i = 0; before && i < stream->inquiry_count; i++) {
+        struct inquiry *inquiry = stream->inquiries[i]; /* keeps its own file, for its reader */
+        if (inquiry->given_up || same_peer(stream, inquiry->user, inquiry->reader, &error))
+            continue;
+        send_error(stream, &inquiry->peer, inquiry->id, &error);
+        inquiry->given_up = true;
+    }
+    access_drop(before);
 }
 
 /* How long a subscriber may be sent nothing. */
@@ -151,6 +270,9 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
     code = check_id(stream, &message->peer, wanted.id, err);
     if (code)
         return code;
+    code = check_cards(stream, message->user, &wanted.filter, err);
+    if (code)
+        return code;
     if (stream->subscription_count >= stream->options.max_subscriptions)
         return error_set(err, POISE_ELIMIT,
                          "this aggregator has %zu subscriptions already (max_subscriptions)",
@@ -159,6 +281,8 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
     code = subscription_open(&wanted, &message->peer, &stream->board, &subscription, err);
     if (code)
         return code;
+    subscription->reader = stream->who;
+    snprintf(subscription->user, sizeof subscription->user, "%s", message->user ? message->user : "");
     subscription->last_us = clock_monotonic_us(stream->options.clock);
     stream->subscriptions[stream->subscription_count++] = subscription;
     stats_set(stream->options.stats, STAT_subscriptions, stream->subscription_count);
@@ -209,8 +333,10 @@ static poise_code on_unsubscribe(struct stream *stream, const struct net_message
 /* ---- questions ---- */
 
 static poise_code new_inquiry(struct stream *stream, const struct wire_query *query,
-                              const struct net_peer *peer, struct inquiry **ret_inquiry, poise_error *err)
+                              const struct net_message *message, struct inquiry **ret_inquiry,
+                              poise_error *err)
 {
+    const struct net_peer *peer = &message->peer;
     poise_code code = check_id(stream, peer, query->id, err);
     if (code)
         return code;
@@ -227,6 +353,9 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
     if (!inquiry)
         return error_nomem(err, "a question");
     inquiry->peer = *peer;
+    inquiry->reader = stream->who;
+    inquiry->access = stream->who ? access_keep(stream->view.access) : NULL;
+    snprintf(inquiry->user, sizeof inquiry->user, "%s", message->user ? message->user : "");
     inquiry->id = query->id;
     memcpy(inquiry->scorecard, query->scorecard, strlen(query->scorecard) + 1);
     memcpy(inquiry->org, query->org, strlen(query->org) + 1);
@@ -240,10 +369,29 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
     return POISE_OK;
 }
 
+/* What cannot be noted in the audit log is not done. */
+static poise_code note_order(struct stream *stream, const struct inquiry *inquiry, const char *result,
+                             poise_error *err)
+{
+    poise_error problem;
+    if (!stream->options.directory || !order_is_noted(inquiry))
+        return POISE_OK;
+    if (order_note(stream->options.directory, stream->options.clock, inquiry, result, &problem) == POISE_OK)
+        return POISE_OK;
+    log_event(stream->options.log, LOG_ERROR, "not_audited", log_text("reason", problem.text));
+    return error_set(err, POISE_EFULL, "this cannot be noted in the audit log, and so is not done: %s",
+                     problem.text);
+}
+
 /* Hands a question to the inquirer, an order for a backup to who writes them. */
 static poise_code hand_over(struct stream *stream, struct inquiry *inquiry, poise_error *err)
 {
     bool backup = inquiry->backup[0] != '\0';
+    poise_code code = note_order(stream, inquiry, "begun", err);
+    if (code) {
+        inquiry_free(inquiry);
+        return code;
+    }
     if (!ring_push(backup ? stream->options.to_backup : stream->options.to_inquirer, inquiry)) {
         inquiry_free(inquiry);
         return error_set(err, POISE_EFULL, "a queue is smaller than the number of questions");
@@ -264,7 +412,7 @@ static poise_code on_restate(struct stream *stream, const struct net_message *me
         return code;
     *ret_id = order.id;
     const struct wire_query query = {.id = order.id, .scorecard = "", .org = "", .credit = 1};
-    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    code = new_inquiry(stream, &query, message, &inquiry, err);
     if (!code)
         code = restate_open(&order, &inquiry->restate, err);
     if (code) {
@@ -284,7 +432,7 @@ static poise_code on_rescore(struct stream *stream, const struct net_message *me
         return code;
     *ret_id = order.id;
     const struct wire_query query = {.id = order.id, .scorecard = order.scorecard, .org = "", .credit = 1};
-    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    code = new_inquiry(stream, &query, message, &inquiry, err);
     if (!code)
         code = rescore_open(&order, &inquiry->rescore, err);
     if (code) {
@@ -304,7 +452,7 @@ static poise_code on_dump(struct stream *stream, const struct net_message *messa
         return code;
     *ret_id = asked.id;
     const struct wire_query query = {.id = asked.id, .scorecard = "", .org = "", .credit = 1};
-    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    code = new_inquiry(stream, &query, message, &inquiry, err);
     if (!code)
         code = dump_open(&asked, &inquiry->dump, err);
     if (code) {
@@ -344,7 +492,7 @@ static poise_code on_backup(struct stream *stream, const struct net_message *mes
     code = check_backup(stream, &order, err);
     const struct wire_query query = {.id = order.id, .scorecard = "", .org = "", .credit = 1};
     if (!code)
-        code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+        code = new_inquiry(stream, &query, message, &inquiry, err);
     if (code)
         return code;
     memcpy(inquiry->backup, order.name, strlen(order.name) + 1);
@@ -360,7 +508,9 @@ static poise_code on_query(struct stream *stream, const struct net_message *mess
     if (code)
         return code;
     *ret_id = query.id;
-    code = new_inquiry(stream, &query, &message->peer, &inquiry, err);
+    code = check_question(stream, message->user, &query, err);
+    if (!code)
+        code = new_inquiry(stream, &query, message, &inquiry, err);
     if (code)
         return code;
     return hand_over(stream, inquiry, err);
@@ -401,6 +551,7 @@ static void take_answers(struct stream *stream, int64_t now_us)
     while ((inquiry = ring_pop(stream->options.from_inquirer)) ||
            (inquiry = ring_pop(stream->options.restated)) ||
            (stream->options.backed_up && (inquiry = ring_pop(stream->options.backed_up)))) {
+        (void)note_order(stream, inquiry, inquiry->error.code ? inquiry->error.text : "done", NULL);
         inquiry->answered = true;
         inquiry->progress_us = now_us;
         stats_add(stream->options.stats, STAT_questions, 1);
@@ -438,6 +589,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
     enum wire_kind kind;
     arena_reset(&stream->arena);
     poise_code code = wire_head_parse(message->head, message->head_length, &kind, err);
+    if (!code)
+        code = check_access(stream, message->user, kind, err);
     if (code)
         return code;
     switch ((int)kind) {
@@ -470,6 +623,8 @@ static poise_code receive(struct stream *stream, bool *ret_more, poise_error *er
     struct net_message message = {0};
     poise_error problem = {0};
     uint64_t id = 0;
+    renew_access(stream);
+    stream->who = NULL;
     poise_code code = net_receive(stream->options.socket, &message, &problem);
     *ret_more = code != POISE_ENOTFOUND;
     if (code == POISE_ENOTFOUND)
@@ -505,6 +660,7 @@ static poise_code take_changes(struct stream *stream, poise_error *err)
 poise_code stream_step(struct stream *stream, poise_error *err)
 {
     bool more = true;
+    renew_access(stream);
     poise_code code = take_changes(stream, err);
     for (int i = 0; !code && more && i < STEP_MESSAGES; i++)
         code = receive(stream, &more, err);
@@ -554,6 +710,9 @@ poise_code stream_open(const struct stream_options *options, struct stream **ret
     if (!stream)
         return error_nomem(err, "the stream");
     stream->options = *options;
+    stream->view.holder = options->access;
+    stream->refusals =
+        (struct refusals){.log = options->log, .clock = options->clock, .stats = options->stats};
     arena_init(&stream->arena, WIRE_MESSAGE_MAX * 4);
     stream->scratch = malloc(SCRATCH_STATES * sizeof *stream->scratch);
     stream->subscriptions = calloc(options->max_subscriptions + 1, sizeof *stream->subscriptions);
@@ -577,6 +736,7 @@ void stream_close(struct stream *stream)
     for (size_t i = 0; i < stream->inquiry_count; i++)
         inquiry_free(stream->inquiries[i]);
     replies_free(&stream->replies);
+    access_view_free(&stream->view);
     struct changes *changes;
     while ((changes = ring_pop(stream->options.from_writer)))
         changes_free(changes);

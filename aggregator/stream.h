@@ -4,6 +4,7 @@
 #ifndef AGGREGATOR_STREAM_H
 #define AGGREGATOR_STREAM_H
 
+#include "access.h"
 #include "board.h"
 #include "inquiry.h"
 #include "stats.h"
@@ -16,12 +17,14 @@ struct stream; /* opaque */
 
 struct stream_options { /* all borrowed */
     struct net_socket *socket;
-    struct ring *from_writer;   /* of struct changes; the stream frees them */
-    struct ring *to_inquirer;   /* of struct inquiry, room for INQUIRIES_MAX */
-    struct ring *from_inquirer; /* likewise */
-    struct ring *restated;      /* likewise, from the writer: those that it had to do the rest of */
-    struct ring *to_backup;     /* likewise, of the orders to write a backup; NULL: none may be */
-    struct ring *backed_up;     /* likewise */
+    struct access_holder *access; /* who may ask what; NULL: whoever reaches the socket, everything */
+    const char *directory;        /* of the store, for the audit log; NULL: there is none */
+    struct ring *from_writer;     /* of struct changes; the stream frees them */
+    struct ring *to_inquirer;     /* of struct inquiry, room for INQUIRIES_MAX */
+    struct ring *from_inquirer;   /* likewise */
+    struct ring *restated;        /* likewise, from the writer: those that it had to do the rest of */
+    struct ring *to_backup;       /* likewise, of the orders to write a backup; NULL: none may be */
+    struct ring *backed_up;       /* likewise */
     struct net_wake *inquirer_wake, *backup_wake;
     const struct scorecard *const *cards;
     size_t card_count;

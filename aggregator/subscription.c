@@ -89,6 +89,12 @@ static bool pass_nodes(struct subscription *s, const struct board *board)
     return s->node_pass != NULL;
 }
 
+static bool look_at_unit(const struct subscription *s, const struct board_unit *unit)
+{
+    return card_passes(&s->filter, unit->card) && org_passes(&s->filter, unit->org) &&
+           (!s->reader || access_reads(s->reader, unit->card->id, unit->org));
+}
+
 /* Whether a unit's org passes, remembered: globs are matched once a unit. */
 static bool unit_passes(struct subscription *s, const struct board_unit *unit)
 {
@@ -96,14 +102,14 @@ static bool unit_passes(struct subscription *s, const struct board_unit *unit)
         size_t count = ((size_t)unit->index + 64) * 2;
         uint8_t *grown = realloc(s->unit_pass, count);
         if (!grown)
-            return card_passes(&s->filter, unit->card) && org_passes(&s->filter, unit->org);
+            return look_at_unit(s, unit);
         memset(grown + s->unit_pass_count, 0, count - s->unit_pass_count);
         s->unit_pass = grown;
         s->unit_pass_count = count;
     }
     uint8_t *known = &s->unit_pass[unit->index];
     if (*known == 0)
-        *known = card_passes(&s->filter, unit->card) && org_passes(&s->filter, unit->org) ? 1 : 2;
+        *known = look_at_unit(s, unit) ? 1 : 2;
     return *known == 1;
 }
 

@@ -10,12 +10,15 @@
 #ifndef AGGREGATOR_SUBSCRIPTION_H
 #define AGGREGATOR_SUBSCRIPTION_H
 
+#include "access.h"
 #include "board.h"
 #include <net/net.h>
 #include <wire/wire.h>
 
 struct subscription {
     struct net_peer peer;
+    char user[ACCESS_USER_MAX];       /* the key of the connection */
+    const struct access_peer *reader; /* who may see less than the filter lets pass; NULL: nobody asks */
     uint64_t id;
     uint64_t credit;
     int64_t least_interval_us;

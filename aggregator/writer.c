@@ -89,8 +89,11 @@ static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_
 {
     poise_code code = POISE_OK;
     struct refusing refusing = {batch};
-    struct feed_options options = {
-        .producer = batch->producer, .now_ms = now_ms, .on_refusal = refuse_row, .context = &refusing};
+    struct feed_options options = {.producer = batch->producer,
+                                   .denied = batch->denied.length ? batch->denied.data : NULL,
+                                   .now_ms = now_ms,
+                                   .on_refusal = refuse_row,
+                                   .context = &refusing};
     if (batch->malformed)
         code = batch_refuse(batch, WIRE_ROW_ALL, POISE_REFUSAL_MALFORMED);
     else

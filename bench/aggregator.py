@@ -33,11 +33,24 @@ def scorecard_text(one_measure, aggregates, period='year'):
     return text
 
 
+def keys(directory):
+    """Makes keys, and a file that lets the benchmark do all; gives the settings and the environment that name them."""
+    poise = os.path.join(report.BUILD, 'cli', 'poise')
+    for name in 'aggregator', 'bench':
+        key = subprocess.run([poise, 'keygen', os.path.join(directory, name)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    with open(os.path.join(directory, 'access.yaml'), 'w', encoding='utf-8') as file:
+        file.write(f'peers: [{{name: bench, key: {key.strip()}, send: all, read: all, query: true, administer: true}}]\n')
+    os.chmod(os.path.join(directory, 'access.yaml'), 0o600)
+    return 'key: aggregator.key\naccess: access.yaml\n', {'POISE_KEY_FILE': os.path.join(directory, 'bench.key'),
+                                                          'POISE_SERVER_KEY': os.path.join(directory, 'aggregator.pub')}
+
+
 class Aggregator:
     """Lives in `directory`, which is made if it is absent; the store is begun there or taken up again."""
 
-    def __init__(self, directory, scorecard, settings=''):
+    def __init__(self, directory, scorecard, settings='', environment=None):
         self.directory = directory
+        self.environment = {**os.environ, **(environment or {})}  # of who speaks to it
         self.process = None
         try:
             self.start(scorecard, settings)
@@ -103,7 +116,8 @@ def run(*arguments, aggregator=None):
     """bench_ingest; gives its figures."""
     program = os.path.join(report.BUILD, 'bench', 'bench_ingest')
     ends = aggregator.arguments if aggregator else []
-    with subprocess.Popen([program, *arguments, *ends], stdout=subprocess.PIPE, text=True) as bench:
+    environment = aggregator.environment if aggregator else None
+    with subprocess.Popen([program, *arguments, *ends], stdout=subprocess.PIPE, text=True, env=environment) as bench:
         try:
             output = wait_for(bench, aggregator)
         except BaseException:

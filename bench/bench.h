@@ -28,6 +28,9 @@ struct options {
     uint32_t rate, seconds; /* of latency */
 };
 
+/* The keys that POISE_KEY_FILE and POISE_SERVER_KEY name, as for `poise`; false: none, plain. */
+bool bench_curve(struct net_curve *ret_curve);
+
 /* ---- workload W ---- */
 
 struct series_name {

@@ -1,16 +1,28 @@
 /* A link to the query endpoint: subscriptions, and what is asked once. */
 #include "bench.h"
+#include <net/keys.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CREDIT = 64 };
 
+bool bench_curve(struct net_curve *ret_curve)
+{
+    poise_error err = {0};
+    const char *key_file = getenv("POISE_KEY_FILE");
+    if (key_file)
+        check(keys_read_curve(key_file, getenv("POISE_SERVER_KEY"), ret_curve, &err), &err);
+    return key_file != NULL;
+}
+
 void link_open(struct link *link, const char *endpoint)
 {
     poise_error err = {0};
+    struct net_curve curve;
+    struct net_limits limits = {.curve = bench_curve(&curve) ? &curve : NULL};
     *link = (struct link){0};
     check(net_open(1, &link->net, &err), &err);
-    check(net_connect(link->net, endpoint, false, NULL, &link->socket, &err), &err);
+    check(net_connect(link->net, endpoint, false, &limits, &link->socket, &err), &err);
     arena_init(&link->arena, WIRE_ARENA);
     struct net_wait room = {.socket = link->socket, .fd = -1, .want_send = true};
     check(net_wait(&room, 1, PATIENCE_MS, &err), &err);

@@ -20,7 +20,8 @@ static void send_hello(struct producer *producer, uint64_t epoch)
 void producer_open(struct producer *producer, const char *endpoint, uint64_t epoch)
 {
     poise_error err = {0};
-    struct net_limits limits = {.send_hwm = SEND_HWM};
+    struct net_curve curve;
+    struct net_limits limits = {.send_hwm = SEND_HWM, .curve = bench_curve(&curve) ? &curve : NULL};
     *producer = (struct producer){0};
     check(net_open(1, &producer->net, &err), &err);
     check(net_connect(producer->net, endpoint, false, &limits, &producer->socket, &err), &err);

@@ -24,6 +24,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct backup_options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->live.keys;
+        return 0;
     case 'F':
         options->live.endpoint = argument;
         return 0;
@@ -49,9 +52,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
+    .children = children,
     .args_doc = "NAME",
     .doc = "Has a running aggregator write a backup NAME of its store, below the directory that `backups` of "
            "its "

@@ -27,6 +27,7 @@ int cli_import(int argc, char **argv);
 int cli_stats(int argc, char **argv);
 int cli_backup(int argc, char **argv);
 int cli_restore(int argc, char **argv);
+int cli_keygen(int argc, char **argv);
 
 /* "poise VERB: TEXT" on stderr. Returns CLI_FAILED. */
 int cli_fail(const char *verb, const poise_error *err);

@@ -78,6 +78,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct dump_options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->live.keys;
+        return 0;
     case 'F':
         options->live.endpoint = argument;
         return 0;
@@ -106,9 +109,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
+    .children = children,
     .doc =
         "Writes the measurements that an aggregator has counted up to now, in the order in which it counted "
         "them: "

@@ -70,9 +70,46 @@ const struct argp format_options = {
     .parser = parse_format,
 };
 
+void key_defaults(struct key_options *options)
+{
+    *options = (struct key_options){.file = environment_or("POISE_KEY_FILE", NULL),
+                                    .server = environment_or("POISE_SERVER_KEY", NULL)};
+}
+
+enum { KEY_KEY_FILE = 2048, KEY_SERVER_KEY };
+
+static error_t parse_key(int key, char *argument, struct argp_state *state)
+{
+    struct key_options *options = state->input;
+    switch (key) {
+    case KEY_KEY_FILE:
+        options->file = argument;
+        return 0;
+    case KEY_SERVER_KEY:
+        options->server = argument;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp key_argp = {
+    .options =
+        (const struct argp_option[]){
+            {"key-file", KEY_KEY_FILE, "FILE", 0,
+             "our own key, as `poise keygen` made it; default: $POISE_KEY_FILE, else none: plain", 0},
+            {"server-key", KEY_SERVER_KEY, "KEY", 0,
+             "the aggregator's public key, or a file that holds it; default: $POISE_SERVER_KEY", 0},
+            {0}},
+    .parser = parse_key,
+};
+
+static const struct argp_child key_children[] = {{&key_argp, 0, NULL, 0}, {0}};
+
 void live_defaults(struct live_options *options)
 {
     *options = (struct live_options){.endpoint = environment_or("POISE_QUERY", "tcp://127.0.0.1:5571")};
+    key_defaults(&options->keys);
 }
 
 enum { KEY_INSECURE = 1024 };
@@ -81,6 +118,9 @@ static error_t parse_live(int key, char *argument, struct argp_state *state)
 {
     struct live_options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->keys;
+        return 0;
     case 'F':
         options->endpoint = argument;
         return 0;
@@ -119,13 +159,16 @@ const struct argp live_argp = {
             {"all-orgs", 'a', NULL, 0, "show every org", 0},
             {0}},
     .parser = parse_live,
+    .children = key_children,
     .args_doc = "[SCORECARD]",
 };
 
 poise_code live_open(const struct live_options *options, poise_client **ret_client, poise_error *err)
 {
     const poise_client_options client_options = {.endpoint = options->endpoint,
-                                                 .insecure = options->insecure};
+                                                 .insecure = options->insecure,
+                                                 .key_file = options->keys.file,
+                                                 .server_key = options->keys.server};
     return poise_client_open(&client_options, ret_client, err);
 }
 
@@ -149,6 +192,7 @@ void sending_defaults(struct sending_options *options, const char *verb)
     *options = (struct sending_options){.verb = verb,
                                         .endpoint = environment_or("POISE_INGEST", "tcp://127.0.0.1:5570"),
                                         .timeout_ms = 30000};
+    key_defaults(&options->keys);
 }
 
 enum { KEY_SPOOL = 1536, KEY_PRODUCER, KEY_TIMEOUT, KEY_SEND_INSECURE };
@@ -157,6 +201,9 @@ static error_t parse_sending(int key, char *argument, struct argp_state *state)
 {
     struct sending_options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->keys;
+        return 0;
     case 'T':
         options->endpoint = argument;
         return 0;
@@ -193,4 +240,5 @@ const struct argp sending_argp = {
             {"insecure", KEY_SEND_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
             {0}},
     .parser = parse_sending,
+    .children = key_children,
 };

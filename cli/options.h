@@ -12,11 +12,16 @@
 /* --format; input: enum output_format. */
 extern const struct argp format_options;
 
-/* --from, --insecure, --org, --all-orgs and an optional SCORECARD: whom to ask, and what about. Its input is
- * a live_options, set up by live_defaults. */
+/* --key-file, --server-key: with which keys. Its input is a key_options, set up by key_defaults. */
+extern const struct argp key_argp;
+void key_defaults(struct key_options *options);
+
+/* --from, --insecure, the keys, --org, --all-orgs and an optional SCORECARD: whom to ask, and what about. Its
+ * input is a live_options, set up by live_defaults. */
 struct live_options {
     const char *endpoint;
     bool insecure;
+    struct key_options keys;
     const char *scorecard; /* NULL: not said */
     const char *org;       /* NULL: the root */
     bool all_orgs;
@@ -31,8 +36,8 @@ struct live_filter {
 };
 const poise_filter *live_filter_of(const struct live_options *options, struct live_filter *ret_filter);
 
-/* --to, --spool, --producer, --timeout, --insecure: how to send. Its input is a sending_options, set up by
- * sending_defaults. */
+/* --to, --spool, --producer, --timeout, --insecure, the keys: how to send. Its input is a sending_options,
+ * set up by sending_defaults. */
 extern const struct argp sending_argp;
 void sending_defaults(struct sending_options *options, const char *verb);
 

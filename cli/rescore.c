@@ -28,6 +28,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct rescore_options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->live.keys;
+        return 0;
     case KEY_FROM:
         options->order.from_ms = option_time(state, "from", argument);
         options->from = true;
@@ -61,9 +64,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
+    .children = children,
     .doc =
         "Scores closed periods by the scorecards' current definitions. A changed definition is in force for "
         "the periods that were open then; those that were closed keep the one that they were scored by, "

@@ -39,6 +39,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct restate_options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->live.keys;
+        return 0;
     case 'F':
         options->live.endpoint = argument;
         return 0;
@@ -77,9 +80,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
+    .children = children,
     .args_doc = "[MEASURE]",
     .doc = "Lets in the measurements that a locked period has held up (`lock_after` of a scorecard; their "
            "senders were "

@@ -1,11 +1,14 @@
 /* poise restore: makes a store of a backup. */
 #include "cli.h"
+#include <aggregator/actions.h>
 #include <argp.h>
+#include <base/clock.h>
 #include <base/error.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <store/backup.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 struct restore_options {
     const char *backup, *store;
@@ -45,6 +48,15 @@ static const struct argp parser = {
            "  poise restore /var/backups/poise/monday /var/lib/poise/store\n",
 };
 
+/* The first line of the new store's audit log. */
+static poise_code note(const struct restore_options *options, poise_error *err)
+{
+    char who[32];
+    snprintf(who, sizeof who, "uid %ju", (uintmax_t)getuid());
+    const struct action action = {.name = who, .what = "restore", .about = options->backup, .result = "done"};
+    return actions_note(options->store, &clock_system, &action, err);
+}
+
 int cli_restore(int argc, char **argv)
 {
     struct restore_options options = {0};
@@ -59,6 +71,9 @@ int cli_restore(int argc, char **argv)
     incarnation |= incarnation == 0; /* 0 is none */
     if (code == POISE_OK) {
         code = store_restore(options.backup, options.store, incarnation, &result, &err);
+    }
+    if (code == POISE_OK) {
+        code = note(&options, &err);
     }
     if (code != POISE_OK) {
         return cli_fail("restore", &err);

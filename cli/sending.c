@@ -215,7 +215,9 @@ static poise_code open_sender(struct sending *sending, const struct sending_opti
                                                  .backfill = options->backfill,
                                                  .software = "poise " POISE_VERSION_TEXT,
                                                  .refused = note_refusals,
-                                                 .context = sending};
+                                                 .context = sending,
+                                                 .key_file = options->keys.file,
+                                                 .server_key = options->keys.server};
     const struct timespec pause = {.tv_nsec = 20000000};
     int64_t deadline_us = clock_monotonic_us(&clock_system) + 1000 * options->timeout_ms;
     poise_code code = poise_sender_open(&sender_options, &sending->sender, err);

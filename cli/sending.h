@@ -10,12 +10,17 @@
 
 struct sending; /* opaque */
 
+struct key_options {
+    const char *file, *server; /* as poise_sender_options has them */
+};
+
 struct sending_options {
     const char *verb; /* of poise, for messages */
     const char *endpoint;
     const char *spool;    /* NULL: by the endpoint, in the user's state directory */
     const char *producer; /* NULL: by the host's name */
     bool insecure;
+    struct key_options keys;
     bool backfill;      /* ended by sending_end */
     int64_t timeout_ms; /* without an acknowledgement */
     bool resumes; /* the spool keeps how many measurements were taken, so that an interrupted run goes on */

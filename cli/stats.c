@@ -11,6 +11,7 @@
 struct stats_options {
     const char *endpoint;
     bool insecure, json;
+    struct key_options keys;
     int64_t timeout_ms;
 };
 
@@ -28,6 +29,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct stats_options *options = state->input;
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->keys;
+        return 0;
     case 'F':
         options->endpoint = argument;
         return 0;
@@ -48,9 +52,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
+    .children = children,
     .doc = "Prints an aggregator's own numbers: the tables of its store, and all that it counts. "
            "docs/operations.md says what each means.\v"
            "Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
@@ -167,7 +173,9 @@ static void put_text(const struct answer *answer, struct buf *out)
 static poise_code ask(const struct stats_options *options, struct answer *answer, poise_error *err)
 {
     const poise_client_options client_options = {.endpoint = options->endpoint,
-                                                 .insecure = options->insecure};
+                                                 .insecure = options->insecure,
+                                                 .key_file = options->keys.file,
+                                                 .server_key = options->keys.server};
     poise_client *client = NULL;
     poise_code code = poise_client_open(&client_options, &client, err);
     if (code == POISE_OK) {
@@ -181,6 +189,7 @@ int cli_stats(int argc, char **argv)
 {
     struct stats_options options = {.endpoint = environment_or("POISE_QUERY", "tcp://127.0.0.1:5571"),
                                     .timeout_ms = 10000};
+    key_defaults(&options.keys);
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     struct answer answer = {.json = options.json};
     struct buf out = {0};

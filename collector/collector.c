@@ -376,7 +376,9 @@ static poise_code open_sender(struct collector *collector, poise_error *err)
                                           .backfill = collector->options->backfill,
                                           .software = "poise-collector",
                                           .refused = on_refused,
-                                          .context = collector};
+                                          .context = collector,
+                                          .key_file = config->key,
+                                          .server_key = config->server_key};
     size_t length;
     poise_code code = poise_sender_open(&options, &collector->sender, err);
     const void *mark = code == POISE_OK ? poise_sender_mark(collector->sender, &length) : NULL;

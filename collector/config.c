@@ -7,7 +7,7 @@ enum { ARENA_MAX = 8 << 20 };
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
 struct daemon_settings {
-    const char *producer, *aggregator, *spool, *dead_letters;
+    const char *producer, *aggregator, *spool, *dead_letters, *key, *server_key;
     int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     int log_level;
@@ -26,6 +26,19 @@ static const struct setting daemon_table[] = {
      .min = 1,
      .max = 255,
      .text = "The aggregator's ingest endpoint, such as `tcp://127.0.0.1:5570`."},
+    {.name = "key",
+     .type = SETTING_TEXT,
+     .offset = offsetof(struct daemon_settings, key),
+     .min = 1,
+     .max = 1024,
+     .text = "File of the collector's own key, from `poise keygen` ([access.md](access.md)). With it TCP is "
+             "encrypted, and the aggregator knows who sends."},
+    {.name = "server_key",
+     .type = SETTING_TEXT,
+     .offset = offsetof(struct daemon_settings, server_key),
+     .min = 1,
+     .max = 1024,
+     .text = "The aggregator's public key, 64 hex digits, or a file that holds it; goes with `key`."},
     {.name = "insecure",
      .type = SETTING_BOOL,
      .offset = offsetof(struct daemon_settings, insecure),
@@ -276,6 +289,25 @@ static void read_sources(struct reader *reader, const struct yaml_node *list, st
     }
 }
 
+/* Digits are no path. */
+static bool is_key(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static void read_keys(struct reader *reader, const struct daemon_settings *settings,
+                      struct collector_config *config)
+{
+    if (!settings->key != !settings->server_key) {
+        reader_problem(reader, yaml_get(yaml_root(reader->tree), settings->key ? "key" : "server_key"),
+                       "'key' and 'server_key' go together: add '%s'", settings->key ? "server_key" : "key");
+    }
+    bool digits = settings->server_key && is_key(settings->server_key);
+    config->key = settings->key ? resolve(reader, settings->key) : NULL;
+    config->server_key =
+        digits || !settings->server_key ? settings->server_key : resolve(reader, settings->server_key);
+}
+
 static void read_all(struct reader *reader, struct collector_config *config)
 {
     struct daemon_settings settings = {0};
@@ -284,6 +316,7 @@ static void read_all(struct reader *reader, struct collector_config *config)
     config->aggregator = settings.aggregator;
     config->spool = resolve(reader, settings.spool);
     config->dead_letters = resolve(reader, settings.dead_letters);
+    read_keys(reader, &settings, config);
     config->spool_max = settings.spool_max;
     config->keep_acked_ms = settings.keep_acked_ms;
     config->batch_rows = settings.batch_rows;

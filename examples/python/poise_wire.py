@@ -1,4 +1,5 @@
 """Poise's wire protocol for the examples: the generated messages, frames, kinds. proto/README.md is the contract."""
+import os
 import pathlib
 import subprocess
 import sys
@@ -20,8 +21,14 @@ KINDS = {1: pb.Hello, 2: pb.Welcome, 3: pb.Batch, 4: pb.Ack, 5: pb.Gap, 6: pb.Er
 NUMBERS = {message: kind for kind, message in KINDS.items()}
 
 
+def keys_of(path):
+    """The keys of a file that `poise keygen` wrote: lines of a word and 64 hex digits."""
+    lines = [line.partition("#")[0].split() for line in pathlib.Path(path).read_text().splitlines()]
+    return {words[0]: bytes.fromhex(words[1]) for words in lines if words}
+
+
 class Link:
-    """A DEALER with the options that the contract asks for."""
+    """A DEALER with the options that the contract asks for, and the keys that the environment names."""
 
     def __init__(self, endpoint):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
@@ -29,6 +36,11 @@ class Link:
                               (zmq.RECONNECT_IVL_MAX, 30000), (zmq.HEARTBEAT_IVL, 5000),
                               (zmq.HEARTBEAT_TIMEOUT, 15000), (zmq.HEARTBEAT_TTL, 15000)]:
             self.socket.setsockopt(option, value)
+        if os.environ.get("POISE_KEY_FILE"):  # docs/access.md
+            ours, server = (keys_of(os.environ[name]) for name in ("POISE_KEY_FILE", "POISE_SERVER_KEY"))
+            self.socket.setsockopt(zmq.CURVE_PUBLICKEY, ours["public"])
+            self.socket.setsockopt(zmq.CURVE_SECRETKEY, ours["secret"])
+            self.socket.setsockopt(zmq.CURVE_SERVERKEY, server["public"])
         self.socket.connect(endpoint)
 
     def send(self, message):

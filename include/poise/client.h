@@ -12,6 +12,17 @@
 #include <poise/types.h>
 #include <stddef.h>
 
+/* ---- keys ---- */
+
+/* An aggregator beyond this machine, or on it with keys, is reached by CURVE: docs/access.md. Options then
+ * name the file of our own pair (mode 0600, else EDENIED) and the aggregator's public key: its 64 hex digits,
+ * or a file that holds them. Both or none; for ipc endpoints they are read and not needed. */
+
+enum { POISE_KEY_TEXT_MAX = 65 };
+/* Makes a pair: PATH.key, for its owner alone, and PATH.pub, with the public key that ret_public gets, too.
+ * EBUSY: one of them is there. */
+POISE_API poise_code poise_keygen(const char *path, char ret_public[POISE_KEY_TEXT_MAX], poise_error *err);
+
 /* ---- sending ---- */
 
 typedef struct poise_sender poise_sender;
@@ -40,6 +51,8 @@ typedef struct poise_sender_options {
      * it is after a crash. The sender must not be used in the call. */
     poise_code (*refused)(void *context, const poise_refused *items, size_t count);
     void *context;
+    const char *key_file;   /* ours; NULL: plain */
+    const char *server_key; /* the aggregator's */
 } poise_sender_options;
 
 POISE_API poise_code poise_sender_open(const poise_sender_options *options, poise_sender **ret_sender,
@@ -93,6 +106,8 @@ typedef struct poise_client poise_client;
 typedef struct poise_client_options {
     const char *endpoint; /* the aggregator's query endpoint */
     bool insecure;
+    const char *key_file;   /* ours; NULL: plain */
+    const char *server_key; /* the aggregator's */
 } poise_client_options;
 
 POISE_API poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client,

@@ -49,7 +49,9 @@ typedef struct poise_measurement {
     X(TOO_MANY_ORGS, 14, "max_orgs of the aggregator is reached")                                            \
     X(TOO_MANY_SERIES, 15, "max_series of the aggregator is reached")                                        \
     X(MALFORMED, 16, "the row or its batch could not be decoded")                                            \
-    X(LOCKED, 17, "a period that it would change is locked; `poise restate` lets it in")
+    X(LOCKED, 17, "a period that it would change is locked; `poise restate` lets it in")                     \
+    X(NOT_ALLOWED, 18,                                                                                       \
+      "its sender's key may not send this input for this org, or not with a key of this source")
 
 typedef enum poise_refusal {
 #define POISE_REFUSAL_ENUM(name, number, text) POISE_REFUSAL_##name = number,

@@ -14,7 +14,11 @@ poise_code poise_client_open(const poise_client_options *options, poise_client *
     if (!client) {
         return error_nomem(err, "a client");
     }
-    poise_code code = link_open(&client->link, options->endpoint, options->insecure, 0, err);
+    const struct link_options how = {.endpoint = options->endpoint,
+                                     .insecure = options->insecure,
+                                     .key_file = options->key_file,
+                                     .server_key = options->server_key};
+    poise_code code = link_open(&client->link, &how, err);
     if (code != POISE_OK) {
         poise_client_close(client);
         return code;
@@ -42,8 +46,9 @@ struct question {
 
 static poise_code timed_out(const struct question *question, poise_error *err)
 {
-    return error_set(err, POISE_ETIMEOUT, "no answer from %s in time; is an aggregator running there?",
-                     question->client->link.endpoint);
+    const struct link *link = &question->client->link;
+    return error_set(err, POISE_ETIMEOUT, "no answer from %s in time; is an aggregator running there%s?",
+                     link->endpoint, link_key_hint(link));
 }
 
 /* A subscription's messages would have to be kept while the answer is awaited: with which bound? */

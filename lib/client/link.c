@@ -1,18 +1,26 @@
 #include <base/clock.h>
 #include <base/error.h>
 #include <client/link.h>
+#include <net/keys.h>
 #include <stdlib.h>
 #include <string.h>
 
-poise_code link_open(struct link *link, const char *endpoint, bool insecure, int send_hwm, poise_error *err)
+poise_code link_open(struct link *link, const struct link_options *options, poise_error *err)
 {
-    *link = (struct link){.insecure = insecure, .limits = {.send_hwm = send_hwm}};
+    *link = (struct link){.insecure = options->insecure, .limits = {.send_hwm = options->send_hwm}};
     arena_init(&link->arena, WIRE_ARENA);
-    link->endpoint = strdup(endpoint);
+    link->endpoint = strdup(options->endpoint);
     if (!link->endpoint) {
         return error_nomem(err, "an endpoint");
     }
-    poise_code code = net_open(1, &link->net, err);
+    poise_code code = POISE_OK;
+    if (options->key_file || options->server_key) {
+        code = keys_read_curve(options->key_file, options->server_key, &link->curve, err);
+        link->limits.curve = &link->curve;
+    }
+    if (code == POISE_OK) {
+        code = net_open(1, &link->net, err);
+    }
     return code == POISE_OK ? link_reopen(link, err) : code;
 }
 
@@ -23,6 +31,7 @@ void link_close(struct link *link)
     arena_free(&link->arena);
     buf_free(&link->body);
     free(link->endpoint);
+    explicit_bzero(&link->curve, sizeof link->curve);
     *link = (struct link){0};
 }
 
@@ -109,4 +118,9 @@ int64_t link_deadline(int64_t timeout_ms)
 {
     int64_t now = link_now();
     return timeout_ms < 0 || timeout_ms > (INT64_MAX - now) / 1000 ? INT64_MAX : now + timeout_ms * 1000;
+}
+
+const char *link_key_hint(const struct link *link)
+{
+    return link->limits.curve ? " that has this server key and lets our key in" : "";
 }

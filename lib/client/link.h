@@ -12,6 +12,7 @@ struct link {
     struct net *net;
     struct net_socket *socket;
     struct net_limits limits;
+    struct net_curve curve; /* where limits.curve is set */
     char *endpoint;
     bool insecure;
     struct arena arena; /* reset by link_receive */
@@ -24,7 +25,13 @@ struct link_message {
     size_t length;
 };
 
-poise_code link_open(struct link *link, const char *endpoint, bool insecure, int send_hwm, poise_error *err);
+struct link_options {
+    const char *endpoint;
+    bool insecure;
+    const char *key_file, *server_key; /* both or none */
+    int send_hwm;                      /* 0: the default */
+};
+poise_code link_open(struct link *link, const struct link_options *options, poise_error *err);
 void link_close(struct link *link); /* a zeroed link is fine */
 /* A fresh socket for the old one, which goes with whatever it still held; on failure the old one stays. */
 poise_code link_reopen(struct link *link, poise_error *err);
@@ -41,6 +48,9 @@ poise_code link_receive(struct link *link, struct link_message *ret_message, poi
 poise_code link_wait(struct link *link, bool want_send, int64_t timeout_us, poise_error *err);
 /* Whether a message would be taken now: the link is connected and not backed up. */
 poise_code link_can_send(struct link *link, bool *ret_can, poise_error *err);
+
+/* For a text that says that nobody answers: "" or what else may be the cause than that nobody is there. */
+const char *link_key_hint(const struct link *link);
 
 /* Monotonic microseconds now, and timeout_ms (negative: for ever) after now. */
 int64_t link_now(void);

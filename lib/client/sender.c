@@ -75,7 +75,7 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
     wire_builder_backfill(sender->builder, options->backfill ? WIRE_BACKFILL_RUNS : WIRE_BACKFILL_NONE);
     int64_t keep_ms = options->keep_acked_ms ? options->keep_acked_ms : KEEP_ACKED_MS;
     poise_code code = outbox_open(&sender->outbox, options->spool, options->spool_max_bytes, keep_ms, err);
-    return code == POISE_OK ? uplink_open(&sender->uplink, options->endpoint, options->insecure, err) : code;
+    return code == POISE_OK ? uplink_open(&sender->uplink, options, err) : code;
 }
 
 poise_code poise_sender_open(const poise_sender_options *options, poise_sender **ret_sender, poise_error *err)

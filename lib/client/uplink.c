@@ -12,10 +12,15 @@ enum {
     SEND_HWM = 4 * OUTBOX_WINDOW
 };
 
-poise_code uplink_open(struct uplink *uplink, const char *endpoint, bool insecure, poise_error *err)
+poise_code uplink_open(struct uplink *uplink, const poise_sender_options *options, poise_error *err)
 {
+    const struct link_options how = {.endpoint = options->endpoint,
+                                     .insecure = options->insecure,
+                                     .key_file = options->key_file,
+                                     .server_key = options->server_key,
+                                     .send_hwm = SEND_HWM};
     uplink->phase = UPLINK_CUT;
-    return link_open(&uplink->link, endpoint, insecure, SEND_HWM, err);
+    return link_open(&uplink->link, &how, err);
 }
 
 void uplink_close(struct uplink *uplink)

@@ -29,7 +29,7 @@ struct uplink {
 };
 
 /* outbox, producer and software are set by the owner and outlive the uplink. */
-poise_code uplink_open(struct uplink *uplink, const char *endpoint, bool insecure, poise_error *err);
+poise_code uplink_open(struct uplink *uplink, const poise_sender_options *options, poise_error *err);
 void uplink_close(struct uplink *uplink); /* a zeroed uplink is fine */
 /* Takes in what came; *ret_acknowledged says whether batches were acknowledged. */
 poise_code uplink_receive(struct uplink *uplink, bool *ret_acknowledged, poise_error *err);

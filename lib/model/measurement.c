@@ -26,6 +26,7 @@ static const char *const refusal_names[] = {
     [POISE_REFUSAL_TOO_MANY_SERIES] = "too_many_series",
     [POISE_REFUSAL_MALFORMED] = "malformed",
     [POISE_REFUSAL_LOCKED] = "locked",
+    [POISE_REFUSAL_NOT_ALLOWED] = "not_allowed",
 };
 _Static_assert(sizeof refusal_names / sizeof *refusal_names == POISE_REFUSAL_COUNT,
                "every refusal has a name");

@@ -40,6 +40,11 @@ static bool take_host(const char *address, char host[HOST_MAX + 1])
     return true;
 }
 
+bool net_is_tcp(const char *endpoint)
+{
+    return starts_with(endpoint, "tcp://");
+}
+
 poise_code net_check(const char *endpoint, bool insecure, poise_error *err)
 {
     bool ipv6;
@@ -61,8 +66,8 @@ poise_code endpoint_check(const char *endpoint, bool insecure, bool *ret_ipv6, p
     }
     if (!insecure && !is_loopback(host)) {
         return error_set(err, POISE_EDENIED,
-                         "%s leaves this machine without encryption or access control; use 127.0.0.1 or "
-                         "ipc://, or allow it with `insecure: true`",
+                         "%s leaves this machine without encryption or access control; give keys "
+                         "(docs/access.md), use 127.0.0.1 or ipc://, or allow it with `insecure: true`",
                          endpoint);
     }
     *ret_ipv6 = host[0] == '[';

@@ -71,6 +71,11 @@ void net_close(struct net *net)
     }
 }
 
+void *net_context(const struct net *net)
+{
+    return net->context;
+}
+
 /* ---- options ---- */
 
 struct option {
@@ -124,6 +129,23 @@ static bool configure(const struct net_socket *socket, bool ipv6, const struct n
            set_limits(socket, limits);
 }
 
+/* Without ZAP_ENFORCE_DOMAIN libzmq lets every key in while nobody answers for ZAP. */
+static bool set_curve(const struct net_socket *socket, const struct net_curve *curve)
+{
+    enum { ZAP_ENFORCE_DOMAIN = 93 }; /* libzmq's macro is among its drafts */
+    static const struct option server[] = {{ZMQ_CURVE_SERVER, 1}, {ZAP_ENFORCE_DOMAIN, 1}};
+    void *handle = socket->handle;
+    if (zmq_setsockopt(handle, ZMQ_CURVE_SECRETKEY, curve->own.secret_key, NET_KEY_BYTES) != 0) {
+        return false;
+    }
+    if (socket->router) {
+        return SET_OPTIONS(handle, server) &&
+               zmq_setsockopt(handle, ZMQ_ZAP_DOMAIN, curve->domain, strlen(curve->domain)) == 0;
+    }
+    return zmq_setsockopt(handle, ZMQ_CURVE_PUBLICKEY, curve->own.public_key, NET_KEY_BYTES) == 0 &&
+           zmq_setsockopt(handle, ZMQ_CURVE_SERVERKEY, curve->server_key, NET_KEY_BYTES) == 0;
+}
+
 /* ---- sockets ---- */
 
 static struct net_socket *new_socket(struct net *net, bool router)
@@ -161,17 +183,20 @@ static poise_code open_socket(struct net *net, bool router, const char *endpoint
         return error_set(err, POISE_EINVAL, "the endpoint has %zu bytes; at most %d are allowed",
                          strlen(endpoint), ENDPOINT_MAX - 1);
     }
+    const struct net_curve *curve = limits ? limits->curve : NULL;
     bool ipv6;
-    poise_code code = endpoint_check(endpoint, insecure, &ipv6, err);
+    poise_code code = endpoint_check(endpoint, insecure || curve, &ipv6, err);
     if (code != POISE_OK) {
         return code;
     }
+    bool locked = curve && net_is_tcp(endpoint);
     struct net_socket *socket = new_socket(net, router);
     if (!socket) {
         return error_nomem(err, "a socket");
     }
-    code = socket->handle && configure(socket, ipv6, limits) ? attach(socket, endpoint, err)
-                                                             : zmq_failed(err, "make a socket for", endpoint);
+    code = socket->handle && configure(socket, ipv6, limits) && (!locked || set_curve(socket, curve))
+               ? attach(socket, endpoint, err)
+               : zmq_failed(err, "make a socket for", endpoint);
     if (code != POISE_OK) {
         net_socket_close(socket);
         return code;
@@ -282,6 +307,7 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
         return receive_failed(socket, err);
     }
     ret_message->peer = (struct net_peer){0};
+    ret_message->user = NULL;
     if (socket->router && !take_peer(&socket->peer, &ret_message->peer)) {
         return error_set(err, POISE_EPROTO, "a peer of %s chose its routing id; it must not",
                          socket->endpoint);
@@ -295,6 +321,8 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
     ret_message->head_length = zmq_msg_size(&socket->head);
     ret_message->body = zmq_msg_data(&socket->body);
     ret_message->body_length = zmq_msg_size(&socket->body);
+    /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
+    ret_message->user = socket->router ? zmq_msg_gets(&socket->body, "User-Id") : NULL;
     return POISE_OK;
 }
 

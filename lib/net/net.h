@@ -1,6 +1,7 @@
-/* ZeroMQ sockets for Poise's two-frame messages [head][body], and waking a thread. zmq.h stays inside.
- * A socket belongs to one thread. TCP endpoints are refused unless loopback or `insecure` (access control is
- * to come); ipc and inproc are fine. */
+/* ZeroMQ sockets for Poise's two-frame messages [head][body], who is let in, and waking a thread. zmq.h stays
+ * inside. A socket belongs to one thread. A TCP endpoint is locked by CURVE where keys are given; else it is
+ * refused unless loopback or `insecure`. ipc and inproc are never locked: files' modes say who reaches them.
+ */
 #ifndef NET_NET_H
 #define NET_NET_H
 
@@ -18,12 +19,26 @@ void net_close(struct net *net); /* all sockets must be closed */
 /* Whether net_bind and net_connect would take the endpoint: EINVAL, EDENIED. */
 poise_code net_check(const char *endpoint, bool insecure, poise_error *err);
 
+/* A TCP endpoint's lock. Who binds it also opens a net_zap before, which says who is let in. */
+enum { NET_KEY_BYTES = 32 };
+struct net_keys {
+    uint8_t public_key[NET_KEY_BYTES], secret_key[NET_KEY_BYTES];
+};
+struct net_curve {
+    struct net_keys own;
+    uint8_t server_key[NET_KEY_BYTES]; /* net_connect: the public key that the other side must have */
+    const char *domain;                /* net_bind: the endpoint's name in a net_zap_request */
+};
+
+bool net_is_tcp(const char *endpoint); /* else it is never locked */
+
 struct net_limits {
-    int64_t max_message;       /* bytes of a frame; 0: 262144 */
-    int send_hwm, receive_hwm; /* messages a peer; 0: the link's default */
+    int64_t max_message;           /* bytes of a frame; 0: 262144 */
+    int send_hwm, receive_hwm;     /* messages a peer; 0: the link's default */
+    const struct net_curve *curve; /* borrowed for the call; NULL: TCP is plain */
 };
 /* ROUTER with MANDATORY; "tcp://127.0.0.1:*" picks a free port. EINVAL: no endpoint; EDENIED: TCP beyond
- * loopback without `insecure`; EBUSY: the address is in use; EIO. limits may be NULL. */
+ * loopback without keys and `insecure`; EBUSY: the address is in use; EIO. limits may be NULL. */
 poise_code net_bind(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
                     struct net_socket **ret_socket, poise_error *err);
 /* DEALER, connects in the background and again when cut (backoff 500 ms to 30 s). EINVAL, EDENIED, EIO. */
@@ -46,6 +61,7 @@ struct net_message {
     size_t head_length;
     const void *body;
     size_t body_length;
+    const char *user; /* as net_zap_answer said of its connection, borrowed likewise; NULL: nobody did */
 };
 /* Never blocks. ENOTFOUND: nothing there. EPROTO: a message with other than two frames, or of a peer that
  * chose its routing id, was thrown away (ret_message->peer is set where known). */
@@ -54,6 +70,20 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
  * ECLOSED: the peer is gone. Bytes are copied. peer is ignored on a DEALER. */
 poise_code net_send(struct net_socket *socket, const struct net_peer *peer, const void *head,
                     size_t head_length, const void *body, size_t body_length, poise_error *err);
+
+/* Who wants to be let in by CURVE, from all the sockets of a net; one a net, one thread. Each that is heard
+ * of must be answered before the next. */
+struct net_zap; /* opaque */
+struct net_zap_request {
+    uint8_t key[NET_KEY_BYTES]; /* public; that it has the secret one is proven */
+    char domain[32], address[64];
+};
+poise_code net_zap_open(struct net *net, struct net_zap **ret_zap, poise_error *err);
+void net_zap_close(struct net_zap *zap);
+/* Never blocks. ENOTFOUND: nobody; EPROTO: it was no request of CURVE, and is refused. */
+poise_code net_zap_next(struct net_zap *zap, struct net_zap_request *ret_request, poise_error *err);
+/* NULL: not let in. Else a text of at most 255 bytes, which its messages will carry as net_message.user. */
+void net_zap_answer(struct net_zap *zap, const char *user);
 
 /* Wakes a thread that waits in net_wait. */
 struct net_wake; /* opaque; net_wake_up may be called by any thread */
@@ -65,7 +95,8 @@ void net_wake_clear(struct net_wake *wake); /* the waiting thread, before it loo
 struct net_wait {
     struct net_socket *socket; /* or */
     struct net_wake *wake;     /* or */
-    int fd;                    /* with socket and wake NULL; -1: none */
+    struct net_zap *zap;       /* or */
+    int fd;                    /* with all of them NULL; -1: none */
     bool want_send;            /* ask for room to send instead of something to receive (fd, DEALER) */
     bool ready;                /* set by net_wait */
 };

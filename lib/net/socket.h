@@ -10,6 +10,8 @@ poise_code endpoint_check(const char *endpoint, bool insecure, bool *ret_ipv6, p
 
 /* libzmq's handles, for waiting. */
 void *socket_handle(const struct net_socket *socket);
+void *net_context(const struct net *net);
+void *zap_handle(const struct net_zap *zap);
 int wake_descriptor(const struct net_wake *wake);
 
 #endif

@@ -64,13 +64,15 @@ static zmq_pollitem_t poll_item(const struct net_wait *item)
     } else if (item->wake) {
         polled.fd = wake_descriptor(item->wake);
         polled.events = ZMQ_POLLIN;
+    } else if (item->zap) {
+        polled.socket = zap_handle(item->zap);
     }
     return polled;
 }
 
 static bool is_used(const struct net_wait *item)
 {
-    return item->socket || item->wake || item->fd >= 0;
+    return item->socket || item->wake || item->zap || item->fd >= 0;
 }
 
 poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, poise_error *err)

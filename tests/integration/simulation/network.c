@@ -261,6 +261,33 @@ poise_code net_connect(struct net *net, const char *endpoint, bool insecure, con
     return open_socket(false, endpoint, limits, ret_socket, err);
 }
 
+/* Nothing is locked here: nobody has to be let in. */
+poise_code net_zap_open(struct net *net, struct net_zap **ret_zap, poise_error *err)
+{
+    (void)net;
+    (void)ret_zap;
+    return error_set(err, POISE_EUNSUPPORTED, "the simulation has no keys");
+}
+
+void net_zap_close(struct net_zap *zap)
+{
+    (void)zap;
+}
+
+poise_code net_zap_next(struct net_zap *zap, struct net_zap_request *ret_request, poise_error *err)
+{
+    (void)zap;
+    (void)ret_request;
+    (void)err;
+    return POISE_ENOTFOUND;
+}
+
+void net_zap_answer(struct net_zap *zap, const char *user)
+{
+    (void)zap;
+    (void)user;
+}
+
 void net_socket_close(struct net_socket *socket)
 {
     if (!socket) {

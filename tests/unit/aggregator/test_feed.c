@@ -1,4 +1,5 @@
 #include "aggregator_test.h"
+#include <aggregator/access.h>
 #include <aggregator/feed.h>
 
 enum { ROWS_MAX = 64 };
@@ -15,6 +16,7 @@ struct fixture {
     uint32_t refused[ROWS_MAX]; /* by the engine */
     poise_refusal reasons[ROWS_MAX];
     size_t refused_count;
+    const uint8_t *denied;
     double sum; /* m0 at the root, as settled */
 };
 
@@ -80,6 +82,7 @@ static void feed(struct fixture *f, const uint32_t *refused, size_t refused_coun
     poise_error err = {0};
     struct feed_options options = {.refused = refused,
                                    .refused_count = refused_count,
+                                   .denied = f->denied,
                                    .now_ms = start_ms,
                                    .on_refusal = note_refusal,
                                    .context = f};
@@ -188,15 +191,38 @@ static void batches_of_growing_tables_follow_each_other(void **state)
     assert_true(settled_sum(f) == expected);
 }
 
+static void what_may_not_be_sent_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const uint8_t denied[] = {ACCESS_SENDS, ACCESS_SENDS_NOT, ACCESS_SENDS_KEYLESS};
+    poise_measurement keyed = {
+        .measure = "m0", .org = "c", .key = "k", .time_ms = start_ms + 5, .value = 32, .of = 1};
+    add(f, "m0", "a", 0, 1);
+    add(f, "m0", "b", 1, 2);
+    add(f, "m0", "c", 2, 4);
+    add(f, "m0", "b", 3, 8);
+    add(f, "m0", "a", 4, 16);
+    assert_int_equal(wire_builder_add(f->builder, &keyed), POISE_OK);
+    f->denied = denied;
+    feed(f, NULL, 0);
+    assert_int_equal(engine_ordinal(f->engine), 6);
+    static const uint32_t rows[] = {1, 3, 5};
+    assert_int_equal(f->refused_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(f->refused[i], rows[i]);
+        assert_int_equal(f->reasons[i], POISE_REFUSAL_NOT_ALLOWED);
+    }
+    assert_true(settled_sum(f) == 21);
+    assert_int_equal(engine_name(f->engine, ENGINE_ORG, "b"), ENGINE_NAME_NONE); /* it never heard of it */
+}
+
 int main(void)
 {
 #define FEED_TEST(name) cmocka_unit_test_setup_teardown(name, open_engine, close_engine)
     const struct CMUnitTest tests[] = {
-        FEED_TEST(every_row_takes_its_ordinal),
-        FEED_TEST(rows_refused_before_are_skipped),
-        FEED_TEST(series_and_rows_are_refused_alike),
-        FEED_TEST(keys_and_retractions_reach_the_engine),
-        FEED_TEST(batches_of_growing_tables_follow_each_other),
+        FEED_TEST(every_row_takes_its_ordinal),       FEED_TEST(rows_refused_before_are_skipped),
+        FEED_TEST(series_and_rows_are_refused_alike), FEED_TEST(keys_and_retractions_reach_the_engine),
+        FEED_TEST(what_may_not_be_sent_is_refused),   FEED_TEST(batches_of_growing_tables_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ struct fixture {
     poise_error err;
     struct net_socket *sockets[8]; /* closed by teardown, since closing the context waits for them */
     size_t socket_count;
+    struct net_zap *zap; /* likewise */
 };
 
 static inline int setup(void **state)
@@ -43,6 +44,7 @@ static inline int teardown(void **state)
     for (size_t i = 0; i < f->socket_count; i++) {
         net_socket_close(f->sockets[i]);
     }
+    net_zap_close(f->zap);
     net_close(f->net);
     unlink(f->endpoint + strlen("ipc://"));
     return rmdir(f->directory);

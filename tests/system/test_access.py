@@ -1,0 +1,480 @@
+"""Access, with real processes: who gets in, what he may do there, and what becomes of it while the file changes."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import zmq
+
+import system
+from system import AGGREGATOR, COLLECTOR, HEADER, POISE, SOURCE, Aggregator, Case, run
+from wire import Peer, Producer, pb
+
+CARD = """
+scorecard: {name}
+perspectives:
+  - id: internal
+    objectives:
+      - id: all
+        measures:
+          - {{id: total, input: m, aggregate: sum, score: {{linear: {{from: 0, to: 10}}}}}}
+"""
+NOT_ALLOWED, DENIED, GONE = 18, 11, 10
+MAY = 1589500800000  # 2020-05-15
+SECOND = 1.0  # in which a revoked key stops
+PEOPLE = ("shop", "board", "ops", "other", "evil")
+
+
+class Locked(Aggregator):
+    """An aggregator on free TCP ports of the loopback, with keys."""
+
+    def __init__(self, folder, scorecards, peers, settings=""):
+        super().__init__(folder, scorecards, settings=f"key: aggregator.key\naccess: access.yaml\n{settings}")
+        self.config.write_text(re.sub(r"ipc://\S+", "tcp://127.0.0.1:*", self.config.read_text()))
+        self.access = self.folder / "access.yaml"
+        self.write_access(peers)
+
+    def write_access(self, peers):
+        self.access.write_text(json.dumps({"peers": peers}))
+        self.access.chmod(0o600)
+
+    def start(self):
+        start = self.log.stat().st_size if self.log.exists() else 0
+        super().start()
+        found = re.search(r" listening ingest=(\S+) query=(\S+)", self.log.read_bytes()[start:].decode())
+        self.ingest, self.query = found[1], found[2]
+        return self
+
+    def reload(self, peers=None, event="access_reloaded"):
+        if peers is not None:
+            self.write_access(peers)
+        start = self.log.stat().st_size
+        self.process.send_signal(signal.SIGHUP)
+        return self.wait_log(event, start)
+
+    def audit(self):
+        return [json.loads(line) for line in (self.folder / "store" / "audit.jsonl").read_text().splitlines()]
+
+
+class Access(Case):
+    def setUp(self):
+        super().setUp()
+        self.public = {}
+        for name in ("aggregator",) + PEOPLE:
+            self.public[name] = run(POISE, "keygen", self.folder / name).stdout.strip()
+        self.cards = [self.write(f"{name}.yaml", CARD.format(name=name)) for name in ("plant", "secret")]
+        self.peers = [
+            {"name": "shop", "key": self.public["shop"],
+             "send": [{"inputs": ["m"], "orgs": ["a", "a/**"], "sources": ["s-*", ""]}]},
+            {"name": "other", "key": self.public["other"], "send": [{"orgs": ["b"]}]},
+            {"name": "board", "key": self.public["board"], "read": [{"scorecards": ["plant"], "orgs": ["", "a"]}],
+             "query": True},
+            {"name": "ops", "key": self.public["ops"], "send": "all", "producers": ["ops", "tests"], "read": "all",
+             "query": True, "administer": True},
+        ]
+        self.sockets = []
+
+    def tearDown(self):
+        for socket in self.sockets:
+            socket.close()
+        super().tearDown()
+
+    def start(self, settings=""):
+        self.aggregator = Locked(self.folder, self.cards, self.peers, settings).start()
+
+    def without(self, *names):
+        return [peer for peer in self.peers if peer["name"] not in names]
+
+    def keys(self, name):
+        return ["--key-file", self.folder / f"{name}.key", "--server-key", self.folder / "aggregator.pub"]
+
+    def curve(self, name, server="aggregator"):
+        secret = re.search(r"secret (\w+)", (self.folder / f"{name}.key").read_text())[1]
+        return {"CURVE_PUBLICKEY": bytes.fromhex(self.public[name]), "CURVE_SECRETKEY": bytes.fromhex(secret),
+                "CURVE_SERVERKEY": bytes.fromhex(self.public[server])}
+
+    def peer(self, name, endpoint=None, **options):
+        self.sockets.append(Peer(endpoint or self.aggregator.query, **self.curve(name), **options))
+        return self.sockets[-1]
+
+    def producer(self, name, producer=None):
+        self.sockets.append(Producer(self.aggregator.ingest, producer or name, **self.curve(name)))
+        return self.sockets[-1]
+
+    def stats(self):
+        return json.loads(run(POISE, "stats", "--json", "--from", self.aggregator.query, *self.keys("ops")).stdout)
+
+    def wait_stat(self, name, least=1):
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            value = self.stats()[name]
+            if value >= least:
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"{name} is {value}")
+
+    def seed(self, rows="2020-05-15T00:00:00Z,m,a,1,,,,,\n2020-05-15T00:00:00Z,m,b,2,,,,,\n"):
+        rows = self.write("rows.csv", HEADER + rows)
+        run(POISE, "send", "--to", self.aggregator.ingest, "--spool", self.folder / "spool-ops", "--producer", "tests",
+            *self.keys("ops"), "--csv", rows)
+
+    def get(self, name, *arguments, check=0):
+        return run(POISE, "get", "--from", self.aggregator.query, "--format", "json", "--timeout", "20s", *self.keys(name),
+                   *arguments, check=check)
+
+    def seen(self, name, *arguments):
+        return sorted({(state["node"].split("/")[0], state["org"]) for state in json.loads(self.get(name, *arguments).stdout)})
+
+    # ---- who gets in ----
+
+    def hears_nothing(self, peer):
+        """Sends what anybody else would be answered, if it can be sent at all."""
+        peer.socket.setsockopt(zmq.SNDTIMEO, 100)
+        try:
+            peer.send(pb.StatsRequest(id=1))
+            peer.send(pb.Hello(producer="ops", epoch=1, next_seq=1))
+        except zmq.Again:
+            pass
+        return peer.receive(0.3) is None
+
+    def test_strangers_stay_outside(self):
+        self.start()
+        ends = (self.aggregator.ingest, self.aggregator.query)
+        strangers = [Peer(end, IMMEDIATE=1, **options) for end in ends
+                     for options in ({}, self.curve("evil"), self.curve("ops", server="evil"))]
+        strangers.append(Peer(self.aggregator.query, IMMEDIATE=1, **self.curve("shop")))  # nothing to do there
+        strangers.append(Peer(self.aggregator.ingest, IMMEDIATE=1, **self.curve("board")))
+        self.sockets += strangers
+        self.wait_stat("poise_connections_denied", 4)
+        for stranger in strangers:
+            self.assertTrue(self.hears_nothing(stranger))
+        log = self.aggregator.log.read_text()
+        self.assertIn(f'key={self.public["evil"][:8]} name=- reason="an unknown key', log)
+        self.assertIn(f'key={self.public["shop"][:8]} name=shop reason="the key may do nothing at the query', log)
+        self.assertNotIn(self.public["evil"], log)
+        self.assertEqual(self.stats()["poise_producers"], 0)
+        # Who is let in later needs no restart: ZeroMQ tries again.
+        self.aggregator.reload(self.peers + [{"name": "evil", "key": self.public["evil"], "query": True}])
+        strangers[4].socket.setsockopt(zmq.SNDTIMEO, 40000)
+        self.assertIn("poise_producers", strangers[4].stats())
+
+    def test_keys_to_a_plain_endpoint(self):
+        self.aggregator = Aggregator(self.folder, self.cards)
+        self.aggregator.config.write_text(re.sub(r"ipc://\S+", "tcp://127.0.0.1:*", self.aggregator.config.read_text()))
+        self.aggregator.start()
+        query = re.search(r" query=(\S+)", self.aggregator.log.read_text())[1]
+        peer = self.peer("ops", query, IMMEDIATE=1)
+        done = run(POISE, "get", "--from", query, *self.keys("ops"), "--timeout", "1s", check=1)
+        self.assertIn("is an aggregator running there that has this server key and lets our key in?", done.stderr)
+        self.assertTrue(self.hears_nothing(peer))
+        run(POISE, "stats", "--from", query)
+
+    def test_secrets_that_others_can_read(self):
+        self.start()
+        for name in ("ops", "aggregator"):
+            (self.folder / f"{name}.key").chmod(0o640)
+        done = self.get("ops", check=1)
+        self.assertIn("ops.key holds a secret key, but others may get at it (mode 0640): chmod 600 it", done.stderr)
+        self.aggregator.stop()
+        done = run(AGGREGATOR, "--config", self.aggregator.config, "--check-config", check=1)
+        self.assertIn("chmod 600 it", done.stderr)
+        done = run(AGGREGATOR, "--config", self.aggregator.config, check=1)
+        self.assertIn("chmod 600 it", done.stderr)
+        done = run(POISE, "keygen", self.folder / "ops", check=1)  # what is there stays
+        self.assertIn("is there already", done.stderr)
+        (self.folder / "ops.key").chmod(0o600)
+        done = run(POISE, "get", "--from", self.aggregator.query, *self.keys("ops")[:2], check=1)
+        self.assertIn("the aggregator's public key is missing", done.stderr)
+        (self.folder / "aggregator.key").chmod(0o600)
+        self.aggregator.access.chmod(0o622)
+        done = run(AGGREGATOR, "--config", self.aggregator.config, check=1)
+        self.assertIn("chmod go-w it", done.stderr)
+
+    def test_configurations_that_are_refused(self):
+        for settings, says in (("key: aggregator.key", "'key' and 'access' go together: add 'access'"),
+                               ("access: access.yaml", "'key' and 'access' go together: add 'key'"),
+                               ("key: aggregator.key\naccess: access.yaml\ninsecure: true", "leave out one of them"),
+                               ("key: none.key\naccess: access.yaml", "cannot open the key file"),
+                               ("query: tcp://0.0.0.0:5571", "give keys (docs/access.md)")):
+            config = self.write("a.yaml", f"store: store\nscorecards: [plant.yaml]\n{settings}\n")
+            Locked(self.folder, self.cards, self.peers)  # the file of access
+            done = run(AGGREGATOR, "--config", config, "--check-config", check=1)
+            self.assertIn(says, done.stderr)
+
+    # ---- sending ----
+
+    def test_rows_that_may_not_be_sent(self):
+        self.start()
+        shop = self.producer("shop")
+        shop.hello()
+        rows = [("m", "a", MAY, 1.0), ("m", "b", MAY, 2.0), ("q", "a", MAY, 4.0), ("m", "a/x", MAY, 8.0),
+                ("m", "", MAY, 16.0), ("m", "a", MAY, 32.0, 1.0, "", 0, False, "s-1"), ("m", "a", MAY, 64.0, 1.0, "", 0, False, "t")]
+        refused = shop.put(shop.batch(rows))
+        self.assertEqual(refused, [(1, row, NOT_ALLOWED) for row in (1, 2, 4, 6)])
+        # A key knows no org: `other`, whose rule names orgs and no sources, may not use keys to reach others' rows.
+        self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 100.0, 1.0, "k", 1, False)])), [])
+        other = self.producer("other")
+        other.hello()
+        refused = other.put(other.batch([("m", "b", MAY, 1000.0, 1.0, "k", 2, False), ("m", "b", MAY, 0.0, 1.0, "k", 3, True),
+                                         ("m", "b", MAY, 3.0)]))
+        self.assertEqual(refused, [(1, 0, NOT_ALLOWED), (1, 1, NOT_ALLOWED)])
+        self.assertGreaterEqual(self.stats()["poise_batches_denied"], 1)
+        self.assertIn('name=shop reason="in a batch of \'shop\': m of the org \'b\'"', self.aggregator.log.read_text())
+        for restarted in (False, True):
+            total = [state["value"] for state in json.loads(self.get("ops", "plant").stdout) if state["node"].endswith("total")]
+            self.assertEqual(total, [1.0 + 8 + 32 + 100 + 3])
+            if not restarted:
+                self.aggregator.kill()
+                self.aggregator.start()
+
+    def test_producers_belong_to_their_keys(self):
+        self.start()
+        ops = self.producer("ops", "tests")
+        ops.hello()
+        self.assertEqual(ops.put(ops.batch([("m", "a", MAY, 1.0)])), [])
+        thief = self.producer("shop", "tests")
+        thief.epoch, thief.seq = ops.epoch, ops.seq
+        thief.send(pb.Hello(producer="tests", epoch=ops.epoch, next_seq=2))
+        error = thief.expect(pb.Error)
+        self.assertEqual(error.code, DENIED)
+        self.assertIn("may not send as the producer 'tests'", error.text)
+        thief.send(thief.batch([("m", "a", MAY, 2.0)]))
+        self.assertEqual(thief.expect(pb.Error).code, GONE)
+        self.assertEqual(ops.put(ops.batch([("m", "a", MAY, 4.0)])), [])  # its numbers were not used up
+        # The producer goes to somebody else: who had it, on a connection that stands, may not send by it any more.
+        peers = [dict(peer, producers={"ops": ["ops"], "shop": ["shop", "tests"]}.get(peer["name"], [peer["name"]]))
+                 for peer in self.peers]
+        self.aggregator.reload(peers)
+        self.assertEqual(ops.expect(pb.Error, SECOND).code, DENIED)
+        ops.send(ops.batch([("m", "a", MAY, 8.0)]))
+        self.assertIn(ops.expect(pb.Error).code, (DENIED, GONE))
+        thief.seq = 2
+        self.assertEqual(thief.hello().next_seq, 3)
+        self.assertEqual(thief.put(thief.batch([("m", "a", MAY, 16.0)])), [])
+        self.assertEqual(self.stats()["poise_rows_accepted"], 3)
+
+    def test_a_revoked_key_sends_no_more(self):
+        self.start()
+        shop = self.producer("shop")
+        shop.hello()
+        self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 1.0)])), [])
+        self.aggregator.reload(self.without("shop"))
+        self.assertEqual(shop.expect(pb.Error, SECOND).code, DENIED)
+        for message in (shop.batch([("m", "a", MAY, 2.0)]), pb.Hello(producer="shop", epoch=shop.epoch, next_seq=2)):
+            shop.send(message)
+            self.assertEqual(shop.expect(pb.Error).code, DENIED)
+        self.assertEqual(self.stats()["poise_rows_accepted"], 1)
+        self.assertGreaterEqual(self.stats()["poise_messages_denied"], 3)
+        self.aggregator.reload(self.peers)  # the connection is still there
+        shop.seq = 1
+        self.assertEqual(shop.hello().next_seq, 2)
+        self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 2.0)])), [])
+
+    def test_a_collector_waits_until_it_may(self):
+        self.peers = self.without("shop") + [{"name": "shop", "key": self.public["shop"], "send": [{"orgs": ["b"]}]}]
+        self.start()
+        self.write("c.csv", "when,value\n2020-05-15T00:00:00Z,7\n")
+        config = self.write("collector.yaml", f"""
+producer: shop
+aggregator: {self.aggregator.ingest}
+key: shop.key
+server_key: {self.public['aggregator']}
+spool: spool
+dead_letters: dead.jsonl
+sources:
+  - csv: {{path: c.csv}}
+    time: {{column: when, format: rfc3339}}
+    org: a
+    measurements: [{{measure: m, value: {{column: value}}}}]
+""")
+        done = run(COLLECTOR, "--config", config, "--once", check=1)
+        letter = json.loads((self.folder / "dead.jsonl").read_text())
+        self.assertTrue(letter["reason"].startswith("not_allowed: "), done.stderr)
+        self.aggregator.reload(self.without("shop"))
+        replay = self.spawn(COLLECTOR, "--config", config, "--replay", stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE)
+        self.wait_stat("poise_connections_denied")
+        self.assertIsNone(replay.poll())
+        self.aggregator.reload(self.without("shop") + [{"name": "shop", "key": self.public["shop"], "send": "all"}])
+        self.assertEqual(replay.wait(60), 0, replay.stderr.read())
+        self.assertEqual(self.stats()["poise_rows_accepted"], 1)
+
+    # ---- reading ----
+
+    def test_each_sees_what_it_may(self):
+        self.start()
+        self.seed()
+        everything = [(card, org) for card in ("plant", "secret") for org in ("", "a", "b")]
+        allowed = [("plant", ""), ("plant", "a")]
+        self.assertEqual(self.seen("ops", "--all-orgs"), everything)
+        self.assertEqual(self.seen("board", "--all-orgs"), allowed)
+        past = ["--as-of", "2020-06-01T00:00:00Z"]
+        self.assertEqual(self.seen("board", "plant", "--all-orgs", *past), allowed)
+        self.assertEqual(self.seen("ops", "plant", "--all-orgs", *past), everything[:3])
+        for arguments in (["secret"], ["secret", "--all-orgs"], ["secret", *past], ["secret", "--all-orgs", *past],
+                          ["plant", "--org", "b", *past], ["none", *past]):
+            self.assertIn("may not read the scorecard", self.get("board", *arguments, check=1).stderr)
+        # A running subscription: what changes elsewhere is not heard of.
+        board = self.peer("board")
+        board.send(pb.Subscribe(id=7, credit=1000))
+        states = self.until_last(board)
+        self.assertEqual(sorted({(state.node.split("/")[0], state.org) for state in states}), allowed)
+        self.seed("2020-05-15T00:00:01Z,m,b,4,,,,,\n2020-05-15T00:00:02Z,m,a,8,,,,,\n")
+        heard = set()
+        while ("plant", "a") not in heard:
+            update = board.expect(pb.Update)
+            heard |= {(state.node.split("/")[0], state.org) for state in update.states}
+        self.assertEqual(heard - set(allowed), set())
+
+    def until_last(self, peer):
+        states = []
+        while True:
+            part = peer.expect(pb.Snapshot)
+            states += part.states
+            if part.last:
+                return states
+
+    def test_orders_are_for_operators(self):
+        self.start(settings="backups: backups")
+        self.seed()
+        at = ["--from", self.aggregator.query]
+        orders = [["restate", "--reason", "because", *at], ["rescore", "--from", "2020-01-01T00:00:00Z", "--at", self.aggregator.query],
+                  ["backup", "monday", *at], ["dump", *at]]
+        for order in orders:
+            done = run(POISE, *order, *self.keys("board"), check=1)
+            self.assertIn("may not administer", done.stderr)
+        board = self.peer("board")
+        self.assertIn("poise_nodes", board.stats())  # `query`
+        ask = self.peers[2].copy()
+        self.aggregator.reload(self.without("board") + [dict(ask, query=False)])
+        board.send(pb.StatsRequest(id=1))
+        self.assertEqual(board.expect(pb.Error).code, DENIED)
+        self.assertIn("may not ask about the past", self.get("board", "plant", "--as-of", "2020-06-01T00:00:00Z", check=1).stderr)
+        self.assertEqual(self.aggregator.audit()[-1]["what"], "reload")
+        for order in orders:
+            run(POISE, *order, *self.keys("ops"))
+        run(POISE, "backup", "monday", *at, *self.keys("ops"), check=1)  # there is one
+        key = self.public["ops"][:8]
+        noted = [(line["what"], line["result"]) for line in self.aggregator.audit() if line["who"] == "ops"]
+        self.assertEqual(noted[:7], [("restate", "begun"), ("restate", "done"), ("rescore", "begun"), ("rescore", "done"),
+                                     ("backup", "begun"), ("backup", "done"), ("dump", "begun")])
+        self.assertEqual(noted[-2], ("backup", "begun"))
+        self.assertIn("monday", noted[-1][1])
+        self.assertTrue(all(line["key"] == key for line in self.aggregator.audit() if line["who"] == "ops"))
+        self.assertIn("because", [line for line in self.aggregator.audit() if line["what"] == "restate"][0]["about"])
+        run(POISE, "restore", self.folder / "backups" / "monday", self.folder / "restored")
+        line = json.loads((self.folder / "restored" / "audit.jsonl").read_text())
+        self.assertEqual((line["what"], line["who"], line["result"]), ("restore", f"uid {os.getuid()}", "done"))
+
+    def test_what_cannot_be_noted_is_not_done(self):
+        self.start(settings="backups: backups")
+        audit = self.folder / "store" / "audit.jsonl"
+        audit.rename(self.folder / "kept")
+        audit.mkdir()
+        done = run(POISE, "backup", "monday", "--from", self.aggregator.query, *self.keys("ops"), check=1)
+        self.assertIn("cannot be noted in the audit log", done.stderr)
+        self.assertFalse((self.folder / "backups" / "monday").exists())
+        audit.rmdir()
+        run(POISE, "backup", "monday", "--from", self.aggregator.query, *self.keys("ops"))
+
+    def test_the_examples_have_keys(self):
+        self.peers[3]["producers"] = ["send.py"]
+        self.start()
+        rows = self.write("rows.csv", HEADER + "2020-05-15T00:00:00Z,m,a,1,,,,,\n")
+        environment = {**os.environ, "POISE_KEY_FILE": str(self.folder / "ops.key"),
+                       "POISE_SERVER_KEY": str(self.folder / "aggregator.pub")}
+        run(sys.executable, SOURCE / "examples" / "python" / "send.py", self.aggregator.ingest, rows, env=environment)
+        self.assertEqual(self.stats()["poise_rows_accepted"], 1)
+
+    # ---- while it runs ----
+
+    def test_a_revoked_key_hears_no_more(self):
+        self.start()
+        self.seed()
+        board, ops = self.peer("board"), self.peer("ops")
+        for peer in (board, ops):
+            peer.send(pb.Subscribe(id=7, credit=1000))
+            self.until_last(peer)
+        self.aggregator.reload(self.without("board"))
+        error = board.expect(pb.Error, SECOND)
+        self.assertEqual((error.id, error.code), (7, DENIED))
+        self.seed("2020-05-15T00:00:01Z,m,a,4,,,,,\n")
+        ops.expect(pb.Update)
+        self.assertIsNone(board.receive(0.2))
+        for message in (pb.Subscribe(id=8, credit=10), pb.Credit(id=7, more=10), pb.StatsRequest(id=9),
+                        pb.Query(id=10, scorecard="plant", as_of_ms=MAY, credit=10)):
+            board.send(message)
+            self.assertEqual(board.expect(pb.Error).code, DENIED)
+        # Other rights: the subscription is over, and the next sees what may be seen now.
+        self.aggregator.reload(self.without("board") + [dict(self.peers[2], read=[{"orgs": ["b"]}])])
+        board.send(pb.Subscribe(id=11, credit=1000))
+        self.assertEqual({state.org for state in self.until_last(board)}, {"b"})
+        self.aggregator.reload(self.peers)
+        self.assertEqual(board.expect(pb.Error, SECOND).code, GONE)
+        self.seed("2020-05-15T00:00:02Z,m,b,4,,,,,\n")
+        ops.expect(pb.Update)
+        self.assertIsNone(board.receive(0.2))
+
+    def test_watching_goes_on_or_ends(self):
+        self.start()
+        self.seed()
+        watch = self.spawn(POISE, "watch", "--from", self.aggregator.query, *self.keys("board"), stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
+        self.wait_stat("poise_subscriptions")
+        self.aggregator.reload(self.without("board") + [dict(self.peers[2], administer=True)])
+        self.wait_stat("poise_snapshots", 2)  # libpoise subscribed again
+        self.aggregator.reload(self.without("board"))
+        self.assertEqual(watch.wait(20), 1)
+        self.assertIn("is not known any more", watch.stderr.read())
+
+    def test_a_broken_file_changes_nothing(self):
+        self.start()
+        self.aggregator.access.write_text('{"peers": [{"name": "shop"}, {"key": "abc"')
+        log = self.aggregator.reload(event="access_not_reloaded")
+        self.assertIn("access_problem file=", log)
+        self.seed()
+        stats = self.stats()
+        self.assertEqual((stats["poise_access_keys"], stats["poise_access_reloads"], stats["poise_access_reloads_failed"]), (4, 0, 1))
+        self.aggregator.access.unlink()
+        self.aggregator.reload(event="access_not_reloaded")
+        self.assertEqual([line["what"] for line in self.aggregator.audit()], ["start", "reload", "reload"])
+        self.assertIn("problem", self.aggregator.audit()[-1]["result"])
+        self.aggregator.reload(self.without("board"))
+        self.assertEqual(self.aggregator.audit()[-1]["about"], f"removed board {self.public['board'][:8]}")
+        self.assertEqual(self.stats()["poise_access_reloads"], 1)
+
+    def test_refusals_do_not_fill_the_log(self):
+        self.start()
+        board = self.peer("board")
+        for number in range(300):
+            board.send(pb.Dump(id=number + 1, from_ms=0, to_ms=1))
+            self.assertEqual(board.expect(pb.Error).code, DENIED)
+        self.assertEqual(self.stats()["poise_messages_denied"], 300)
+        self.assertLessEqual(self.aggregator.log.read_text().count("access_denied"), 20)
+
+    def test_a_key_is_replaced(self):
+        both = {"name": "board", "key": [self.public["board"], self.public["evil"]], "read": "all"}
+        self.start()
+        self.seed()
+        self.aggregator.reload(self.without("board") + [both])
+        for name in ("board", "evil"):
+            self.assertEqual(json.loads(self.get(name).stdout)[0]["org"], "")
+        self.aggregator.reload(self.without("board") + [dict(both, key=self.public["evil"])])
+        self.get("evil")
+        run(POISE, "get", "--from", self.aggregator.query, "--timeout", "500ms", *self.keys("board"), check=1)
+
+    def test_ipc_needs_no_key(self):
+        self.aggregator = Aggregator(self.folder, self.cards, settings="key: aggregator.key\naccess: access.yaml")
+        (self.folder / "access.yaml").write_text("peers: []\n")
+        (self.folder / "access.yaml").chmod(0o600)
+        self.aggregator.start()
+        self.send("2020-05-15T00:00:00Z,m,a,1,,,,,\n")
+        self.assertEqual(self.aggregator.get("plant")[0]["org"], "")
+
+
+if __name__ == "__main__":
+    sys.argv.append("--failfast")
+    system.main()

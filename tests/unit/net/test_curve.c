@@ -1,0 +1,315 @@
+/* Keys and their files, and who gets through to a locked endpoint. libzmq itself plays the peers; its monitor
+ * says how their handshakes end. */
+#include "net_test.h"
+#include <net/keys.h>
+#include <sys/stat.h>
+#include <zmq.h>
+
+/* ---- key files ---- */
+
+static const char *path_in(const struct fixture *f, const char *name)
+{
+    static char paths[4][96];
+    static size_t next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", f->directory, name);
+    return path;
+}
+
+static void write_text(const char *path, const char *text, mode_t mode)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static void forget(const struct fixture *f)
+{
+    unlink(path_in(f, "a.key"));
+    unlink(path_in(f, "a.pub"));
+}
+
+static void a_pair_is_written_for_its_owner_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct net_keys keys, read;
+    uint8_t public_key[NET_KEY_BYTES];
+    struct stat status;
+    umask(0);
+    assert_int_equal(keys_make(&keys, NULL), POISE_OK);
+    assert_int_equal(keys_write(path_in(f, "a"), &keys, &f->err), POISE_OK);
+    assert_int_equal(stat(path_in(f, "a.key"), &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    assert_int_equal(stat(path_in(f, "a.pub"), &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0644);
+    assert_int_equal(keys_read(path_in(f, "a.key"), &read, &f->err), POISE_OK);
+    assert_memory_equal(&read, &keys, sizeof keys);
+    assert_int_equal(keys_read_public(path_in(f, "a.pub"), public_key, &f->err), POISE_OK);
+    assert_memory_equal(public_key, keys.public_key, NET_KEY_BYTES);
+
+    struct net_keys other; /* never overwritten, and nothing half remains */
+    assert_int_equal(keys_make(&other, NULL), POISE_OK);
+    assert_int_equal(keys_write(path_in(f, "a"), &other, &f->err), POISE_EBUSY);
+    assert_int_equal(unlink(path_in(f, "a.key")), 0);
+    assert_int_equal(keys_write(path_in(f, "a"), &other, &f->err), POISE_EBUSY);
+    assert_int_equal(stat(path_in(f, "a.key"), &status), -1);
+    forget(f);
+}
+
+static void a_secret_that_others_get_at_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const mode_t bad[] = {0640, 0604, 0620, 0602, 0644, 0666, 0610, 0601};
+    struct net_keys keys, read = {.public_key = {7}};
+    assert_int_equal(keys_make(&keys, NULL), POISE_OK);
+    assert_int_equal(keys_write(path_in(f, "a"), &keys, &f->err), POISE_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(chmod(path_in(f, "a.key"), bad[i]), 0);
+        assert_int_equal(keys_read(path_in(f, "a.key"), &read, &f->err), POISE_EDENIED);
+        assert_non_null(strstr(f->err.text, "chmod 600"));
+        assert_non_null(strstr(f->err.text, "a.key"));
+    }
+    assert_int_equal(read.public_key[0], 7);
+    assert_int_equal(chmod(path_in(f, "a.key"), 0400), 0);
+    assert_int_equal(keys_read(path_in(f, "a.key"), &read, &f->err), POISE_OK);
+    forget(f);
+}
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void what_is_no_key_file_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const bad[] = {
+        "",
+        "public " HEX "\n",
+        "secret " HEX "\n",
+        "public " HEX "\nsecret " HEX "\n", /* no pair */
+        "public " HEX "\nsecret " HEX "0\n",
+        "public " HEX "\nsecret 012345678\n",
+        "public " HEX "\npublic " HEX "\n",
+        HEX "\n" HEX "\n",
+        "private " HEX "\n",
+        "public 0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef\n",
+    };
+    struct net_keys keys;
+    uint8_t public_key[NET_KEY_BYTES];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_text(path_in(f, "a.key"), bad[i], 0600);
+        assert_int_equal(keys_read(path_in(f, "a.key"), &keys, &f->err), POISE_EINVAL);
+    }
+    char *large = calloc(1, 5001);
+    assert_non_null(large);
+    memset(large, '#', 5000);
+    write_text(path_in(f, "a.key"), large, 0600);
+    free(large);
+    assert_int_equal(keys_read(path_in(f, "a.key"), &keys, &f->err), POISE_EINVAL);
+    unlink(path_in(f, "a.key"));
+    assert_int_equal(keys_read(path_in(f, "a.key"), &keys, &f->err), POISE_ENOTFOUND);
+    assert_int_equal(keys_read(f->directory, &keys, &f->err), POISE_EINVAL);
+    assert_int_equal(keys_read_public(HEX, public_key, &f->err), POISE_OK);
+    assert_int_equal(public_key[1], 0x23);
+    assert_int_equal(keys_read_public(HEX "0", public_key, &f->err), POISE_ENOTFOUND);
+    write_text(path_in(f, "a.pub"), "  # mine\r\n\n\tpublic " HEX "  # so\r\n", 0666);
+    assert_int_equal(keys_read_public(path_in(f, "a.pub"), public_key, &f->err), POISE_OK);
+    forget(f);
+}
+
+/* ---- peers ---- */
+
+struct peer {
+    void *socket, *monitor;
+};
+
+struct gate {
+    struct net_keys server, client;
+    struct net_curve curve;
+    struct net_limits limits;
+    struct net_socket *router;
+};
+
+static void lock(struct fixture *f, struct gate *gate)
+{
+    assert_int_equal(keys_make(&gate->server, NULL), POISE_OK);
+    assert_int_equal(keys_make(&gate->client, NULL), POISE_OK);
+    gate->curve = (struct net_curve){.own = gate->server, .domain = "gate"};
+    gate->limits = (struct net_limits){.curve = &gate->curve};
+    gate->router = bound(f, "tcp://127.0.0.1:*", &gate->limits);
+}
+
+static struct peer peer(void *context, const char *endpoint, const struct net_keys *keys,
+                        const uint8_t *server_key)
+{
+    struct peer p = {.socket = zmq_socket(context, ZMQ_DEALER), .monitor = zmq_socket(context, ZMQ_PAIR)};
+    const int no = 0;
+    assert_non_null(p.socket);
+    assert_int_equal(zmq_setsockopt(p.socket, ZMQ_LINGER, &no, sizeof no), 0);
+    if (keys) {
+        assert_int_equal(zmq_setsockopt(p.socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, NET_KEY_BYTES), 0);
+        assert_int_equal(zmq_setsockopt(p.socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, NET_KEY_BYTES), 0);
+        assert_int_equal(zmq_setsockopt(p.socket, ZMQ_CURVE_SERVERKEY, server_key, NET_KEY_BYTES), 0);
+    }
+    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                 ZMQ_EVENT_DISCONNECTED;
+    char monitor[64];
+    snprintf(monitor, sizeof monitor, "inproc://monitor-%p", p.socket);
+    assert_int_equal(zmq_socket_monitor(p.socket, monitor, events), 0);
+    assert_int_equal(zmq_connect(p.monitor, monitor), 0);
+    assert_int_equal(zmq_connect(p.socket, endpoint), 0);
+    return p;
+}
+
+static void leave(struct peer p)
+{
+    zmq_socket_monitor(p.socket, NULL, 0);
+    zmq_close(p.socket);
+    zmq_close(p.monitor);
+}
+
+/* How the handshake ends; meanwhile the zap (if there is one) answers with `user`. */
+static bool gets_in(struct peer p, struct net_zap *zap, const char *user, struct net_zap_request *ret_request)
+{
+    for (int waited = 0; waited < PATIENCE_MS; waited += 10) {
+        uint8_t event[6];
+        if (zmq_recv(p.monitor, event, sizeof event, ZMQ_DONTWAIT) == (int)sizeof event) {
+            uint16_t number;
+            memcpy(&number, event, sizeof number);
+            return number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+        }
+        struct net_wait item = {.zap = zap, .fd = -1};
+        assert_int_equal(net_wait(&item, 1, 10, NULL), POISE_OK);
+        if (zap && net_zap_next(zap, ret_request, NULL) == POISE_OK)
+            net_zap_answer(zap, user);
+    }
+    fail_msg("the handshake does not end");
+    return false;
+}
+
+static void without_an_answer_nobody_gets_in(void **state)
+{
+    struct fixture *f = *state;
+    struct gate gate;
+    lock(f, &gate);
+    void *context = zmq_ctx_new();
+    struct peer p = peer(context, net_endpoint(gate.router), &gate.client, gate.server.public_key);
+    assert_false(gets_in(p, NULL, NULL, NULL));
+    leave(p);
+    zmq_ctx_term(context);
+}
+
+static void a_key_is_asked_for_and_its_messages_carry_its_user(void **state)
+{
+    struct fixture *f = *state;
+    struct net_zap *second = NULL;
+    struct net_zap_request request;
+    struct net_message message;
+    assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
+    assert_int_equal(net_zap_open(f->net, &second, &f->err), POISE_EIO);
+    struct gate gate;
+    lock(f, &gate);
+    void *context = zmq_ctx_new();
+
+    struct peer p = peer(context, net_endpoint(gate.router), &gate.client, gate.server.public_key);
+    assert_false(gets_in(p, f->zap, NULL, &request));
+    assert_memory_equal(request.key, gate.client.public_key, NET_KEY_BYTES);
+    assert_string_equal(request.domain, "gate");
+    assert_string_equal(request.address, "127.0.0.1");
+    leave(p);
+
+    p = peer(context, net_endpoint(gate.router), &gate.client, gate.server.public_key);
+    assert_true(gets_in(p, f->zap, "somebody", &request));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(zmq_send(p.socket, "\1\3", 2, ZMQ_SNDMORE), 2);
+        assert_int_equal(zmq_send(p.socket, "hello", 5, 0), 5);
+        expect(gate.router, "hello", &message);
+        assert_string_equal(message.user, "somebody");
+    }
+    leave(p);
+    zmq_ctx_term(context);
+}
+
+static void our_own_dealer_gets_in_and_ipc_is_never_locked(void **state)
+{
+    struct fixture *f = *state;
+    struct net_zap_request request;
+    struct net_message message;
+    assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
+    struct gate gate;
+    lock(f, &gate);
+    struct net_curve curve = {.own = gate.client};
+    memcpy(curve.server_key, gate.server.public_key, NET_KEY_BYTES);
+    const struct net_limits with_key = {.curve = &curve};
+    struct net_socket *dealer = connected(f, net_endpoint(gate.router), &with_key);
+    struct net_wait items[] = {{.zap = f->zap, .fd = -1}};
+    assert_int_equal(net_wait(items, 1, PATIENCE_MS, NULL), POISE_OK);
+    assert_int_equal(net_zap_next(f->zap, &request, &f->err), POISE_OK);
+    net_zap_answer(f->zap, "us");
+    await(dealer, true);
+    assert_int_equal(send_text(dealer, NULL, "hello"), POISE_OK);
+    expect(gate.router, "hello", &message);
+    assert_string_equal(message.user, "us");
+    assert_int_equal(net_zap_next(f->zap, &request, &f->err), POISE_ENOTFOUND);
+
+    struct net_socket *router = bound(f, f->endpoint, &gate.limits);
+    dealer = connected(f, f->endpoint, NULL);
+    await(dealer, true);
+    assert_int_equal(send_text(dealer, NULL, "hello"), POISE_OK);
+    expect(router, "hello", &message);
+    assert_null(message.user);
+}
+
+static void other_locks_and_none_do_not_go_together(void **state)
+{
+    struct fixture *f = *state;
+    struct net_zap_request request;
+    struct net_keys other;
+    assert_int_equal(keys_make(&other, NULL), POISE_OK);
+    assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
+    struct gate gate;
+    lock(f, &gate);
+    struct net_socket *plain = bound(f, "tcp://127.0.0.1:*", NULL);
+    void *context = zmq_ctx_new();
+    const struct {
+        const char *endpoint;
+        const struct net_keys *keys;
+        const uint8_t *server_key;
+    } wrong[] = {{net_endpoint(gate.router), NULL, NULL},
+                 {net_endpoint(gate.router), &gate.client, other.public_key},
+                 {net_endpoint(plain), &gate.client, gate.server.public_key}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct peer p = peer(context, wrong[i].endpoint, wrong[i].keys, wrong[i].server_key);
+        assert_false(gets_in(p, f->zap, "somebody", &request));
+        leave(p);
+    }
+    zmq_ctx_term(context);
+}
+
+static void keys_open_what_is_beyond_loopback(void **state)
+{
+    struct fixture *f = *state;
+    struct gate gate;
+    lock(f, &gate);
+    struct net_socket *socket = NULL;
+    assert_int_equal(net_bind(f->net, "tcp://0.0.0.0:*", false, &gate.limits, &socket, &f->err), POISE_OK);
+    net_socket_close(socket);
+    assert_int_equal(net_bind(f->net, "tcp://0.0.0.0:*", false, NULL, &socket, &f->err), POISE_EDENIED);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_pair_is_written_for_its_owner_alone),
+        TEST(a_secret_that_others_get_at_is_refused),
+        TEST(what_is_no_key_file_is_refused),
+        TEST(without_an_answer_nobody_gets_in),
+        TEST(a_key_is_asked_for_and_its_messages_carry_its_user),
+        TEST(our_own_dealer_gets_in_and_ipc_is_never_locked),
+        TEST(other_locks_and_none_do_not_go_together),
+        TEST(keys_open_what_is_beyond_loopback),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
