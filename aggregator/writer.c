@@ -202,6 +202,18 @@ static poise_code gather_waiting(struct writer *writer, int64_t now_ms, poise_er
     return POISE_OK;
 }
 
+/* What producers have lost, as far as it is on disk. */
+static poise_code tell_losses(struct writer *writer, poise_error *err)
+{
+    struct inquiry *inquiry = writer->ordering;
+    poise_code code = ledger_put_losses(&writer->ledger, inquiry->id, &inquiry->bodies);
+    if (!code)
+        code = inquiry_end_body(inquiry);
+    if (code)
+        inquiry->error.code = error_nomem(&inquiry->error, "the losses of producers");
+    return answer_order(writer, err);
+}
+
 /* Takes what is waiting, up to a commit's worth; an operator's order is a commit of its own. */
 static poise_code gather(struct writer *writer, poise_error *err)
 {
@@ -217,6 +229,9 @@ static poise_code gather(struct writer *writer, poise_error *err)
     }
     if (!writer->part) /* an order begins a settle of its own */
         writer->ordering = ring_pop(writer->options.to_restate);
+    poise_code told = writer->ordering && writer->ordering->losses ? tell_losses(writer, err) : POISE_OK;
+    if (told)
+        return told;
     poise_code code = !writer->ordering           ? gather_waiting(writer, now_ms, err)
                       : writer->ordering->rescore ? gather_rescored(writer, err)
                                                   : gather_restated(writer, err);
@@ -368,7 +383,29 @@ static poise_code next_part(struct writer *writer, uint64_t lsn, poise_error *er
     return writer->part ? POISE_OK : publish(writer, err);
 }
 
-static poise_code give_back(struct writer *writer, poise_error *err)
+void writer_sum_losses(struct writer *writer)
+{
+    uint64_t losses, rows;
+    ledger_sum_losses(&writer->ledger, &losses, &rows);
+    stats_set(writer->options.stats, STAT_losses, losses);
+    stats_set(writer->options.stats, STAT_rows_lost, rows);
+}
+
+/* It is on disk that a producer has lost something. */
+static poise_code note_loss(struct writer *writer, struct ledger_entry *entry, const struct batch *batch,
+                            uint64_t lsn, poise_error *err)
+{
+    poise_loss loss = ledger_loss_of(&batch->rows, lsn, engine_as_of_ms(writer->engine));
+    if (!ledger_lose(entry, &loss))
+        return error_nomem(err, "the losses of a producer");
+    writer_sum_losses(writer);
+    log_event(writer->options.log, LOG_WARN, "producer_lost_batches", log_text("producer", batch->producer),
+              log_text("reason", poise_loss_text(loss.reason)), log_int("first", (int64_t)loss.first_seq),
+              log_int("last", (int64_t)loss.last_seq), log_int("rows", (int64_t)loss.rows));
+    return POISE_OK;
+}
+
+static poise_code give_back(struct writer *writer, uint64_t lsn, poise_error *err)
 {
     for (size_t i = 0; i < writer->batch_count; i++) {
         struct batch *batch = writer->batches[i];
@@ -378,6 +415,9 @@ static poise_code give_back(struct writer *writer, poise_error *err)
         if (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
                                      batch->refused_count))
             return error_nomem(err, "the ledger of producers");
+        poise_code code = batch->rows.loss.last_seq ? note_loss(writer, entry, batch, lsn, err) : POISE_OK;
+        if (code)
+            return code;
         if (!ring_push(writer->options.to_ingest, batch))
             return error_set(err, POISE_EFULL, "ingest's queue is smaller than the pool of batches");
     }
@@ -487,7 +527,7 @@ static poise_code commit(struct writer *writer, poise_error *err)
         code = write_more(writer, err);
     if (code || writer->pending)
         return code;
-    code = give_back(writer, err);
+    code = give_back(writer, lsn, err);
     return !code && writer->ordering ? end_order(writer, lsn, err) : code;
 }
 
