@@ -239,7 +239,11 @@ static error_t parse_sending(int key, char *argument, struct argp_state *state)
     struct sending_options *options = state->input;
     switch (key) {
     case 'T':
-        options->endpoint = argument;
+        if (options->given_count == ROUTES_MAX) {
+            argp_error(state, "--to was given more than %d times", ROUTES_MAX);
+        }
+        options->given[options->given_count++] = argument;
+        options->endpoint = options->given[0];
         return 0;
     case KEY_SPOOL:
         options->spool = argument;
@@ -262,7 +266,10 @@ const struct argp sending_argp = {
     .options =
         (const struct argp_option[]){
             {"to", 'T', "ENDPOINT", 0,
-             "the aggregator's ingest endpoint; default: $POISE_INGEST, else tcp://127.0.0.1:5570", 0},
+             "the aggregator's ingest endpoint; given again: another address of the same store, which is "
+             "tried "
+             "when the one before does not answer; default: $POISE_INGEST, else tcp://127.0.0.1:5570",
+             0},
             {"spool", KEY_SPOOL, "DIR", 0,
              "where measurements are safe until they are acknowledged; default: "
              "$XDG_STATE_HOME/poise/spool/ENDPOINT, in ~/.local/state without XDG_STATE_HOME",

@@ -10,9 +10,13 @@
 
 struct sending; /* opaque */
 
+enum { ROUTES_MAX = 16 };
+
 struct sending_options {
-    const char *verb; /* of poise, for messages */
-    const char *endpoint;
+    const char *verb;              /* of poise, for messages */
+    const char *endpoint;          /* the first one given, or the default */
+    const char *given[ROUTES_MAX]; /* addresses of one store */
+    size_t given_count;
     const char *spool;    /* NULL: by the endpoint, in the user's state directory */
     const char *producer; /* NULL: by the host's name */
     bool insecure;
