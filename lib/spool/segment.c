@@ -385,17 +385,17 @@ static poise_code place_head(const struct place *place, const struct segment *se
     }
     *ret_head = parse_record(bytes);
     bool fits = ret_head->seq == place->seq && ret_head->mark_length <= ret_head->length &&
-                place->offset + SEGMENT_RECORD + (int64_t)ret_head->length <= segment->size;
+                place->offset + SEGMENT_RECORD + (int64_t)ret_head->length <= segment->size &&
+                (!ret_head->lost || ret_head->length == ret_head->mark_length + SEGMENT_LOSS);
     if (fits && ret_head->lost) {
         uint8_t body[SEGMENT_LOSS];
         struct spool_loss loss;
         int64_t at = place->offset + SEGMENT_RECORD + (int64_t)ret_head->mark_length;
-        fits = ret_head->length == ret_head->mark_length + SEGMENT_LOSS &&
-               read_at(place->fd, at, body, sizeof body, err) == POISE_OK &&
-               parse_loss(ret_head, body, &loss);
-        ret_head->span = fits ? loss.last - loss.first + 1 : 1;
+        code = read_at(place->fd, at, body, sizeof body, err);
+        fits = code != POISE_OK || parse_loss(ret_head, body, &loss);
+        ret_head->span = code == POISE_OK && fits ? loss.last - loss.first + 1 : 1;
     }
-    return fits ? POISE_OK
+    return fits ? code
                 : error_set(err, POISE_ECORRUPT,
                             "batch %" PRIu64 " in segment %" PRIu64 " of the spool is damaged", place->seq,
                             segment->first_seq);
