@@ -137,7 +137,7 @@ int cli_losses(int argc, char **argv)
     if (code == POISE_OK && options.out.failed) {
         code = error_nomem(&err, "the losses");
     }
-    if (code == POISE_OK) {
+    if (code == POISE_OK && options.out.length > 0) {
         fwrite(options.out.data, 1, options.out.length, stdout);
     }
     buf_free(&options.out);

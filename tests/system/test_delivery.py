@@ -161,7 +161,7 @@ class Delivery(Case):
         chance = random.Random(seed)
         config = self.configure(when_full=when_full)
         total = 0
-        for _ in range(8):
+        for _ in range(6):
             count = chance.randrange(2000, 12000)
             self.input("input.csv", total, count)
             total += count
