@@ -7,11 +7,11 @@
 #include <wire/wire.h>
 
 struct batch {
-    const char *producer; /* lives as long as ingest */
-    uint64_t epoch, seq, hash;
-    struct buf body;        /* as it came */
-    struct arena arena;     /* of rows */
-    struct wire_batch rows; /* none, where malformed */
+    const char *producer;      /* lives as long as ingest */
+    uint64_t epoch, seq, hash; /* of a loss those of the last batch */
+    struct buf body;           /* as it came */
+    struct arena arena;        /* of rows */
+    struct wire_batch rows;    /* none, where malformed */
     bool malformed;
     struct buf denied; /* by series: enum access_sending; empty: all may be sent */
     /* filled in by the writer */

@@ -244,6 +244,8 @@ static poise_code apply_row(struct feeding *feeding, uint32_t at)
 poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
                       const struct feed_options *options, struct feed_summary *summary, poise_error *err)
 {
+    if (rows->loss.last_seq)
+        return POISE_OK;
     if (!reserve(feed, rows))
         return error_nomem(err, "the series of a batch");
     struct feeding feeding = {

@@ -7,9 +7,10 @@
 #include <string.h>
 
 enum {
-    STEP_MESSAGES = 256, /* taken in one step, so that acknowledgements are not kept waiting */
-    CREDIT_ROWS = 1000,  /* of a batch that credit is meant for; of smaller ones more may be under way */
-    LOGGED_ERRORS = 100, /* all of the first, then one in as many */
+    STEP_MESSAGES = 256,  /* taken in one step, so that acknowledgements are not kept waiting */
+    CREDIT_ROWS = 1000,   /* of a batch that credit is meant for; of smaller ones more may be under way */
+    LOSS_BYTES_MAX = 128, /* of a BATCH that is a loss */
+    LOGGED_ERRORS = 100,  /* all of the first, then one in as many */
     POOL_BYTES_MAX = 64 << 20, /* decoded, between here and disk: small bodies can be made to decode large */
 };
 
@@ -359,7 +360,7 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
 static void on_duplicate(struct ingest *ingest, struct producer *producer, uint64_t seq, uint64_t hash)
 {
     uint64_t known = seq + LEDGER_WINDOW > producer->received_seq ? producer->hashes[seq % LEDGER_WINDOW] : 0;
-    if (known && hash != known) {
+    if (known && hash && hash != known) {
         poise_error error;
         stats_add(ingest->options.stats, STAT_forks, 1);
         error_set(&error, POISE_EFORK, "batch %llu of '%s' came before with other content",
@@ -383,6 +384,26 @@ static void on_gap(struct ingest *ingest, struct producer *producer)
         (void)send_out(ingest, &producer->peer, WIRE_GAP);
 }
 
+/* What begins with a number that is known. A loss may go on beyond them: what came as batches is no loss, and
+ * counted, so it is asked for the rest alone. */
+static void on_known(struct ingest *ingest, struct producer *producer, const struct net_message *message,
+                     uint64_t seq, uint64_t hash)
+{
+    struct wire_batch batch = {0};
+    if (message->body_length <= LOSS_BYTES_MAX &&
+        !wire_decode_batch(message->body, message->body_length, &ingest->arena, &batch, NULL) &&
+        batch.loss.last_seq) {
+        seq = batch.loss.last_seq;
+        hash = batch.loss.last_hash;
+    }
+    if (seq <= producer->received_seq) {
+        on_duplicate(ingest, producer, seq, hash);
+        return;
+    }
+    producer->gap_told = false;
+    on_gap(ingest, producer);
+}
+
 static poise_code take_batch(struct ingest *ingest, struct producer *producer,
                              const struct net_message *message, const struct access_peer *who, uint64_t seq,
                              uint64_t hash, poise_error *err)
@@ -391,6 +412,13 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
     buf_put(&batch->body, message->body, message->body_length);
     if (batch->body.failed || batch_decode(batch, ingest->options.max_batch_rows))
         return error_nomem(err, "a batch");
+    const struct wire_loss *loss = &batch->rows.loss;
+    if (loss->last_seq) { /* the numbers that it takes have no batches to compare with */
+        for (uint64_t lost = seq; lost < loss->last_seq && lost < seq + LEDGER_WINDOW; lost++)
+            producer->hashes[lost % LEDGER_WINDOW] = 0;
+        seq = loss->last_seq;
+        hash = loss->last_hash;
+    }
     batch->producer = producer->entry->producer;
     batch->epoch = producer->entry->epoch;
     batch->seq = seq;
@@ -432,7 +460,7 @@ static poise_code on_batch(struct ingest *ingest, const struct net_message *mess
         return code;
     uint64_t hash = wire_batch_hash(message->body, message->body_length);
     if (seq <= producer->received_seq)
-        on_duplicate(ingest, producer, seq, hash);
+        on_known(ingest, producer, message, seq, hash);
     else if (seq > producer->received_seq + 1)
         on_gap(ingest, producer);
     else

@@ -345,6 +345,8 @@ bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
         answer_dump(options, inquiry);
         return true;
     }
+    if (inquiry->losses)
+        return false;
     if (inquiry->restate || inquiry->rescore)
         return answer_order(options, inquiry);
     const struct scorecard *card = find_card(options, inquiry);

@@ -32,6 +32,7 @@ struct inquiry {
     struct restate *restate;       /* instead of all these: what an operator wants to let in; else NULL */
     struct rescore *rescore;       /* likewise: periods to be scored by the current definition */
     char backup[POISE_ID_MAX + 1]; /* likewise: the name of a backup to be written; else "" */
+    bool losses;                   /* likewise: what producers have lost, which the writer knows */
     struct dump *dump; /* likewise: a page of measurements, for which there is nothing else to do */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
@@ -55,8 +56,8 @@ struct inquirer_options {
     const _Atomic bool *stop;   /* ends a running answer */
     struct rows_memory *memory; /* kept between answers */
 };
-/* Answers one inquiry, on any thread; failures are part of the answer. false: an operator's order, for which
- * the writer has to do the rest. */
+/* Answers one inquiry, on any thread; failures are part of the answer. false: the writer has to do the rest,
+ * of an operator's order or of what it alone knows. */
 bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry);
 
 /* The body of an answer that was appended last is whole. */

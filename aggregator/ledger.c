@@ -26,6 +26,7 @@ static void entry_free(struct ledger_entry *entry)
         return;
     free(entry->producer);
     free(entry->refusals);
+    free(entry->losses);
     free(entry);
 }
 
@@ -101,6 +102,90 @@ bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, cons
     return true;
 }
 
+/* Puts two losses together, whatever came between them. */
+static void merge(poise_loss *into, const poise_loss *next)
+{
+    if (next->rows > 0 && (into->rows == 0 || next->from_ms < into->from_ms))
+        into->from_ms = next->from_ms;
+    if (next->rows > 0 && (into->rows == 0 || next->to_ms > into->to_ms))
+        into->to_ms = next->to_ms;
+    into->rows += next->rows;
+    into->last_seq = next->last_seq;
+    into->reason = next->reason;
+    into->lsn = next->lsn;
+    into->as_of_ms = next->as_of_ms;
+}
+
+bool ledger_lose(struct ledger_entry *entry, const poise_loss *loss)
+{
+    poise_loss *last = entry->loss_count > 0 ? &entry->losses[entry->loss_count - 1] : NULL;
+    if (last && (loss->lsn < last->lsn || (loss->lsn == last->lsn && loss->last_seq <= last->last_seq)))
+        return true; /* replayed */
+    if (last && last->last_seq + 1 == loss->first_seq && last->reason == loss->reason) {
+        merge(last, loss);
+        return true;
+    }
+    if (!entry->losses && !(entry->losses = calloc(LEDGER_LOSSES_MAX, sizeof *entry->losses)))
+        return false;
+    if (entry->loss_count == LEDGER_LOSSES_MAX) {
+        merge(&entry->losses[0], &entry->losses[1]);
+        entry->loss_count--;
+        memmove(entry->losses + 1, entry->losses + 2, (entry->loss_count - 1) * sizeof *entry->losses);
+    }
+    entry->losses[entry->loss_count] = *loss;
+    entry->losses[entry->loss_count++].producer = NULL;
+    return true;
+}
+
+poise_loss ledger_loss_of(const struct wire_batch *batch, uint64_t lsn, int64_t as_of_ms)
+{
+    const struct wire_loss *loss = &batch->loss;
+    return (poise_loss){.epoch = batch->epoch,
+                        .first_seq = batch->seq,
+                        .last_seq = loss->last_seq,
+                        .rows = loss->rows,
+                        .from_ms = loss->from_ms,
+                        .to_ms = loss->to_ms,
+                        .reason = loss->reason,
+                        .lsn = lsn,
+                        .as_of_ms = as_of_ms};
+}
+
+poise_code ledger_put_losses(const struct ledger *ledger, uint64_t id, struct buf *out)
+{
+    struct ledger_entry *entry;
+    struct wire_losses answer = {.id = id};
+    poise_loss *losses = calloc(WIRE_LOSSES_MAX, sizeof *losses);
+    if (!losses)
+        return POISE_ENOMEM;
+    for (size_t at = 0; (entry = hmap_next(&ledger->map, &at));)
+        for (size_t i = entry->loss_count; i-- > 0;) {
+            if (answer.count == WIRE_LOSSES_MAX) {
+                answer.left_out++;
+                continue;
+            }
+            losses[answer.count] = entry->losses[i];
+            losses[answer.count++].producer = entry->producer;
+        }
+    answer.losses = losses;
+    poise_code code = wire_encode_losses(&answer, out);
+    free(losses);
+    return code;
+}
+
+void ledger_sum_losses(const struct ledger *ledger, uint64_t *ret_losses, uint64_t *ret_rows)
+{
+    struct ledger_entry *entry;
+    uint64_t losses = 0, rows = 0;
+    for (size_t at = 0; (entry = hmap_next(&ledger->map, &at));) {
+        losses += entry->loss_count;
+        for (size_t i = 0; i < entry->loss_count; i++)
+            rows += entry->losses[i].rows;
+    }
+    *ret_losses = losses;
+    *ret_rows = rows;
+}
+
 const struct wire_refusal *ledger_refusals(const struct ledger_entry *entry, uint64_t from, size_t *ret_count)
 {
     size_t first = 0;
@@ -122,6 +207,37 @@ void ledger_encode(const struct ledger_entry *entry, struct buf *key, struct buf
         buf_put_varint(value, entry->refusals[i].row);
         buf_put_u8(value, (uint8_t)entry->refusals[i].reason);
     }
+    if (entry->loss_count > 0)
+        buf_put_varint(value, entry->loss_count);
+    for (size_t i = 0; i < entry->loss_count; i++) {
+        const poise_loss *loss = &entry->losses[i];
+        const uint64_t numbers[] = {loss->first_seq, loss->last_seq, loss->rows, loss->lsn};
+        const int64_t times[] = {loss->from_ms, loss->to_ms, loss->as_of_ms};
+        for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
+            buf_put_varint(value, numbers[n]);
+        for (size_t n = 0; n < sizeof times / sizeof times[0]; n++)
+            buf_put_svarint(value, times[n]);
+        buf_put_u8(value, (uint8_t)loss->reason);
+    }
+}
+
+/* Where there are none, as in stores of before there were losses, nothing is said. */
+static poise_code decode_losses(struct ledger_entry *entry, struct cursor *value)
+{
+    uint64_t count = cursor_left(value) > 0 ? cursor_varint(value) : 0;
+    for (uint64_t i = 0; i < count && !value->failed; i++) {
+        poise_loss loss = {.epoch = entry->epoch, .first_seq = cursor_varint(value)};
+        loss.last_seq = cursor_varint(value);
+        loss.rows = cursor_varint(value);
+        loss.lsn = cursor_varint(value);
+        loss.from_ms = cursor_svarint(value);
+        loss.to_ms = cursor_svarint(value);
+        loss.as_of_ms = cursor_svarint(value);
+        loss.reason = (poise_loss_reason)cursor_u8(value);
+        if (!value->failed && !ledger_lose(entry, &loss))
+            return POISE_ENOMEM;
+    }
+    return value->failed ? POISE_ECORRUPT : POISE_OK;
 }
 
 poise_code ledger_decode(struct ledger *ledger, struct cursor key, struct cursor value)
@@ -145,5 +261,5 @@ poise_code ledger_decode(struct ledger *ledger, struct cursor key, struct cursor
         if (!value.failed && !remember(entry, refusal))
             return POISE_ENOMEM;
     }
-    return value.failed ? POISE_ECORRUPT : POISE_OK;
+    return value.failed ? POISE_ECORRUPT : decode_losses(entry, &value);
 }

@@ -11,7 +11,8 @@
 enum {
     LEDGER_WINDOW = 1024, /* batches whose refusals are kept: the most credit a producer can have */
     LEDGER_REFUSALS_MAX =
-        32768 /* of a producer; beyond it the older half is forgotten, never the last batch */
+        32768,             /* of a producer; beyond it the older half is forgotten, never the last batch */
+    LEDGER_LOSSES_MAX = 64 /* of a producer's epoch; beyond it the oldest two become one */
 };
 
 struct ledger_entry {
@@ -21,6 +22,8 @@ struct ledger_entry {
     uint64_t hash;                 /* of that batch */
     struct wire_refusal *refusals; /* rising by seq */
     size_t refusal_count, refusal_capacity;
+    poise_loss *losses; /* what the producer said it lost, rising by sequence; without its name */
+    size_t loss_count;
     bool dirty; /* since the last checkpoint */
 };
 
@@ -36,6 +39,14 @@ struct ledger_entry *ledger_add(struct ledger *ledger, const char *producer, uin
  * nothing new. */
 bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, const uint32_t *refused,
                    const uint8_t *reasons, size_t count);
+/* What was committed last was a loss; one that is known, by its lsn, is passed over. False: out of memory. */
+bool ledger_lose(struct ledger_entry *entry, const poise_loss *loss);
+/* As the commit of a batch says it; last_seq 0: none. */
+poise_loss ledger_loss_of(const struct wire_batch *batch, uint64_t lsn, int64_t as_of_ms);
+/* Appends a LOSSES; ENOMEM. */
+poise_code ledger_put_losses(const struct ledger *ledger, uint64_t id, struct buf *out);
+/* How many there are, and of how many rows. */
+void ledger_sum_losses(const struct ledger *ledger, uint64_t *ret_losses, uint64_t *ret_rows);
 /* The kept refusals with seq >= from. */
 const struct wire_refusal *ledger_refusals(const struct ledger_entry *entry, uint64_t from,
                                            size_t *ret_count);

@@ -71,6 +71,7 @@ struct replay {
     struct writer *writer;
     poise_error *err;
     uint64_t records;
+    int64_t as_of_ms; /* of the record at hand */
 };
 
 static poise_code rescore_again(void *visitor, const char *card, int64_t after_ms)
@@ -112,6 +113,11 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
     if (code)
         return error_wrap(replay->err, "batch %llu of '%s' in the journal", (unsigned long long)batch->seq,
                           batch->producer);
+    if (rows.loss.last_seq) {
+        poise_loss loss = ledger_loss_of(&rows, writer->replayed_lsn, replay->as_of_ms);
+        return !entry || ledger_lose(entry, &loss) ? POISE_OK
+                                                   : error_nomem(replay->err, "the losses of a producer");
+    }
     struct journal_notes notes;
     if (batch->notes_length && (code = notes_decode(batch, &writer->arena, &notes, replay->err)))
         return code;
@@ -187,6 +193,7 @@ static poise_code replay_record(void *visitor, const struct journal_record *reco
             (unsigned long long)record->lsn, (unsigned long long)record->first_ordinal,
             (unsigned long long)engine_ordinal(writer->engine) + 1);
     writer->replayed_lsn = record->lsn;
+    replay->as_of_ms = record->as_of_ms;
     poise_code code = POISE_OK;
     if (writer->rebuilding && record->lsn > writer->begun_lsn)
         code = end_rebuilding(replay);
@@ -363,6 +370,7 @@ poise_code recover(struct writer *writer, poise_error *err)
     stats_set(writer->options.stats, STAT_lsn, store_last_lsn(store));
     stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
+    writer_sum_losses(writer);
     warn_of_clock(writer);
     return POISE_OK;
 }

@@ -17,6 +17,8 @@
     X(batches_duplicate, "counter", "batches", "Batches that were there already and acknowledged again")     \
     X(gaps, "counter", "events", "Times a producer was told to go back to a missing batch")                  \
     X(forks, "counter", "events", "Producers whose history contradicts what is stored")                      \
+    X(losses, "gauge", "losses", "Ranges of batches that producers have lost, as `poise losses` tells")      \
+    X(rows_lost, "gauge", "rows", "Measurements in them, as far as they are known")                          \
     X(protocol_errors, "counter", "messages", "Messages thrown away because they broke the protocol")        \
     X(connections_denied, "counter", "connections",                                                          \
       "Peers that were not let in: an unknown key, or one that may do nothing at the endpoint")              \

@@ -462,6 +462,21 @@ static poise_code on_dump(struct stream *stream, const struct net_message *messa
     return hand_over(stream, inquiry, err);
 }
 
+static poise_code on_losses(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                            poise_error *err)
+{
+    struct inquiry *inquiry = NULL;
+    poise_code code =
+        wire_decode_losses_request(message->body, message->body_length, &stream->arena, ret_id, err);
+    const struct wire_query query = {.id = *ret_id, .scorecard = "", .org = "", .credit = 1};
+    if (!code)
+        code = new_inquiry(stream, &query, message, &inquiry, err);
+    if (code)
+        return code;
+    inquiry->losses = true;
+    return hand_over(stream, inquiry, err);
+}
+
 static poise_code check_backup(const struct stream *stream, const struct wire_backup *order, poise_error *err)
 {
     if (!stream->options.to_backup)
@@ -530,6 +545,7 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
         enum wire_kind kind = inquiry->restate     ? WIRE_RESTATED
                               : inquiry->rescore   ? WIRE_RESCORED
                               : inquiry->dump      ? WIRE_ROWS
+                              : inquiry->losses    ? WIRE_LOSSES
                               : inquiry->backup[0] ? WIRE_BACKED_UP
                                                    : WIRE_RESULT;
         poise_code code = send_body(stream, &inquiry->peer, kind, inquiry->bodies.data + start,
@@ -608,6 +624,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         return on_rescore(stream, message, ret_id, err);
     case WIRE_DUMP:
         return on_dump(stream, message, ret_id, err);
+    case WIRE_LOSSES_REQUEST:
+        return on_losses(stream, message, ret_id, err);
     case WIRE_BACKUP:
         return on_backup(stream, message, ret_id, err);
     case WIRE_STATS_REQUEST:

@@ -204,6 +204,18 @@ static poise_code gather_waiting(struct writer *writer, poise_error *err)
     return POISE_OK;
 }
 
+/* What producers have lost, as far as it is on disk. */
+static poise_code tell_losses(struct writer *writer, poise_error *err)
+{
+    struct inquiry *inquiry = writer->ordering;
+    poise_code code = ledger_put_losses(&writer->ledger, inquiry->id, &inquiry->bodies);
+    if (!code)
+        code = inquiry_end_body(inquiry);
+    if (code)
+        inquiry->error.code = error_nomem(&inquiry->error, "the losses of producers");
+    return answer_order(writer, err);
+}
+
 /* T is the same for all of a commit: a replay knows only one. */
 static poise_code begin_commit(struct writer *writer, poise_error *err)
 {
@@ -225,6 +237,8 @@ static poise_code gather(struct writer *writer, poise_error *err)
         return code;
     if (begins && !writer->away && !writer->part) /* an order begins a settle of its own */
         writer->ordering = ring_pop(writer->options.to_restate);
+    if (writer->ordering && writer->ordering->losses)
+        return tell_losses(writer, err);
     return !writer->ordering           ? gather_waiting(writer, err)
            : writer->ordering->rescore ? gather_rescored(writer, err)
                                        : gather_restated(writer, err);
@@ -366,8 +380,30 @@ static struct changes *end_part(struct writer *writer, uint64_t lsn)
     return changes;
 }
 
+void writer_sum_losses(struct writer *writer)
+{
+    uint64_t losses, rows;
+    ledger_sum_losses(&writer->ledger, &losses, &rows);
+    stats_set(writer->options.stats, STAT_losses, losses);
+    stats_set(writer->options.stats, STAT_rows_lost, rows);
+}
+
+/* A producer has lost something, which is going to be on disk with the record. */
+static poise_code note_loss(struct writer *writer, struct ledger_entry *entry, const struct batch *batch,
+                            uint64_t lsn, poise_error *err)
+{
+    poise_loss loss = ledger_loss_of(&batch->rows, lsn, engine_as_of_ms(writer->engine));
+    if (!ledger_lose(entry, &loss))
+        return error_nomem(err, "the losses of a producer");
+    writer_sum_losses(writer);
+    log_event(writer->options.log, LOG_WARN, "producer_lost_batches", log_text("producer", batch->producer),
+              log_text("reason", poise_loss_text(loss.reason)), log_int("first", (int64_t)loss.first_seq),
+              log_int("last", (int64_t)loss.last_seq), log_int("rows", (int64_t)loss.rows));
+    return POISE_OK;
+}
+
 /* The ledger goes into checkpoints, and none begins before the batches are on disk. */
-static poise_code note_batches(struct writer *writer, struct flight *flight, poise_error *err)
+static poise_code note_batches(struct writer *writer, struct flight *flight, uint64_t lsn, poise_error *err)
 {
     flight->batch_count = 0;
     for (size_t i = 0; i < writer->batch_count; i++) {
@@ -378,6 +414,9 @@ static poise_code note_batches(struct writer *writer, struct flight *flight, poi
         if (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
                                      batch->refused_count))
             return error_nomem(err, "the ledger of producers");
+        poise_code code = batch->rows.loss.last_seq ? note_loss(writer, entry, batch, lsn, err) : POISE_OK;
+        if (code)
+            return code;
         flight->batches[flight->batch_count++] = batch;
     }
     writer->batch_count = 0;
@@ -392,7 +431,7 @@ static poise_code encode(struct writer *writer, struct flight **ret_flight, pois
     uint64_t last = writer->away ? writer->away->record.lsn : store_last_lsn(writer->options.store);
     poise_code code = store_prepare(&writer->record, last + 1, &flight->record, err);
     if (!code)
-        code = note_batches(writer, flight, err);
+        code = note_batches(writer, flight, last + 1, err);
     if (code)
         return code;
     flight->changes = writer->part ? end_part(writer, last + 1) : NULL;

@@ -79,6 +79,8 @@ struct writer {
 void writer_clear(struct writer *writer);
 /* A batch as it is journaled. */
 struct journal_batch writer_record_of(const struct batch *batch);
+/* Tells the stats what producers have lost. */
+void writer_sum_losses(struct writer *writer);
 /* What a settle changes. */
 poise_code writer_begin_changes(struct writer *writer, poise_error *err);
 poise_code writer_note_change(void *visitor, const poise_state *state);

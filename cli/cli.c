@@ -16,7 +16,8 @@ static char shown_send[] = "poise send", shown_get[] = "poise get", shown_watch[
             shown_eval[] = "poise eval", shown_check[] = "poise check", shown_verify[] = "poise verify",
             shown_restate[] = "poise restate", shown_rescore[] = "poise rescore", shown_dump[] = "poise dump",
             shown_import[] = "poise import", shown_stats[] = "poise stats", shown_backup[] = "poise backup",
-            shown_restore[] = "poise restore", shown_keygen[] = "poise keygen";
+            shown_restore[] = "poise restore", shown_keygen[] = "poise keygen",
+            shown_losses[] = "poise losses";
 
 static const struct verb verbs[] = {
     {"check", cli_check, shown_check, "check scorecard files and name every problem"},
@@ -31,6 +32,7 @@ static const struct verb verbs[] = {
     {"import", cli_import, shown_import,
      "send files of measurements, and go on where an import was interrupted"},
     {"stats", cli_stats, shown_stats, "print an aggregator's own numbers: its store, and what it counts"},
+    {"losses", cli_losses, shown_losses, "print what producers have lost before it came to an aggregator"},
     {"verify", cli_verify, shown_verify, "prove that scores are what the journal says, and a store whole"},
     {"backup", cli_backup, shown_backup, "have an aggregator write a backup of its store"},
     {"restore", cli_restore, shown_restore, "make a store of a backup"},

@@ -25,6 +25,7 @@ int cli_verify(int argc, char **argv);
 int cli_dump(int argc, char **argv);
 int cli_import(int argc, char **argv);
 int cli_stats(int argc, char **argv);
+int cli_losses(int argc, char **argv);
 int cli_backup(int argc, char **argv);
 int cli_restore(int argc, char **argv);
 int cli_keygen(int argc, char **argv);

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <model/calendar.h>
-#include <model/org.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,20 +18,16 @@
 #include <unistd.h>
 
 struct dump_options {
-    struct live_options live; /* whom to ask */
+    struct asking_options asking;
     poise_selection selection;
     bool standing;
     enum rows_format format;
     const char *output; /* NULL: standard output */
-    int64_t timeout_ms;
 };
 
-enum { KEY_SINCE = 512, KEY_UNTIL, KEY_STANDING, KEY_TIMEOUT, KEY_INSECURE };
+enum { KEY_SINCE = 512, KEY_UNTIL, KEY_STANDING };
 
 static const struct argp_option option_list[] = {
-    {"from", 'F', "ENDPOINT", 0,
-     "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},
-    {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
     {"measure", 'm', "MEASURE", 0, "of this input; default: of all", 1},
     {"org", 'o', "GLOB", 0, "of these orgs, such as plant-1/**; default: of all", 1},
     {"since", KEY_SINCE, "TIME", 0, "measured at this time (RFC 3339) or later", 1},
@@ -42,7 +37,6 @@ static const struct argp_option option_list[] = {
      1},
     {"output", 'O', "FILE", 0, "write there, and only when all of it is there; default: standard output", 2},
     {"format", 'f', "FORMAT", 0, "csv or jsonl; default: by the end of FILE's name, else csv", 2},
-    {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when nothing comes for so long; default: 1m", 2},
     {0}};
 
 static error_t parse_selection(int key, char *argument, struct argp_state *state)
@@ -53,12 +47,7 @@ static error_t parse_selection(int key, char *argument, struct argp_state *state
         options->selection.measure = argument;
         return 0;
     case 'o':
-        if (!glob_valid(argument)) {
-            argp_error(state,
-                       "--org '%s' is no org and no glob of orgs; plant-1, plant-1/** or the like is wanted",
-                       argument);
-        }
-        options->selection.org = argument;
+        options->selection.org = option_org_glob(state, "org", argument);
         return 0;
     case KEY_SINCE:
         options->selection.from_ms = option_time(state, "since", argument);
@@ -79,22 +68,13 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     struct dump_options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->live.keys;
-        return 0;
-    case 'F':
-        options->live.endpoint = argument;
-        return 0;
-    case KEY_INSECURE:
-        options->live.insecure = true;
+        state->child_inputs[0] = &options->asking;
         return 0;
     case 'O':
         options->output = argument;
         return 0;
     case 'f':
         options->format = option_rows_format(state, argument);
-        return 0;
-    case KEY_TIMEOUT:
-        options->timeout_ms = option_duration(state, "timeout", argument);
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "'%s' is one argument too many", argument);
@@ -109,7 +89,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
@@ -186,7 +166,7 @@ static poise_code output_close(struct output *output, bool whole, poise_error *e
 
 struct dumping {
     const struct dump_options *options;
-    poise_client *client;
+    poise_client *client; /* while it runs */
     struct standing standing;
     struct output output;
     struct progress progress;
@@ -244,8 +224,8 @@ static poise_code find_standing(struct dumping *dumping)
                                    .from_ms = TIME_MIN_MS,
                                    .to_ms = TIME_MAX_MS + 1,
                                    .keyed = true};
-    poise_code code =
-        poise_dump(dumping->client, &keyed, dumping->options->timeout_ms, note_page, dumping, dumping->err);
+    poise_code code = poise_dump(dumping->client, &keyed, dumping->options->asking.timeout_ms, note_page,
+                                 dumping, dumping->err);
     return code == POISE_OK ? dumping->code : code;
 }
 
@@ -256,18 +236,18 @@ static poise_code write_rows(struct dumping *dumping)
         row_put_csv_header(&dumping->text);
         fwrite(dumping->text.data, 1, dumping->text.length, dumping->output.file);
     }
-    poise_code code = poise_dump(dumping->client, &options->selection, options->timeout_ms, write_page,
+    poise_code code = poise_dump(dumping->client, &options->selection, options->asking.timeout_ms, write_page,
                                  dumping, dumping->err);
     return code == POISE_OK ? dumping->code : code;
 }
 
-static poise_code run(struct dumping *dumping)
+static poise_code ask(poise_client *client, void *context, poise_error *err)
 {
+    struct dumping *dumping = context;
     const struct dump_options *options = dumping->options;
-    poise_code code = live_open(&options->live, &dumping->client, dumping->err);
-    if (code == POISE_OK && options->standing) {
-        code = find_standing(dumping);
-    }
+    dumping->client = client;
+    dumping->err = err;
+    poise_code code = options->standing ? find_standing(dumping) : POISE_OK;
     if (code != POISE_OK) {
         return code;
     }
@@ -282,17 +262,15 @@ static poise_code run(struct dumping *dumping)
 
 int cli_dump(int argc, char **argv)
 {
-    struct dump_options options = {.selection = {.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS + 1},
-                                   .timeout_ms = 60000};
-    live_defaults(&options.live);
+    struct dump_options options = {.selection = {.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS + 1}};
+    asking_defaults(&options.asking, "1m");
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     options.format = rows_format_of(options.format, options.output ? options.output : "");
     poise_error err = {.code = POISE_OK};
-    struct dumping dumping = {.options = &options, .err = &err};
+    struct dumping dumping = {.options = &options};
     progress_begin(&dumping.progress, options.output || !isatty(STDOUT_FILENO) ? stderr : NULL);
-    poise_code code = run(&dumping);
+    poise_code code = asking_ask(&options.asking, ask, &dumping, &err);
     progress_hide(&dumping.progress);
-    poise_client_close(dumping.client);
     standing_free(&dumping.standing);
     buf_free(&dumping.text);
     if (code == POISE_OK && options.output) {

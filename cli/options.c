@@ -32,6 +32,16 @@ const char *option_org(struct argp_state *state, const char *option, const char 
     return text;
 }
 
+const char *option_org_glob(struct argp_state *state, const char *option, const char *text)
+{
+    if (!glob_valid(text)) {
+        argp_error(state,
+                   "--%s '%s' is no org and no glob of orgs; plant-1, plant-1/** or the like is wanted",
+                   option, text);
+    }
+    return text;
+}
+
 const char *environment_or(const char *name, const char *otherwise)
 {
     const char *value = getenv(name);
@@ -69,6 +79,11 @@ const struct argp format_options = {
         (const struct argp_option[]){{"format", 'f', "FORMAT", 0, "table (default), json or csv", 0}, {0}},
     .parser = parse_format,
 };
+
+static const char *default_query(void)
+{
+    return environment_or("POISE_QUERY", "tcp://127.0.0.1:5571");
+}
 
 void key_defaults(struct key_options *options)
 {
@@ -108,7 +123,7 @@ static const struct argp_child key_children[] = {{&key_argp, 0, NULL, 0}, {0}};
 
 void live_defaults(struct live_options *options)
 {
-    *options = (struct live_options){.endpoint = environment_or("POISE_QUERY", "tcp://127.0.0.1:5571")};
+    *options = (struct live_options){.endpoint = default_query()};
     key_defaults(&options->keys);
 }
 
@@ -187,6 +202,78 @@ const poise_filter *live_filter_of(const struct live_options *options, struct li
     return &ret_filter->filter;
 }
 
+void asking_defaults(struct asking_options *options, const char *timeout)
+{
+    *options = (struct asking_options){.endpoint = default_query(), .timeout = timeout};
+    key_defaults(&options->keys);
+    (void)parse_duration_ms(timeout, strlen(timeout), &options->timeout_ms);
+}
+
+enum { KEY_ASK_TIMEOUT = 1792, KEY_ASK_INSECURE };
+
+static error_t parse_asking(int key, char *argument, struct argp_state *state)
+{
+    struct asking_options *options = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->keys;
+        return 0;
+    case 'F':
+        options->endpoint = argument;
+        return 0;
+    case KEY_ASK_INSECURE:
+        options->insecure = true;
+        return 0;
+    case KEY_ASK_TIMEOUT:
+        options->timeout_ms = option_duration(state, "timeout", argument);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static char *help_asking(int key, const char *text, void *input)
+{
+    const struct asking_options *options = input;
+    char *with_default = NULL;
+    if (key != KEY_ASK_TIMEOUT || !options || asprintf(&with_default, "%s%s", text, options->timeout) < 0) {
+        return (char *)(uintptr_t)text; /* as argp wants it */
+    }
+    return with_default;
+}
+
+#define ASKING_ARGP(from)                                                                                    \
+    {                                                                                                        \
+        .options =                                                                                           \
+            (const struct argp_option[]){                                                                    \
+                {from, 'F', "ENDPOINT", 0,                                                                   \
+                 "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},    \
+                {"insecure", KEY_ASK_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},             \
+                {"timeout", KEY_ASK_TIMEOUT, "DURATION", 0,                                                  \
+                 "give up when there is no answer for so long; default: ", 0},                               \
+                {0}},                                                                                        \
+        .parser = parse_asking, .children = key_children, .help_filter = help_asking,                        \
+    }
+const struct argp asking_argp = ASKING_ARGP("from");
+const struct argp asking_at_argp = ASKING_ARGP("at");
+
+poise_code asking_ask(const struct asking_options *options,
+                      poise_code (*ask)(poise_client *client, void *context, poise_error *err), void *context,
+                      poise_error *err)
+{
+    const poise_client_options client_options = {.endpoint = options->endpoint,
+                                                 .insecure = options->insecure,
+                                                 .key_file = options->keys.file,
+                                                 .server_key = options->keys.server};
+    poise_client *client = NULL;
+    poise_code code = poise_client_open(&client_options, &client, err);
+    if (code == POISE_OK) {
+        code = ask(client, context, err);
+    }
+    poise_client_close(client);
+    return code;
+}
+
 void sending_defaults(struct sending_options *options, const char *verb)
 {
     *options = (struct sending_options){.verb = verb,
@@ -205,7 +292,11 @@ static error_t parse_sending(int key, char *argument, struct argp_state *state)
         state->child_inputs[0] = &options->keys;
         return 0;
     case 'T':
-        options->endpoint = argument;
+        if (options->given_count == ROUTES_MAX) {
+            argp_error(state, "--to was given more than %d times", ROUTES_MAX);
+        }
+        options->given[options->given_count++] = argument;
+        options->endpoint = options->given[0];
         return 0;
     case KEY_SPOOL:
         options->spool = argument;
@@ -228,7 +319,10 @@ const struct argp sending_argp = {
     .options =
         (const struct argp_option[]){
             {"to", 'T', "ENDPOINT", 0,
-             "the aggregator's ingest endpoint; default: $POISE_INGEST, else tcp://127.0.0.1:5570", 0},
+             "the aggregator's ingest endpoint; given again: another address of the same store, which is "
+             "tried "
+             "when the one before does not answer; default: $POISE_INGEST, else tcp://127.0.0.1:5570",
+             0},
             {"spool", KEY_SPOOL, "DIR", 0,
              "where measurements are safe until they are acknowledged; default: "
              "$XDG_STATE_HOME/poise/spool/ENDPOINT, in ~/.local/state without XDG_STATE_HOME",

@@ -36,6 +36,23 @@ struct live_filter {
 };
 const poise_filter *live_filter_of(const struct live_options *options, struct live_filter *ret_filter);
 
+/* --from, in `at` --at, --insecure, --timeout and the keys: whom to ask, and how long. The input of both is
+ * an asking_options, set up by asking_defaults. */
+struct asking_options {
+    const char *endpoint;
+    bool insecure;
+    struct key_options keys;
+    int64_t timeout_ms;
+    const char *timeout; /* the verb's own, for the help */
+};
+extern const struct argp asking_argp, asking_at_argp;
+/* `timeout` is a duration such as "10m". */
+void asking_defaults(struct asking_options *options, const char *timeout);
+/* Opens a client, has it asked and closes it. */
+poise_code asking_ask(const struct asking_options *options,
+                      poise_code (*ask)(poise_client *client, void *context, poise_error *err), void *context,
+                      poise_error *err);
+
 /* --to, --spool, --producer, --timeout, --insecure, the keys: how to send. Its input is a sending_options,
  * set up by sending_defaults. */
 extern const struct argp sending_argp;
@@ -45,6 +62,7 @@ void sending_defaults(struct sending_options *options, const char *verb);
 int64_t option_time(struct argp_state *state, const char *option, const char *text);
 int64_t option_duration(struct argp_state *state, const char *option, const char *text);
 const char *option_org(struct argp_state *state, const char *option, const char *text);
+const char *option_org_glob(struct argp_state *state, const char *option, const char *text);
 enum rows_format option_rows_format(struct argp_state *state, const char *text);
 const char *environment_or(const char *name, const char *otherwise);
 

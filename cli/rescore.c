@@ -6,31 +6,24 @@
 #include <stdio.h>
 
 struct rescore_options {
-    struct live_options live; /* whom to ask */
+    struct asking_options asking;
     poise_rescoring order;
     bool from;
-    int64_t timeout_ms;
+    poise_rescored rescored;
 };
 
-enum { KEY_FROM = 512, KEY_AT, KEY_REASON, KEY_TIMEOUT, KEY_INSECURE };
+enum { KEY_FROM = 512, KEY_REASON };
 
 static const struct argp_option option_list[] = {
     {"from", KEY_FROM, "TIME", 0, "the periods that end at this time (RFC 3339) or later; must be given", 0},
     {"scorecard", 's', "ID", 0, "of this scorecard; default: of all", 0},
     {"reason", KEY_REASON, "TEXT", 0, "why, for the journal and the log", 0},
-    {"at", 'F', "ENDPOINT", 0,
-     "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},
-    {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
-    {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when there is no answer for so long; default: 10m", 0},
     {0}};
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct rescore_options *options = state->input;
     switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->live.keys;
-        return 0;
     case KEY_FROM:
         options->order.from_ms = option_time(state, "from", argument);
         options->from = true;
@@ -41,14 +34,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_REASON:
         options->order.reason = argument;
         return 0;
-    case 'F':
-        options->live.endpoint = argument;
-        return 0;
-    case KEY_INSECURE:
-        options->live.insecure = true;
-        return 0;
-    case KEY_TIMEOUT:
-        options->timeout_ms = option_duration(state, "timeout", argument);
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->asking;
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "'%s' is one argument too many; a scorecard is named with --scorecard", argument);
@@ -64,7 +51,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&asking_at_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
@@ -92,22 +79,21 @@ static void print_rescored(const poise_rescored *rescored)
            rescored->locked ? "; locked periods stay as they are" : "");
 }
 
+static poise_code ask(poise_client *client, void *context, poise_error *err)
+{
+    struct rescore_options *options = context;
+    return poise_rescore(client, &options->order, options->asking.timeout_ms, &options->rescored, err);
+}
+
 int cli_rescore(int argc, char **argv)
 {
-    struct rescore_options options = {.timeout_ms = 600000};
-    live_defaults(&options.live);
-    argp_parse(&parser, argc, argv, 0, NULL, &options);
-    poise_client *client = NULL;
+    struct rescore_options options = {0};
     poise_error err;
-    poise_rescored rescored = {0};
-    poise_code code = live_open(&options.live, &client, &err);
-    if (code == POISE_OK) {
-        code = poise_rescore(client, &options.order, options.timeout_ms, &rescored, &err);
-    }
-    poise_client_close(client);
-    if (code != POISE_OK) {
+    asking_defaults(&options.asking, "10m");
+    argp_parse(&parser, argc, argv, 0, NULL, &options);
+    if (asking_ask(&options.asking, ask, &options, &err) != POISE_OK) {
         return cli_fail("rescore", &err);
     }
-    print_rescored(&rescored);
+    print_rescored(&options.rescored);
     return cli_end("rescore", CLI_OK);
 }

@@ -4,53 +4,32 @@
 #include <base/error.h>
 #include <inttypes.h>
 #include <model/calendar.h>
-#include <model/org.h>
 #include <stdio.h>
 
 struct restate_options {
-    struct live_options live; /* whom to ask */
+    struct asking_options asking;
     poise_restatement order;
-    int64_t timeout_ms;
+    uint64_t rows, refused; /* the answer */
 };
 
-enum { KEY_SINCE = 512, KEY_UNTIL, KEY_REASON, KEY_TIMEOUT, KEY_INSECURE };
+enum { KEY_SINCE = 512, KEY_UNTIL, KEY_REASON };
 
 static const struct argp_option option_list[] = {
-    {"from", 'F', "ENDPOINT", 0,
-     "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},
-    {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
     {"org", 'o', "GLOB", 0, "of these orgs, such as plant-1/**; default: of all", 0},
     {"since", KEY_SINCE, "TIME", 0, "measured at this time (RFC 3339) or later", 0},
     {"until", KEY_UNTIL, "TIME", 0, "measured before this time", 0},
     {"reason", KEY_REASON, "TEXT", 0, "why, for the journal and the log; must be given", 0},
-    {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when there is no answer for so long; default: 10m", 0},
     {0}};
-
-static void check_org(struct argp_state *state, const char *glob)
-{
-    if (!glob_valid(glob)) {
-        argp_error(state,
-                   "--org '%s' is no org and no glob of orgs; plant-1, plant-1/** or the like is wanted",
-                   glob);
-    }
-}
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct restate_options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->live.keys;
-        return 0;
-    case 'F':
-        options->live.endpoint = argument;
-        return 0;
-    case KEY_INSECURE:
-        options->live.insecure = true;
+        state->child_inputs[0] = &options->asking;
         return 0;
     case 'o':
-        check_org(state, argument);
-        options->order.org = argument;
+        options->order.org = option_org_glob(state, "org", argument);
         return 0;
     case KEY_SINCE:
         options->order.from_ms = option_time(state, "since", argument);
@@ -60,9 +39,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_REASON:
         options->order.reason = argument;
-        return 0;
-    case KEY_TIMEOUT:
-        options->timeout_ms = option_duration(state, "timeout", argument);
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0) {
@@ -80,7 +56,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
@@ -99,23 +75,22 @@ static const struct argp parser = {
            "--reason recount\n",
 };
 
+static poise_code ask(poise_client *client, void *context, poise_error *err)
+{
+    struct restate_options *options = context;
+    return poise_restate(client, &options->order, options->asking.timeout_ms, &options->rows,
+                         &options->refused, err);
+}
+
 int cli_restate(int argc, char **argv)
 {
-    struct restate_options options = {.order = {.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS},
-                                      .timeout_ms = 600000};
-    live_defaults(&options.live);
-    argp_parse(&parser, argc, argv, 0, NULL, &options);
-    poise_client *client = NULL;
+    struct restate_options options = {.order = {.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS}};
     poise_error err;
-    uint64_t rows = 0, refused = 0;
-    poise_code code = live_open(&options.live, &client, &err);
-    if (code == POISE_OK) {
-        code = poise_restate(client, &options.order, options.timeout_ms, &rows, &refused, &err);
-    }
-    poise_client_close(client);
-    if (code != POISE_OK) {
+    asking_defaults(&options.asking, "10m");
+    argp_parse(&parser, argc, argv, 0, NULL, &options);
+    if (asking_ask(&options.asking, ask, &options, &err) != POISE_OK) {
         return cli_fail("restate", &err);
     }
-    printf("%" PRIu64 " let in, %" PRIu64 " refused\n", rows - refused, refused);
+    printf("%" PRIu64 " let in, %" PRIu64 " refused\n", options.rows - options.refused, options.refused);
     return cli_end("restate", CLI_OK);
 }

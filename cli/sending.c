@@ -204,6 +204,15 @@ static poise_code default_producer(char **ret_name, poise_error *err)
     return *ret_name ? POISE_OK : error_nomem(err, "the producer's name");
 }
 
+static void warn_of_loss(void *context, const poise_loss *loss, const char *aside)
+{
+    const struct sending *sending = context;
+    fprintf(stderr,
+            "poise %s: the disk has damaged batches %" PRIu64 " to %" PRIu64 " of the spool %s; %s has "
+            "them as they are, and the aggregator is told (poise losses)\n",
+            sending->verb, loss->first_seq, loss->last_seq, sending->spool, aside ? aside : sending->spool);
+}
+
 /* Another `poise send` may have the spool for a moment. */
 static poise_code open_sender(struct sending *sending, const struct sending_options *options,
                               const char *producer, poise_error *err)
@@ -215,6 +224,10 @@ static poise_code open_sender(struct sending *sending, const struct sending_opti
                                                  .backfill = options->backfill,
                                                  .software = "poise " POISE_VERSION_TEXT,
                                                  .refused = note_refusals,
+                                                 .lost = warn_of_loss,
+                                                 .routes = options->given + 1,
+                                                 .route_count =
+                                                     options->given_count > 0 ? options->given_count - 1 : 0,
                                                  .context = sending,
                                                  .key_file = options->keys.file,
                                                  .server_key = options->keys.server};

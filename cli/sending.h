@@ -13,10 +13,13 @@ struct sending; /* opaque */
 struct key_options {
     const char *file, *server; /* as poise_sender_options has them */
 };
+enum { ROUTES_MAX = 16 };
 
 struct sending_options {
-    const char *verb; /* of poise, for messages */
-    const char *endpoint;
+    const char *verb;              /* of poise, for messages */
+    const char *endpoint;          /* the first one given, or the default */
+    const char *given[ROUTES_MAX]; /* addresses of one store */
+    size_t given_count;
     const char *spool;    /* NULL: by the endpoint, in the user's state directory */
     const char *producer; /* NULL: by the host's name */
     bool insecure;

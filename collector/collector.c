@@ -93,6 +93,16 @@ static poise_code on_refused(void *context, const poise_refused *items, size_t c
     return code == POISE_OK ? letters_sync(collector->letters, failure) : code;
 }
 
+/* Rows that are gone were counted as sent. */
+static void on_lost(void *context, const poise_loss *loss, const char *aside)
+{
+    const struct collector *collector = context;
+    log_event(collector->options->log, LOG_WARN, aside ? "spool damaged" : "spool full",
+              log_text("lost", poise_loss_text(loss->reason)), log_int("first", (int64_t)loss->first_seq),
+              log_int("last", (int64_t)loss->last_seq), log_int("measurements", (int64_t)loss->rows),
+              log_text("kept", aside ? aside : "no"));
+}
+
 /* ---- sending ---- */
 
 /* The aggregator and this spool do not go together, for now. */
@@ -376,6 +386,10 @@ static poise_code open_sender(struct collector *collector, poise_error *err)
                                           .backfill = collector->options->backfill,
                                           .software = "poise-collector",
                                           .refused = on_refused,
+                                          .lost = on_lost,
+                                          .when_full = config->when_full,
+                                          .routes = config->routes.items,
+                                          .route_count = config->routes.count,
                                           .context = collector,
                                           .key_file = config->key,
                                           .server_key = config->server_key};
@@ -473,6 +487,7 @@ poise_code collector_run(const struct collector_options *options, struct collect
         poise_sender_get_stats(collector.sender, &stats);
         collector.summary.acknowledged = stats.acknowledged;
         collector.summary.refused = stats.refused;
+        collector.summary.lost = stats.lost;
         collector.summary.batches_left = stats.batches_left;
     }
     collector.summary.seconds = (double)(clock_monotonic_us(options->clock) - started_us) / 1e6;

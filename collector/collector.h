@@ -25,7 +25,8 @@ struct collector_options {
 struct collector_summary {
     uint64_t rows, rows_skipped, rows_refused;
     uint64_t sent, acknowledged,
-        refused; /* measurements; those of an earlier run may be among the last two */
+        refused;   /* measurements; those of an earlier run may be among the last two */
+    uint64_t lost; /* measurements: dropped for want of room, or damaged in the spool */
     uint64_t letters;
     uint64_t batches_left; /* safe in the spool, not acknowledged */
     bool stopped;          /* by stop_fd */

@@ -31,7 +31,8 @@ static const char usage[] =
     "  --dead-letters FILE    likewise\n"
     "  --help, --version\n"
     "\n"
-    "It ends with 0, with 1 if rows or measurements were refused, with 2 if it could not do its work.\n"
+    "It ends with 0, with 1 if rows or measurements were refused or lost, with 2 if it could not do its "
+    "work.\n"
     "\n"
     "examples:\n"
     "  poise-collector --config production.yaml                    follows its files until SIGTERM\n"
@@ -217,6 +218,7 @@ static void print_summary(const struct collector_summary *summary)
                  {"measurements sent", summary->sent},
                  {"measurements acknowledged", summary->acknowledged},
                  {"measurements refused", summary->refused},
+                 {"measurements lost", summary->lost},
                  {"dead letters", summary->letters}};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         printf("%-26s %10llu\n", lines[i].name, (unsigned long long)lines[i].count);
@@ -271,7 +273,7 @@ static int run(const struct arguments *arguments, const struct collector_config 
         return EXIT_FAILED;
     }
     /* A service that was told to end did what it should; what it refused is in its log. */
-    bool refused = !summary.stopped && (summary.rows_refused > 0 || summary.refused > 0);
+    bool refused = !summary.stopped && (summary.rows_refused > 0 || summary.refused > 0 || summary.lost > 0);
     return refused ? EXIT_REFUSED : EXIT_FINE;
 }
 

@@ -6,8 +6,13 @@ enum { ARENA_MAX = 8 << 20 };
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
+static const char *const when_full[] = {
+    [POISE_BLOCK] = "block", [POISE_DROP_OLDEST] = "drop_oldest", [POISE_DROP_NEWEST] = "drop_newest", NULL};
+
 struct daemon_settings {
     const char *producer, *aggregator, *spool, *dead_letters, *key, *server_key;
+    struct texts routes;
+    int when_full;
     int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     int log_level;
@@ -39,6 +44,12 @@ static const struct setting daemon_table[] = {
      .min = 1,
      .max = 1024,
      .text = "The aggregator's public key, 64 hex digits, or a file that holds it; goes with `key`."},
+    {.name = "routes",
+     .type = SETTING_TEXTS,
+     .offset = offsetof(struct daemon_settings, routes),
+     .text =
+         "Further addresses of the same aggregator, or of one that has its store. When one does not answer "
+         "the next is tried; one that has another store is passed over."},
     {.name = "insecure",
      .type = SETTING_BOOL,
      .offset = offsetof(struct daemon_settings, insecure),
@@ -57,7 +68,16 @@ static const struct setting daemon_table[] = {
      .fallback = "1GiB",
      .min = 1048576,
      .max = 1099511627776,
-     .text = "When the spool holds so much, reading waits for the aggregator."},
+     .text = "How much the spool may hold."},
+    {.name = "when_full",
+     .type = SETTING_CHOICE,
+     .offset = offsetof(struct daemon_settings, when_full),
+     .choices = when_full,
+     .fallback = "block",
+     .text =
+         "What is done when it holds so much: `block`, reading waits for the aggregator; `drop_oldest`, what "
+         "was read first is given up; `drop_newest`, what is read now. What is given up is counted, logged "
+         "and told to the aggregator (`poise losses`)."},
     {.name = "keep_acked",
      .type = SETTING_DURATION,
      .offset = offsetof(struct daemon_settings, keep_acked_ms),
@@ -314,6 +334,12 @@ static void read_all(struct reader *reader, struct collector_config *config)
     settings_read(reader, daemon_table, COUNT(daemon_table), yaml_root(reader->tree), &settings);
     config->producer = settings.producer;
     config->aggregator = settings.aggregator;
+    config->routes = settings.routes;
+    config->when_full = (poise_when_full)settings.when_full;
+    if (config->routes.count >= CONFIG_ROUTES_MAX) {
+        reader_problem(reader, yaml_get(yaml_root(reader->tree), "routes"), "'routes' are %d at most",
+                       CONFIG_ROUTES_MAX - 1);
+    }
     config->spool = resolve(reader, settings.spool);
     config->dead_letters = resolve(reader, settings.dead_letters);
     read_keys(reader, &settings, config);

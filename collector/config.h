@@ -4,9 +4,11 @@
 
 #include <base/log.h>
 #include <collector/mapping.h>
+#include <config/settings.h>
 #include <config/yaml.h>
+#include <poise/client.h>
 
-enum { CONFIG_SOURCES_MAX = 32 };
+enum { CONFIG_SOURCES_MAX = 32, CONFIG_ROUTES_MAX = 16 };
 
 struct source_config {
     const char *path; /* "-": standard input */
@@ -19,6 +21,8 @@ struct source_config {
 struct collector_config {
     const char *producer, *aggregator, *spool, *dead_letters;
     const char *key, *server_key; /* both or none */
+    struct texts routes;
+    poise_when_full when_full;
     int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     enum log_level log_level;

@@ -32,16 +32,24 @@ typedef struct poise_refused {
     poise_refusal reason;
 } poise_refused;
 
+/* What becomes of measurements when the spool is full. */
+typedef enum poise_when_full {
+    POISE_BLOCK,       /* poise_send answers POISE_EFULL */
+    POISE_DROP_OLDEST, /* the oldest that are not acknowledged go, a segment of the spool at a time */
+    POISE_DROP_NEWEST  /* the batch is not taken */
+} poise_when_full;
+
 typedef struct poise_sender_options {
     const char *endpoint;    /* the aggregator's ingest endpoint, "tcp://127.0.0.1:5570" */
     const char *producer;    /* the name of this producer: an id, constant over its life */
     const char *spool;       /* directory of the spool, made if absent */
-    int64_t spool_max_bytes; /* 0: 1 GiB; poise_send answers POISE_EFULL when it is full */
-    int64_t keep_acked_ms;   /* acknowledged batches stay in the spool so long, while there is room, so that a
-                                store that was restored from an older backup gets them again; 0: 7 days */
-    uint32_t batch_rows;     /* rows that close a batch; 0: 1000 */
-    int64_t linger_ms;       /* age at which an open batch is closed by send or step; 0: 50 */
-    bool insecure;           /* allow plain TCP beyond loopback */
+    int64_t spool_max_bytes; /* 0: 1 GiB */
+    poise_when_full when_full;
+    int64_t keep_acked_ms; /* acknowledged batches stay in the spool so long, while there is room, so that a
+                              store that was restored from an older backup gets them again; 0: 7 days */
+    uint32_t batch_rows;   /* rows that close a batch; 0: 1000 */
+    int64_t linger_ms;     /* age at which an open batch is closed by send or step; 0: 50 */
+    bool insecure;         /* allow plain TCP beyond loopback */
     bool backfill; /* much of the past: closed periods are revised once, when poise_sender_end_backfill says
                       so */
     const char *software; /* for the aggregator's log; NULL: "libpoise" */
@@ -53,6 +61,13 @@ typedef struct poise_sender_options {
     void *context;
     const char *key_file;   /* ours; NULL: plain */
     const char *server_key; /* the aggregator's */
+    /* Further addresses of the same store; the next is tried where one does not answer. */
+    const char *const *routes;
+    size_t route_count;
+    /* Called when batches are dropped for want of room, and when open or step finds some damaged: then
+     * `aside` is the file that holds them as they are, else NULL. The aggregator is told, too: who reads
+     * scores sees it there (poise_get_losses), exactly, and without what it had got before. May be NULL. */
+    void (*lost)(void *context, const poise_loss *loss, const char *aside);
 } poise_sender_options;
 
 POISE_API poise_code poise_sender_open(const poise_sender_options *options, poise_sender **ret_sender,
@@ -62,8 +77,8 @@ POISE_API void poise_sender_close(poise_sender *sender);
 
 /* Takes a measurement into the open batch. It is accepted (safe on this disk) when its batch was closed: at
  * batch_rows, after linger_ms by a later call, or by poise_sender_flush. EREFUSED: it breaks a rule that
- * needs no aggregator, *ret_reason (may be NULL) says which. EFULL: the spool is full; run poise_sender_step
- * and try again. */
+ * needs no aggregator, *ret_reason (may be NULL) says which. EFULL: the spool is full, or its disk; run
+ * poise_sender_step and try again. */
 POISE_API poise_code poise_send(poise_sender *sender, const poise_measurement *measurement,
                                 poise_refusal *ret_reason, poise_error *err);
 /* As poise_send for measurements that belong together, such as those of one row: one batch holds all of them,
@@ -93,6 +108,7 @@ typedef struct poise_sender_stats {
     uint64_t accepted;     /* measurements that are safe in the spool, since open */
     uint64_t acknowledged; /* measurements that the aggregator has on its disk, since open */
     uint64_t refused;      /* of those, refused by it and told */
+    uint64_t lost;         /* measurements that were dropped or found damaged, as far as known, since open */
     uint64_t batches_left; /* in the spool, not acknowledged */
     int64_t spool_bytes;   /* of its files; what is acknowledged goes in time, or when there is no room */
     bool connected;        /* the aggregator has answered on this connection */
@@ -240,6 +256,12 @@ typedef struct poise_backed_up {
  * it. */
 POISE_API poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_ms,
                                   poise_backed_up *ret_backed_up, poise_error *err);
+
+/* What producers have told the aggregator that they lost, the latest of each producer's epoch first: scores
+ * as of a time behind as_of_ms lack it. *ret_left_out (may be NULL): so many more there are. */
+POISE_API poise_code poise_get_losses(poise_client *client, int64_t timeout_ms,
+                                      void (*on_loss)(void *context, const poise_loss *loss), void *context,
+                                      uint64_t *ret_left_out, poise_error *err);
 
 /* The aggregator's own numbers, one call a number. */
 POISE_API poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,

@@ -64,6 +64,26 @@ typedef enum poise_refusal {
 POISE_API const char *poise_refusal_name(poise_refusal refusal);
 POISE_API const char *poise_refusal_text(poise_refusal refusal);
 
+/* Why a producer has lost measurements that it had accepted, or was to accept. Numbers are for ever. */
+typedef enum poise_loss_reason {
+    POISE_LOSS_UNKNOWN, /* of a later version */
+    POISE_LOSS_OLDEST,  /* the spool was full, and the oldest were dropped */
+    POISE_LOSS_NEWEST,  /* the spool was full, and what came then was not taken */
+    POISE_LOSS_DAMAGED  /* the spool's disk gave back other bytes than were written */
+} poise_loss_reason;
+POISE_API const char *poise_loss_text(poise_loss_reason reason); /* "oldest", ... */
+
+/* Batches of a producer that the aggregator will never get. */
+typedef struct poise_loss {
+    const char *producer;
+    uint64_t epoch, first_seq, last_seq;
+    uint64_t rows;          /* measurements in them; 0: not known */
+    int64_t from_ms, to_ms; /* of their times, where rows is known */
+    poise_loss_reason reason;
+    uint64_t lsn;     /* of the journal's record that says so */
+    int64_t as_of_ms; /* of its commit */
+} poise_loss;
+
 typedef enum poise_kind { POISE_SCORECARD, POISE_PERSPECTIVE, POISE_OBJECTIVE, POISE_MEASURE } poise_kind;
 
 typedef enum poise_status { POISE_NO_DATA, POISE_RED, POISE_AMBER, POISE_GREEN } poise_status;

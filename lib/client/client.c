@@ -536,6 +536,52 @@ poise_code poise_dump(poise_client *client, const poise_selection *selection, in
     return code;
 }
 
+/* ---- what producers lost ---- */
+
+static poise_code take_losses(const struct question *question, struct wire_losses *ret_losses,
+                              poise_error *err)
+{
+    struct wire_losses losses;
+    do {
+        struct link_message message;
+        poise_code code = next_answer(question, WIRE_LOSSES, &message, err);
+        if (code == POISE_OK) {
+            code =
+                wire_decode_losses(message.body, message.length, &question->client->link.arena, &losses, err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    } while (losses.id != question->id);
+    *ret_losses = losses;
+    return POISE_OK;
+}
+
+poise_code poise_get_losses(poise_client *client, int64_t timeout_ms,
+                            void (*on_loss)(void *context, const poise_loss *loss), void *context,
+                            uint64_t *ret_left_out, poise_error *err)
+{
+    struct question question = {0};
+    struct wire_losses losses = {0};
+    struct buf body = {0};
+    poise_code code = begin(client, timeout_ms, &question, err);
+    if (code == POISE_OK) {
+        code = send_question(&question, WIRE_LOSSES_REQUEST, wire_encode_losses_request(question.id, &body),
+                             &body, err);
+    }
+    buf_free(&body);
+    if (code == POISE_OK) {
+        code = take_losses(&question, &losses, err);
+    }
+    for (size_t i = 0; code == POISE_OK && i < losses.count; i++) {
+        on_loss(context, &losses.losses[i]);
+    }
+    if (code == POISE_OK && ret_left_out) {
+        *ret_left_out = losses.left_out;
+    }
+    return code;
+}
+
 /* ---- its own numbers ---- */
 
 static poise_code take_stats(const struct question *question, struct wire_stats *ret_stats, poise_error *err)

@@ -46,6 +46,16 @@ poise_code link_reopen(struct link *link, poise_error *err)
     return code;
 }
 
+poise_code link_move(struct link *link, const char *endpoint, poise_error *err)
+{
+    char *before = link->endpoint;
+    link->endpoint = strdup(endpoint);
+    poise_code code = link->endpoint ? link_reopen(link, err) : error_nomem(err, "an endpoint");
+    free(code == POISE_OK ? before : link->endpoint);
+    link->endpoint = code == POISE_OK ? link->endpoint : before;
+    return code;
+}
+
 /* Passes a problem on, unless it is the one that is an everyday answer. */
 static poise_code unless(poise_code everyday, poise_code code, const poise_error *problem, poise_error *err)
 {

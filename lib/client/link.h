@@ -35,6 +35,8 @@ poise_code link_open(struct link *link, const struct link_options *options, pois
 void link_close(struct link *link); /* a zeroed link is fine */
 /* A fresh socket for the old one, which goes with whatever it still held; on failure the old one stays. */
 poise_code link_reopen(struct link *link, poise_error *err);
+/* The same to another endpoint. */
+poise_code link_move(struct link *link, const char *endpoint, poise_error *err);
 
 /* Sends link->body under the kind, if `encoded` (what wire_encode_... answered) is OK, and empties it in any
  * case. EFULL (no text): not connected, try later. */

@@ -17,6 +17,92 @@ static poise_code random_epoch(uint64_t *ret_epoch, poise_error *err)
     return POISE_OK;
 }
 
+/* ---- losses ---- */
+
+static poise_loss_reason reason_of(enum spool_reason reason)
+{
+    switch (reason) {
+    case SPOOL_DROPPED_OLDEST:
+        return POISE_LOSS_OLDEST;
+    case SPOOL_DROPPED_NEWEST:
+        return POISE_LOSS_NEWEST;
+    case SPOOL_DAMAGED:
+        return POISE_LOSS_DAMAGED;
+    default:
+        return POISE_LOSS_UNKNOWN; /* of a later version */
+    }
+}
+
+/* What comes behind a loss becomes part of it. */
+static void extend(struct spool_loss *loss, const struct spool_loss *next)
+{
+    if (next->rows > 0 && (loss->rows == 0 || next->from_ms < loss->from_ms)) {
+        loss->from_ms = next->from_ms;
+    }
+    if (next->rows > 0 && (loss->rows == 0 || next->to_ms > loss->to_ms)) {
+        loss->to_ms = next->to_ms;
+    }
+    loss->rows += next->rows;
+    loss->last = next->last;
+    loss->hash = next->hash;
+}
+
+static void tell_loss(struct outbox *outbox, const struct spool_loss *loss, const char *aside)
+{
+    outbox->lost_count += loss->rows;
+    if (outbox->lost) {
+        const poise_loss told = {.producer = outbox->producer,
+                                 .epoch = outbox->spool ? spool_epoch(outbox->spool) : 0,
+                                 .first_seq = loss->first,
+                                 .last_seq = loss->last,
+                                 .rows = loss->rows,
+                                 .from_ms = loss->from_ms,
+                                 .to_ms = loss->to_ms,
+                                 .reason = reason_of(loss->reason)};
+        outbox->lost(outbox->context, &told, aside);
+    }
+}
+
+static void on_damaged(void *context, const struct spool_loss *loss, const char *aside)
+{
+    tell_loss(context, loss, aside);
+}
+
+/* Rows of a batch as it is spooled, and the times of those that have one. */
+static void describe_record(struct outbox *outbox, const void *record, size_t length, struct spool_loss *loss)
+{
+    struct wire_batch batch = {0};
+    struct cursor cursor = cursor_of(record, length);
+    loss->rows = cursor_u32(&cursor);
+    arena_reset(&outbox->rows);
+    if (cursor.failed || wire_decode_batch(cursor.at, cursor_left(&cursor), &outbox->rows, &batch, NULL)) {
+        return;
+    }
+    bool any = false;
+    for (size_t i = 0; i < batch.rows; i++) {
+        int64_t time_ms = batch.time_ms[i];
+        if (batch.retract && batch.retract[i]) {
+            continue;
+        }
+        loss->from_ms = any && loss->from_ms < time_ms ? loss->from_ms : time_ms;
+        loss->to_ms = any && loss->to_ms > time_ms ? loss->to_ms : time_ms;
+        any = true;
+    }
+}
+
+static void describe(void *context, const void *record, size_t length, struct spool_loss *loss)
+{
+    struct outbox *outbox = context;
+    describe_record(outbox, record, length, loss);
+    if (outbox->dropping.last == 0) {
+        outbox->dropping = *loss;
+    } else {
+        extend(&outbox->dropping, loss);
+    }
+}
+
+/* ---- opening and closing ---- */
+
 poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, int64_t keep_ms,
                        poise_error *err)
 {
@@ -25,8 +111,14 @@ poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_byte
     if (!outbox->path) {
         return error_nomem(err, "a path");
     }
-    struct spool_options options = {
-        .path = outbox->path, .max_bytes = max_bytes, .keep_ms = keep_ms, .sync = true};
+    struct spool_options options = {.path = outbox->path,
+                                    .max_bytes = max_bytes,
+                                    .keep_ms = keep_ms,
+                                    .sync = true,
+                                    .sent_max = OUTBOX_WINDOW,
+                                    .describe = describe,
+                                    .damaged = on_damaged,
+                                    .context = outbox};
     poise_code code = random_epoch(&options.new_epoch, err);
     return code == POISE_OK ? spool_open(&options, &outbox->spool, err) : code;
 }
@@ -51,12 +143,42 @@ static uint32_t record_rows(const struct buf *record)
     return cursor_u32(&cursor);
 }
 
+/* False: that makes no room, because nothing is left, or the disk itself is full. */
+static bool drop_oldest(struct outbox *outbox)
+{
+    outbox->dropping.last = 0;
+    bool dropped = spool_drop_batches(outbox->spool, NULL) == POISE_OK;
+    if (dropped && outbox->dropping.last > 0) {
+        tell_loss(outbox, &outbox->dropping, NULL);
+    }
+    return dropped;
+}
+
+static poise_code drop_newest(struct outbox *outbox, const struct buf *record, uint64_t hash,
+                              const struct buf *mark, poise_error *err)
+{
+    uint64_t seq = spool_next_seq(outbox->spool);
+    struct spool_loss loss = {.first = seq, .last = seq, .reason = SPOOL_DROPPED_NEWEST, .hash = hash};
+    describe_record(outbox, record->data, record->length, &loss);
+    poise_code code = spool_append_loss(outbox->spool, &loss, mark->data, mark->length, err);
+    if (code == POISE_OK) {
+        tell_loss(outbox, &loss, NULL);
+    }
+    return code;
+}
+
 poise_code outbox_append(struct outbox *outbox, const struct buf *record, const struct buf *mark,
                          poise_error *err)
 {
     uint64_t hash = wire_batch_hash(record->data + HEAD, record->length - HEAD);
     poise_code code =
         spool_append(outbox->spool, record->data, record->length, hash, mark->data, mark->length, err);
+    while (code == POISE_EFULL && outbox->when_full == POISE_DROP_OLDEST && drop_oldest(outbox)) {
+        code = spool_append(outbox->spool, record->data, record->length, hash, mark->data, mark->length, err);
+    }
+    if (code == POISE_EFULL && outbox->when_full == POISE_DROP_NEWEST) {
+        return drop_newest(outbox, record, hash, mark, err);
+    }
     if (code == POISE_OK) {
         outbox->accepted += record_rows(record);
     }
@@ -89,11 +211,61 @@ static size_t record_length(const struct outbox *outbox)
     return outbox->record.length - HEAD;
 }
 
-poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_body, size_t *ret_length,
-                       poise_error *err)
+/* All that is lost from there on for one reason, in one message. */
+static poise_code take_loss(struct outbox *outbox, struct spool_loss *loss, uint64_t *ret_last,
+                            poise_error *err)
 {
-    poise_code code = read_record(outbox, seq, err);
+    struct spool_loss next = {0};
+    poise_code code = POISE_OK;
+    uint64_t end = spool_next_seq(outbox->spool);
+    while (loss->last + 1 < end &&
+           (code = spool_lost(outbox->spool, loss->last + 1, &next, err)) == POISE_OK && next.last > 0 &&
+           next.reason == loss->reason) {
+        extend(loss, &next);
+    }
+    if (code != POISE_OK) {
+        return code;
+    }
+    for (size_t i = 0; i < OUTBOX_WINDOW; i++) { /* those that it takes do not count as sent */
+        struct outbox_sent *sent = &outbox->sent[i];
+        sent->seq = sent->seq >= loss->first && sent->seq <= loss->last ? 0 : sent->seq;
+    }
+    const struct wire_loss told = {.last_seq = loss->last,
+                                   .rows = loss->rows,
+                                   .from_ms = loss->from_ms,
+                                   .to_ms = loss->to_ms,
+                                   .reason = reason_of(loss->reason),
+                                   .last_hash = loss->hash};
+    buf_reset(&outbox->record);
+    outbox_begin(&outbox->record, 0);
+    code = wire_encode_loss(spool_epoch(outbox->spool), loss->first, &told, &outbox->record);
+    *ret_last = loss->last;
+    return code != POISE_OK || outbox->record.failed ? error_nomem(err, "a loss") : POISE_OK;
+}
+
+poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_body, size_t *ret_length,
+                       uint64_t *ret_last, poise_error *err)
+{
+    struct spool_loss loss = {0};
+    poise_code code = spool_lost(outbox->spool, seq, &loss, err);
+    if (code == POISE_OK && loss.last > 0 && loss.first != seq) {
+        return error_set(
+            err, POISE_EFORK,
+            "batch %llu is wanted, but the spool %s has lost %llu to %llu before any of them was "
+            "sent: the spool was copied or is an old copy; stop whoever else sends from it, move "
+            "this directory away and start with an empty one",
+            (unsigned long long)seq, outbox->path, (unsigned long long)loss.first,
+            (unsigned long long)loss.last);
+    }
+    if (code == POISE_OK && loss.last > 0) {
+        code = take_loss(outbox, &loss, ret_last, err);
+        *ret_body = record_body(outbox);
+        *ret_length = code == POISE_OK ? record_length(outbox) : 0;
+        return code;
+    }
+    code = code == POISE_OK ? read_record(outbox, seq, err) : code;
     if (code == POISE_OK) {
+        *ret_last = seq;
         outbox->sent[seq % OUTBOX_WINDOW] =
             (struct outbox_sent){.seq = seq, .rows = record_rows(&outbox->record)};
         *ret_body = record_body(outbox);
@@ -102,14 +274,24 @@ poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_bod
     return code;
 }
 
-static poise_code rows_of(struct outbox *outbox, uint64_t seq, uint32_t *ret_rows, poise_error *err)
+/* Of a batch; of a loss 0, and *ret_last is where it ends. */
+static poise_code rows_of(struct outbox *outbox, uint64_t seq, uint32_t *ret_rows, uint64_t *ret_last,
+                          poise_error *err)
 {
     const struct outbox_sent *sent = &outbox->sent[seq % OUTBOX_WINDOW];
+    struct spool_loss loss = {0};
+    *ret_last = seq;
     if (sent->seq == seq) {
         *ret_rows = sent->rows;
         return POISE_OK;
     }
-    poise_code code = read_record(outbox, seq, err);
+    poise_code code = spool_lost(outbox->spool, seq, &loss, err);
+    if (code == POISE_OK && loss.last > 0) {
+        *ret_rows = 0;
+        *ret_last = loss.last;
+        return POISE_OK;
+    }
+    code = code == POISE_OK ? read_record(outbox, seq, err) : code;
     if (code == POISE_OK) {
         *ret_rows = record_rows(&outbox->record);
     }
@@ -122,7 +304,13 @@ poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret
         *ret_hash = spool_last_hash(outbox->spool);
         return POISE_OK;
     }
-    poise_code code = read_record(outbox, seq - 1, err);
+    struct spool_loss loss = {0};
+    poise_code code = spool_lost(outbox->spool, seq - 1, &loss, err);
+    if (code == POISE_OK && loss.last > 0) {
+        *ret_hash = loss.last == seq - 1 ? loss.hash : 0;
+        return POISE_OK;
+    }
+    code = code == POISE_OK ? read_record(outbox, seq - 1, err) : code;
     if (code == POISE_OK) {
         *ret_hash = wire_batch_hash(record_body(outbox), record_length(outbox));
     }
@@ -145,6 +333,10 @@ static poise_code load_refused(struct outbox *outbox, uint64_t seq, struct wire_
                                poise_error *err)
 {
     poise_code code = read_record(outbox, seq, err);
+    if (code == POISE_EGAP) { /* dropped since it was sent */
+        *ret_batch = (struct wire_batch){0};
+        return POISE_OK;
+    }
     if (code != POISE_OK) {
         return code;
     }
@@ -202,9 +394,9 @@ static poise_code tell(struct outbox *outbox, const struct wire_refusal *refusal
 static poise_code note(struct outbox *outbox, uint64_t seq, poise_error *err)
 {
     uint64_t total = 0;
-    for (uint64_t at = spool_first_seq(outbox->spool); at <= seq; at++) {
+    for (uint64_t at = spool_first_seq(outbox->spool), last; at <= seq; at = last + 1) {
         uint32_t rows;
-        poise_code code = rows_of(outbox, at, &rows, err);
+        poise_code code = rows_of(outbox, at, &rows, &last, err);
         if (code != POISE_OK) {
             return code;
         }

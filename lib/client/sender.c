@@ -48,6 +48,12 @@ static poise_code check_options(const poise_sender_options *options, poise_error
             "batch_rows must be at most %d, linger_ms, keep_acked_ms and spool_max_bytes not below 0",
             WIRE_BATCH_ROWS_MAX);
     }
+    if (options->route_count > UPLINK_ROUTES_MAX - 1) {
+        return error_set(err, POISE_EINVAL, "a sender has %d routes at most", UPLINK_ROUTES_MAX);
+    }
+    if (options->when_full < POISE_BLOCK || options->when_full > POISE_DROP_NEWEST) {
+        return error_set(err, POISE_EINVAL, "when_full is %d, which is no policy", (int)options->when_full);
+    }
     if (options->software && strlen(options->software) > SOFTWARE_MAX) {
         return error_set(err, POISE_EINVAL, "the software's name is longer than %d bytes", SOFTWARE_MAX);
     }
@@ -64,6 +70,9 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
     memcpy(sender->software, software, strlen(software) + 1);
     sender->outbox.refused = options->refused;
     sender->outbox.context = options->context;
+    sender->outbox.lost = options->lost;
+    sender->outbox.when_full = options->when_full;
+    sender->outbox.producer = sender->producer;
     sender->uplink.outbox = &sender->outbox;
     sender->uplink.producer = sender->producer;
     sender->uplink.software = sender->software;
@@ -75,7 +84,13 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
     wire_builder_backfill(sender->builder, options->backfill ? WIRE_BACKFILL_RUNS : WIRE_BACKFILL_NONE);
     int64_t keep_ms = options->keep_acked_ms ? options->keep_acked_ms : KEEP_ACKED_MS;
     poise_code code = outbox_open(&sender->outbox, options->spool, options->spool_max_bytes, keep_ms, err);
-    return code == POISE_OK ? uplink_open(&sender->uplink, options, err) : code;
+    if (code == POISE_OK) {
+        code = uplink_open(&sender->uplink, options, err);
+    }
+    for (size_t i = 0; code == POISE_OK && i < options->route_count; i++) {
+        code = uplink_add_route(&sender->uplink, options->routes[i], err);
+    }
+    return code;
 }
 
 poise_code poise_sender_open(const poise_sender_options *options, poise_sender **ret_sender, poise_error *err)
@@ -376,6 +391,7 @@ void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_
     *ret_stats = (poise_sender_stats){.accepted = sender->outbox.accepted,
                                       .acknowledged = sender->outbox.acknowledged,
                                       .refused = sender->outbox.refused_count,
+                                      .lost = sender->outbox.lost_count,
                                       .batches_left = spool_next_seq(spool) - spool_first_seq(spool),
                                       .spool_bytes = spool_bytes(spool),
                                       .connected = sender->uplink.phase == UPLINK_OPEN};

@@ -1,12 +1,19 @@
 #include <base/error.h>
+#include <base/hash.h>
 #include <client/uplink.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     SECOND_US = 1000000,
     WELCOME_US = SECOND_US,      /* no WELCOME for so long: HELLO again */
     SILENCE_US = 10 * SECOND_US, /* batches wait and nothing came for so long: HELLO again */
-    LOOK_US = SECOND_US / 5,     /* a cut, which lasts for the 500 ms of a reconnect, cannot be missed */
+    /* Without a WELCOME the next route is tried after so long, one more time as long after each round; a lone
+     * one is only connected anew. A quarter more or less, so that not all come at once after a restart. */
+    ROUTE_US = 2 * SECOND_US,
+    LONE_ROUTE_US = 20 * SECOND_US,
+    ROUNDS_MAX = 5,
+    LOOK_US = SECOND_US / 5, /* a cut, which lasts for the 500 ms of a reconnect, cannot be missed */
     /* Above what credit can ever fill, counting libzmq's slack, so that "cannot send" means "not connected".
      */
     SEND_HWM = 4 * OUTBOX_WINDOW
@@ -20,12 +27,83 @@ poise_code uplink_open(struct uplink *uplink, const poise_sender_options *option
                                      .server_key = options->server_key,
                                      .send_hwm = SEND_HWM};
     uplink->phase = UPLINK_CUT;
-    return link_open(&uplink->link, &how, err);
+    uplink->since_us = link_now();
+    poise_code code = link_open(&uplink->link, &how, err);
+    return code == POISE_OK ? uplink_add_route(uplink, options->endpoint, err) : code;
+}
+
+poise_code uplink_add_route(struct uplink *uplink, const char *endpoint, poise_error *err)
+{
+    poise_code code = net_check(endpoint, uplink->link.insecure, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    char *route = strdup(endpoint);
+    if (!route) {
+        return error_nomem(err, "an endpoint");
+    }
+    uplink->routes[uplink->route_count++] = route;
+    return POISE_OK;
 }
 
 void uplink_close(struct uplink *uplink)
 {
     link_close(&uplink->link);
+    for (size_t i = 0; i < uplink->route_count; i++) {
+        free(uplink->routes[i]);
+    }
+    uplink->route_count = 0;
+}
+
+/* ---- routes ---- */
+
+static void leave_open(struct uplink *uplink, enum uplink_phase phase)
+{
+    if (uplink->phase == UPLINK_OPEN) {
+        uplink->since_us = link_now();
+        uplink->tried = 0;
+    }
+    uplink->phase = phase;
+}
+
+static int64_t patience_us(const struct uplink *uplink)
+{
+    int64_t base = uplink->route_count > 1 ? ROUTE_US : LONE_ROUTE_US;
+    size_t rounds = uplink->tried / uplink->route_count;
+    int64_t patience = base * (int64_t)(1 + (rounds < ROUNDS_MAX ? rounds : ROUNDS_MAX));
+    uint64_t chance = hash_mix(spool_epoch(uplink->outbox->spool), uplink->tried);
+    return patience / 4 * 3 + (int64_t)(chance % (uint64_t)(patience / 2));
+}
+
+/* A new socket: the old one goes with what it held, which a HELLO on the new one makes good. */
+static poise_code next_route(struct uplink *uplink, poise_error *err)
+{
+    uplink->tried++;
+    uplink->route = (uplink->route + 1) % uplink->route_count;
+    poise_code code = link_move(&uplink->link, uplink->routes[uplink->route], err);
+    uplink->phase = UPLINK_CUT;
+    uplink->since_us = link_now();
+    return code;
+}
+
+static bool route_is_dead(const struct uplink *uplink)
+{
+    int64_t heard_us = uplink->heard_us > uplink->since_us ? uplink->heard_us : uplink->since_us;
+    return uplink->phase != UPLINK_OPEN && link_now() - heard_us >= patience_us(uplink);
+}
+
+/* One route that leads elsewhere does not stop the others; the error comes when all of them do. */
+static poise_code on_stranger(struct uplink *uplink, const poise_error *stranger, poise_error *err)
+{
+    bool all = ++uplink->strangers >= uplink->route_count;
+    uplink->strangers = all ? 0 : uplink->strangers;
+    poise_code code = next_route(uplink, err);
+    if (code != POISE_OK || !all) {
+        return code;
+    }
+    uplink->phase = UPLINK_GREETED; /* not before a second has passed */
+    uplink->hello_us = link_now();
+    return error_set(err, stranger->code, "%s", stranger->text);
 }
 
 /* ---- what the aggregator says ---- */
@@ -33,7 +111,7 @@ void uplink_close(struct uplink *uplink)
 /* Nothing is sent until a WELCOME answers the HELLO that follows in a while. */
 static void greet_later(struct uplink *uplink)
 {
-    uplink->phase = UPLINK_GREETED;
+    leave_open(uplink, UPLINK_GREETED);
     uplink->hello_us = link_now();
 }
 
@@ -146,6 +224,8 @@ static poise_code on_welcome(struct uplink *uplink, const struct link_message *m
         return code;
     }
     uplink->phase = UPLINK_OPEN;
+    uplink->tried = 0;
+    uplink->strangers = 0;
     uplink->next = welcome.next_seq;
     uplink->credit = welcome.credit;
     uplink->max_rows = welcome.max_batch_rows;
@@ -190,7 +270,9 @@ static poise_code on_error(struct uplink *uplink, const struct link_message *mes
     case POISE_ELIMIT:
         return error_set(err, error.code, "%s: %s", uplink->link.endpoint, error.text);
     case POISE_ENOTFOUND:
-        uplink->phase = uplink->phase == UPLINK_OPEN ? UPLINK_CUT : uplink->phase;
+        if (uplink->phase == UPLINK_OPEN) {
+            leave_open(uplink, UPLINK_CUT);
+        }
         return POISE_OK;
     default:
         greet_later(uplink);
@@ -221,15 +303,22 @@ poise_code uplink_receive(struct uplink *uplink, bool *ret_acknowledged, poise_e
     /* Bounded, so that a peer that never stops talking cannot hold the caller beyond its timeout. */
     for (int i = 0; i < OUTBOX_WINDOW; i++) {
         struct link_message message;
-        poise_code code = link_receive(&uplink->link, &message, err);
+        poise_error problem = {0};
+        poise_code code = link_receive(&uplink->link, &message, &problem);
         if (code == POISE_ENOTFOUND) {
             break;
         }
         if (code == POISE_OK) {
-            code = on_message(uplink, &message, err);
+            code = on_message(uplink, &message, &problem);
+        }
+        if (code == POISE_ESTORE && uplink->route_count > 1) {
+            return on_stranger(uplink, &problem, err);
         }
         if (code != POISE_OK) {
             greet_later(uplink);
+            if (err) {
+                *err = problem;
+            }
             return code;
         }
     }
@@ -250,7 +339,7 @@ static poise_code send_hello(struct uplink *uplink, poise_error *err)
     struct buf *body = &uplink->link.body;
     poise_code code = link_send(&uplink->link, WIRE_HELLO, wire_encode_hello(&hello, body), err);
     if (code == POISE_OK) {
-        uplink->phase = UPLINK_GREETED;
+        leave_open(uplink, UPLINK_GREETED);
         uplink->hello_us = link_now();
     }
     return code;
@@ -274,12 +363,16 @@ static poise_code send_batch(struct uplink *uplink, poise_error *err)
 {
     const void *body;
     size_t length;
-    poise_code code = outbox_take(uplink->outbox, uplink->next, &body, &length, err);
+    uint64_t last;
+    poise_code code = outbox_take(uplink->outbox, uplink->next, &body, &length, &last, err);
+    if (code == POISE_EFORK) {
+        greet_later(uplink);
+    }
     if (code == POISE_OK) {
         code = link_send_body(&uplink->link, WIRE_BATCH, body, length, err);
     }
     if (code == POISE_OK) {
-        uplink->next++;
+        uplink->next = last + 1;
     }
     return code;
 }
@@ -299,7 +392,12 @@ poise_code uplink_send(struct uplink *uplink, poise_error *err)
         return code;
     }
     if (!connected) {
-        uplink->phase = UPLINK_CUT;
+        leave_open(uplink, UPLINK_CUT);
+    }
+    if (route_is_dead(uplink)) {
+        return next_route(uplink, err);
+    }
+    if (!connected) {
         return POISE_OK;
     }
     if (hello_is_due(uplink)) {

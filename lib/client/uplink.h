@@ -5,6 +5,7 @@
  *    ^                                 ^    |                |
  *    |                                 |    +-- 1 s: HELLO --+-- 10 s of silence while batches wait: HELLO
  *    |                                 +---------------------+-- something went wrong: HELLO in 1 s
+ *    |   CUT, GREETED: nothing for a while, or another store: the next route, by a new socket
  *    +--- the socket cannot send; ERROR ENOTFOUND: unknown --+
  */
 #ifndef CLIENT_UPLINK_H
@@ -13,6 +14,7 @@
 #include <client/link.h>
 #include <client/outbox.h>
 
+enum { UPLINK_ROUTES_MAX = 16 };
 enum uplink_phase { UPLINK_CUT, UPLINK_GREETED, UPLINK_OPEN };
 
 struct uplink {
@@ -21,15 +23,22 @@ struct uplink {
     const char *producer;
     const char *software;
     enum uplink_phase phase;
-    int64_t hello_us; /* of the last HELLO */
-    int64_t heard_us; /* of the last message */
-    uint64_t next;    /* batch to send next, set by WELCOME */
+    char *routes[UPLINK_ROUTES_MAX]; /* addresses of one store */
+    size_t route_count, route;       /* that is tried, or in use */
+    unsigned tried;                  /* since the last WELCOME */
+    size_t strangers;                /* of them in a row that led to another store */
+    int64_t since_us;                /* it is not OPEN */
+    int64_t hello_us;                /* of the last HELLO */
+    int64_t heard_us;                /* of the last message */
+    uint64_t next;                   /* batch to send next, set by WELCOME */
     uint32_t credit;
     uint32_t max_rows, max_bytes; /* of a batch, as the aggregator says; 0: not known */
 };
 
 /* outbox, producer and software are set by the owner and outlive the uplink. */
 poise_code uplink_open(struct uplink *uplink, const poise_sender_options *options, poise_error *err);
+/* Another address of the same store. EINVAL, EDENIED, ENOMEM. */
+poise_code uplink_add_route(struct uplink *uplink, const char *endpoint, poise_error *err);
 void uplink_close(struct uplink *uplink); /* a zeroed uplink is fine */
 /* Takes in what came; *ret_acknowledged says whether batches were acknowledged. */
 poise_code uplink_receive(struct uplink *uplink, bool *ret_acknowledged, poise_error *err);

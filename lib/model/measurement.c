@@ -102,3 +102,13 @@ poise_refusal measurement_check(const poise_measurement *measurement)
     return measurement_check_row(measurement->time_ms, measurement->value, measurement->of, measurement->key,
                                  measurement->seq, measurement->retract);
 }
+
+const char *poise_loss_text(poise_loss_reason reason)
+{
+    static const char *const texts[] = {[POISE_LOSS_UNKNOWN] = "unknown",
+                                        [POISE_LOSS_OLDEST] = "oldest",
+                                        [POISE_LOSS_NEWEST] = "newest",
+                                        [POISE_LOSS_DAMAGED] = "damaged"};
+    bool known = (int)reason >= 0 && (size_t)reason < sizeof texts / sizeof texts[0];
+    return texts[known ? reason : POISE_LOSS_UNKNOWN];
+}

@@ -10,9 +10,14 @@ struct spool {
     int lock_fd, acked_fd, active_fd; /* -1: not open */
     int64_t max_bytes, segment_bytes, keep_ms;
     bool sync;
+    uint64_t sent_max;
+    void (*describe)(void *context, const void *body, size_t length, struct spool_loss *loss);
+    void (*damaged)(void *context, const struct spool_loss *loss, const char *aside);
+    void *context;
     bool broken; /* a write, a sync or a repair failed: nothing is written any more */
 
     uint64_t epoch;
+    bool old; /* as it was opened */
     bool has_store;
     uint8_t store_id[16];
     uint64_t incarnation;
@@ -42,9 +47,25 @@ poise_code spool_rotate(struct spool *spool, poise_error *err);
 poise_code spool_drop_acked(struct spool *spool, int64_t wanted, poise_error *err);
 /* Whether all batches of segments[i] are acknowledged, and it is not the active one. */
 bool spool_all_acked(const struct spool *spool, size_t i);
+/* Those before segments[i] hold all marks that are needed of it, and it is not the active one: it may be
+ * written anew. */
+poise_code spool_unlink(struct spool *spool, size_t i, poise_error *err);
 /* Removes the oldest segment. */
 poise_code spool_drop_oldest(struct spool *spool, poise_error *err);
 poise_code spool_add_segment(struct spool *spool, const struct segment *segment, poise_error *err);
+
+/* ---- loss.c ---- */
+
+enum { LOSS_ROOM = 64 << 10 }; /* bytes beyond max_bytes that losses may take */
+/* Seals the active segment, and writes its losses as few. */
+poise_code spool_squeeze(struct spool *spool, poise_error *err);
+
+/* Copies a damaged segment, says what is lost of it, and leaves what is whole; *segment becomes what it is
+ * then. next_seq: of the segment behind it, 0 of the last. */
+poise_code spool_set_aside(struct spool *spool, struct segment *segment, uint64_t next_seq, poise_error *err);
+/* Whether the end of the last segment, which is no whole record, was one. */
+poise_code spool_tail_lost(const struct spool *spool, const struct segment *last, bool *ret_lost,
+                           poise_error *err);
 
 /* ---- open.c ---- */
 

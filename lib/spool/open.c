@@ -16,7 +16,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 1, META_MAX = 8192, ACKED_BYTES = 28, CRC_BYTES = 4, NAME_DIGITS = 20 };
+enum {
+    VERSION = 2,
+    FIRST_VERSION = 1,
+    /* without losses */ META_MAX = 8192,
+    ACKED_BYTES = 28,
+    CRC_BYTES = 4,
+    NAME_DIGITS = 20
+};
 static const char META_MAGIC[4] = {'P', 'S', 'P', 'L'};
 
 static poise_code path_of(const struct spool *spool, const char *name, char path[PATH_MAX], poise_error *err)
@@ -97,11 +104,12 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     }
     struct cursor in = cursor_of(bytes->data + sizeof META_MAGIC, bytes->length - sizeof META_MAGIC);
     uint32_t version = cursor_u32(&in);
-    if (version != VERSION) {
+    if (version != VERSION && version != FIRST_VERSION) {
         return error_set(err, POISE_EVERSION,
-                         "%s has version %" PRIu32 ", this program knows version %d only", path, version,
-                         VERSION);
+                         "%s has version %" PRIu32 ", this program knows versions %d and %d only", path,
+                         version, FIRST_VERSION, VERSION);
     }
+    spool->old = version == FIRST_VERSION;
     spool->epoch = cursor_u64(&in);
     spool->has_store = cursor_u32(&in) != 0;
     const uint8_t *id = cursor_bytes(&in, sizeof spool->store_id);
@@ -252,7 +260,7 @@ static poise_code glance_at_kept(struct spool *spool, poise_error *err)
         poise_code code = segment_path(spool->path, segment->first_seq, path, sizeof path, err);
         poise_code glance = code == POISE_OK ? segment_glance(path, spool->epoch, segment, err) : code;
         if (glance == POISE_OK) {
-            segment->count = segment[1].first_seq - segment->first_seq;
+            segment->held = segment->count = segment[1].first_seq - segment->first_seq;
             continue;
         }
         if (glance != POISE_ECORRUPT && glance != POISE_EVERSION) {
@@ -266,6 +274,29 @@ static poise_code glance_at_kept(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
+/* A segment that was put together with the one before it, and not removed before the machine stopped. */
+static bool is_leftover(const struct spool *spool, size_t i)
+{
+    const struct segment *before = i > 0 ? &spool->segments[i - 1] : NULL;
+    return before && before->held == 0 && i + 1 < spool->count &&
+           before->first_seq + before->count == spool->segments[i + 1].first_seq &&
+           before->first_seq + before->count > spool->segments[i].first_seq;
+}
+
+static poise_code scan_one(struct spool *spool, const char *path, size_t i, poise_error *err)
+{
+    bool last = i + 1 == spool->count, lost = false;
+    struct segment *segment = &spool->segments[i];
+    poise_code code = segment_scan(path, spool->epoch, segment->first_seq, last, segment, &spool->mark, err);
+    if (code == POISE_OK && last && spool->describe) {
+        code = spool_tail_lost(spool, segment, &lost, err);
+    }
+    if ((code == POISE_ECORRUPT || lost) && spool->describe) {
+        code = spool_set_aside(spool, segment, last ? 0 : segment[1].first_seq, err);
+    }
+    return code;
+}
+
 static poise_code scan_segments(struct spool *spool, bool known, poise_error *err)
 {
     poise_code code = known ? glance_at_kept(spool, err) : POISE_OK;
@@ -276,9 +307,13 @@ static poise_code scan_segments(struct spool *spool, bool known, poise_error *er
         code = segment_path(spool->path, segment->first_seq, path, sizeof path, err);
         if (code == POISE_OK && !(known && spool_all_acked(spool, i))) {
             int64_t touched_ms = segment->touched_ms;
-            code = segment_scan(path, spool->epoch, segment->first_seq, i + 1 == spool->count, segment,
-                                &spool->mark, err);
+            code = scan_one(spool, path, i, err);
             segment->touched_ms = touched_ms;
+        }
+        if (code == POISE_OK && is_leftover(spool, i)) {
+            spool->bytes += segment->size;
+            code = spool_unlink(spool, i--, err);
+            continue;
         }
         const struct segment *before = i > 0 ? segment - 1 : NULL;
         if (code == POISE_OK && before && before->first_seq + before->count != segment->first_seq) {
@@ -480,6 +515,10 @@ poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
     }
     if (code == POISE_OK) {
         code = sync_names(spool, err);
+    }
+    if (code == POISE_OK && spool->old) {
+        code =
+            spool_write_meta(spool, err); /* a program that knows no losses must not take them for damage */
     }
     return code == POISE_OK ? load_old(spool, err) : code;
 }

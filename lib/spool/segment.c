@@ -19,6 +19,8 @@ enum {
     SEGMENT_MAX = SPOOL_SEGMENT_MAX + SPOOL_MARK_MAX + SPOOL_BODY_MAX + 64
 };
 static const char MAGIC[4] = {'P', 'S', 'E', 'G'};
+static const uint32_t LOST = UINT32_C(1) << 31;
+static const uint64_t SPAN_MAX = UINT64_C(1) << 62;
 
 poise_code segment_path(const char *dir, uint64_t first_seq, char *ret_path, size_t size, poise_error *err)
 {
@@ -31,16 +33,25 @@ poise_code segment_path(const char *dir, uint64_t first_seq, char *ret_path, siz
 
 /* ---- making ---- */
 
+void segment_put_head(struct buf *out, uint64_t epoch, const struct segment *segment)
+{
+    size_t start = out->length;
+    if (!buf_reserve(out, SEGMENT_HEAD)) {
+        return;
+    }
+    buf_put(out, MAGIC, sizeof MAGIC);
+    buf_put_u32(out, VERSION);
+    buf_put_u64(out, epoch);
+    buf_put_u64(out, segment->first_seq);
+    buf_put_u64(out, segment->previous_hash);
+    buf_put_u32(out, crc32c(out->data + start, out->length - start));
+}
+
 static poise_code write_head(int fd, uint64_t epoch, const struct segment *segment, bool sync,
                              poise_error *err)
 {
     struct buf head = {0};
-    buf_put(&head, MAGIC, sizeof MAGIC);
-    buf_put_u32(&head, VERSION);
-    buf_put_u64(&head, epoch);
-    buf_put_u64(&head, segment->first_seq);
-    buf_put_u64(&head, segment->previous_hash);
-    buf_put_u32(&head, crc32c(head.data, head.length));
+    segment_put_head(&head, epoch, segment);
     poise_code code =
         head.failed ? error_nomem(err, "a segment's head") : file_write_all(fd, head.data, head.length, err);
     buf_free(&head);
@@ -81,8 +92,8 @@ poise_code segment_create(const char *dir, uint64_t epoch, const struct segment 
     return POISE_OK;
 }
 
-void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *mark, size_t mark_length,
-                        const void *body, size_t length)
+static void put_record(struct buf *out, uint64_t seq, uint64_t hash, uint32_t flags, const void *mark,
+                       size_t mark_length, const void *body, size_t length)
 {
     size_t start = out->length;
     if (!buf_reserve(out, SEGMENT_RECORD + mark_length + length)) {
@@ -91,12 +102,30 @@ void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void
     buf_put_u64(out, 0); /* length and CRC, below */
     buf_put_u64(out, seq);
     buf_put_u64(out, hash);
-    buf_put_u32(out, (uint32_t)mark_length);
+    buf_put_u32(out, (uint32_t)mark_length | flags);
     buf_put(out, mark, mark_length);
     buf_put(out, body, length);
     struct buf head = {.data = out->data + start, .capacity = RECORD_CRC_FROM};
     buf_put_u32(&head, (uint32_t)(mark_length + length));
     buf_put_u32(&head, crc32c(out->data + start + RECORD_CRC_FROM, out->length - start - RECORD_CRC_FROM));
+}
+
+void segment_put_record(struct buf *out, uint64_t seq, uint64_t hash, const void *mark, size_t mark_length,
+                        const void *body, size_t length)
+{
+    put_record(out, seq, hash, 0, mark, mark_length, body, length);
+}
+
+void segment_put_loss(struct buf *out, const struct spool_loss *loss, const void *mark, size_t mark_length)
+{
+    uint8_t bytes[SEGMENT_LOSS];
+    struct buf body = {.data = bytes, .capacity = sizeof bytes}; /* filled exactly: never grows */
+    buf_put_u64(&body, loss->last - loss->first + 1);
+    buf_put_u64(&body, loss->rows);
+    buf_put_u64(&body, (uint64_t)loss->from_ms);
+    buf_put_u64(&body, (uint64_t)loss->to_ms);
+    buf_put_u32(&body, loss->reason);
+    put_record(out, loss->first, loss->hash, LOST, mark, mark_length, bytes, sizeof bytes);
 }
 
 /* ---- checking ---- */
@@ -108,22 +137,50 @@ static struct record_head parse_record(const uint8_t *bytes)
     head.crc = cursor_u32(&in);
     head.seq = cursor_u64(&in);
     head.hash = cursor_u64(&in);
-    head.mark_length = cursor_u32(&in);
+    uint32_t mark_length = cursor_u32(&in);
+    head.mark_length = mark_length & ~LOST;
+    head.lost = (mark_length & LOST) != 0;
+    head.span = 1;
     return head;
 }
 
-/* Whether a whole record starts there. */
-static bool whole(const uint8_t *bytes, size_t length, struct record_head *ret_head)
+/* Behind the mark of a loss. False: it is none. */
+static bool parse_loss(const struct record_head *head, const uint8_t *body, struct spool_loss *ret_loss)
+{
+    struct cursor in = cursor_of(body, SEGMENT_LOSS);
+    uint64_t span = cursor_u64(&in);
+    if (head->length != head->mark_length + SEGMENT_LOSS || span == 0 || span > SPAN_MAX ||
+        head->seq > SPAN_MAX) {
+        return false;
+    }
+    *ret_loss = (struct spool_loss){.first = head->seq, .last = head->seq + span - 1, .hash = head->hash};
+    ret_loss->rows = cursor_u64(&in);
+    ret_loss->from_ms = (int64_t)cursor_u64(&in);
+    ret_loss->to_ms = (int64_t)cursor_u64(&in);
+    ret_loss->reason = (enum spool_reason)cursor_u32(&in);
+    return true;
+}
+
+bool segment_whole(const uint8_t *bytes, size_t length, struct record_head *ret_head)
 {
     if (length < SEGMENT_RECORD) {
         return false;
     }
-    *ret_head = parse_record(bytes);
-    return ret_head->length <= SPOOL_MARK_MAX + SPOOL_BODY_MAX &&
-           ret_head->length <= length - SEGMENT_RECORD && ret_head->mark_length <= SPOOL_MARK_MAX &&
-           ret_head->mark_length <= ret_head->length &&
-           ret_head->crc ==
-               crc32c(bytes + RECORD_CRC_FROM, SEGMENT_RECORD - RECORD_CRC_FROM + ret_head->length);
+    struct spool_loss loss;
+    struct record_head head = parse_record(bytes);
+    *ret_head = head;
+    if (head.length > SPOOL_MARK_MAX + SPOOL_BODY_MAX || head.length > length - SEGMENT_RECORD ||
+        head.mark_length > SPOOL_MARK_MAX || head.mark_length > head.length ||
+        head.crc != crc32c(bytes + RECORD_CRC_FROM, SEGMENT_RECORD - RECORD_CRC_FROM + head.length)) {
+        return false;
+    }
+    if (head.lost) {
+        if (!parse_loss(&head, bytes + SEGMENT_RECORD + head.mark_length, &loss)) {
+            return false;
+        }
+        ret_head->span = loss.last - loss.first + 1;
+    }
+    return true;
 }
 
 /* One record at a time is written and synced, so a record that stopped half way has none behind it. */
@@ -134,7 +191,7 @@ static bool torn(const uint8_t *bytes, size_t length, uint64_t seq)
     }
     for (size_t at = SEGMENT_RECORD; at + SEGMENT_RECORD <= length; at++) {
         struct record_head head = parse_record(bytes + at);
-        if (head.seq > seq && head.seq - seq <= length && whole(bytes + at, length - at, &head)) {
+        if (head.seq > seq && head.seq - seq <= length && segment_whole(bytes + at, length - at, &head)) {
             return false;
         }
     }
@@ -168,7 +225,13 @@ static poise_code scan_head(const char *path, const uint8_t *bytes, uint64_t epo
     return POISE_OK;
 }
 
-static bool head_whole(const uint8_t *bytes, size_t length)
+bool segment_head_fits(const uint8_t *bytes, uint64_t epoch, uint64_t first_seq)
+{
+    struct cursor in = cursor_of(bytes + sizeof MAGIC + 4, 16);
+    return cursor_u64(&in) == epoch && cursor_u64(&in) == first_seq;
+}
+
+bool segment_head_whole(const uint8_t *bytes, size_t length)
 {
     struct cursor crc = cursor_of(bytes + HEAD_CRC_AT, SEGMENT_HEAD - HEAD_CRC_AT);
     return length >= SEGMENT_HEAD && memcmp(bytes, MAGIC, sizeof MAGIC) == 0 &&
@@ -190,7 +253,7 @@ static poise_code note_mark(struct mark *mark, const struct record_head *head, c
 static poise_code scan(const char *path, const uint8_t *bytes, size_t length, uint64_t epoch, bool last,
                        struct segment *segment, struct mark *mark, poise_error *err)
 {
-    if (length < SEGMENT_HEAD || !head_whole(bytes, length)) {
+    if (length < SEGMENT_HEAD || !segment_head_whole(bytes, length)) {
         return last && length <= SEGMENT_HEAD ? POISE_OK : damaged(err, path, 0, "its head is not whole");
     }
     poise_code code = scan_head(path, bytes, epoch, segment, err);
@@ -200,7 +263,7 @@ static poise_code scan(const char *path, const uint8_t *bytes, size_t length, ui
     for (size_t at = SEGMENT_HEAD; at < length; at = (size_t)segment->size) {
         struct record_head head;
         uint64_t seq = segment->first_seq + segment->count;
-        if (!whole(bytes + at, length - at, &head)) {
+        if (!segment_whole(bytes + at, length - at, &head)) {
             return last && torn(bytes + at, length - at, seq)
                        ? POISE_OK
                        : damaged(err, path, at, "the CRC of a record does not match");
@@ -212,7 +275,8 @@ static poise_code scan(const char *path, const uint8_t *bytes, size_t length, ui
         if (code != POISE_OK) {
             return code;
         }
-        segment->count++;
+        segment->count += head.span;
+        segment->held += !head.lost;
         segment->last_at = (int64_t)at;
         segment->last_hash = head.hash;
         segment->size += SEGMENT_RECORD + (int64_t)head.length;
@@ -252,7 +316,7 @@ poise_code segment_glance(const char *path, uint64_t epoch, struct segment *segm
         return code;
     }
     close(fd); /* only read: nothing can be lost */
-    if (count != (ssize_t)sizeof bytes || !head_whole(bytes, sizeof bytes)) {
+    if (count != (ssize_t)sizeof bytes || !segment_head_whole(bytes, sizeof bytes)) {
         return damaged(err, path, 0, "its head is not whole");
     }
     poise_code code = scan_head(path, bytes, epoch, &found, err);
@@ -320,13 +384,21 @@ static poise_code place_head(const struct place *place, const struct segment *se
         return code;
     }
     *ret_head = parse_record(bytes);
-    if (ret_head->seq != place->seq || ret_head->mark_length > ret_head->length ||
-        place->offset + SEGMENT_RECORD + (int64_t)ret_head->length > segment->size) {
-        return error_set(err, POISE_ECORRUPT,
-                         "batch %" PRIu64 " in segment %" PRIu64 " of the spool is damaged", place->seq,
-                         segment->first_seq);
+    bool fits = ret_head->seq == place->seq && ret_head->mark_length <= ret_head->length &&
+                place->offset + SEGMENT_RECORD + (int64_t)ret_head->length <= segment->size &&
+                (!ret_head->lost || ret_head->length == ret_head->mark_length + SEGMENT_LOSS);
+    if (fits && ret_head->lost) {
+        uint8_t body[SEGMENT_LOSS];
+        struct spool_loss loss;
+        int64_t at = place->offset + SEGMENT_RECORD + (int64_t)ret_head->mark_length;
+        code = read_at(place->fd, at, body, sizeof body, err);
+        fits = code != POISE_OK || parse_loss(ret_head, body, &loss);
+        ret_head->span = code == POISE_OK && fits ? loss.last - loss.first + 1 : 1;
     }
-    return POISE_OK;
+    return fits ? code
+                : error_set(err, POISE_ECORRUPT,
+                            "batch %" PRIu64 " in segment %" PRIu64 " of the spool is damaged", place->seq,
+                            segment->first_seq);
 }
 
 poise_code place_go(struct place *place, const char *dir, const struct segment *segment, uint64_t seq,
@@ -338,10 +410,10 @@ poise_code place_go(struct place *place, const char *dir, const struct segment *
     }
     while (code == POISE_OK) {
         code = place_head(place, segment, ret_head, err);
-        if (code != POISE_OK || place->seq == seq) {
+        if (code != POISE_OK || seq - place->seq < ret_head->span) {
             break;
         }
-        place->seq++;
+        place->seq += ret_head->span;
         place->offset += SEGMENT_RECORD + (int64_t)ret_head->length;
     }
     return code;
@@ -368,5 +440,17 @@ poise_code place_body(const struct place *place, const struct record_head *head,
         memmove(at, at + before, length - before);
         out->length = start + length - before;
     }
+    return code;
+}
+
+poise_code place_loss(const struct place *place, const struct record_head *head, struct spool_loss *ret_loss,
+                      poise_error *err)
+{
+    struct buf body = {0};
+    poise_code code = place_body(place, head, &body, err);
+    if (code == POISE_OK && (body.length != SEGMENT_LOSS || !parse_loss(head, body.data, ret_loss))) {
+        code = error_set(err, POISE_ECORRUPT, "batch %" PRIu64 " of the spool is no loss", head->seq);
+    }
+    buf_free(&body);
     return code;
 }

@@ -39,6 +39,10 @@ poise_code spool_open(const struct spool_options *options, struct spool **ret_sp
     spool->lock_fd = spool->acked_fd = spool->active_fd = -1;
     spool->reading = spool->acking = PLACE_NOWHERE;
     spool->sync = options->sync;
+    spool->sent_max = options->sent_max;
+    spool->describe = options->describe;
+    spool->damaged = options->damaged;
+    spool->context = options->context;
     spool->keep_ms = options->keep_ms;
     set_sizes(spool, options);
     spool->path = strdup(options->path);
@@ -173,10 +177,10 @@ poise_code spool_add_segment(struct spool *spool, const struct segment *segment,
     return code;
 }
 
-poise_code spool_drop_oldest(struct spool *spool, poise_error *err)
+poise_code spool_unlink(struct spool *spool, size_t i, poise_error *err)
 {
     char path[PATH_MAX];
-    const struct segment *oldest = &spool->segments[0];
+    struct segment *oldest = &spool->segments[i];
     poise_code code = segment_path(spool->path, oldest->first_seq, path, sizeof path, err);
     if (code != POISE_OK) {
         return code;
@@ -192,8 +196,13 @@ poise_code spool_drop_oldest(struct spool *spool, poise_error *err)
     }
     spool->bytes -= oldest->size;
     spool->count--;
-    memmove(spool->segments, spool->segments + 1, spool->count * sizeof *spool->segments);
+    memmove(oldest, oldest + 1, (spool->count - i) * sizeof *oldest);
     return POISE_OK;
+}
+
+poise_code spool_drop_oldest(struct spool *spool, poise_error *err)
+{
+    return spool_unlink(spool, 0, err);
 }
 
 bool spool_all_acked(const struct spool *spool, size_t i)
@@ -274,7 +283,7 @@ static const struct segment *segment_of(const struct spool *spool, uint64_t seq)
 
 /* ---- appending ---- */
 
-static poise_code make_room(struct spool *spool, int64_t wanted, poise_error *err)
+static poise_code make_room(struct spool *spool, int64_t wanted, int64_t more, poise_error *err)
 {
     poise_code dropped = spool_drop_acked(spool, wanted, err);
     if (dropped != POISE_OK) {
@@ -292,7 +301,7 @@ static poise_code make_room(struct spool *spool, int64_t wanted, poise_error *er
             return code;
         }
     }
-    if (spool->bytes + wanted > spool->max_bytes) {
+    if (spool->bytes + wanted > spool->max_bytes + more) {
         return error_set(err, POISE_EFULL,
                          "the spool %s is full (%" PRId64 " of %" PRId64
                          " bytes): it goes on once the aggregator acknowledges; or raise its limit",
@@ -328,9 +337,10 @@ static poise_code write_record(struct spool *spool, poise_error *err)
     return code;
 }
 
-static poise_code put_record(struct spool *spool, poise_error *err)
+/* With so many bytes more than max_bytes. */
+static poise_code put_record(struct spool *spool, int64_t more, poise_error *err)
 {
-    poise_code code = make_room(spool, (int64_t)spool->record.length, err);
+    poise_code code = make_room(spool, (int64_t)spool->record.length, more, err);
     return code == POISE_OK ? write_record(spool, err) : code;
 }
 
@@ -355,6 +365,41 @@ static void set_mark(struct spool *spool, const void *mark, size_t length)
     buf_put(&spool->mark.bytes, mark, length);
 }
 
+/* Appends spool->record, of one number. */
+static poise_code append(struct spool *spool, bool held, uint64_t hash, const void *mark, size_t mark_length,
+                         int64_t more, poise_error *err)
+{
+    if (spool->record.failed || !buf_reserve(&spool->mark.bytes, mark_length)) {
+        spool->mark.bytes.failed = false; /* the mark of before still stands */
+        return error_nomem(err, "a batch of the spool");
+    }
+    poise_code code = put_record(spool, more, err);
+    if (code == POISE_EFULL && spool->count > 1 &&
+        spool_all_acked(spool, 0)) { /* those make room on the disk, too */
+        code = spool_drop_acked(spool, spool->max_bytes, err);
+        if (code == POISE_OK) {
+            code = put_record(spool, more, err);
+        }
+    }
+    if (code != POISE_OK) {
+        return break_on_eio(spool, code);
+    }
+    struct segment *active = &spool->segments[spool->count - 1];
+    active->size += (int64_t)spool->record.length;
+    active->last_hash = hash;
+    active->touched_ms = clock_wall_ms(&clock_system);
+    active->count++;
+    active->held += held;
+    spool->bytes += (int64_t)spool->record.length;
+    spool->last_hash = hash;
+    if (mark_length > 0) {
+        set_mark(spool, mark, mark_length);
+        spool->mark_saved = false;
+    }
+    spool->next_seq++;
+    return POISE_OK;
+}
+
 poise_code spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash, const void *mark,
                         size_t mark_length, poise_error *err)
 {
@@ -367,34 +412,28 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
     }
     buf_reset(&spool->record);
     segment_put_record(&spool->record, spool->next_seq, hash, mark, mark_length, body, length);
-    if (spool->record.failed || !buf_reserve(&spool->mark.bytes, mark_length)) {
-        spool->mark.bytes.failed = false; /* the mark of before still stands */
-        return error_nomem(err, "a batch of the spool");
-    }
-    code = put_record(spool, err);
-    if (code == POISE_EFULL && spool->count > 1 &&
-        spool_all_acked(spool, 0)) { /* those make room on the disk, too */
-        code = spool_drop_acked(spool, spool->max_bytes, err);
-        if (code == POISE_OK) {
-            code = put_record(spool, err);
-        }
+    return append(spool, true, hash, mark, mark_length, 0, err);
+}
+
+poise_code spool_append_loss(struct spool *spool, const struct spool_loss *loss, const void *mark,
+                             size_t mark_length, poise_error *err)
+{
+    poise_code code = check_whole(spool, err);
+    if (code == POISE_OK) {
+        code = check_lengths(0, mark_length, err);
     }
     if (code != POISE_OK) {
-        return break_on_eio(spool, code);
+        return code;
     }
-    struct segment *active = &spool->segments[spool->count - 1];
-    active->size += (int64_t)spool->record.length;
-    active->last_hash = hash;
-    active->touched_ms = clock_wall_ms(&clock_system);
-    active->count++;
-    spool->bytes += (int64_t)spool->record.length;
-    spool->last_hash = hash;
-    if (mark_length > 0) {
-        set_mark(spool, mark, mark_length);
-        spool->mark_saved = false;
+    struct spool_loss one = *loss;
+    one.first = one.last = spool->next_seq;
+    buf_reset(&spool->record);
+    segment_put_loss(&spool->record, &one, mark, mark_length);
+    code = append(spool, false, one.hash, mark, mark_length, LOSS_ROOM, err);
+    if (code == POISE_EFULL && spool_squeeze(spool, NULL) == POISE_OK) {
+        code = append(spool, false, one.hash, mark, mark_length, LOSS_ROOM, err);
     }
-    spool->next_seq++;
-    return POISE_OK;
+    return code;
 }
 
 const void *spool_mark(const struct spool *spool, size_t *ret_length)
@@ -441,7 +480,32 @@ poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_
     }
     struct record_head head;
     poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
+    if (code == POISE_OK && head.lost) {
+        code = error_set(err, POISE_EGAP, "batch %" PRIu64 " of the spool %s is lost", seq, spool->path);
+    }
     return code == POISE_OK ? place_body(&spool->reading, &head, out, err) : code;
+}
+
+poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_loss, poise_error *err)
+{
+    if (seq < spool->first_seq || seq >= spool->next_seq) {
+        return error_set(err, POISE_ENOTFOUND, "batch %" PRIu64 " is not in the spool", seq);
+    }
+    struct record_head head;
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
+    if (code == POISE_OK && head.lost) {
+        return place_loss(&spool->reading, &head, ret_loss, err);
+    }
+    if (code == POISE_OK) {
+        *ret_loss = (struct spool_loss){0};
+    }
+    return code;
+}
+
+/* Of the last number of a record; one within a loss has none that is known. */
+static uint64_t hash_of(const struct record_head *head, uint64_t seq)
+{
+    return seq == head->seq + head->span - 1 ? head->hash : 0;
 }
 
 poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
@@ -460,13 +524,13 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
         code = place_go(&spool->acking, spool->path, segment_of(spool, seq), seq, &head, err);
     }
     if (code == POISE_OK) {
-        code = spool_write_acked(spool, seq, head.hash, err);
+        code = spool_write_acked(spool, seq, hash_of(&head, seq), err);
     }
     if (code != POISE_OK) {
         return break_on_eio(spool, code);
     }
     spool->first_seq = seq + 1;
-    spool->acked_hash = head.hash;
+    spool->acked_hash = hash_of(&head, seq);
     return break_on_eio(spool, spool_drop_acked(spool, 0, err));
 }
 
@@ -478,7 +542,7 @@ uint64_t spool_kept_seq(const struct spool *spool)
 }
 
 /* What was only kept is read before it is relied on. */
-static poise_code check_kept(const struct spool *spool, uint64_t seq, poise_error *err)
+static poise_code check_kept(struct spool *spool, uint64_t seq, poise_error *err)
 {
     struct mark ignored = {0};
     poise_code code = POISE_OK;
@@ -493,6 +557,12 @@ static poise_code check_kept(const struct spool *spool, uint64_t seq, poise_erro
         if (code == POISE_OK) {
             code = segment_scan(path, spool->epoch, spool->segments[i].first_seq, false, &segment, &ignored,
                                 err);
+        }
+        if (code == POISE_ECORRUPT && spool->describe) {
+            segment = spool->segments[i];
+            code = spool_set_aside(spool, &segment, next->first_seq, err);
+            spool->bytes += code == POISE_OK ? segment.size - spool->segments[i].size : 0;
+            spool->segments[i] = code == POISE_OK ? segment : spool->segments[i];
         }
         if (code == POISE_OK && segment.first_seq + segment.count != next->first_seq) {
             code = error_set(err, POISE_ECORRUPT, "the spool %s lacks batches %" PRIu64 " to %" PRIu64,
@@ -514,7 +584,7 @@ static poise_code hash_before(struct spool *spool, uint64_t seq, uint64_t *ret_h
     }
     poise_code code = place_go(&spool->acking, spool->path, segment, seq - 1, &head, err);
     if (code == POISE_OK) {
-        *ret_hash = head.hash;
+        *ret_hash = hash_of(&head, seq - 1);
     }
     return code;
 }

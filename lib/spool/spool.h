@@ -17,20 +17,39 @@
 
 struct spool; /* opaque */
 
+enum spool_reason { SPOOL_DROPPED_OLDEST = 1, SPOOL_DROPPED_NEWEST, SPOOL_DAMAGED };
+
+/* Batches that were accepted, or were to be, and are gone: their numbers stay taken, and say so. */
+struct spool_loss {
+    uint64_t first, last; /* last 0: there is none */
+    uint64_t rows;        /* 0: not known */
+    int64_t from_ms, to_ms;
+    enum spool_reason reason;
+    uint64_t hash; /* of the last batch; 0: not known */
+};
+
 enum { SPOOL_BODY_MAX = 1 << 22, SPOOL_SEGMENT_MAX = 1 << 28, SPOOL_MARK_MAX = 4096 };
 
 struct spool_options {
     const char *path;
     int64_t max_bytes;     /* EFULL beyond it; 0: 1 GiB */
     int64_t segment_bytes; /* 0: 8 MiB; at most 256 MiB and a quarter of max_bytes */
-    int64_t keep_ms;    /* acknowledged segments stay so long, while there is room for them; 0: not at all */
-    bool sync;          /* false only for tests */
+    int64_t keep_ms;   /* acknowledged segments stay so long, while there is room for them; 0: not at all */
+    bool sync;         /* false only for tests */
+    uint64_t sent_max; /* batches from first_seq on that may be on their way at a time: what is lost beyond
+                          them was never sent, and is told as one loss; 0: any */
+    /* Sets rows, from_ms and to_ms of a batch that is being lost. NULL: none is dropped, and damage is
+     * ECORRUPT. */
+    void (*describe)(void *context, const void *body, size_t length, struct spool_loss *loss);
+    /* What opening and rewinding found damaged; the file as it was is `aside`. May be NULL. */
+    void (*damaged)(void *context, const struct spool_loss *loss, const char *aside);
+    void *context;
     uint64_t new_epoch; /* random, used when the spool is made */
 };
 
 /* Makes or reopens it; reads and checks all that is not acknowledged. A torn tail (an append that did not
- * finish) is cut; damage or a lack before the tail is ECORRUPT and says which file. EBUSY: another process;
- * EVERSION; EFULL. */
+ * finish) is cut. Damage: with `describe` the segment is copied to NAME.seg.bad, what is whole of it stays,
+ * and the rest is a loss; a lack is ECORRUPT and says which file. EBUSY: another process; EVERSION; EFULL. */
 poise_code spool_open(const struct spool_options *options, struct spool **ret_spool, poise_error *err);
 void spool_close(struct spool *spool);
 
@@ -60,8 +79,17 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
 const void *spool_mark(const struct spool *spool, size_t *ret_length);
 /* Sets it without a batch. ELIMIT, EFULL, EIO. */
 poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, poise_error *err);
-/* Appends the body of a batch first_seq <= seq < next_seq to out, CRC checked. ENOTFOUND, ECORRUPT. Cheap in
- * sequence. */
+/* Appends a loss (rows, from_ms, to_ms, reason; of one number) in place of the batch with that hash, which
+ * is not to be accepted; there is a little room for it in a full spool. As spool_append. */
+poise_code spool_append_loss(struct spool *spool, const struct spool_loss *loss, const void *mark,
+                             size_t mark_length, poise_error *err);
+/* Makes a loss of the oldest segment that holds batches, so that there is room. ENOTFOUND: there is none;
+ * EFULL, EIO. */
+poise_code spool_drop_batches(struct spool *spool, poise_error *err);
+/* The loss that has the number, with all its numbers; last 0: a batch has it. ENOTFOUND, ECORRUPT. */
+poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_loss, poise_error *err);
+/* Appends the body of a batch first_seq <= seq < next_seq to out, CRC checked. ENOTFOUND, ECORRUPT; EGAP: it
+ * is lost. Cheap in sequence. */
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err);
 /* Everything up to seq is acknowledged; whole segments below are removed, once they are old enough. EINVAL:
  * beyond what was appended.

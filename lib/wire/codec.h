@@ -37,6 +37,9 @@ enum {
 };
 poise_code codec_put_state(struct buf *out, unsigned field, const poise_state *state);
 
+/* One that this version has no name for is still a loss. */
+poise_loss_reason codec_loss_reason(int reason);
+
 /* protobuf-c's structs want pointers to non-const also for packing, which only reads. */
 void *codec_borrow(const void *bytes);
 char *codec_text(const char *text); /* NULL becomes "" */

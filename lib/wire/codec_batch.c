@@ -5,6 +5,8 @@
 
 static const struct codec_kind batch_kind = {"BATCH", &poise__v1__batch__descriptor, WIRE_SYMBOL_BYTES_MAX};
 
+static const uint64_t SEQ_MAX = UINT64_C(1) << 62;
+
 static poise_code check_counts(const Poise__V1__Batch *message, poise_error *err)
 {
     size_t rows = message->n_series, series = message->n_series_measure;
@@ -34,6 +36,12 @@ static poise_code check_counts(const Poise__V1__Batch *message, poise_error *err
             return error_set(err, POISE_EPROTO, "BATCH: column `%s` has %zu entries for %zu rows",
                              columns[i].name, columns[i].count, rows);
         }
+    }
+    if (message->loss && (rows > 0 || series > 0 || message->n_symbols > 0 || message->backfill != 0)) {
+        return error_set(err, POISE_EPROTO, "BATCH: a loss has no rows and is no backfill");
+    }
+    if (message->loss && (message->loss->last_seq < message->seq || message->loss->last_seq > SEQ_MAX)) {
+        return error_set(err, POISE_EPROTO, "BATCH: a loss ends before it begins, or beyond 2^62");
     }
     if (message->backfill > POISE__V1__BACKFILL__BACKFILL_ENDS ||
         message->backfill < POISE__V1__BACKFILL__BACKFILL_NONE) {
@@ -126,6 +134,16 @@ static poise_code copy_retract(const Poise__V1__Batch *message, struct arena *ar
     return POISE_OK;
 }
 
+static struct wire_loss loss_of(const Poise__V1__Loss *message)
+{
+    return (struct wire_loss){.last_seq = message->last_seq,
+                              .rows = message->rows,
+                              .from_ms = message->from_ms,
+                              .to_ms = message->to_ms,
+                              .reason = codec_loss_reason((int)message->reason),
+                              .last_hash = message->last_hash};
+}
+
 poise_code wire_decode_batch(const void *body, size_t length, struct arena *arena, struct wire_batch *ret,
                              poise_error *err)
 {
@@ -158,7 +176,28 @@ poise_code wire_decode_batch(const void *body, size_t length, struct arena *aren
                                .backfill = (enum wire_backfill)message->backfill,
                                .row_seq = message->n_row_seq ? message->row_seq : NULL,
                                .retract = retract};
+    if (message->loss) {
+        ret->loss = loss_of(message->loss);
+    }
     return POISE_OK;
+}
+
+poise_code wire_encode_loss(uint64_t epoch, uint64_t seq, const struct wire_loss *loss, struct buf *out)
+{
+    Poise__V1__Loss lost;
+    Poise__V1__Batch message;
+    poise__v1__loss__init(&lost);
+    poise__v1__batch__init(&message);
+    message.epoch = epoch;
+    message.seq = seq;
+    message.loss = &lost;
+    lost.last_seq = loss->last_seq;
+    lost.rows = loss->rows;
+    lost.from_ms = loss->from_ms;
+    lost.to_ms = loss->to_ms;
+    lost.reason = (Poise__V1__LossReason)loss->reason;
+    lost.last_hash = loss->last_hash;
+    return codec_put(out, &message.base);
 }
 
 poise_measurement wire_batch_row(const struct wire_batch *batch, size_t row)

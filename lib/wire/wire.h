@@ -20,7 +20,8 @@ enum {
     WIRE_FILTER_MAX = 256, /* entries of each list of a filter */
     WIRE_REFUSALS_MAX = 16384,
     WIRE_STORE_ID = 16,
-    WIRE_CURSOR_MAX = 64 /* bytes of a dump's cursor */
+    WIRE_CURSOR_MAX = 64,  /* bytes of a dump's cursor */
+    WIRE_LOSSES_MAX = 1024 /* of an answer, which fits */
 };
 #define WIRE_ROW_ALL UINT32_MAX /* refusal of a whole batch; not an enum: ISO C wants those within int */
 
@@ -48,7 +49,9 @@ enum wire_kind {
     WIRE_BACKUP = 32,
     WIRE_BACKED_UP = 33,
     WIRE_DUMP = 36,
-    WIRE_ROWS = 37
+    WIRE_ROWS = 37,
+    WIRE_LOSSES_REQUEST = 40,
+    WIRE_LOSSES = 41
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -155,8 +158,17 @@ enum wire_backfill { WIRE_BACKFILL_NONE, WIRE_BACKFILL_RUNS, WIRE_BACKFILL_ENDS 
 struct wire_series {
     uint32_t measure, org, source; /* symbol indices; source WIRE_SYMBOL_NONE: empty */
 };
+/* Numbers of an epoch that no batch will have. */
+struct wire_loss {
+    uint64_t last_seq; /* 0: there is none */
+    uint64_t rows;     /* 0: not known */
+    int64_t from_ms, to_ms;
+    poise_loss_reason reason;
+    uint64_t last_hash;
+};
 struct wire_batch {
     uint64_t epoch, seq;
+    struct wire_loss loss; /* instead of rows, of which there are none then */
     const char **symbols;
     size_t symbol_count;
     const struct wire_series *series;
@@ -170,6 +182,12 @@ struct wire_batch {
     const uint64_t *row_seq; /* 0: none; NULL: no seqs */
     const bool *retract;     /* NULL: no retractions */
     enum wire_backfill backfill;
+};
+
+struct wire_losses {
+    uint64_t id, left_out;
+    const poise_loss *losses;
+    size_t count; /* at most WIRE_LOSSES_MAX */
 };
 
 struct wire_dump {
@@ -242,6 +260,10 @@ poise_code wire_decode_rows(const void *body, size_t length, struct arena *arena
                             poise_error *err);
 poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
                                      poise_error *err);
+poise_code wire_decode_losses_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
+                                      poise_error *err);
+poise_code wire_decode_losses(const void *body, size_t length, struct arena *arena, struct wire_losses *ret,
+                              poise_error *err);
 poise_code wire_decode_stats(const void *body, size_t length, struct arena *arena, struct wire_stats *ret,
                              poise_error *err);
 
@@ -270,6 +292,10 @@ poise_code wire_encode_backed_up(const struct wire_backed_up *message, struct bu
 poise_code wire_encode_dump(const struct wire_dump *message, struct buf *out);
 poise_code wire_encode_rows(const struct wire_rows *message, struct buf *out);
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out);
+poise_code wire_encode_losses_request(uint64_t id, struct buf *out);
+poise_code wire_encode_losses(const struct wire_losses *message, struct buf *out);
+/* The body of a BATCH that is a loss. */
+poise_code wire_encode_loss(uint64_t epoch, uint64_t seq, const struct wire_loss *loss, struct buf *out);
 poise_code wire_encode_stats(const struct wire_stats *message, struct buf *out);
 
 /* The hash of a batch's body that HELLO and WELCOME carry: XXH3-64, seed 0. */

@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -12,6 +15,8 @@
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static struct {
     struct fault_plan plan;
@@ -54,6 +59,19 @@ uint64_t fault_hits(void)
 const char *fault_name(void)
 {
     return fault.name;
+}
+
+void fault_try_every(unsigned kinds, int error, fault_try *try_plan)
+{
+    const uint64_t count = try_plan(&(struct fault_plan){.kinds = kinds, .error = error});
+    assert_true(count > 10);
+    for (int from_then = 0; from_then < (error == EINTR ? 1 : 2); from_then++) {
+        for (uint64_t nth = 1; nth <= count; nth++) {
+            try_plan(&(struct fault_plan){
+                .kinds = kinds, .error = error, .nth = nth, .from_then = from_then != 0});
+        }
+    }
+    print_message("%llu places, once and from then on\n", (unsigned long long)count);
 }
 
 static bool fails(enum fault_kind kind, const char *name)

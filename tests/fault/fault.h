@@ -32,6 +32,18 @@ uint64_t fault_count(void); /* of calls that could fail since the start */
 uint64_t fault_hits(void);
 const char *fault_name(void); /* of the first that failed: "malloc"; "" where none did */
 
+/* Lives through a plan and checks what is left; returns fault_count(). */
+typedef uint64_t fault_try(const struct fault_plan *plan);
+/* Every n of a life: once, and from then on. An interrupted call is done again, for ever were it to go on. */
+void fault_try_every(unsigned kinds, int error, fault_try *try_plan);
+/* The same as a test, test_every_WHAT. */
+#define FAULT_TEST_EVERY(what, kinds, error, try_plan)                                                       \
+    static void test_every_##what(void **state)                                                              \
+    {                                                                                                        \
+        (void)state;                                                                                         \
+        fault_try_every(kinds, error, try_plan);                                                             \
+    }
+
 /* Directories of tests are made in memory where that can be: they are many. */
 void fault_scratch_in_memory(void);
 

@@ -391,6 +391,19 @@ static size_t check_points(struct lost *lost, size_t points)
     return losing;
 }
 
+void lost_step(const struct lost_step *steps, size_t count, uint64_t drawn, struct work *work)
+{
+    unsigned all = 0;
+    for (size_t i = 0; i < count; i++) {
+        all += steps[i].often;
+    }
+    size_t at = 0;
+    for (drawn %= all; drawn >= steps[at].often; at++) {
+        drawn -= steps[at].often;
+    }
+    steps[at].do_it(work);
+}
+
 void lost_run(const struct lost_test *test)
 {
     struct lost lost = {.test = test, .seed = number_of("POISE_SEED", 1)};

@@ -43,6 +43,15 @@ struct lost_test {
     void (*check)(const char *directory, const struct lost_marks *marks, uint64_t seed);
 };
 
+/* What a life may do next; the test says what its work is. */
+struct work;
+struct lost_step {
+    unsigned often; /* beside the others */
+    void (*do_it)(struct work *work);
+};
+/* One of them, by a number drawn from all. */
+void lost_step(const struct lost_step *steps, size_t count, uint64_t drawn, struct work *work);
+
 void lost_run(const struct lost_test *test);
 /* A cmocka teardown: says at which point the test failed, and removes the files. */
 int lost_tell(void **state);

@@ -199,27 +199,10 @@ static void work_without_sync(struct work *work)
     recorder_fail_sync(0);
 }
 
-static const struct {
-    unsigned often;
-    void (*do_it)(struct work *work);
-} steps[] = {
+static const struct lost_step steps[] = {
     {40, append},   {10, append_and_note}, {20, acknowledge},        {3, note},
     {2, set_store}, {3, open_again},       {8, append_to_full_disk}, {2, work_without_sync},
 };
-
-static void make_step(struct work *work)
-{
-    unsigned all = 0;
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        all += steps[i].often;
-    }
-    uint64_t which = draw(work, all);
-    size_t at = 0;
-    while (which >= steps[at].often) {
-        which -= steps[at++].often;
-    }
-    steps[at].do_it(work);
-}
 
 static void path_of(const char *directory, char path[PATH_BYTES])
 {
@@ -232,7 +215,7 @@ static enum lost_life live(const char *directory, uint64_t seed, unsigned life)
     path_of(directory, work.path);
     open_spool(&work);
     for (unsigned i = 0; i < STEPS && !work.over; i++) {
-        make_step(&work);
+        lost_step(steps, sizeof steps / sizeof steps[0], draw(&work, UINT64_MAX), &work);
     }
     spool_close(work.spool);
     return work.over ? LIFE_AGAIN : LIFE_LAST;

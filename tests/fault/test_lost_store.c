@@ -203,10 +203,7 @@ static void append_without_sync(struct work *work)
     recorder_fail_sync(0);
 }
 
-static const struct {
-    unsigned often;
-    void (*do_it)(struct work *work);
-} steps[] = {
+static const struct lost_step steps[] = {
     {40, append},
     {12, checkpoint},
     {3, begin_anew},
@@ -217,20 +214,6 @@ static const struct {
     {4, checkpoint_to_full_disk},
     {2, append_without_sync},
 };
-
-static void make_step(struct work *work)
-{
-    unsigned all = 0;
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        all += steps[i].often;
-    }
-    uint64_t which = draw(work, all);
-    size_t at = 0;
-    while (which >= steps[at].often) {
-        which -= steps[at++].often;
-    }
-    steps[at].do_it(work);
-}
 
 static void path_of(const char *directory, char path[PATH_BYTES])
 {
@@ -244,7 +227,7 @@ static enum lost_life live(const char *directory, uint64_t seed, unsigned life)
     open_store(&work);
     noted(&work);
     for (unsigned i = 0; i < STEPS && !work.over; i++) {
-        make_step(&work);
+        lost_step(steps, sizeof steps / sizeof steps[0], draw(&work, UINT64_MAX), &work);
         if (!work.over) {
             noted(&work);
         }

@@ -272,30 +272,11 @@ static uint64_t try_plan(const struct fault_plan *plan)
     return count;
 }
 
-static void try_every(unsigned kinds, int error)
-{
-    const uint64_t count = try_plan(&(struct fault_plan){.kinds = kinds, .error = error});
-    assert_true(count > 10);
-    for (int from_then = 0; from_then < (error == EINTR ? 1 : 2); from_then++) {
-        for (uint64_t nth = 1; nth <= count; nth++) {
-            try_plan(&(struct fault_plan){
-                .kinds = kinds, .error = error, .nth = nth, .from_then = from_then != 0});
-        }
-    }
-    print_message("%llu places, once and from then on\n", (unsigned long long)count);
-}
-
-#define TEST_EVERY(what, kinds, error)                                                                       \
-    static void test_every_##what(void **state)                                                              \
-    {                                                                                                        \
-        (void)state;                                                                                         \
-        try_every(kinds, error);                                                                             \
-    }
-TEST_EVERY(allocation, FAULT_MEMORY, 0)
-TEST_EVERY(call_eio, FAULT_CALLS, EIO)
-TEST_EVERY(call_enospc, FAULT_CALLS, ENOSPC)
-TEST_EVERY(short_transfer, FAULT_CALLS, FAULT_SHORT)
-TEST_EVERY(interruption, FAULT_CALLS, EINTR)
+FAULT_TEST_EVERY(allocation, FAULT_MEMORY, 0, try_plan)
+FAULT_TEST_EVERY(call_eio, FAULT_CALLS, EIO, try_plan)
+FAULT_TEST_EVERY(call_enospc, FAULT_CALLS, ENOSPC, try_plan)
+FAULT_TEST_EVERY(short_transfer, FAULT_CALLS, FAULT_SHORT, try_plan)
+FAULT_TEST_EVERY(interruption, FAULT_CALLS, EINTR, try_plan)
 
 int main(void)
 {

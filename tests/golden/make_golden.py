@@ -51,6 +51,10 @@ def messages(pb):
         "batch_plain": (3, pb.Batch(
             epoch=EPOCH, seq=44, symbols=["throughput", "plant-1", ""], series_measure=[0], series_org=[1],
             base_time_ms=NOON, series=[0, 0, 0], time_delta_ms=[0, 1000, 1000], value=[10, 11, 12.75])),
+        "loss": (3, pb.Batch(
+            epoch=EPOCH, seq=45, loss=pb.Loss(
+                last_seq=300, rows=256000, from_ms=NOON - 86400000, to_ms=NOON, reason=pb.LOSS_OLDEST,
+                last_hash=0x0123456789ABCDEF))),
         "ack": (4, pb.Ack(
             epoch=EPOCH, seq=43, credit=16, refusals=[
                 pb.Refusal(seq=42, row=17, reason=8), pb.Refusal(seq=43, row=0xFFFFFFFF, reason=16)])),
@@ -76,6 +80,16 @@ def messages(pb):
                 series_source=[2], base_time_ms=NOON, series=[0, 0], time_delta_ms=[0, 1000], value=[3, 4.5],
                 key=[4, 0]).SerializeToString(deterministic=True),
             place_delta=[1234567890123, 2], cursor=bytes(range(0x20, 0x28)), done=17, total=1003)),
+        "losses_request": (40, pb.LossesRequest(id=9)),
+        "losses": (41, pb.Losses(
+            id=9, losses=[
+                pb.LossRecord(
+                    producer="line-3.mes", epoch=EPOCH, first_seq=45, last_seq=300, rows=256000,
+                    from_ms=NOON - 86400000, to_ms=NOON, reason=pb.LOSS_OLDEST, lsn=1003, as_of_ms=NOON + 5),
+                pb.LossRecord(
+                    producer="line-3.mes", epoch=EPOCH, first_seq=302, last_seq=302, reason=pb.LOSS_DAMAGED,
+                    lsn=1004, as_of_ms=NOON + 6)],
+            left_out=17)),
         "stats": (27, pb.Stats(id=7, name=["batches_total", "store_used_bytes"], value=[43, 65536])),
     }
 

@@ -308,6 +308,89 @@ static void check_stats(const void *body, size_t length, struct arena *arena)
     assert_true(stats.values[0] == 43 && stats.values[1] == 65536);
 }
 
+static void encode_loss(struct buf *out)
+{
+    const struct wire_loss loss = {.last_seq = 300,
+                                   .rows = 256000,
+                                   .from_ms = GOLDEN_NOON - 86400000,
+                                   .to_ms = GOLDEN_NOON,
+                                   .reason = POISE_LOSS_OLDEST,
+                                   .last_hash = 0x0123456789abcdefu};
+    ENCODED(wire_encode_loss(GOLDEN_EPOCH, 45, &loss, out));
+}
+
+static void check_loss(const void *body, size_t length, struct arena *arena)
+{
+    struct wire_batch batch;
+    DECODED(wire_decode_batch(body, length, arena, &batch, &err));
+    assert_true(batch.epoch == GOLDEN_EPOCH);
+    assert_int_equal(batch.seq, 45);
+    assert_int_equal(batch.rows, 0);
+    assert_int_equal(batch.loss.last_seq, 300);
+    assert_int_equal(batch.loss.rows, 256000);
+    assert_int_equal(batch.loss.from_ms, GOLDEN_NOON - 86400000);
+    assert_int_equal(batch.loss.to_ms, GOLDEN_NOON);
+    assert_int_equal(batch.loss.reason, POISE_LOSS_OLDEST);
+    assert_true(batch.loss.last_hash == 0x0123456789abcdefu);
+}
+
+static void encode_losses_request(struct buf *out)
+{
+    ENCODED(wire_encode_losses_request(9, out));
+}
+
+static void check_losses_request(const void *body, size_t length, struct arena *arena)
+{
+    uint64_t id;
+    DECODED(wire_decode_losses_request(body, length, arena, &id, &err));
+    assert_int_equal(id, 9);
+}
+
+static const poise_loss losses[] = {{.producer = "line-3.mes",
+                                     .epoch = GOLDEN_EPOCH,
+                                     .first_seq = 45,
+                                     .last_seq = 300,
+                                     .rows = 256000,
+                                     .from_ms = GOLDEN_NOON - 86400000,
+                                     .to_ms = GOLDEN_NOON,
+                                     .reason = POISE_LOSS_OLDEST,
+                                     .lsn = 1003,
+                                     .as_of_ms = GOLDEN_NOON + 5},
+                                    {.producer = "line-3.mes",
+                                     .epoch = GOLDEN_EPOCH,
+                                     .first_seq = 302,
+                                     .last_seq = 302,
+                                     .reason = POISE_LOSS_DAMAGED,
+                                     .lsn = 1004,
+                                     .as_of_ms = GOLDEN_NOON + 6}};
+
+static void encode_losses(struct buf *out)
+{
+    ENCODED(wire_encode_losses(&(struct wire_losses){.id = 9, .left_out = 17, .losses = losses, .count = 2},
+                               out));
+}
+
+static void check_losses(const void *body, size_t length, struct arena *arena)
+{
+    struct wire_losses got;
+    DECODED(wire_decode_losses(body, length, arena, &got, &err));
+    assert_int_equal(got.id, 9);
+    assert_int_equal(got.left_out, 17);
+    assert_int_equal(got.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_string_equal(got.losses[i].producer, losses[i].producer);
+        assert_true(got.losses[i].epoch == losses[i].epoch);
+        assert_int_equal(got.losses[i].first_seq, losses[i].first_seq);
+        assert_int_equal(got.losses[i].last_seq, losses[i].last_seq);
+        assert_int_equal(got.losses[i].rows, losses[i].rows);
+        assert_int_equal(got.losses[i].from_ms, losses[i].from_ms);
+        assert_int_equal(got.losses[i].to_ms, losses[i].to_ms);
+        assert_int_equal(got.losses[i].reason, losses[i].reason);
+        assert_int_equal(got.losses[i].lsn, losses[i].lsn);
+        assert_int_equal(got.losses[i].as_of_ms, losses[i].as_of_ms);
+    }
+}
+
 static const struct golden {
     const char *name;
     enum wire_kind kind;
@@ -317,6 +400,7 @@ static const struct golden {
              {"welcome", WIRE_WELCOME, encode_welcome, check_welcome},
              {"batch", WIRE_BATCH, encode_batch, check_batch},
              {"batch_plain", WIRE_BATCH, encode_batch_plain, check_batch_plain},
+             {"loss", WIRE_BATCH, encode_loss, check_loss},
              {"ack", WIRE_ACK, encode_ack, check_ack},
              {"gap", WIRE_GAP, encode_gap, check_gap},
              {"error", WIRE_ERROR, encode_error, check_error},
@@ -329,6 +413,8 @@ static const struct golden {
              {"result", WIRE_RESULT, encode_result, check_result},
              {"stats_request", WIRE_STATS_REQUEST, encode_stats_request, check_stats_request},
              {"stats", WIRE_STATS, encode_stats, check_stats},
+             {"losses_request", WIRE_LOSSES_REQUEST, encode_losses_request, check_losses_request},
+             {"losses", WIRE_LOSSES, encode_losses, check_losses},
              {"dump", WIRE_DUMP, encode_dump, check_dump},
              {"rows", WIRE_ROWS, encode_rows, check_rows}};
 

@@ -308,6 +308,93 @@ static void other_content_under_a_sequence_is_a_fork(void **state)
     assert_int_equal(counted(f, STAT_forks), 1);
 }
 
+/* ---- losses ---- */
+
+static void send_loss(struct fixture *f, struct net_socket *peer, uint64_t first, uint64_t last,
+                      uint64_t last_hash)
+{
+    const struct wire_loss loss = {.last_seq = last,
+                                   .rows = 3 * (last - first + 1),
+                                   .reason = POISE_LOSS_OLDEST,
+                                   .last_hash = last_hash};
+    assert_int_equal(wire_encode_loss(EPOCH, first, &loss, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+}
+
+static void a_loss_takes_all_its_numbers(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    send_loss(f, peer, 2, 9, 77);
+    send_batch(f, peer, 10, 1);
+    take(f, 3);
+    assert_int_equal(f->taken[1]->seq, 9);
+    assert_int_equal(f->taken[1]->hash, 77);
+    assert_int_equal(f->taken[1]->rows.loss.rows, 24);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 9, 0, 0);
+    send_hello(f, peer, "p", 10, 77);
+    expect_welcome(f, peer, 10, 77);
+    commit(f, 0);
+    expect_ack(f, peer, 10, 0, 0);
+    send_loss(f, peer, 2, 9, 77); /* its acknowledgement was lost */
+    expect_ack(f, peer, 10, 0, 0);
+    assert_int_equal(counted(f, STAT_forks), 0);
+    assert_int_equal(counted(f, STAT_batches_duplicate), 1);
+}
+
+/* What came before it was dropped there is no loss: only of the rest it is asked again. */
+static void a_loss_of_what_came_is_asked_for_the_rest(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    uint64_t hash = send_batch(f, peer, 2, 2);
+    take(f, 2);
+    send_loss(f, peer, 1, 5, 77);
+    expect_gap(f, peer, 3);
+    send_loss(f, peer, 1, 5, 77);
+    expect_gap(f, peer, 3);
+    take(f, 2);
+    send_loss(f, peer, 3, 5, 77);
+    take(f, 3);
+    assert_int_equal(f->taken[2]->rows.seq, 3);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 2, 0, 0);
+    send_loss(f, peer, 1, 2, hash); /* all of it came */
+    expect_ack(f, peer, 2, 0, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 5, 0, 0);
+    assert_int_equal(counted(f, STAT_forks), 0);
+}
+
+/* A copy of the spool has lost other batches than came. */
+static void a_loss_of_others_is_a_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    send_batch(f, peer, 2, 2);
+    take(f, 2);
+    send_loss(f, peer, 1, 2, 77);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    assert_int_equal(counted(f, STAT_forks), 1);
+}
+
+static void a_loss_after_a_gap_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_loss(f, peer, 2, 5, 77);
+    expect_gap(f, peer, 1);
+    take(f, 0);
+}
+
 /* ---- connections ---- */
 
 static void a_batch_before_hello_is_asked_for_its_hello(void **state)
@@ -664,6 +751,10 @@ int main(void)
         INGEST_TEST(duplicates_are_acknowledged_again),
         INGEST_TEST(a_gap_is_told_once),
         INGEST_TEST(other_content_under_a_sequence_is_a_fork),
+        INGEST_TEST(a_loss_takes_all_its_numbers),
+        INGEST_TEST(a_loss_of_what_came_is_asked_for_the_rest),
+        INGEST_TEST(a_loss_of_others_is_a_fork),
+        INGEST_TEST(a_loss_after_a_gap_waits),
         INGEST_TEST(a_batch_before_hello_is_asked_for_its_hello),
         INGEST_TEST(a_welcome_promises_only_what_is_on_disk),
         INGEST_TEST(a_new_connection_takes_over),

@@ -182,6 +182,121 @@ static void cut_bytes_are_corrupt(void **state)
     buf_free(&value);
 }
 
+/* ---- losses ---- */
+
+static void lose(struct ledger_entry *entry, uint64_t first, uint64_t last, poise_loss_reason reason)
+{
+    const poise_loss loss = {.epoch = entry->epoch,
+                             .first_seq = first,
+                             .last_seq = last,
+                             .rows = 10 * (last - first + 1),
+                             .from_ms = (int64_t)first,
+                             .to_ms = (int64_t)last,
+                             .reason = reason,
+                             .lsn = last};
+    assert_true(ledger_commit(entry, last, last, NULL, NULL, 0));
+    assert_true(ledger_lose(entry, &loss));
+}
+
+static void check_loss(const poise_loss *loss, uint64_t first, uint64_t last, uint64_t rows)
+{
+    assert_int_equal(loss->first_seq, first);
+    assert_int_equal(loss->last_seq, last);
+    assert_int_equal(loss->rows, rows);
+    assert_int_equal(loss->from_ms, first);
+    assert_int_equal(loss->to_ms, last);
+    assert_int_equal(loss->lsn, last);
+}
+
+static void losses_that_follow_each_other_are_one(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    lose(entry, 3, 5, POISE_LOSS_OLDEST);
+    lose(entry, 6, 9, POISE_LOSS_OLDEST);
+    lose(entry, 10, 10, POISE_LOSS_DAMAGED);
+    lose(entry, 12, 12, POISE_LOSS_DAMAGED);
+    assert_int_equal(entry->loss_count, 3);
+    check_loss(&entry->losses[0], 3, 9, 70);
+    check_loss(&entry->losses[2], 12, 12, 10);
+    ledger_free(&ledger);
+}
+
+/* Whatever a producer says: none of its rows goes by untold. */
+static void losses_are_bounded(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    uint64_t losses, rows;
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    for (uint64_t i = 1; i <= 1000; i++)
+        lose(entry, 2 * i, 2 * i, POISE_LOSS_DAMAGED);
+    ledger_sum_losses(&ledger, &losses, &rows);
+    assert_int_equal(losses, LEDGER_LOSSES_MAX);
+    assert_int_equal(rows, 10000);
+    check_loss(&entry->losses[0], 2, 2 * (1000 - LEDGER_LOSSES_MAX + 1), 10 * (1000 - LEDGER_LOSSES_MAX + 1));
+    check_loss(&entry->losses[LEDGER_LOSSES_MAX - 1], 2000, 2000, 10);
+    ledger_free(&ledger);
+}
+
+static void replayed_losses_count_once(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    uint64_t losses, rows;
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    for (int round = 0; round < 2; round++) {
+        commit(entry, 1, 0);
+        lose(entry, 2, 5, POISE_LOSS_OLDEST);
+        lose(entry, 6, 7, POISE_LOSS_OLDEST);
+        commit(entry, 8, 0);
+        lose(entry, 9, 9, POISE_LOSS_DAMAGED);
+    }
+    ledger_sum_losses(&ledger, &losses, &rows);
+    assert_int_equal(losses, 2);
+    assert_int_equal(rows, 70);
+    lose(entry, 6, 7, POISE_LOSS_OLDEST); /* of a journal whose beginning is gone */
+    lose(entry, 9, 9, POISE_LOSS_DAMAGED);
+    ledger_sum_losses(&ledger, &losses, &rows);
+    assert_int_equal(rows, 70);
+    assert_int_equal(entry->losses[0].first_seq, 2);
+    ledger_free(&ledger);
+}
+
+static void bytes_bring_losses_back(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    struct buf key = {0}, none = {0}, value = {0};
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    commit(entry, 1, 3);
+    encode(entry, &key, &none);
+    lose(entry, 2, 5, POISE_LOSS_OLDEST);
+    lose(entry, 7, 7, POISE_LOSS_DAMAGED);
+    encode(entry, &key, &value);
+    for (size_t length = 0; length <= value.length; length++) {
+        struct ledger copy = {0};
+        poise_code code =
+            ledger_decode(&copy, cursor_of(key.data, key.length), cursor_of(value.data, length));
+        bool whole = length == value.length || length == none.length; /* as it was before there were losses */
+        assert_int_equal(code, whole ? POISE_OK : POISE_ECORRUPT);
+        const struct ledger_entry *twin = ledger_find(&copy, "p", EPOCH);
+        if (length == value.length) {
+            assert_int_equal(twin->loss_count, 2);
+            check_loss(&twin->losses[0], 2, 5, 40);
+            check_loss(&twin->losses[1], 7, 7, 10);
+            assert_int_equal(twin->losses[1].reason, POISE_LOSS_DAMAGED);
+            assert_true(twin->losses[1].epoch == EPOCH);
+        }
+        ledger_free(&copy);
+    }
+    ledger_free(&ledger);
+    buf_free(&key);
+    buf_free(&none);
+    buf_free(&value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +306,10 @@ int main(void)
         cmocka_unit_test(a_history_that_is_read_again_says_nothing_new),
         cmocka_unit_test(bytes_bring_an_entry_back),
         cmocka_unit_test(cut_bytes_are_corrupt),
+        cmocka_unit_test(losses_that_follow_each_other_are_one),
+        cmocka_unit_test(losses_are_bounded),
+        cmocka_unit_test(replayed_losses_count_once),
+        cmocka_unit_test(bytes_bring_losses_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

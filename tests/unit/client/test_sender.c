@@ -601,6 +601,85 @@ static void test_a_full_spool_neither_loses_nor_doubles(void **state)
 
 /* ---- what does not go together ---- */
 
+enum { BATCHES = 180 };
+
+static void on_lost(void *context, const poise_loss *loss, const char *aside)
+{
+    struct bench *b = context;
+    assert_null(aside);
+    assert_string_equal(loss->producer, "press-7");
+    hear(b, loss->reason == POISE_LOSS_OLDEST ? "o" : "n");
+}
+
+/* Into a spool that has no room for all of them; the rest may have been told as lost. */
+static void fill_dropping(struct bench *b, poise_when_full when_full, int batches)
+{
+    b->options.spool_max_bytes = 16000;
+    b->options.when_full = when_full;
+    b->options.lost = on_lost;
+    reopen(b);
+    for (int i = 1; i <= batches; i++) {
+        send_batch(b, i, 1);
+    }
+    assert_true(stats(b).lost > 0);
+}
+
+/* All that comes from a number on: batches, and one loss. */
+static uint64_t expect_rest(struct bench *b, uint64_t from, int batches, struct wire_loss *ret_loss)
+{
+    uint64_t counted = 0, seq = from;
+    *ret_loss = (struct wire_loss){0};
+    while (seq <= (uint64_t)batches) {
+        struct wire_batch batch = expect_batch(b, seq);
+        if (batch.loss.last_seq) {
+            assert_int_equal(ret_loss->last_seq, 0);
+            *ret_loss = batch.loss;
+            assert_int_equal(batch.loss.from_ms, 1700000000000);
+            assert_int_equal(batch.loss.to_ms, 1700000000000);
+            ack(b, batch.loss.last_seq, 200, NULL, 0);
+        } else {
+            assert_true(batch.value[0] == (double)seq);
+            counted++;
+        }
+        seq = batch.loss.last_seq ? batch.loss.last_seq + 1 : seq + 1;
+    }
+    ack(b, seq - 1, 200, NULL, 0);
+    expect_drained(b);
+    return counted;
+}
+
+/* Two of them had come, and are no loss: so the loss is of the rest. */
+static void test_the_oldest_are_dropped(void **state)
+{
+    struct bench *b = *state;
+    struct wire_loss loss;
+    fill_dropping(b, POISE_DROP_OLDEST, BATCHES);
+    assert_int_equal(b->told[0], 'o');
+    reopen(b); /* by what is on disk */
+    expect_hello(b);
+    welcome(b, 3, 0, 200);
+    uint64_t counted = expect_rest(b, 3, BATCHES, &loss);
+    assert_true(counted > 5);
+    assert_int_equal(loss.reason, POISE_LOSS_OLDEST);
+    assert_int_equal(loss.rows + counted, BATCHES - 2);
+    assert_int_equal(loss.rows, loss.last_seq - 2);
+}
+
+static void test_the_newest_are_dropped(void **state)
+{
+    struct bench *b = *state;
+    struct wire_loss loss;
+    fill_dropping(b, POISE_DROP_NEWEST, BATCHES);
+    assert_int_equal(stats(b).accepted + stats(b).lost, BATCHES);
+    expect_hello(b);
+    welcome(b, 1, 0, 200);
+    uint64_t counted = expect_rest(b, 1, BATCHES, &loss);
+    assert_int_equal(loss.reason, POISE_LOSS_NEWEST);
+    assert_int_equal(loss.last_seq, BATCHES);
+    assert_int_equal(loss.rows + counted, BATCHES);
+    assert_int_equal(stats(b).acknowledged, counted);
+}
+
 static void test_another_store_is_refused(void **state)
 {
     struct bench *b = *state;
@@ -780,6 +859,8 @@ int main(void)
         TEST(test_refusals_that_cannot_be_kept_are_told_again),
         TEST(test_a_bad_measurement_is_refused_at_once),
         TEST(test_a_full_spool_neither_loses_nor_doubles),
+        TEST(test_the_oldest_are_dropped),
+        TEST(test_the_newest_are_dropped),
         TEST(test_another_store_is_refused),
         TEST(test_a_fork_is_seen),
         TEST(test_a_store_that_went_back_gets_it_again),

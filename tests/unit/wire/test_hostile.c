@@ -15,6 +15,15 @@ static size_t touch_batch(const struct wire_batch *batch)
     return sum;
 }
 
+static poise_code decode_losses(enum wire_kind kind, const void *body, size_t length, struct arena *arena)
+{
+    uint64_t id;
+    poise_error err;
+    struct wire_losses losses;
+    return kind == WIRE_LOSSES ? wire_decode_losses(body, length, arena, &losses, &err)
+                               : wire_decode_losses_request(body, length, arena, &id, &err);
+}
+
 static poise_code decode(enum wire_kind kind, const void *body, size_t length, struct arena *arena)
 {
     poise_error err;
@@ -87,6 +96,9 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         return wire_decode_query(body, length, arena, &to.query, &err);
     case WIRE_STATS_REQUEST:
         return wire_decode_stats_request(body, length, arena, &to.id, &err);
+    case WIRE_LOSSES_REQUEST:
+    case WIRE_LOSSES:
+        return decode_losses(kind, body, length, arena);
     case WIRE_STATS:
         return wire_decode_stats(body, length, arena, &to.stats, &err);
     }
@@ -100,10 +112,10 @@ struct message {
     size_t length;
 };
 
-static const char *const names[] = {"hello",         "welcome",  "batch",  "batch_plain", "ack",
-                                    "gap",           "error",    "credit", "subscribe",   "query",
-                                    "unsubscribe",   "snapshot", "update", "result",      "stats",
-                                    "stats_request", "dump",     "rows"};
+static const char *const names[] = {
+    "hello",  "welcome",       "batch", "batch_plain", "ack",      "gap",    "error",
+    "credit", "subscribe",     "query", "unsubscribe", "snapshot", "update", "result",
+    "stats",  "stats_request", "dump",  "rows",        "loss",     "losses", "losses_request"};
 enum { MESSAGES = sizeof names / sizeof *names };
 static struct message messages[MESSAGES];
 

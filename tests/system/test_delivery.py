@@ -1,0 +1,378 @@
+"""From the collector to the aggregator, whatever happens: at the end each row was counted once, or is in what
+`poise losses` lists, or the log shows a fork."""
+import json
+import pathlib
+import random
+import shutil
+import subprocess
+import time
+
+import system
+from system import COLLECTOR, POISE, Aggregator, Case, run
+
+CARD = """
+scorecard: plant
+period: year
+perspectives:
+  - id: internal
+    objectives:
+      - id: quality
+        measures:
+          - {id: rows, input: m, aggregate: count, score: {linear: {from: 0, to: 100000}}}
+          - {id: total, input: m, aggregate: sum, score: {linear: {from: 0, to: 100000}}}
+          - {id: top, input: m, aggregate: max, score: {linear: {from: 0, to: 100000}}}
+          - {id: least, input: m, aggregate: min, score: {linear: {from: 0, to: 100000}}}
+"""
+COLLECT = """
+producer: {producer}
+aggregator: {ingest}
+routes: {routes}
+spool: {spool}
+spool_max: 1MiB
+when_full: {when_full}
+dead_letters: dead-{spool}.jsonl
+batch_rows: 100
+sources:
+  - csv: {{path: {input}}}
+    time: {{column: at, format: rfc3339}}
+    org: 'line-{{line}}'
+    key: 'a-rather-long-key-so-that-few-rows-fill-the-spool-{{n}}'
+    measurements: [{{measure: m, value: {{column: n}}}}]
+"""
+MANY = 40000  # rows, which are three times what the spool holds
+
+
+def lines(start, count):
+    return "".join(f"2026-03-{at % 28 + 1:02d}T10:00:00Z,line-{at % 7},{at}\n" for at in range(start, start + count))
+
+
+class Delivery(Case):
+    def setUp(self):
+        super().setUp()
+        self.card = self.write("plant.yaml", CARD)
+        self.aggregator = Aggregator(self.folder, [self.card], settings="backups: backups\ncheckpoint: 300ms")
+        self.input("input.csv", 0, 0)
+
+    def input(self, name, start, count):
+        path = self.folder / name
+        if not path.exists():
+            path.write_text("at,line,n\n")
+        with path.open("a") as file:
+            file.write(lines(start, count))
+
+    def configure(self, name="collect.yaml", **settings):
+        settings = {"producer": "line", "ingest": self.aggregator.ingest, "routes": [], "spool": "spool",
+                    "when_full": "block", "input": "input.csv", **settings}
+        settings["routes"] = json.dumps(settings["routes"])
+        return self.write(name, COLLECT.format(**settings))
+
+    def collect(self, config, timeout="60s", check=0):
+        return run(COLLECTOR, "--config", config, "--once", "--timeout", timeout, check=check)
+
+    def fill(self, config):
+        """The aggregator is away: what is read goes into the spool."""
+        return self.collect(config, timeout="1s", check=2)
+
+    def fill_until_full(self, config):
+        """Likewise, and there is no room for more."""
+        collector = self.spawn(COLLECTOR, "--config", config, stderr=subprocess.DEVNULL)
+        before, size = -1, 0
+        while size != before or size < 2 ** 19:
+            time.sleep(0.3)
+            before, size = size, sum(path.stat().st_size for path in self.segments())
+        collector.terminate()
+        self.assertEqual(collector.wait(60), 0)
+
+    def values(self, aggregator=None):
+        states = (aggregator or self.aggregator).get("plant")
+        found = {state["node"].split("/")[-1]: state["value"] for state in states if state["kind"] == "measure"}
+        return {name: found[name] or 0 for name in found}
+
+    def losses(self):
+        text = run(POISE, "losses", "--from", self.aggregator.query, "--json").stdout
+        return [json.loads(line) for line in text.splitlines()]
+
+    def lost(self):
+        return sum(loss["rows"] for loss in self.losses())
+
+    def stats(self, aggregator=None):
+        return json.loads(run(POISE, "stats", "--from", (aggregator or self.aggregator).query, "--json").stdout)
+
+    def segments(self, spool="spool"):
+        return sorted((self.folder / spool).glob("*.seg"))
+
+    # ---- a full spool ----
+
+    def outage(self, when_full):
+        """As an hour without the aggregator; in between it comes back for a moment."""
+        config = self.configure(when_full=when_full)
+        self.aggregator.start()
+        self.input("input.csv", 0, 5000)
+        self.collect(config)
+        self.aggregator.stop()
+        self.input("input.csv", 5000, MANY - 5000)
+        done = self.fill_until_full(config) if when_full == "block" else self.fill(config)
+        size = sum(path.stat().st_size for path in self.segments())
+        self.assertLess(size, 1.2 * 2 ** 20)
+        self.aggregator.start()
+        self.collect(config, check=None)
+        return done
+
+    def test_block_loses_nothing(self):
+        self.outage("block")
+        self.assertEqual(self.values(), {"rows": MANY, "total": MANY * (MANY - 1) / 2, "top": MANY - 1, "least": 0})
+        self.assertEqual(self.losses(), [])
+        self.assertIn("nothing was lost", run(POISE, "losses", "--from", self.aggregator.query).stdout)
+
+    def test_drop_oldest(self):
+        done = self.outage("drop_oldest")
+        self.assertRegex(done.stderr, 'spool full" lost=oldest')
+        values, losses = self.values(), self.losses()
+        self.assertEqual(len(losses), 1)
+        self.assertEqual(losses[0]["reason"], "oldest")
+        self.assertGreater(losses[0]["rows"], MANY / 4)
+        self.assertEqual(values["rows"] + losses[0]["rows"], MANY)
+        self.assertEqual((values["top"], values["least"]), (MANY - 1, 0))
+        first = 5000  # what is lost is one stretch behind what was acknowledged
+        missing = sum(range(first, first + losses[0]["rows"]))
+        self.assertEqual(values["total"] + missing, MANY * (MANY - 1) / 2)
+        self.assertEqual(losses[0]["from"], "2026-03-01T10:00:00.000Z")
+        self.assertEqual(losses[0]["to"], "2026-03-28T10:00:00.000Z")
+        stats = self.stats()
+        self.assertEqual((stats["poise_losses"], stats["poise_rows_lost"]), (1, losses[0]["rows"]))
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.assertEqual(self.losses(), losses)
+        self.assertEqual(self.values(), values)
+        self.assertRegex(run(POISE, "losses", "--from", self.aggregator.query).stdout,
+                         rf"line +oldest +{losses[0]['rows']} .*\n{losses[0]['rows']} measurements lost\n$")
+
+    def test_drop_newest(self):
+        done = self.outage("drop_newest")
+        self.assertRegex(done.stderr, 'spool full" lost=newest')
+        values, losses = self.values(), self.losses()
+        self.assertEqual({loss["reason"] for loss in losses}, {"newest"})
+        self.assertGreater(self.lost(), MANY / 4)
+        self.assertEqual(values["rows"] + self.lost(), MANY)
+        self.assertEqual((values["top"], values["least"]), (values["rows"] - 1, 0))
+
+    def restart_all(self, when_full, seed):
+        """Both are killed again and again while rows come and go; the spool is full most of the time."""
+        chance = random.Random(seed)
+        config = self.configure(when_full=when_full)
+        total = 0
+        for _ in range(6):
+            count = chance.randrange(2000, 12000)
+            self.input("input.csv", total, count)
+            total += count
+            up = chance.random() < 0.5
+            if up:
+                self.aggregator.start()
+            collector = self.spawn(COLLECTOR, "--config", config, stderr=subprocess.DEVNULL)
+            time.sleep(chance.uniform(0.02, 0.4))
+            if up and chance.random() < 0.7:
+                self.aggregator.kill()
+                time.sleep(chance.uniform(0, 0.1))
+            collector.kill()
+            collector.wait()
+            if up and self.aggregator.process.poll() is None:
+                self.aggregator.kill()
+        self.aggregator.start()
+        self.collect(config, check=None)
+        values, lost = self.values(), self.lost()
+        self.assertEqual(values["rows"] + lost, total)
+        if not lost:
+            self.assertEqual(values["total"], total * (total - 1) / 2)
+        self.assertEqual(self.stats()["poise_forks"], 0)
+
+    def test_killed_while_the_oldest_go(self):
+        self.restart_all("drop_oldest", 1)
+
+    def test_killed_while_the_newest_go(self):
+        self.restart_all("drop_newest", 2)
+
+    def test_losses_come_again_after_a_restore(self):
+        """A store that goes back behind a loss is told it again, with the batches around it; what it had and lacks
+        now was dropped, too, where it stood in the same segment."""
+        config = self.configure(when_full="drop_oldest")
+        self.aggregator.start()
+        self.input("input.csv", 0, 1000)
+        self.collect(config)
+        run(POISE, "backup", "--from", self.aggregator.query, "monday")
+        self.input("input.csv", 1000, 1000)
+        self.collect(config)
+        self.aggregator.stop()
+        self.input("input.csv", 2000, MANY - 2000)
+        self.fill(config)
+        self.aggregator.start()
+        self.collect(config, check=None)
+        before, lost = self.values(), self.lost()
+        self.assertEqual(before["rows"] + lost, MANY)
+        self.aggregator.kill()
+        shutil.rmtree(self.folder / "store")
+        run(POISE, "restore", self.folder / "backups" / "monday", self.folder / "store")
+        self.aggregator.start()
+        self.assertEqual(self.values()["rows"], 1000)
+        self.input("input.csv", MANY, 100)
+        self.collect(config, check=None)
+        self.assertEqual(self.values()["rows"] + self.lost(), MANY + 100)
+
+    # ---- copies and namesakes ----
+
+    def test_a_cloned_collector_is_a_fork(self):
+        config = self.configure()
+        self.aggregator.start()
+        self.input("input.csv", 0, 500)
+        self.collect(config)
+        shutil.copytree(self.folder / "spool", self.folder / "clone")
+        self.input("input.csv", 500, 300)
+        self.collect(config)
+        shutil.copy(self.folder / "input.csv", self.folder / "other.csv")
+        clone = self.configure("clone.yaml", spool="clone", input="other.csv")
+        self.input("other.csv", 90000, 300)
+        done = self.collect(clone, check=2)
+        self.assertRegex(done.stderr, "the spool was (restored or )?copied")
+        self.assertEqual(self.values()["rows"], 800)
+        self.input("input.csv", 800, 100)
+        self.collect(config)
+        self.assertEqual(self.values(), {"rows": 900, "total": 900 * 899 / 2, "top": 899, "least": 0})
+
+    def test_a_clone_that_was_quicker_is_seen_too(self):
+        config = self.configure()
+        self.input("input.csv", 0, 500)
+        self.fill(config)
+        shutil.copytree(self.folder / "spool", self.folder / "clone")
+        clone = self.configure("clone.yaml", spool="clone")
+        self.aggregator.start()
+        self.collect(clone)
+        self.collect(config)  # so far they are the same, and count once
+        self.assertEqual(self.values()["rows"], 500)
+        self.input("input.csv", 500, 10)
+        self.collect(clone)
+        self.input("input.csv", 510, 10)
+        done = self.collect(config, check=2)
+        self.assertRegex(done.stderr, "the spool was (restored or )?copied")
+        self.assertEqual(self.values()["rows"], 510)
+
+    def test_two_collectors_of_one_name(self):
+        """Each has an epoch of its own: both count, and neither hides the other."""
+        self.aggregator.start()
+        self.input("input.csv", 0, 500)
+        self.input("second.csv", 10000, 700)
+        first = self.configure()
+        second = self.configure("second.yaml", spool="second", input="second.csv")
+        self.collect(first)
+        self.collect(second)
+        self.input("input.csv", 500, 100)
+        self.collect(first)
+        self.assertEqual(self.values()["rows"], 1300)
+        self.assertEqual(self.stats()["poise_producers"], 2)
+        self.assertEqual(self.stats()["poise_forks"], 0)
+
+    # ---- routes ----
+
+    def other(self, name):
+        folder = self.folder / name
+        folder.mkdir()
+        aggregator = Aggregator(folder, [self.card])
+        self.addCleanup(lambda: aggregator.process and aggregator.process.poll() is None and aggregator.kill())
+        return aggregator.start()
+
+    def test_the_next_route(self):
+        dead = f"ipc://{self.folder}/nobody"
+        config = self.configure(ingest=dead, routes=[self.aggregator.ingest])
+        self.aggregator.start()
+        self.input("input.csv", 0, 500)
+        self.collect(config)
+        self.assertEqual(self.values()["rows"], 500)
+
+    def test_a_route_to_another_store(self):
+        self.aggregator.start()
+        other = self.other("other")
+        self.input("input.csv", 0, 500)
+        self.collect(self.configure())
+        self.input("input.csv", 500, 500)
+        done = self.collect(self.configure(ingest=other.ingest), timeout="3s", check=2)
+        self.assertRegex(done.stderr, "belongs to (another )?store")
+        self.collect(self.configure(ingest=other.ingest, routes=[self.aggregator.ingest]))
+        self.assertEqual(self.values()["rows"], 1000)
+        self.assertEqual(self.stats(other)["poise_rows_received"], 0)
+        run(POISE, "send", "m", "5", "--to", f"ipc://{self.folder}/nobody", "--to", self.aggregator.ingest, "--spool",
+            self.folder / "cli", "--time", "2026-03-28T11:00:00Z")
+        self.assertEqual(self.values()["rows"], 1001)
+
+    def test_no_route_leads_home(self):
+        self.aggregator.start()
+        first, second = self.other("first"), self.other("second")
+        self.input("input.csv", 0, 500)
+        self.collect(self.configure())
+        self.input("input.csv", 500, 500)
+        done = self.collect(self.configure(ingest=first.ingest, routes=[second.ingest]), timeout="10s", check=2)
+        self.assertRegex(done.stderr, "belongs to (another )?store")
+        self.assertEqual(self.values()["rows"], 500)
+
+    # ---- a disk that gives back other bytes ----
+
+    def flip(self, path, at):
+        data = bytearray(path.read_bytes())
+        data[at] ^= 0x10
+        path.write_bytes(data)
+
+    def damaged(self, which, where, lost_batches):
+        config = self.configure()
+        self.input("input.csv", 0, 10000)
+        self.fill(config)
+        segments = self.segments()
+        self.assertGreater(len(segments), 2)
+        path = segments[which]
+        self.flip(path, where if where >= 0 else path.stat().st_size + where)
+        self.aggregator.start()
+        done = self.collect(config, check=None)
+        values, losses = self.values(), self.losses()
+        self.assertEqual(values["rows"], 10000 - 100 * lost_batches)
+        self.assertEqual([(loss["reason"], loss["last"] - loss["first"] + 1, loss["rows"]) for loss in losses],
+                         [("damaged", lost_batches, None)] if lost_batches else [])
+        self.assertEqual(pathlib.Path(f"{path}.bad").exists(), lost_batches > 0)
+        if lost_batches:
+            self.assertRegex(done.stderr, f'spool damaged" lost=damaged .*{path.name}.bad')
+        self.assertEqual(self.stats()["poise_forks"], 0)
+
+    def test_flip_in_the_first_segment(self):
+        self.damaged(0, 5000, 1)
+
+    def test_flip_in_a_middle_segment(self):
+        self.damaged(1, 100000, 1)
+
+    def test_flip_in_the_last_segment(self):
+        self.damaged(-1, 100, 1)
+
+    def test_flip_in_the_last_record(self):
+        """It has the mark of how far was read, so what it held is read again."""
+        self.damaged(-1, -20, 0)
+
+    def test_flip_in_what_was_acknowledged(self):
+        config = self.configure()
+        self.aggregator.start()
+        self.input("input.csv", 0, 1000)
+        self.collect(config)
+        run(POISE, "backup", "--from", self.aggregator.query, "monday")
+        self.input("input.csv", 1000, 8000)
+        self.collect(config)
+        segments = self.segments()
+        self.assertGreater(len(segments), 2)
+        self.flip(segments[1], 5000)
+        self.input("input.csv", 9000, 500)
+        self.collect(config)  # nobody wants it, so it does not matter
+        self.assertEqual(self.values()["rows"], 9500)
+        self.aggregator.kill()
+        shutil.rmtree(self.folder / "store")
+        run(POISE, "restore", self.folder / "backups" / "monday", self.folder / "store")
+        self.aggregator.start()
+        self.input("input.csv", 9500, 500)
+        self.collect(config, check=None)
+        self.assertEqual(self.values()["rows"], 9900)
+        self.assertEqual([loss["reason"] for loss in self.losses()], ["damaged"])
+
+
+if __name__ == "__main__":
+    system.main()
