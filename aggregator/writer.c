@@ -274,6 +274,7 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
         return code;
     int64_t end = now_us(writer);
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
+    stats_histogram(writer->options.stats, HISTOGRAM_settle_time_us, end - start);
     writer->slices++;
     size_t after = engine_marked(writer->engine);
     writer->outrun = after > 0 && after >= before;
@@ -438,8 +439,9 @@ static poise_code write_record(struct writer *writer, uint64_t *ret_lsn, poise_e
     if (writer->pending)
         log_event(writer->options.log, LOG_INFO, "room_again", log_int("lsn", (int64_t)lsn));
     writer->pending = false;
-    stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
-               now_us(writer) - start);
+    int64_t spent_us = now_us(writer) - start;
+    stats_time(writer->options.stats, STAT_commits, STAT_commit_us, STAT_commit_max_us, spent_us);
+    stats_histogram(writer->options.stats, HISTOGRAM_commit_time_us, spent_us);
     writer->slice_commits++;
     writer->slice_rows += writer->summary.accepted;
     if (writer->slice_rows > SLICES_OWED * SLICE_ROWS)
