@@ -21,6 +21,15 @@
     X(gaps, "counter", "events", "Times a producer was told to go back to a missing batch")                  \
     X(forks, "counter", "events", "Producers whose history contradicts what is stored")                      \
     X(protocol_errors, "counter", "messages", "Messages thrown away because they broke the protocol")        \
+    X(ingest_connections, "gauge", "connections", "Connections to the ingest endpoint")                      \
+    X(query_connections, "gauge", "connections", "Connections to the query endpoint")                        \
+    X(connections_refused, "counter", "connections",                                                         \
+      "Connections that were cut because there were more than `max_connections`")                            \
+    X(connections_endless, "counter", "connections",                                                         \
+      "Connections that were cut because a message of theirs did not end")                                   \
+    X(connections_greedy, "counter", "connections",                                                          \
+      "Connections that were cut because queues held more than `max_queued`, and most for them")             \
+    X(handshakes_failed, "counter", "connections", "Connections that spoke no ZeroMQ, or were not let in")   \
     X(pool_empty, "counter", "events", "Times ingest stopped reading because all batch slots were in use")   \
     X(producers, "gauge", "producers", "Producers and epochs that are known")                                \
     X(commits, "counter", "commits", "Journal records written and synced")                                   \

@@ -79,6 +79,14 @@ static struct subscription **find_subscription(struct stream *stream, const stru
     return NULL;
 }
 
+static size_t subscriptions_of(const struct stream *stream, const struct net_peer *peer)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < stream->subscription_count; i++)
+        count += net_peer_equal(&stream->subscriptions[i]->peer, peer);
+    return count;
+}
+
 static struct inquiry *find_inquiry(struct stream *stream, const struct net_peer *peer, uint64_t id)
 {
     for (size_t i = 0; i < stream->inquiry_count; i++)
@@ -173,6 +181,10 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
         return error_set(err, POISE_ELIMIT,
                          "this aggregator has %zu subscriptions already (max_subscriptions)",
                          stream->subscription_count);
+    if (subscriptions_of(stream, &message->peer) >= stream->options.max_subscriptions_each)
+        return error_set(err, POISE_ELIMIT,
+                         "this connection has %zu subscriptions already (max_subscriptions_each)",
+                         stream->options.max_subscriptions_each);
     struct subscription *subscription = NULL;
     code = subscription_open(&wanted, &message->peer, &stream->board, &subscription, err);
     if (code)

@@ -59,7 +59,8 @@ static int setup_queues(void **state, int send_hwm)
                                      .stats = &f->stats,
                                      .log = &f->log,
                                      .clock = &f->clock,
-                                     .max_subscriptions = 3};
+                                     .max_subscriptions = 3,
+                                     .max_subscriptions_each = 2};
     *state = f;
     if (!ring_init(&f->from_writer, 64) || !ring_init(&f->to_inquirer, INQUIRIES_MAX) ||
         !ring_init(&f->from_inquirer, INQUIRIES_MAX) || !ring_init(&f->restated, INQUIRIES_MAX) ||
