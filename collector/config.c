@@ -7,7 +7,7 @@ enum { ARENA_MAX = 8 << 20 };
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
 struct daemon_settings {
-    const char *producer, *aggregator, *spool, *dead_letters;
+    const char *producer, *aggregator, *spool, *dead_letters, *numbers;
     int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     int log_level;
@@ -62,6 +62,13 @@ static const struct setting daemon_table[] = {
      .min = 1,
      .max = 1024,
      .text = "File to which rows and measurements that were refused are appended, one JSON object a line."},
+    {.name = "numbers",
+     .type = SETTING_TEXT,
+     .offset = offsetof(struct daemon_settings, numbers),
+     .min = 1,
+     .max = 1024,
+     .text = "File that has the collector's own numbers, as Prometheus reads them, written anew every 10 s; "
+             "none if absent."},
     {.name = "batch_rows",
      .type = SETTING_INT,
      .offset = offsetof(struct daemon_settings, batch_rows),
@@ -284,6 +291,7 @@ static void read_all(struct reader *reader, struct collector_config *config)
     config->aggregator = settings.aggregator;
     config->spool = resolve(reader, settings.spool);
     config->dead_letters = resolve(reader, settings.dead_letters);
+    config->numbers = settings.numbers ? resolve(reader, settings.numbers) : NULL;
     config->spool_max = settings.spool_max;
     config->keep_acked_ms = settings.keep_acked_ms;
     config->batch_rows = settings.batch_rows;

@@ -18,6 +18,7 @@ struct source_config {
 
 struct collector_config {
     const char *producer, *aggregator, *spool, *dead_letters;
+    const char *numbers; /* NULL: none */
     int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     enum log_level log_level;
