@@ -192,6 +192,8 @@ static void subscriptions_have_their_own_ids_and_a_limit(void **state)
     }
     subscribe(f, one, 2, 3, false);
     loop_expect_error(&f->loop, one, POISE_EPROTO);
+    subscribe(f, one, 3, 3, false); /* there is room, but not for this connection */
+    loop_expect_error(&f->loop, one, POISE_ELIMIT);
     subscribe(f, two, 2, 3, false); /* another connection, other ids */
     expect_states(f, two, WIRE_SNAPSHOT, 2, 0, 0);
     subscribe(f, two, 3, 3, false);
