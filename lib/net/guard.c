@@ -205,13 +205,11 @@ static void read_events(struct guard *guard, int64_t now_us)
 /* ---- messages without an end ---- */
 
 /* What came by the last look and was whole has been handed out once nothing was left: the rest is of one
- * message. While we do not get there, libzmq's queue may be full besides. */
-static bool is_endless(const struct guard *guard, const struct connection *c, uint64_t came, int64_t now_us)
+ * message. */
+static bool is_endless(const struct guard *guard, const struct connection *c, int64_t now_us)
 {
     uint64_t slack = SLACK + (uint64_t)(now_us - c->accepted_us) / 1000000 * SLACK_A_SECOND;
-    uint64_t message = guard->limits.message + SLACK;
-    return (guard->drained && c->came > c->taken + message + slack) ||
-           came > c->taken + (guard->limits.queue + 2) * message + slack;
+    return guard->drained && c->came > c->taken + guard->limits.message + SLACK + slack;
 }
 
 static uint64_t held(const struct connection *c)
@@ -226,7 +224,7 @@ static void look_at(struct guard *guard, int fd, int64_t now_us)
     if (!c->open || c->cut || !c->is_tcp || !traffic_of(fd, &traffic)) {
         return;
     }
-    if (is_endless(guard, c, traffic.came, now_us)) {
+    if (is_endless(guard, c, now_us)) {
         cut(guard, fd, &guard->counts.endless);
         return;
     }

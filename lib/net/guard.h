@@ -12,7 +12,6 @@ struct guard; /* opaque */
 struct guard_limits {
     size_t connections;
     size_t message;  /* bytes of a frame */
-    size_t queue;    /* messages that libzmq may keep for us, of a connection */
     uint64_t queued; /* bytes that it may keep, of all by TCP, in both directions */
 };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zmq.h>
 
-enum { ENDPOINT_MAX = 512, DEFAULT_MESSAGE_MAX = 262144, DEFAULT_RECEIVE_HWM = 64 };
+enum { ENDPOINT_MAX = 512, DEFAULT_MESSAGE_MAX = 262144 };
 
 struct net {
     void *context;
@@ -95,9 +95,12 @@ static int64_t max_message(const struct net_limits *limits)
     return limits && limits->max_message > 0 ? limits->max_message : DEFAULT_MESSAGE_MAX;
 }
 
+/* No limit, unless one is asked for: where a connection breaks whose queue is full, libzmq 4.3.4 ends the
+ * process (at its next heartbeat, or when it finds a PING in the rest). So credit bounds the queues of honest
+ * peers, and a guard those of all. */
 static int receive_hwm(const struct net_limits *limits)
 {
-    return limits && limits->receive_hwm > 0 ? limits->receive_hwm : DEFAULT_RECEIVE_HWM;
+    return limits && limits->receive_hwm > 0 ? limits->receive_hwm : 0;
 }
 
 static bool set_limits(const struct net_socket *socket, const struct net_limits *limits)
@@ -160,7 +163,6 @@ static poise_code watch(struct net *net, struct net_socket *socket, const struct
     }
     const struct guard_limits guard = {.connections = limits->max_connections,
                                        .message = (size_t)max_message(limits),
-                                       .queue = (size_t)receive_hwm(limits),
                                        .queued = limits->max_queued > 0 ? (uint64_t)limits->max_queued
                                                                         : UINT64_MAX};
     return guard_open(net->context, socket->handle, &guard, &socket->guard, err);

@@ -19,10 +19,11 @@ void net_close(struct net *net); /* all sockets must be closed */
 poise_code net_check(const char *endpoint, bool insecure, poise_error *err);
 
 struct net_limits {
-    int64_t max_message;       /* bytes of a frame; 0: 262144 */
-    int send_hwm, receive_hwm; /* messages a peer; 0: the link's default */
-    size_t max_connections;    /* net_bind: at a time; 0: any number, and none is watched */
-    int64_t max_queued; /* with max_connections: bytes in queues for and from all of them; 0: no limit */
+    int64_t max_message;    /* bytes of a frame; 0: 262144 */
+    int send_hwm;           /* messages a peer; 0: the link's default */
+    int receive_hwm;        /* likewise; 0: any number. Another ends the process when a connection breaks */
+    size_t max_connections; /* net_bind: at a time; 0: any number, and none is watched */
+    int64_t max_queued;     /* with max_connections: bytes in queues for and from all of them; 0: no limit */
 };
 /* ROUTER with MANDATORY; "tcp://127.0.0.1:*" picks a free port. EINVAL: no endpoint; EDENIED: TCP beyond
  * loopback without `insecure`; EBUSY: the address is in use; EIO. limits may be NULL. */
