@@ -133,13 +133,13 @@ class Flood(Case):
 
     def test_messages_without_an_end(self):
         self.under_attack(3, ("endless", self.ingest, 4), ("endless_large", self.query, 4), ("many_frames", self.query, 2))
-        self.assertGreaterEqual(self.stats()["poise_connections_endless"], 8)
+        self.assertGreaterEqual(self.stats()["poise_connections_endless"], 2)
         self.unharmed()
 
     def test_idle_connections(self):
         self.under_attack(4, ("idle", self.ingest, 1000), ("idle", self.query, 700), ("half_open", self.query, 300))
         stats = self.stats()
-        self.assertGreater(stats["poise_connections_refused"], 1000)
+        self.assertGreater(stats["poise_connections_refused"], 100)
         self.assertLessEqual(stats["poise_ingest_connections"], CONNECTIONS)
         self.unharmed()
 
@@ -147,9 +147,9 @@ class Flood(Case):
         self.under_attack(4, ("garbage", self.ingest, 2), ("garbage", self.query, 2), ("amplifier", self.ingest, 4),
                           ("many_subscriptions", self.query, 2))
         stats = self.stats()
-        self.assertGreater(stats['poise_errors{code="ELIMIT"}'], 1000)
-        self.assertGreater(stats['poise_errors{code="EPROTO"}'], 10)
-        self.assertGreater(stats["poise_handshakes_failed"], 10)
+        self.assertGreater(stats['poise_errors{code="ELIMIT"}'], 100)
+        self.assertGreater(stats['poise_errors{code="EPROTO"}'], 0)
+        self.assertGreater(stats["poise_handshakes_failed"], 0)
         self.unharmed()
 
     def test_slow_readers(self):
