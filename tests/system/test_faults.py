@@ -31,7 +31,7 @@ perspectives:
 QUALITY = "plant/internal/quality/"
 SEED = int(os.environ.get("POISE_SEED", "1"))
 ROUNDS = int(os.environ.get("POISE_ROUNDS", "0"))
-KILL_S = 14  # of kills, where no number of them is asked for
+KILL_S = 10  # of kills, where no number of them is asked for
 MS = "2026-03-{:02d}T{:02d}:{:02d}:07.123Z"
 
 
@@ -227,7 +227,7 @@ sources:
         collector = self.start_collector()
         up.begin()
         down.begin()
-        until = time.monotonic() + 8
+        until = time.monotonic() + 6
         importer, number = None, 0
         while time.monotonic() < until or importer.poll() is None:
             with open(self.source, "a", encoding="ascii") as out:

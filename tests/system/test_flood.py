@@ -102,11 +102,13 @@ class Flood(Case):
             attacker.stdout.close()
         self.attackers = []
 
-    def under_attack(self, seconds, *attacks):
+    def under_attack(self, done, *attacks):
+        """Until the stats say that enough has happened, and for some time; meanwhile all is well with the others."""
         for attack in attacks:
             self.attack(*attack)
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        start = time.monotonic()
+        while time.monotonic() < start + 2 or not done(self.stats()):
+            self.assertLess(time.monotonic(), start + 90, self.stats())
             self.honest()
             newcomer = Producer(self.ingest, "newcomer", epoch=7)  # and who comes now is let in
             newcomer.hello()
@@ -132,31 +134,26 @@ class Flood(Case):
         print(f"{cost >> 20} of {BOUND >> 20} MiB", file=sys.stderr)
 
     def test_messages_without_an_end(self):
-        self.under_attack(3, ("endless", self.ingest, 4), ("endless_large", self.query, 4), ("many_frames", self.query, 2))
-        self.assertGreaterEqual(self.stats()["poise_connections_endless"], 2)
+        self.under_attack(lambda stats: stats["poise_connections_endless"] >= 8,
+                          ("endless", self.ingest, 4), ("endless_large", self.query, 4), ("many_frames", self.query, 2))
         self.unharmed()
 
     def test_idle_connections(self):
-        self.under_attack(4, ("idle", self.ingest, 1000), ("idle", self.query, 700), ("half_open", self.query, 300))
-        stats = self.stats()
-        self.assertGreater(stats["poise_connections_refused"], 100)
-        self.assertLessEqual(stats["poise_ingest_connections"], CONNECTIONS)
+        self.under_attack(lambda stats: stats["poise_connections_refused"] > 1000 and
+                          stats["poise_ingest_connections"] <= CONNECTIONS + 10,
+                          ("idle", self.ingest, 1000), ("idle", self.query, 700), ("half_open", self.query, 300))
         self.unharmed()
 
     def test_garbage_amplifiers_and_subscriptions(self):
-        self.under_attack(4, ("garbage", self.ingest, 2), ("garbage", self.query, 2), ("amplifier", self.ingest, 4),
+        self.under_attack(lambda stats: stats['poise_errors{code="ELIMIT"}'] > 1000 and
+                          stats['poise_errors{code="EPROTO"}'] > 10 and stats["poise_handshakes_failed"] > 10,
+                          ("garbage", self.ingest, 2), ("garbage", self.query, 2), ("amplifier", self.ingest, 4),
                           ("many_subscriptions", self.query, 2))
-        stats = self.stats()
-        self.assertGreater(stats['poise_errors{code="ELIMIT"}'], 100)
-        self.assertGreater(stats['poise_errors{code="EPROTO"}'], 0)
-        self.assertGreater(stats["poise_handshakes_failed"], 0)
         self.unharmed()
 
     def test_slow_readers(self):
-        self.under_attack(4, ("deaf", self.query, 20))
-        stats = self.stats()
-        self.assertGreater(stats["poise_connections_greedy"], 0)
-        self.assertGreater(stats["poise_stream_lag_ms"], 100)
+        self.under_attack(lambda stats: stats["poise_connections_greedy"] > 3 and stats["poise_stream_lag_ms"] > 100,
+                          ("deaf", self.query, 20))
         self.unharmed()
 
     # ---- rates ----
