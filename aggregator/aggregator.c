@@ -3,6 +3,7 @@
 #include "access.h"
 #include "backup.h"
 #include "compactor.h"
+#include "connections.h"
 #include "gatekeeper.h"
 #include "ingest.h"
 #include "stream.h"
@@ -38,6 +39,7 @@ struct aggregator {
     struct store *store;
     struct net *net;
     struct net_socket *ingest_socket, *query_socket;
+    struct connections producers, askers; /* of these */
     struct net_wake *wakes[PARTS], *main_wake;
     struct access_holder access; /* where has_access */
     bool has_access;
@@ -56,32 +58,36 @@ struct aggregator {
 
 /* ---- turns ---- */
 
-static poise_code wait_for(struct net_socket *socket, struct net_wake *wake, int64_t timeout_ms,
+static poise_code wait_for(struct net_wait socket, struct net_wake *wake, int64_t timeout_ms,
                            poise_error *err)
 {
-    struct net_wait items[2] = {{.wake = wake, .fd = -1}, {.socket = socket, .fd = -1}};
-    poise_code code = net_wait(items, socket ? 2 : 1, timeout_ms, err);
+    struct net_wait items[2] = {{.wake = wake, .fd = -1}, socket};
+    poise_code code = net_wait(items, socket.socket ? 2 : 1, timeout_ms, err);
     net_wake_clear(wake);
     return code;
 }
 
+static const struct net_wait no_socket = {.fd = -1};
+
 static poise_code turn_ingest(struct aggregator *a, poise_error *err)
 {
-    struct net_socket *socket = ingest_can_receive(a->ingest) ? a->ingest_socket : NULL;
+    const struct net_wait socket = {
+        .socket = a->ingest_socket, .fd = -1, .aside = !ingest_can_receive(a->ingest)};
     poise_code code = wait_for(socket, a->wakes[PART_INGEST], -1, err);
+    connections_note(&a->producers);
     return code ? code : ingest_step(a->ingest, err);
 }
 
 static poise_code turn_writer(struct aggregator *a, poise_error *err)
 {
     int64_t idle_ms = writer_idle_ms(a->writer);
-    poise_code code = idle_ms ? wait_for(NULL, a->wakes[PART_WRITER], idle_ms, err) : POISE_OK;
+    poise_code code = idle_ms ? wait_for(no_socket, a->wakes[PART_WRITER], idle_ms, err) : POISE_OK;
     return code ? code : writer_step(a->writer, err);
 }
 
 static poise_code turn_committer(struct aggregator *a, poise_error *err)
 {
-    poise_code code = wait_for(NULL, a->wakes[PART_COMMITTER], -1, err);
+    poise_code code = wait_for(no_socket, a->wakes[PART_COMMITTER], -1, err);
     if (!code)
         writer_commit(a->writer);
     return code;
@@ -89,20 +95,23 @@ static poise_code turn_committer(struct aggregator *a, poise_error *err)
 
 static poise_code turn_stream(struct aggregator *a, poise_error *err)
 {
-    poise_code code = wait_for(a->query_socket, a->wakes[PART_STREAM], stream_idle_ms(a->stream), err);
+    const struct net_wait socket = {.socket = a->query_socket, .fd = -1};
+    poise_code code = wait_for(socket, a->wakes[PART_STREAM], stream_idle_ms(a->stream), err);
+    connections_note(&a->askers);
     return code ? code : stream_step(a->stream, err);
 }
 
 static poise_code turn_inquirer(struct aggregator *a, poise_error *err)
 {
     const _Atomic bool *stop = &a->workers[PART_INQUIRER].stop;
-    struct inquirer_options options = {.store = a->store,
+    struct inquirer_options options = {.max_bytes = (size_t)a->config->max_answer,
+                                       .store = a->store,
                                        .cards = (const struct scorecard *const *)a->config->cards,
                                        .card_count = a->config->card_count,
                                        .stop = stop,
                                        .memory = &a->memory};
     struct inquiry *inquiry;
-    poise_code code = wait_for(NULL, a->wakes[PART_INQUIRER], -1, err);
+    poise_code code = wait_for(no_socket, a->wakes[PART_INQUIRER], -1, err);
     while (!code && !*stop && (inquiry = ring_pop(&a->to_inquirer))) {
         bool answered = inquiry_answer(&options, inquiry);
         if (!ring_push(answered ? &a->from_inquirer : &a->to_restate, inquiry))
@@ -124,7 +133,7 @@ static poise_code turn_backup(struct aggregator *a, poise_error *err)
                                          .clock = a->clock,
                                          .stop = stop};
     struct inquiry *inquiry;
-    poise_code code = wait_for(NULL, a->wakes[PART_BACKUP], -1, err);
+    poise_code code = wait_for(no_socket, a->wakes[PART_BACKUP], -1, err);
     while (!code && !*stop && (inquiry = ring_pop(&a->to_backup))) {
         backup_answer(&backup, inquiry);
         if (!ring_push(&a->backed_up, inquiry))
@@ -137,7 +146,7 @@ static poise_code turn_backup(struct aggregator *a, poise_error *err)
 static poise_code turn_compactor(struct aggregator *a, poise_error *err)
 {
     int64_t idle_ms = compactor_idle_ms(a->compactor);
-    poise_code code = idle_ms ? wait_for(NULL, a->wakes[PART_COMPACTOR], idle_ms, err) : POISE_OK;
+    poise_code code = idle_ms ? wait_for(no_socket, a->wakes[PART_COMPACTOR], idle_ms, err) : POISE_OK;
     if (!code && !a->workers[PART_COMPACTOR].stop)
         compactor_step(a->compactor);
     return code;
@@ -156,7 +165,7 @@ static poise_code finish_writer(struct aggregator *a, poise_error *err)
 {
     poise_code code = POISE_OK;
     while (!code && !a->failed && writer_commits(a->writer))
-        code = wait_for(NULL, a->wakes[PART_WRITER], STOP_LOOK_MS, err);
+        code = wait_for(no_socket, a->wakes[PART_WRITER], STOP_LOOK_MS, err);
     return code || writer_commits(a->writer) ? code : writer_finish(a->writer, err);
 }
 
@@ -375,7 +384,8 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
                                      .stats = &a->stats,
                                      .log = a->log,
                                      .clock = a->clock,
-                                     .max_subscriptions = (size_t)a->config->max_subscriptions};
+                                     .max_subscriptions = (size_t)a->config->max_subscriptions,
+                                     .max_subscriptions_each = (size_t)a->config->max_subscriptions_each};
     return stream_open(&options, &a->stream, err);
 }
 
@@ -416,8 +426,11 @@ static poise_code bind_sockets(struct aggregator *a, const struct net_keys *keys
 {
     const struct config *config = a->config;
     struct net_curve ingest_curve = {.domain = GATE_INGEST}, query_curve = {.domain = GATE_QUERY};
-    struct net_limits ingest_limits = {.max_message = WIRE_MESSAGE_MAX, .send_hwm = INGEST_SEND_HWM};
-    struct net_limits limits = {.max_message = WIRE_MESSAGE_MAX};
+    struct net_limits limits = {.max_message = WIRE_MESSAGE_MAX,
+                                .max_connections = (size_t)config->max_connections,
+                                .max_queued = config->max_queued};
+    struct net_limits ingest_limits = limits;
+    ingest_limits.send_hwm = INGEST_SEND_HWM;
     if (keys) {
         ingest_curve.own = query_curve.own = *keys;
         ingest_limits.curve = &ingest_curve;
@@ -427,6 +440,10 @@ static poise_code bind_sockets(struct aggregator *a, const struct net_keys *keys
         net_bind(a->net, config->ingest, config->insecure, &ingest_limits, &a->ingest_socket, err);
     if (!code)
         code = net_bind(a->net, config->query, config->insecure, &limits, &a->query_socket, err);
+    a->producers = (struct connections){
+        .socket = a->ingest_socket, .open = STAT_ingest_connections, .stats = &a->stats, .log = a->log};
+    a->askers = (struct connections){
+        .socket = a->query_socket, .open = STAT_query_connections, .stats = &a->stats, .log = a->log};
     explicit_bzero(&ingest_curve, sizeof ingest_curve);
     explicit_bzero(&query_curve, sizeof query_curve);
     return code;

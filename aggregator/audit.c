@@ -125,7 +125,8 @@ static poise_code visit_answer(struct audit *audit, const struct inquiry *inquir
 poise_code audit_again(struct audit *audit, size_t card, engine_visit *visit, void *visitor, poise_error *err)
 {
     const _Atomic bool never = false;
-    const struct inquirer_options options = {.store = audit->store,
+    const struct inquirer_options options = {.max_bytes = INQUIRY_BYTES_DEFAULT,
+                                             .store = audit->store,
                                              .cards = audit->cards,
                                              .card_count = audit->card_count,
                                              .stop = &never,

@@ -16,7 +16,7 @@ void audit_close(struct audit *audit);
 size_t audit_cards(const struct audit *audit);
 int64_t audit_as_of_ms(const struct audit *audit);
 /* All states as a start would show them; then those of one scorecard from the journal alone. ELIMIT: there
- * are too many (INQUIRY_BYTES_MAX). What visit gets lives during the call. */
+ * are too many (INQUIRY_BYTES_DEFAULT). What visit gets lives during the call. */
 poise_code audit_shown(struct audit *audit, engine_visit *visit, void *visitor, poise_error *err);
 poise_code audit_again(struct audit *audit, size_t card, engine_visit *visit, void *visitor,
                        poise_error *err);

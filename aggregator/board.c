@@ -214,9 +214,9 @@ const poise_state *board_changed(const struct board *board, uint64_t position, s
                                  uint32_t *ret_node)
 {
     const struct board_change *change = &board->ring[position % BOARD_RING];
-    if (change->unit->positions[change->node] != position)
-        return NULL;
     *ret_unit = change->unit;
     *ret_node = change->node;
+    if (change->unit->positions[change->node] != position)
+        return NULL;
     return &change->unit->states[change->node];
 }

@@ -65,7 +65,8 @@ static inline uint64_t board_oldest_revision(const struct board *board)
 {
     return board->revised > BOARD_REVISIONS ? board->revised - BOARD_REVISIONS + 1 : 1;
 }
-/* The state that changed at a position, if that is the node's latest change; else NULL. */
+/* The state that changed at a position, if that is the node's latest change; else NULL. Which node it was in
+ * any case. */
 const poise_state *board_changed(const struct board *board, uint64_t position, struct board_unit **ret_unit,
                                  uint32_t *ret_node);
 

@@ -40,8 +40,9 @@ poise_code flight_commit(struct flight *flight, const struct writer_options *opt
     poise_code code = store_append_prepared(options->store, &flight->record, may_grow, err);
     if (code)
         return code;
-    stats_time(stats, STAT_commits, STAT_commit_us, STAT_commit_max_us,
-               clock_monotonic_us(options->clock) - start);
+    int64_t spent_us = clock_monotonic_us(options->clock) - start;
+    stats_time(stats, STAT_commits, STAT_commit_us, STAT_commit_max_us, spent_us);
+    stats_histogram(stats, HISTOGRAM_commit_time_us, spent_us);
     stats_set(stats, STAT_lsn, flight->record.lsn);
     stats_set(stats, STAT_series, flight->series);
     stats_add(stats, STAT_rows_accepted, flight->summary.accepted);

@@ -72,6 +72,16 @@ static const struct setting table[] = {
      .text = "Collectors and spools that are known; more are refused."},
     {"max_subscriptions", SETTING_INT, FIELD(max_subscriptions), .min = 1, .max = 1e6, .fallback = "1000",
      .text = "Subscriptions at a time; more are refused."},
+    {"max_subscriptions_each", SETTING_INT, FIELD(max_subscriptions_each), .min = 1, .max = 1e6,
+     .fallback = "100", .text = "Of those, on one connection."},
+    {"max_connections", SETTING_INT, FIELD(max_connections), .min = 1, .max = 1e5, .fallback = "1000",
+     .text = "Connections to each endpoint at a time. For one more that one is cut which came first of those "
+             "that have said nothing yet; where all have, the new one."},
+    {"max_queued", SETTING_SIZE, FIELD(max_queued), .min = 1 << 20, .max = 1e15, .fallback = "256MiB",
+     .text = "What may lie in queues for or from connections by TCP, for each endpoint. While it is more, "
+             "those with most of it are cut."},
+    {"max_answer", SETTING_SIZE, FIELD(max_answer), .min = 1 << 20, .max = 1 << 30, .fallback = "64MiB",
+     .text = "The answer to a question about the past; a longer one is refused. There may be 16 at a time."},
     {"max_orgs", SETTING_INT, FIELD(max_orgs), .min = 1, .max = 1e8, .fallback = "100000",
      .text = "Orgs that measurements may create; measurements of more are refused."},
     {"max_series", SETTING_INT, FIELD(max_series), .min = 1, .max = 1e9, .fallback = "2000000",

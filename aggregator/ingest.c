@@ -126,6 +126,7 @@ static void send_error(struct ingest *ingest, const struct net_peer *peer, const
     struct stats *stats = ingest->options.stats;
     bool denied = error->code == POISE_EDENIED; /* counted and logged by its key */
     stats_add(stats, STAT_protocol_errors, denied ? 0 : 1);
+    stats_error(stats, error->code);
     uint64_t count = stats_get(stats, STAT_protocol_errors);
     bool routine = denied || error->code == POISE_ENOTFOUND;  /* every restart meets batches from before it */
     if (count <= LOGGED_ERRORS || count % LOGGED_ERRORS == 0) /* a peer must not fill the disk with our log */
@@ -504,6 +505,9 @@ static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise
     bool known = producer && ledger_commit(producer->entry, batch->seq, batch->hash, batch->refused,
                                            batch->reasons, batch->refused_count);
     bool refused = batch->refused_count > 0;
+    for (size_t i = 0; i < batch->refused_count; i++)
+        stats_refused(ingest->options.stats, (poise_refusal)batch->reasons[i]);
+    stats_add(ingest->options.stats, STAT_batches_acknowledged, 1);
     put_back(ingest, batch);
     if (!known)
         return error_nomem(err, "the refusals of a batch");

@@ -247,10 +247,10 @@ static poise_code add_state(void *visitor, const poise_state *state)
     struct inquiry *inquiry = reading->inquiry;
     if (inquiry->reader && !access_reads(inquiry->reader, inquiry->scorecard, state->org))
         return POISE_OK;
-    if (inquiry->bodies.length > INQUIRY_BYTES_MAX)
+    if (inquiry->bodies.length > reading->options->max_bytes)
         return error_set(&inquiry->error, POISE_ELIMIT,
-                         "the answer has more than %d MiB; ask for one org, or less history",
-                         INQUIRY_BYTES_MAX >> 20);
+                         "the answer has more than %zu MiB (max_answer); ask for one org, or less history",
+                         reading->options->max_bytes >> 20);
     size_t size = wire_state_size(state);
     if (reading->part_count == PART_STATES ||
         (reading->part_count && reading->part_bytes + size > PART_BYTES)) {

@@ -14,7 +14,7 @@
 #include <store/store.h>
 #include <wire/wire.h>
 
-enum { INQUIRIES_MAX = 16, INQUIRY_BYTES_MAX = 64 << 20 }; /* of them at a time; of each answer */
+enum { INQUIRIES_MAX = 16, INQUIRY_BYTES_DEFAULT = 64 << 20 }; /* of them at a time; of each answer */
 
 struct inquiry {
     /* the question; constant once handed over */
@@ -50,6 +50,7 @@ struct inquiry {
 void inquiry_free(struct inquiry *inquiry);
 
 struct inquirer_options {
+    size_t max_bytes; /* of an answer */
     struct store *store;
     const struct scorecard *const *cards;
     size_t card_count;

@@ -14,7 +14,7 @@
 
 const char *argp_program_version = "poise-aggregator " POISE_VERSION_TEXT;
 
-enum { OPTION_CHECK = 256, OPTION_DOCUMENT };
+enum { OPTION_CHECK = 256, OPTION_DOCUMENT, ENDPOINTS = 2, OTHER_DESCRIPTORS = 100 };
 
 struct arguments {
     const char *config;
@@ -82,14 +82,22 @@ static int signals_as_fd(int first, int second)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Every connection takes a descriptor, and on ipc libzmq ends the process where there is none left. */
-static void raise_descriptor_limit(void)
+/* Every connection takes a descriptor; where there is none left libzmq's thread spins, or on ipc ends the
+ * process. */
+static void raise_descriptor_limit(const struct config *config, const struct log *log)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* what it was will do for a while */
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t wanted = (rlim_t)(ENDPOINTS * config->max_connections + OTHER_DESCRIPTORS);
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < wanted)
+        log_event(log, LOG_WARN, "few_descriptors", log_int("limit", (int64_t)limit.rlim_cur),
+                  log_int("wanted", (int64_t)wanted),
+                  log_text("reason", "max_connections may use up what this process may open: raise its "
+                                     "limit (LimitNOFILE= of systemd), or lower max_connections"));
 }
 
 static int fail(const struct log *log, const poise_error *error)
@@ -108,7 +116,7 @@ static int serve(const struct config *config)
     int reload_fd = config->access ? signals_as_fd(SIGHUP, SIGHUP) : -1; /* else it ends us, as ever */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
-    raise_descriptor_limit();
+    raise_descriptor_limit(config, &log);
     if (stop_fd < 0 || (config->access && reload_fd < 0)) {
         error = (poise_error){POISE_EIO, "signals cannot be set up"};
         return fail(&log, &error);

@@ -3,13 +3,13 @@
 #include <base/error.h>
 #include <wire/wire.h>
 
-enum { NUMBERS_MAX = STAT_COUNT + STORE_TABLES_ALL * TABLE_STAT_COUNT };
+enum { NUMBERS_MAX = (int)STATS_NUMBERS_MAX + (int)STORE_TABLES_ALL * (int)TABLE_STAT_COUNT };
 
 struct numbers {
     const char *names[NUMBERS_MAX];
     double values[NUMBERS_MAX];
     size_t count;
-    char table_names[STORE_TABLES_ALL * TABLE_STAT_COUNT][STATS_NAME_MAX];
+    char texts[NUMBERS_MAX][STATS_NAME_MAX];
 };
 
 static uint64_t size_of(int64_t bytes)
@@ -32,35 +32,37 @@ static void note_store(struct stats *stats, const struct store_stats *store)
     stats_set(stats, STAT_free_bytes, size_of(store->free_bytes));
 }
 
-static void add(struct numbers *numbers, const char *name, double value)
+static void add(void *context, const char *name, double value)
 {
-    numbers->names[numbers->count] = name;
+    struct numbers *numbers = context;
+    char *text = numbers->texts[numbers->count];
+    snprintf(text, STATS_NAME_MAX, "%s", name);
+    numbers->names[numbers->count] = text;
     numbers->values[numbers->count++] = value;
 }
 
 static void add_tables(struct numbers *numbers, const struct store_stats *store)
 {
+    char name[STATS_NAME_MAX];
     for (size_t i = 0; i < STORE_TABLES_ALL; i++) {
         const struct store_table_stats *table = &store->tables[i];
-        char *entries = numbers->table_names[TABLE_STAT_COUNT * i + TABLE_STAT_table_entries];
-        char *bytes = numbers->table_names[TABLE_STAT_COUNT * i + TABLE_STAT_table_bytes];
-        stats_table_name(TABLE_STAT_table_entries, table->name, entries);
-        stats_table_name(TABLE_STAT_table_bytes, table->name, bytes);
-        add(numbers, entries, (double)table->entries);
-        add(numbers, bytes, (double)table->bytes);
+        stats_table_name(TABLE_STAT_table_entries, table->name, name);
+        add(numbers, name, (double)table->entries);
+        stats_table_name(TABLE_STAT_table_bytes, table->name, name);
+        add(numbers, name, (double)table->bytes);
     }
 }
 
 poise_code numbers_put(uint64_t id, struct stats *stats, struct store *store, struct buf *out,
                        poise_error *err)
 {
-    struct numbers numbers = {.count = 0};
+    struct numbers numbers;
     struct store_stats found;
     bool said = store && !store_stats(store, &found, NULL);
     if (said)
         note_store(stats, &found);
-    for (int i = 0; i < STAT_COUNT; i++)
-        add(&numbers, stats_name((enum stat)i), (double)stats_get(stats, (enum stat)i));
+    numbers.count = 0;
+    stats_each(stats, add, &numbers);
     if (said)
         add_tables(&numbers, &found);
     const struct wire_stats answer = {

@@ -9,7 +9,7 @@
 #include <net/net.h>
 #include <wire/wire.h>
 
-enum { REPLIES_MAX = 1024, REPLIES_PEER_MAX = 128 }; /* kept for all peers; for each */
+enum { REPLIES_MAX = 1024, REPLIES_PEER_MAX = 256 }; /* kept for all peers; for each */
 
 struct reply;
 struct replies {

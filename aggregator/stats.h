@@ -3,6 +3,8 @@
 #ifndef AGGREGATOR_STATS_H
 #define AGGREGATOR_STATS_H
 
+#include <poise/error.h>
+#include <poise/types.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +16,7 @@
     X(rows_accepted, "counter", "rows", "Measurements that were counted")                                    \
     X(rows_refused, "counter", "rows", "Measurements that were refused, with the reason sent back")          \
     X(batches_malformed, "counter", "batches", "Batches that could not be decoded and were refused whole")   \
+    X(batches_acknowledged, "counter", "batches", "Batches that are on disk, and told so")                   \
     X(batches_duplicate, "counter", "batches", "Batches that were there already and acknowledged again")     \
     X(gaps, "counter", "events", "Times a producer was told to go back to a missing batch")                  \
     X(forks, "counter", "events", "Producers whose history contradicts what is stored")                      \
@@ -29,6 +32,15 @@
     X(access_reloads, "counter", "events", "Times that file came in force anew")                             \
     X(access_reloads_failed, "counter", "events",                                                            \
       "Times it was broken, so that what it said before stayed in force")                                    \
+    X(ingest_connections, "gauge", "connections", "Connections to the ingest endpoint")                      \
+    X(query_connections, "gauge", "connections", "Connections to the query endpoint")                        \
+    X(connections_refused, "counter", "connections",                                                         \
+      "Connections that were cut because there were more than `max_connections`")                            \
+    X(connections_endless, "counter", "connections",                                                         \
+      "Connections that were cut because a message of theirs did not end")                                   \
+    X(connections_greedy, "counter", "connections",                                                          \
+      "Connections that were cut because queues held more than `max_queued`, and most for them")             \
+    X(handshakes_failed, "counter", "connections", "Connections that spoke no ZeroMQ, or were not let in")   \
     X(pool_empty, "counter", "events", "Times ingest stopped reading because all batch slots were in use")   \
     X(producers, "gauge", "producers", "Producers and epochs that are known")                                \
     X(commits, "counter", "commits", "Journal records written and synced")                                   \
@@ -60,6 +72,12 @@
     X(lsn, "gauge", "lsn", "Last journal record")                                                            \
     X(subscriptions, "gauge", "subscriptions", "Subscriptions that are open")                                \
     X(updates_sent, "counter", "messages", "Updates and snapshot parts sent")                                \
+    X(changes_conflated, "counter", "changes",                                                               \
+      "Changes that a subscriber was not sent because the node changed again before its turn")               \
+    X(stream_lag, "gauge", "changes", "How many the subscriber that is furthest behind has not seen")        \
+    X(stream_lag_ms, "gauge", "ms",                                                                          \
+      "For how long a subscriber at most has had no credit, no room or no time for what there is")           \
+    X(subscriptions_behind, "gauge", "subscriptions", "Subscriptions of which that is so")                   \
     X(snapshots, "counter", "snapshots", "Snapshots begun; more than subscriptions means some fell behind")  \
     X(stream_full, "counter", "events", "Times the writer waited for the stream")                            \
     X(questions, "counter", "questions", "Questions about the past that were answered")                      \
@@ -94,6 +112,19 @@
       "run")                                                                                                 \
     X(table_bytes, "gauge", "bytes", "Its pages; of a table of the state, its entries")
 
+/* Of each kind of a thing, as poise_...{LABEL="NAME"}: name, kind, unit, label, text. */
+#define LABELLED_STATS(X)                                                                                    \
+    X(refusals, "counter", "rows", "reason",                                                                 \
+      "Refused measurements by reason (proto/README.md); a batch that could not be decoded counts as one")   \
+    X(errors, "counter", "messages", "code", "Errors that peers were told, by code (proto/README.md)")
+
+/* How long something took, as a histogram: poise_..._bucket{le="US"} counts what took so long or less. Bounds
+ * are 64 us, half as much again, twice as much, ...: a quantile that is read from them is never below the
+ * true one, and at most half of it above (but not below 64 us, and not above 67 s). */
+#define HISTOGRAMS(X)                                                                                        \
+    X(commit_time_us, "us", commits, commit_us, "How long commits took")                                     \
+    X(settle_time_us, "us", settles, settle_us, "How long settles took")
+
 enum stat {
 #define STATS_ENUM(name, kind, unit, text) STAT_##name,
     STATS(STATS_ENUM)
@@ -108,8 +139,29 @@ enum table_stat {
         TABLE_STAT_COUNT
 };
 
+enum labelled_stat {
+#define STATS_ENUM(name, kind, unit, label, text) LABELLED_STAT_##name,
+    LABELLED_STATS(STATS_ENUM)
+#undef STATS_ENUM
+        LABELLED_STAT_COUNT
+};
+
+enum histogram_stat {
+#define STATS_ENUM(name, unit, count, sum, text) HISTOGRAM_##name,
+    HISTOGRAMS(STATS_ENUM)
+#undef STATS_ENUM
+        HISTOGRAM_COUNT
+};
+
+enum {
+    STATS_LABELS_MAX = 32, /* of a labelled one; more than there are reasons, and codes */
+    STATS_BUCKETS = 42     /* with the last, which has no bound */
+};
+
 struct stats {
     _Atomic uint64_t values[STAT_COUNT];
+    _Atomic uint64_t labelled[LABELLED_STAT_COUNT][STATS_LABELS_MAX];
+    _Atomic uint64_t buckets[HISTOGRAM_COUNT][STATS_BUCKETS];
 };
 
 static inline void stats_add(struct stats *stats, enum stat stat, uint64_t more)
@@ -126,11 +178,28 @@ static inline uint64_t stats_get(const struct stats *stats, enum stat stat)
 }
 /* Counts a duration of one of three: calls, their sum, the longest. One thread a trio. */
 void stats_time(struct stats *stats, enum stat count, enum stat sum, enum stat longest, int64_t us);
+void stats_histogram(struct stats *stats, enum histogram_stat histogram, int64_t us);
+void stats_refused(struct stats *stats, poise_refusal reason);
+void stats_error(struct stats *stats, poise_code code);
 
 const char *stats_name(enum stat stat); /* "poise_rows_received" */
 enum { STATS_NAME_MAX = 64 };
 /* poise_table_entries{table="cells"} */
 void stats_table_name(enum table_stat stat, const char *table, char name[STATS_NAME_MAX]);
+enum {
+    STATS_NUMBERS_MAX =
+        STAT_COUNT + LABELLED_STAT_COUNT * STATS_LABELS_MAX + HISTOGRAM_COUNT * (STATS_BUCKETS + 2)
+};
+/* All but those of tables; at most STATS_NUMBERS_MAX calls, each name up to STATS_NAME_MAX and gone after it.
+ */
+void stats_each(const struct stats *stats, void (*visit)(void *context, const char *name, double value),
+                void *context);
+/* What a number of that name is; NULL: there is none, as of a newer aggregator. *ret_length is that of the
+ * name that those of all labels and buckets have in common. */
+struct stats_description {
+    const char *name, *kind, *unit, *text;
+};
+const struct stats_description *stats_describe(const char *name, size_t *ret_length);
 void stats_document(FILE *out); /* a Markdown table */
 
 #endif

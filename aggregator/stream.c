@@ -68,6 +68,7 @@ static void send_error(struct stream *stream, const struct net_peer *peer, uint6
                        const poise_error *error)
 {
     struct wire_error message = {.id = id, .code = error->code, .text = error->text};
+    stats_error(stream->options.stats, error->code);
     if (peer->length && !wire_encode_error(&message, &stream->out))
         send_reply(stream, peer, WIRE_ERROR);
 }
@@ -81,6 +82,14 @@ static struct subscription **find_subscription(struct stream *stream, const stru
         if (stream->subscriptions[i]->id == id && net_peer_equal(&stream->subscriptions[i]->peer, peer))
             return &stream->subscriptions[i];
     return NULL;
+}
+
+static size_t subscriptions_of(const struct stream *stream, const struct net_peer *peer)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < stream->subscription_count; i++)
+        count += net_peer_equal(&stream->subscriptions[i]->peer, peer);
+    return count;
 }
 
 static struct inquiry *find_inquiry(struct stream *stream, const struct net_peer *peer, uint64_t id)
@@ -235,8 +244,17 @@ static int64_t silence_us(const struct subscription *subscription)
     return subscription->phase == SUBSCRIPTION_LIVE ? PROBE_US : ABANDONED_US;
 }
 
+/* Since when there is something that it could not be sent. */
+static void note_lag(struct stream *stream, struct subscription *subscription, int64_t now_us)
+{
+    if (subscription->phase == SUBSCRIPTION_LIVE && !subscription_lags(subscription, &stream->board))
+        subscription->behind_us = 0;
+    else if (subscription->behind_us == 0)
+        subscription->behind_us = now_us;
+}
+
 /* Sends a subscriber what it may have; true: it is done with or gone. */
-static bool pump(struct stream *stream, struct subscription *subscription, int64_t now_us)
+static bool pump_out(struct stream *stream, struct subscription *subscription, int64_t now_us)
 {
     struct subscription_message message;
     while (subscription->credit > 0) {
@@ -248,6 +266,7 @@ static bool pump(struct stream *stream, struct subscription *subscription, int64
             return code == POISE_ECLOSED;
         subscription_sent(subscription, &message, now_us);
         stats_add(stream->options.stats, STAT_updates_sent, 1);
+        stats_add(stream->options.stats, STAT_changes_conflated, message.conflated);
         if (message.begins)
             stats_add(stream->options.stats, STAT_snapshots, 1);
         if (subscription->once && message.states.last)
@@ -256,6 +275,13 @@ static bool pump(struct stream *stream, struct subscription *subscription, int64
     if (now_us - subscription->last_us < silence_us(subscription))
         return false;
     return subscription->phase != SUBSCRIPTION_LIVE || send_keepalive(stream, subscription) == POISE_ECLOSED;
+}
+
+static bool pump(struct stream *stream, struct subscription *subscription, int64_t now_us)
+{
+    bool done = pump_out(stream, subscription, now_us);
+    note_lag(stream, subscription, now_us);
+    return done;
 }
 
 static poise_code on_subscribe(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
@@ -277,6 +303,10 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
         return error_set(err, POISE_ELIMIT,
                          "this aggregator has %zu subscriptions already (max_subscriptions)",
                          stream->subscription_count);
+    if (subscriptions_of(stream, &message->peer) >= stream->options.max_subscriptions_each)
+        return error_set(err, POISE_ELIMIT,
+                         "this connection has %zu subscriptions already (max_subscriptions_each)",
+                         stream->options.max_subscriptions_each);
     struct subscription *subscription = NULL;
     code = subscription_open(&wanted, &message->peer, &stream->board, &subscription, err);
     if (code)
@@ -584,11 +614,29 @@ static void take_answers(struct stream *stream, int64_t now_us)
 
 /* ---- the aggregator's own numbers ---- */
 
+static void note_lags(struct stream *stream)
+{
+    int64_t now_us = clock_monotonic_us(stream->options.clock), longest_us = 0;
+    uint64_t most = 0, behind = 0;
+    for (size_t i = 0; i < stream->subscription_count; i++) {
+        const struct subscription *s = stream->subscriptions[i];
+        uint64_t lag = stream->board.head - s->position;
+        most = lag > most ? lag : most;
+        behind += s->behind_us != 0;
+        if (s->behind_us && now_us - s->behind_us > longest_us)
+            longest_us = now_us - s->behind_us;
+    }
+    stats_set(stream->options.stats, STAT_stream_lag, most);
+    stats_set(stream->options.stats, STAT_stream_lag_ms, (uint64_t)longest_us / 1000);
+    stats_set(stream->options.stats, STAT_subscriptions_behind, behind);
+}
+
 static poise_code on_stats(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                            poise_error *err)
 {
     poise_code code =
         wire_decode_stats_request(message->body, message->body_length, &stream->arena, ret_id, err);
+    note_lags(stream);
     if (!code)
         code = numbers_put(*ret_id, stream->options.stats, stream->options.store, &stream->out, err);
     if (code)

@@ -32,7 +32,7 @@ struct stream_options { /* all borrowed */
     struct stats *stats;
     const struct log *log;
     const struct clock *clock;
-    size_t max_subscriptions;
+    size_t max_subscriptions, max_subscriptions_each;
 };
 
 poise_code stream_open(const struct stream_options *options, struct stream **ret_stream, poise_error *err);

@@ -203,9 +203,11 @@ static bool fill_changes(struct subscription *s, const struct board *board, stru
         struct board_unit *unit;
         uint32_t node;
         const poise_state *state = board_changed(board, message->position + 1, &unit, &node);
-        if (state && unit_passes(s, unit) && s->node_pass[unit->card_index][node] &&
-            !fill(filling, unit->card->nodes[node].measure, state, board->as_of_ms))
+        if (!unit_passes(s, unit) || !s->node_pass[unit->card_index][node])
+            continue;
+        if (state && !fill(filling, unit->card->nodes[node].measure, state, board->as_of_ms))
             return false;
+        message->conflated += state == NULL;
     }
     return true;
 }
@@ -230,6 +232,7 @@ static void start_over(struct subscription_message *message, const struct board 
     message->scan_unit = NULL;
     message->scan_node = 0;
     message->position = board->head;
+    message->conflated = 0;
 }
 
 bool subscription_lags(const struct subscription *s, const struct board *board)

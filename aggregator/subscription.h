@@ -30,6 +30,7 @@ struct subscription {
     uint64_t revised;                   /* number of the last revision that was sent, or is not for it */
     uint64_t lsn;                       /* of the last message */
     int64_t next_us, last_us;           /* earliest next update; when something was sent last */
+    int64_t behind_us;                  /* since when it could not be sent all; 0: it has all */
     struct wire_filter filter;
     struct arena arena; /* of the filter */
     uint8_t *unit_pass; /* by unit index: 0 not asked yet, 1 passes, 2 does not */
@@ -52,7 +53,8 @@ struct subscription_message {
     uint32_t scan_node;
     uint64_t position, revised;
     int phase;
-    bool begins; /* the first part of a snapshot */
+    uint64_t conflated; /* changes that it leaves out, since their nodes changed again */
+    bool begins;        /* the first part of a snapshot */
 };
 void subscription_next(struct subscription *subscription, struct board *board, int64_t now_us,
                        poise_state *scratch, size_t room, struct subscription_message *ret_message);

@@ -299,6 +299,7 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
         return code;
     int64_t end = now_us(writer);
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
+    stats_histogram(writer->options.stats, HISTOGRAM_settle_time_us, end - start);
     writer->slices++;
     size_t after = engine_marked(writer->engine);
     if (after > 0 && after >= before - before / 32 && writer->outrun < OUTRUN_MAX)

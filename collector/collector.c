@@ -3,6 +3,7 @@
 #include <collector/collector.h>
 #include <collector/complaints.h>
 #include <collector/letters.h>
+#include <collector/numbers.h>
 #include <collector/replay.h>
 #include <collector/source.h>
 #include <errno.h>
@@ -36,6 +37,7 @@ struct collector {
     poise_code denied;   /* why the aggregator took nothing, and when the log said so */
     int64_t denied_us;
     int64_t progress_us;
+    struct numbers numbers;
 };
 
 static bool is_stopped(struct collector *collector)
@@ -269,8 +271,16 @@ static poise_code read_some(struct collector *collector, size_t index, bool *ret
 
 /* ---- the loop ---- */
 
+static void look_at_numbers(struct collector *collector)
+{
+    poise_sender_stats stats;
+    poise_sender_get_stats(collector->sender, &stats);
+    numbers_look(&collector->numbers, &stats, &collector->summary);
+}
+
 static void show_progress(struct collector *collector, bool last)
 {
+    look_at_numbers(collector);
     FILE *out = collector->options->progress;
     int64_t now_us = clock_monotonic_us(collector->options->clock);
     if (!out || (!last && now_us - collector->progress_us < PROGRESS_US)) {
@@ -480,6 +490,7 @@ poise_code collector_run(const struct collector_options *options, struct collect
     struct collector collector = {.options = options};
     int64_t started_us = clock_monotonic_us(options->clock);
     arena_init(&collector.scratch, ARENA_MAX);
+    numbers_open(&collector.numbers, options->config->numbers, options->log, options->clock);
     poise_code code = run(&collector, err);
     complaints_sum_up(&collector.complaints, options->log, true);
     if (collector.sender) {
@@ -489,6 +500,7 @@ poise_code collector_run(const struct collector_options *options, struct collect
         collector.summary.refused = stats.refused;
         collector.summary.lost = stats.lost;
         collector.summary.batches_left = stats.batches_left;
+        numbers_close(&collector.numbers, &stats, &collector.summary);
     }
     collector.summary.seconds = (double)(clock_monotonic_us(options->clock) - started_us) / 1e6;
     close_all(&collector);

@@ -10,7 +10,7 @@ static const char *const when_full[] = {
     [POISE_BLOCK] = "block", [POISE_DROP_OLDEST] = "drop_oldest", [POISE_DROP_NEWEST] = "drop_newest", NULL};
 
 struct daemon_settings {
-    const char *producer, *aggregator, *spool, *dead_letters, *key, *server_key;
+    const char *producer, *aggregator, *spool, *dead_letters, *key, *server_key, *numbers;
     struct texts routes;
     int when_full;
     int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
@@ -95,6 +95,13 @@ static const struct setting daemon_table[] = {
      .min = 1,
      .max = 1024,
      .text = "File to which rows and measurements that were refused are appended, one JSON object a line."},
+    {.name = "numbers",
+     .type = SETTING_TEXT,
+     .offset = offsetof(struct daemon_settings, numbers),
+     .min = 1,
+     .max = 1024,
+     .text = "File that has the collector's own numbers, as Prometheus reads them, written anew every 10 s; "
+             "none if absent."},
     {.name = "batch_rows",
      .type = SETTING_INT,
      .offset = offsetof(struct daemon_settings, batch_rows),
@@ -343,6 +350,7 @@ static void read_all(struct reader *reader, struct collector_config *config)
     config->spool = resolve(reader, settings.spool);
     config->dead_letters = resolve(reader, settings.dead_letters);
     read_keys(reader, &settings, config);
+    config->numbers = settings.numbers ? resolve(reader, settings.numbers) : NULL;
     config->spool_max = settings.spool_max;
     config->keep_acked_ms = settings.keep_acked_ms;
     config->batch_rows = settings.batch_rows;

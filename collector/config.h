@@ -23,6 +23,7 @@ struct collector_config {
     const char *key, *server_key; /* both or none */
     struct texts routes;
     poise_when_full when_full;
+    const char *numbers; /* NULL: none */
     int64_t spool_max, keep_acked_ms, batch_rows, linger_ms;
     bool insecure;
     enum log_level log_level;

@@ -1,3 +1,4 @@
+#include "guard.h"
 #include "socket.h"
 #include <base/error.h>
 #include <errno.h>
@@ -16,6 +17,7 @@ struct net {
 struct net_socket {
     void *handle;
     bool router;
+    struct guard *guard;        /* of a ROUTER with a limit of connections; else NULL */
     zmq_msg_t peer, head, body; /* of the message received last */
     char endpoint[ENDPOINT_MAX];
 };
@@ -93,15 +95,28 @@ static bool set_options(void *handle, const struct option *options, size_t count
 }
 #define SET_OPTIONS(handle, options) set_options(handle, options, sizeof(options) / sizeof *(options))
 
+static int64_t max_message(const struct net_limits *limits)
+{
+    return limits && limits->max_message > 0 ? limits->max_message : DEFAULT_MESSAGE_MAX;
+}
+
+/* No limit, unless one is asked for: where a connection breaks whose queue is full, libzmq 4.3.4 ends the
+ * process (at its next heartbeat, or when it finds a PING in the rest). So credit bounds the queues of honest
+ * peers, and a guard those of all. */
+static int receive_hwm(const struct net_limits *limits)
+{
+    return limits && limits->receive_hwm > 0 ? limits->receive_hwm : 0;
+}
+
 static bool set_limits(const struct net_socket *socket, const struct net_limits *limits)
 {
     const struct net_limits given = limits ? *limits : (struct net_limits){0};
-    int64_t message = given.max_message > 0 ? given.max_message : DEFAULT_MESSAGE_MAX;
+    int64_t message = max_message(limits);
     const struct option options[] = {
         {ZMQ_SNDHWM, given.send_hwm > 0 ? given.send_hwm
                      : socket->router   ? 64
                                         : 32},
-        {ZMQ_RCVHWM, given.receive_hwm > 0 ? given.receive_hwm : 64},
+        {ZMQ_RCVHWM, receive_hwm(limits)},
     };
     return zmq_setsockopt(socket->handle, ZMQ_MAXMSGSIZE, &message, sizeof message) == 0 &&
            SET_OPTIONS(socket->handle, options);
@@ -162,6 +177,19 @@ static struct net_socket *new_socket(struct net *net, bool router)
     return socket;
 }
 
+static poise_code watch(struct net *net, struct net_socket *socket, const struct net_limits *limits,
+                        poise_error *err)
+{
+    if (!socket->router || !limits || limits->max_connections == 0) {
+        return POISE_OK;
+    }
+    const struct guard_limits guard = {.connections = limits->max_connections,
+                                       .message = (size_t)max_message(limits),
+                                       .queued = limits->max_queued > 0 ? (uint64_t)limits->max_queued
+                                                                        : UINT64_MAX};
+    return guard_open(net->context, socket->handle, &guard, &socket->guard, err);
+}
+
 static poise_code attach(struct net_socket *socket, const char *endpoint, poise_error *err)
 {
     size_t length = sizeof socket->endpoint;
@@ -195,8 +223,11 @@ static poise_code open_socket(struct net *net, bool router, const char *endpoint
         return error_nomem(err, "a socket");
     }
     code = socket->handle && configure(socket, ipv6, limits) && (!locked || set_curve(socket, curve))
-               ? attach(socket, endpoint, err)
+               ? watch(net, socket, limits, err)
                : zmq_failed(err, "make a socket for", endpoint);
+    if (code == POISE_OK) {
+        code = attach(socket, endpoint, err);
+    }
     if (code != POISE_OK) {
         net_socket_close(socket);
         return code;
@@ -223,6 +254,7 @@ void net_socket_close(struct net_socket *socket)
         zmq_msg_close(&socket->peer);
         zmq_msg_close(&socket->head);
         zmq_msg_close(&socket->body);
+        guard_close(socket->guard);
         if (socket->handle) {
             zmq_close(socket->handle);
         }
@@ -233,6 +265,16 @@ void net_socket_close(struct net_socket *socket)
 const char *net_endpoint(const struct net_socket *socket)
 {
     return socket->endpoint;
+}
+
+void net_socket_connections(const struct net_socket *socket, struct net_connections *ret_connections)
+{
+    *ret_connections = socket->guard ? *guard_connections(socket->guard) : (struct net_connections){0};
+}
+
+struct guard *socket_guard(const struct net_socket *socket)
+{
+    return socket->guard;
 }
 
 void *socket_handle(const struct net_socket *socket)
@@ -253,10 +295,11 @@ static bool receive_frame(void *handle, zmq_msg_t *frame)
 }
 
 /* Receives the frames of one message, the first `wanted` of them into frames, and drops the others as they
- * come. Returns how many there were; 0: no message, or an error in zmq_errno. */
-static size_t receive_frames(void *handle, zmq_msg_t *const *frames, size_t wanted)
+ * come. Returns how many there were, and their bytes; 0: no message, or an error in zmq_errno. */
+static size_t receive_frames(void *handle, zmq_msg_t *const *frames, size_t wanted, size_t *ret_bytes)
 {
     size_t count = 0;
+    *ret_bytes = 0;
     zmq_msg_t surplus;
     zmq_msg_init(&surplus);
     for (bool more = true; more; count++) {
@@ -265,6 +308,7 @@ static size_t receive_frames(void *handle, zmq_msg_t *const *frames, size_t want
             break;
         }
         more = zmq_msg_more(frame) != 0;
+        *ret_bytes += zmq_msg_size(frame);
     }
     zmq_msg_close(&surplus);
     return count;
@@ -302,13 +346,21 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
 {
     zmq_msg_t *const frames[] = {&socket->peer, &socket->head, &socket->body};
     size_t wanted = socket->router ? 3 : 2;
-    size_t count = receive_frames(socket->handle, frames + 3 - wanted, wanted);
+    size_t bytes, count = receive_frames(socket->handle, frames + 3 - wanted, wanted, &bytes);
     if (count == 0) {
+        if (socket->guard) {
+            guard_drained(socket->guard);
+        }
         return receive_failed(socket, err);
     }
     ret_message->peer = (struct net_peer){0};
     ret_message->user = NULL;
-    if (socket->router && !take_peer(&socket->peer, &ret_message->peer)) {
+    bool own_peer = socket->router && take_peer(&socket->peer, &ret_message->peer);
+    if (socket->guard) {
+        guard_took(socket->guard, &ret_message->peer, count > 2 ? &socket->body : &socket->head, count,
+                   bytes);
+    }
+    if (socket->router && !own_peer) {
         return error_set(err, POISE_EPROTO, "a peer of %s chose its routing id; it must not",
                          socket->endpoint);
     }
@@ -356,5 +408,8 @@ poise_code net_send(struct net_socket *socket, const struct net_peer *peer, cons
     bool sent = (!socket->router || send_frame(socket->handle, peer->bytes, peer->length, ZMQ_SNDMORE)) &&
                 send_frame(socket->handle, head, head_length, ZMQ_SNDMORE) &&
                 send_frame(socket->handle, body, body_length, 0);
+    if (sent && socket->guard) {
+        guard_gave(socket->guard, peer, head_length + body_length);
+    }
     return sent ? POISE_OK : send_failed(socket, err);
 }

@@ -33,8 +33,11 @@ struct net_curve {
 bool net_is_tcp(const char *endpoint); /* else it is never locked */
 
 struct net_limits {
-    int64_t max_message;           /* bytes of a frame; 0: 262144 */
-    int send_hwm, receive_hwm;     /* messages a peer; 0: the link's default */
+    int64_t max_message;    /* bytes of a frame; 0: 262144 */
+    int send_hwm;           /* messages a peer; 0: the link's default */
+    int receive_hwm;        /* likewise; 0: any number. Another ends the process when a connection breaks */
+    size_t max_connections; /* net_bind: at a time; 0: any number, and none is watched */
+    int64_t max_queued;     /* with max_connections: bytes in queues for and from all of them; 0: no limit */
     const struct net_curve *curve; /* borrowed for the call; NULL: TCP is plain */
 };
 /* ROUTER with MANDATORY; "tcp://127.0.0.1:*" picks a free port. EINVAL: no endpoint; EDENIED: TCP beyond
@@ -45,6 +48,21 @@ poise_code net_bind(struct net *net, const char *endpoint, bool insecure, const 
 poise_code net_connect(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
                        struct net_socket **ret_socket, poise_error *err);
 void net_socket_close(struct net_socket *socket); /* drops what was not sent */
+
+/* A bound socket with max_connections sees to them whenever its thread is in net_wait. For one too many that
+ * one is cut which came first of those that have said nothing; if all have spoken, the newest. By TCP one
+ * that sends a message without an end is cut, too; and while queues hold more than max_queued, those with
+ * most in them. */
+struct net_connections {
+    uint64_t open;
+    uint64_t accepted;
+    uint64_t refused; /* one too many */
+    uint64_t endless; /* cut because of a message without an end */
+    uint64_t greedy;  /* cut because of what was queued */
+    uint64_t failed;  /* that did not get through the handshake, or could not be accepted */
+};
+void net_socket_connections(const struct net_socket *socket, struct net_connections *ret_connections);
+
 /* Where it is bound, with the port that was chosen. */
 const char *net_endpoint(const struct net_socket *socket);
 
@@ -98,11 +116,12 @@ struct net_wait {
     struct net_zap *zap;       /* or */
     int fd;                    /* with all of them NULL; -1: none */
     bool want_send;            /* ask for room to send instead of something to receive (fd, DEALER) */
-    bool ready;                /* set by net_wait */
+    bool aside; /* a bound socket's messages are not wanted now, only its connections seen to */
+    bool ready; /* set by net_wait */
 };
 enum { NET_WAIT_MAX = 16 };
-/* Blocks until one is ready or timeout_ms went by (-1: for ever). EIO; EINVAL: more than NET_WAIT_MAX items.
- * A signal ends the wait without error. */
+/* Blocks until one is ready or timeout_ms went by (-1: for ever); a socket's connections may end it early.
+ * EIO; EINVAL: more than NET_WAIT_MAX items. A signal ends the wait without error. */
 poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, poise_error *err);
 
 #endif

@@ -1,3 +1,4 @@
+#include "guard.h"
 #include "socket.h"
 #include <base/error.h>
 #include <errno.h>
@@ -72,15 +73,17 @@ static zmq_pollitem_t poll_item(const struct net_wait *item)
 
 static bool is_used(const struct net_wait *item)
 {
-    return item->socket || item->wake || item->zap || item->fd >= 0;
+    return (item->socket && !item->aside) || item->wake || item->zap || item->fd >= 0;
 }
 
-poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, poise_error *err)
+static struct guard *guard_of(const struct net_wait *item)
 {
-    if (count > NET_WAIT_MAX) {
-        return error_set(err, POISE_EINVAL, "cannot wait for %zu things; at most %d", count, NET_WAIT_MAX);
-    }
-    zmq_pollitem_t polled[NET_WAIT_MAX];
+    return item->socket ? socket_guard(item->socket) : NULL;
+}
+
+/* What to poll for: the items, behind them the monitors of their guards. */
+static int poll_items(struct net_wait *items, size_t count, zmq_pollitem_t *polled, int64_t *timeout_ms)
+{
     int used = 0;
     for (size_t i = 0; i < count; i++) {
         items[i].ready = false;
@@ -88,6 +91,24 @@ poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, po
             polled[used++] = poll_item(&items[i]);
         }
     }
+    for (size_t i = 0; i < count; i++) {
+        struct guard *guard = guard_of(&items[i]);
+        if (guard) {
+            int64_t wait_ms = guard_wait_ms(guard);
+            *timeout_ms = wait_ms >= 0 && (*timeout_ms < 0 || wait_ms < *timeout_ms) ? wait_ms : *timeout_ms;
+            polled[used++] = (zmq_pollitem_t){.socket = guard_monitor(guard), .events = ZMQ_POLLIN};
+        }
+    }
+    return used;
+}
+
+poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, poise_error *err)
+{
+    if (count > NET_WAIT_MAX) {
+        return error_set(err, POISE_EINVAL, "cannot wait for %zu things; at most %d", count, NET_WAIT_MAX);
+    }
+    zmq_pollitem_t polled[2 * NET_WAIT_MAX];
+    int used = poll_items(items, count, polled, &timeout_ms);
     long timeout = timeout_ms < 0 ? -1 : timeout_ms > INT_MAX ? INT_MAX : (long)timeout_ms;
     if (zmq_poll(polled, used, timeout) < 0) {
         return zmq_errno() == EINTR
@@ -98,6 +119,9 @@ poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, po
     for (size_t i = 0; i < count; i++) {
         if (is_used(&items[i])) {
             items[i].ready = polled[used++].revents != 0;
+        }
+        if (guard_of(&items[i])) {
+            guard_look(guard_of(&items[i]));
         }
     }
     return POISE_OK;

@@ -2,9 +2,11 @@
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,13 +41,25 @@ def needs_shared(*parts):
     return path
 
 
+def free_port():
+    """A port of loopback that was free a moment ago, below those that the kernel gives to who asks for any."""
+    while True:
+        port = random.randrange(15000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
 class Aggregator:
     """An aggregator over a store in `folder`; started, stopped and killed at will."""
 
-    def __init__(self, folder, scorecards, clock="event", settings=""):
+    def __init__(self, folder, scorecards, clock="event", settings="", tcp=False):
         self.folder = pathlib.Path(folder)
-        self.ingest = f"ipc://{self.folder}/ingest"
-        self.query = f"ipc://{self.folder}/query"
+        self.ingest = f"tcp://127.0.0.1:{free_port()}" if tcp else f"ipc://{self.folder}/ingest"
+        self.query = f"tcp://127.0.0.1:{free_port()}" if tcp else f"ipc://{self.folder}/query"
         self.config = self.folder / "aggregator.yaml"
         self.log = self.folder / "aggregator.log"
         self.process = None

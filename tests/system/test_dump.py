@@ -203,6 +203,26 @@ class Dump(Base):
         with open(f"/proc/{pid}/status", encoding="ascii") as status:
             return int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
 
+    def scraped(self, text, now):
+        """As Prometheus' parser wants it: a metric's lines together, behind its type; and the same numbers."""
+        types, last, values = {}, None, {}
+        for line in text.splitlines():
+            if line.startswith("# TYPE "):
+                _, _, name, kind = line.split()
+                self.assertNotIn(name, types)
+                types[name], last = kind, name
+            elif not line.startswith("# HELP "):
+                found = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"]+"\})? ([0-9.e+]+)', line)
+                self.assertTrue(found, line)
+                name = re.sub("_(bucket|sum|count)$", "", found[1]) if types[last] == "histogram" else found[1]
+                self.assertEqual(name, last, line)
+                values[found[1] + (found[2] or "")] = float(found[3])
+        self.assertEqual(types["poise_lsn"], "gauge")
+        self.assertEqual(types["poise_commit_time_us"], "histogram")
+        self.assertEqual(values['poise_table_entries{table="journal"}'], now["poise_lsn"])
+        self.assertEqual(values["poise_map_bytes"], 1 << 30)
+        self.assertEqual(set(now) - {"tables"}, {name for name in values if "{table=" not in name})
+
     def test_stats_say_how_large_the_store_is(self):
         self.send(rows(0, 700) + "2026-03-05T00:00:00Z,m,,5,,k1,,,\n2026-03-05T00:00:00Z,m,,6,,k2,,,\n")
         now = self.stats()
@@ -222,6 +242,8 @@ class Dump(Base):
         text = run(POISE, "stats", "--from", self.aggregator.query).stdout
         self.assertRegex(text, r"(?m)^keys +2 +[0-9]+$")
         self.assertRegex(text, r"(?m)^poise_map_bytes +1,073,741,824$")
+        self.assertRegex(text, r"(?m)^poise_commit_time_us p99 +[0-9-]+$")
+        self.scraped(run(POISE, "stats", "--format", "prometheus", "--from", self.aggregator.query).stdout, now)
         self.aggregator.stop()
         self.assertIn("no answer from", run(POISE, "stats", "--timeout", "200ms", "--from", self.aggregator.query,
                                             check=1).stderr)

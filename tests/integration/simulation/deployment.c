@@ -182,6 +182,8 @@ bool deployment_open(uint64_t seed)
                                         .free_bytes = 1 << 20,
                                         .max_producers = 10,
                                         .max_subscriptions = 100,
+                                        .max_subscriptions_each = 100,
+                                        .max_answer = 64 << 20,
                                         .max_orgs = one_in(4) ? 12 : 100,
                                         .max_series = 10000};
     deployment_configure();

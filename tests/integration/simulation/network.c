@@ -312,6 +312,12 @@ void net_socket_close(struct net_socket *socket)
     free(socket);
 }
 
+void net_socket_connections(const struct net_socket *socket, struct net_connections *ret_connections)
+{
+    (void)socket;
+    *ret_connections = (struct net_connections){0};
+}
+
 const char *net_endpoint(const struct net_socket *socket)
 {
     return socket->endpoint;
@@ -450,8 +456,9 @@ static bool look(struct net_wait *items, size_t count)
     bool any = false;
     for (size_t i = 0; i < count; i++) {
         const struct net_socket *socket = items[i].socket;
-        items[i].ready = socket          ? items[i].want_send ? can_send(socket) : can_receive(socket)
-                                  : items[i].wake ? items[i].wake->up
+        items[i].ready = items[i].aside  ? false
+                         : socket        ? items[i].want_send ? can_send(socket) : can_receive(socket)
+                                : items[i].wake ? items[i].wake->up
                                          : false;
         any |= items[i].ready;
     }
@@ -480,7 +487,7 @@ poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, po
     if (wake && !ready && timeout_ms != 0 && (!wake->asleep || now_us() < wake->until_us)) {
         wake->asleep = true;
         wake->until_us = deadline;
-        wake->socket = count > 1 ? items[1].socket : NULL;
+        wake->socket = count > 1 && !items[1].aside ? items[1].socket : NULL;
         return error_set(err, POISE_EBUSY, "asleep");
     }
     if (wake) {

@@ -59,7 +59,8 @@ static int setup_queues(void **state, int send_hwm)
                                      .stats = &f->stats,
                                      .log = &f->log,
                                      .clock = &f->clock,
-                                     .max_subscriptions = 3};
+                                     .max_subscriptions = 3,
+                                     .max_subscriptions_each = 2};
     *state = f;
     if (!ring_init(&f->from_writer, 64) || !ring_init(&f->to_inquirer, INQUIRIES_MAX) ||
         !ring_init(&f->from_inquirer, INQUIRIES_MAX) || !ring_init(&f->restated, INQUIRIES_MAX) ||
@@ -191,6 +192,8 @@ static void subscriptions_have_their_own_ids_and_a_limit(void **state)
     }
     subscribe(f, one, 2, 3, false);
     loop_expect_error(&f->loop, one, POISE_EPROTO);
+    subscribe(f, one, 3, 3, false); /* there is room, but not for this connection */
+    loop_expect_error(&f->loop, one, POISE_ELIMIT);
     subscribe(f, two, 2, 3, false); /* another connection, other ids */
     expect_states(f, two, WIRE_SNAPSHOT, 2, 0, 0);
     subscribe(f, two, 3, 3, false);
@@ -372,9 +375,45 @@ static void the_numbers_are_told(void **state)
     assert_int_equal(wire_decode_stats(message.body, message.body_length, &f->loop.arena, &stats, NULL),
                      POISE_OK);
     assert_int_equal(stats.id, 3);
-    assert_int_equal(stats.count, STAT_COUNT);
+    assert_true(stats.count > STAT_COUNT && stats.count <= STATS_NUMBERS_MAX);
     assert_string_equal(stats.names[STAT_rows_accepted], "poise_rows_accepted");
     assert_true(stats.values[STAT_rows_accepted] == 12345);
+}
+
+static void ask_numbers(struct fixture *f, struct net_socket *peer)
+{
+    struct net_message message;
+    assert_int_equal(wire_encode_stats_request(3, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_STATS_REQUEST);
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_STATS);
+}
+
+static void a_subscriber_without_credit_is_said_to_be_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    subscribe(f, peer, 9, 1, false);
+    expect_states(f, peer, WIRE_SNAPSHOT, 9, 0, 0);
+    ask_numbers(f, peer);
+    assert_int_equal(counted(f, STAT_stream_lag), 0);
+    assert_int_equal(counted(f, STAT_subscriptions_behind), 0);
+    for (uint64_t lsn = 1; lsn <= 5; lsn++) /* three of one node, two of another */
+        publish(f, lsn, lsn % 2 ? 3 : 2, (double)lsn);
+    f->now_us = SECOND_US;
+    step(f);
+    f->now_us = 3 * SECOND_US;
+    ask_numbers(f, peer);
+    assert_int_equal(counted(f, STAT_stream_lag), 5);
+    assert_int_equal(counted(f, STAT_stream_lag_ms), 2000);
+    assert_int_equal(counted(f, STAT_subscriptions_behind), 1);
+    assert_int_equal(counted(f, STAT_changes_conflated), 0);
+    give_credit(f, peer, 9, 1);
+    expect_states(f, peer, WIRE_UPDATE, 9, 5, 2);
+    ask_numbers(f, peer);
+    assert_int_equal(counted(f, STAT_stream_lag), 0);
+    assert_int_equal(counted(f, STAT_stream_lag_ms), 0);
+    assert_int_equal(counted(f, STAT_subscriptions_behind), 0);
+    assert_int_equal(counted(f, STAT_changes_conflated), 3);
 }
 
 /* ---- peers that ask before they read ---- */
@@ -443,6 +482,7 @@ int main(void)
         STREAM_TEST(too_many_questions_are_refused),
         STREAM_TEST(an_answer_is_given_up),
         STREAM_TEST(the_numbers_are_told),
+        STREAM_TEST(a_subscriber_without_credit_is_said_to_be_behind),
         cmocka_unit_test_setup_teardown(every_question_has_its_answer_however_many_came_at_once, setup_narrow,
                                         teardown),
         cmocka_unit_test_setup_teardown(answers_that_nobody_reads_are_bounded, setup_narrow, teardown),

@@ -1,6 +1,7 @@
 #include <base/buf.h>
 #include <base/file.h>
 #include <collector/config.h>
+#include <collector/numbers.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -189,6 +190,7 @@ static void test_document(void **state)
     FILE *out = open_memstream(&tables, &size);
     assert_non_null(out);
     config_document(out);
+    numbers_document(out);
     fclose(out);
     assert_int_equal(file_read(POISE_SOURCE_DIR "/docs/collector.md", 1 << 20, &document, NULL), POISE_OK);
     buf_put_u8(&document, 0);

@@ -1,0 +1,404 @@
+#include "guard.h"
+
+#include <base/clock.h>
+#include <base/error.h>
+#include <inttypes.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <zmq.h>
+
+enum {
+    LOOK_US = 50000,           /* between two looks at what came */
+    CLOSE_LOOK_US = 5000,      /* while some connection has much that did not come out */
+    MUCH = 1 << 19,            /* bytes */
+    SLACK = 1 << 16,           /* of greetings, and of what libzmq is just looking at */
+    SLACK_A_SECOND = 100,      /* of heartbeats */
+    FRAME_EXTRA = 9 + 33,      /* bytes of a frame's head on the wire, and of CURVE, at most */
+    PEERS = 1 << 12,           /* remembered with their descriptors; a power of 2 */
+    DESCRIPTORS_MAX = 1 << 20, /* beyond it connections are counted, not looked at */
+};
+
+struct connection { /* by descriptor */
+    bool open, cut, is_tcp;
+    uint64_t number; /* rises from one to the next; 0: none had the descriptor yet */
+    int64_t accepted_us;
+    uint64_t came;  /* bytes that libzmq had taken in at the last look */
+    uint64_t taken; /* bytes of what was handed to us */
+    uint64_t sent;  /* bytes that we gave */
+    uint64_t gone;  /* of those, given to the kernel at the last look */
+};
+
+struct known_peer {
+    struct net_peer peer;
+    int fd;
+    uint64_t number; /* of its connection */
+};
+
+struct guard {
+    void *router, *monitor;
+    struct guard_limits limits;
+    struct connection *connections;
+    size_t capacity;
+    struct known_peer *peers;
+    struct net_connections counts;
+    size_t open; /* and not cut */
+    int64_t looked_us;
+    uint64_t given; /* bytes to be sent since then */
+    bool drained;   /* since the last look */
+    bool much;
+};
+
+/* ---- connections come and go ---- */
+
+static struct connection *connection_of(const struct guard *guard, int64_t fd)
+{
+    return fd >= 0 && (size_t)fd < guard->capacity ? &guard->connections[fd] : NULL;
+}
+
+static struct connection *room_for(struct guard *guard, int64_t fd)
+{
+    if (fd < 0 || fd >= DESCRIPTORS_MAX) {
+        return NULL;
+    }
+    if ((size_t)fd >= guard->capacity) {
+        size_t capacity = ((size_t)fd + 64) * 2;
+        struct connection *grown = realloc(guard->connections, capacity * sizeof *grown);
+        if (!grown) {
+            return NULL;
+        }
+        memset(grown + guard->capacity, 0, (capacity - guard->capacity) * sizeof *grown);
+        guard->connections = grown;
+        guard->capacity = capacity;
+    }
+    return &guard->connections[fd];
+}
+
+struct traffic {
+    uint64_t came; /* bytes that libzmq has read */
+    uint64_t gone; /* bytes that it has written */
+};
+
+/* From the kernel's account; false: it is not TCP, or gone. */
+static bool traffic_of(int fd, struct traffic *ret_traffic)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof info;
+    int unread = 0, unsent = 0; /* of the kernel's buffers */
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0 ||
+        length < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received ||
+        ioctl(fd, SIOCINQ, &unread) != 0 || ioctl(fd, SIOCOUTQ, &unsent) != 0) {
+        return false;
+    }
+    uint64_t waits = unread > 0 ? (uint64_t)unread : 0;
+    ret_traffic->came = info.tcpi_bytes_received > waits ? info.tcpi_bytes_received - waits : 0;
+    ret_traffic->gone = (uint64_t)info.tcpi_bytes_acked + (unsent > 0 ? (uint64_t)unsent : 0);
+    return true;
+}
+
+static void on_accepted(struct guard *guard, int fd, int64_t now_us)
+{
+    struct traffic traffic;
+    struct connection *connection = room_for(guard, fd);
+    guard->counts.accepted++;
+    guard->counts.open++;
+    if (!connection) {
+        return;
+    }
+    if (connection->open) { /* its end was not told: it is over all the same */
+        guard->counts.open--;
+        guard->open -= !connection->cut;
+    }
+    *connection = (struct connection){.open = true,
+                                      .is_tcp = traffic_of(fd, &traffic),
+                                      .number = guard->counts.accepted,
+                                      .accepted_us = now_us};
+    guard->open++;
+}
+
+static void on_disconnected(struct guard *guard, int fd)
+{
+    struct connection *connection = connection_of(guard, fd);
+    if (connection && connection->open) {
+        connection->open = false;
+        guard->open -= !connection->cut;
+        guard->counts.open--;
+    } else if (!connection && guard->counts.open > 0) {
+        guard->counts.open--;
+    }
+}
+
+/* libzmq's thread notices, and closes it. Should it have done so just now, and another connection have its
+ * descriptor, then that is cut, and comes again. */
+static void cut(struct guard *guard, int fd, uint64_t *count)
+{
+    guard->connections[fd].cut = true;
+    guard->open--;
+    (*count)++;
+    (void)shutdown(fd, SHUT_RDWR);
+}
+
+/* Who came first of those that have said nothing; if all have, the newest. */
+static int superfluous(const struct guard *guard)
+{
+    int silent = -1, newest = -1;
+    for (size_t i = 0; i < guard->capacity; i++) {
+        const struct connection *c = &guard->connections[i];
+        if (!c->open || c->cut) {
+            continue;
+        }
+        if (c->taken == 0 && (silent < 0 || c->number < guard->connections[silent].number)) {
+            silent = (int)i;
+        }
+        if (newest < 0 || c->number > guard->connections[newest].number) {
+            newest = (int)i;
+        }
+    }
+    return silent >= 0 ? silent : newest;
+}
+
+static bool next_event(struct guard *guard, uint16_t *ret_event, int *ret_value)
+{
+    uint8_t frame[64];
+    int more = 1;
+    size_t length = sizeof more;
+    int got = zmq_recv(guard->monitor, frame, sizeof frame, ZMQ_DONTWAIT);
+    if (got < 6) {
+        return false;
+    }
+    int32_t value;
+    memcpy(ret_event, frame, 2);
+    memcpy(&value, frame + 2, 4);
+    *ret_value = value;
+    while (zmq_getsockopt(guard->monitor, ZMQ_RCVMORE, &more, &length) == 0 && more) /* the address */ {
+        if (zmq_recv(guard->monitor, frame, sizeof frame, ZMQ_DONTWAIT) < 0) {
+            break;
+        }
+    }
+    return true;
+}
+
+static void read_events(struct guard *guard, int64_t now_us)
+{
+    uint16_t event;
+    int value;
+    while (next_event(guard, &event, &value)) {
+        if (event == ZMQ_EVENT_ACCEPTED) {
+            on_accepted(guard, value, now_us);
+        } else if (event == ZMQ_EVENT_DISCONNECTED) {
+            on_disconnected(guard, value);
+        } else {
+            guard->counts.failed++;
+        }
+    }
+    int fd;
+    while (guard->open > guard->limits.connections && (fd = superfluous(guard)) >= 0) {
+        cut(guard, fd, &guard->counts.refused);
+    }
+}
+
+/* ---- messages without an end ---- */
+
+/* What came by the last look and was whole has been handed out once nothing was left: the rest is of one
+ * message. */
+static bool is_endless(const struct guard *guard, const struct connection *c, int64_t now_us)
+{
+    uint64_t slack = SLACK + (uint64_t)(now_us - c->accepted_us) / 1000000 * SLACK_A_SECOND;
+    return guard->drained && c->came > c->taken + guard->limits.message + SLACK + slack;
+}
+
+static uint64_t held(const struct connection *c)
+{
+    return (c->came > c->taken ? c->came - c->taken : 0) + (c->sent > c->gone ? c->sent - c->gone : 0);
+}
+
+static void look_at(struct guard *guard, int fd, int64_t now_us)
+{
+    struct traffic traffic;
+    struct connection *c = &guard->connections[fd];
+    if (!c->open || c->cut || !c->is_tcp || !traffic_of(fd, &traffic)) {
+        return;
+    }
+    if (is_endless(guard, c, now_us)) {
+        cut(guard, fd, &guard->counts.endless);
+        return;
+    }
+    c->came = traffic.came;
+    c->gone = traffic.gone;
+    if (c->taken > c->came) { /* frames were counted with more than they may have had around them, */
+        c->taken = c->came;
+    }
+    if (c->gone > c->sent) { /* or with less */
+        c->sent = c->gone;
+    }
+    guard->much |= held(c) > MUCH;
+}
+
+/* Who has most in libzmq's queues has to go while all of them together have too much. */
+static void cut_greedy(struct guard *guard)
+{
+    for (;;) {
+        uint64_t all = 0, most = 0;
+        int greedy = -1;
+        for (size_t i = 0; i < guard->capacity; i++) {
+            const struct connection *c = &guard->connections[i];
+            uint64_t bytes = c->open && !c->cut && c->is_tcp ? held(c) : 0;
+            all += bytes;
+            if (bytes > most) {
+                most = bytes;
+                greedy = (int)i;
+            }
+        }
+        if (all <= guard->limits.queued || greedy < 0) {
+            return;
+        }
+        cut(guard, greedy, &guard->counts.greedy);
+    }
+}
+
+/* Time is no measure of what was given in a single turn. */
+static bool is_much_given(const struct guard *guard)
+{
+    return guard->given > guard->limits.queued / 8;
+}
+
+void guard_look(struct guard *guard)
+{
+    int64_t now_us = clock_monotonic_us(&clock_system);
+    read_events(guard, now_us);
+    if (now_us - guard->looked_us < (guard->much ? CLOSE_LOOK_US : LOOK_US) && !is_much_given(guard)) {
+        return;
+    }
+    guard->much = false;
+    for (size_t i = 0; i < guard->capacity; i++) {
+        look_at(guard, (int)i, now_us);
+    }
+    cut_greedy(guard);
+    guard->looked_us = now_us;
+    guard->given = 0;
+    guard->drained = false;
+}
+
+int64_t guard_wait_ms(const struct guard *guard)
+{
+    if (guard->open == 0) {
+        return -1;
+    }
+    int64_t us =
+        guard->looked_us + (guard->much ? CLOSE_LOOK_US : LOOK_US) - clock_monotonic_us(&clock_system);
+    return us <= 0 ? 0 : us / 1000 + 1;
+}
+
+/* libzmq numbers its peers, so that the last bytes of their ids differ. */
+static struct known_peer *slot_of(const struct guard *guard, const struct net_peer *peer)
+{
+    const uint8_t *end = peer->bytes + peer->length;
+    return &guard->peers[((size_t)end[-2] << 8 | end[-1]) & (PEERS - 1)];
+}
+
+/* NULL: it is not known, or has gone. */
+static struct connection *connection_of_peer(const struct guard *guard, const struct known_peer *known)
+{
+    struct connection *connection = connection_of(guard, known->fd);
+    return connection && connection->number == known->number ? connection : NULL;
+}
+
+void guard_took(struct guard *guard, const struct net_peer *peer, void *body, size_t frames, size_t bytes)
+{
+    if (peer->length < 2) {
+        return;
+    }
+    struct known_peer *known = slot_of(guard, peer);
+    if (!net_peer_equal(&known->peer, peer)) {
+        read_events(guard, clock_monotonic_us(&clock_system)); /* it was accepted before it spoke */
+        int fd = zmq_msg_get(body, ZMQ_SRCFD);
+        struct connection *connection = connection_of(guard, fd);
+        *known = (struct known_peer){*peer, fd, connection ? connection->number : 0};
+    }
+    struct connection *connection = connection_of_peer(guard, known);
+    if (connection) {
+        connection->taken += bytes + frames * FRAME_EXTRA;
+    }
+}
+
+void guard_gave(struct guard *guard, const struct net_peer *peer, size_t bytes)
+{
+    struct known_peer *known = peer->length < 2 ? NULL : slot_of(guard, peer);
+    struct connection *connection =
+        known && net_peer_equal(&known->peer, peer) ? connection_of_peer(guard, known) : NULL;
+    if (connection) {
+        connection->sent += bytes;
+    }
+    guard->given += bytes;
+    if (is_much_given(guard)) {
+        guard_look(guard);
+    }
+}
+
+void guard_drained(struct guard *guard)
+{
+    guard->drained = true;
+}
+
+/* ---- life ---- */
+
+poise_code guard_open(void *context, void *router, const struct guard_limits *limits,
+                      struct guard **ret_guard, poise_error *err)
+{
+    char endpoint[48];
+    int no_linger = 0, unlimited = 0; /* else libzmq's thread waited for us */
+    struct guard *guard = calloc(1, sizeof *guard);
+    struct known_peer *peers = guard ? calloc(PEERS, sizeof *peers) : NULL;
+    if (!peers) {
+        free(guard);
+        return error_nomem(err, "the connections of a socket");
+    }
+    guard->peers = peers;
+    guard->limits = *limits;
+    guard->router = router;
+    guard->looked_us = clock_monotonic_us(&clock_system);
+    snprintf(endpoint, sizeof endpoint, "inproc://guard-%" PRIxPTR, (uintptr_t)guard);
+    guard->monitor = zmq_socket(context, ZMQ_PAIR);
+    if (!guard->monitor || zmq_setsockopt(guard->monitor, ZMQ_LINGER, &no_linger, sizeof no_linger) != 0 ||
+        zmq_setsockopt(guard->monitor, ZMQ_RCVHWM, &unlimited, sizeof unlimited) != 0 ||
+        zmq_socket_monitor(router, endpoint,
+                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) != 0 ||
+        zmq_connect(guard->monitor, endpoint) != 0) {
+        error_set(err, POISE_EIO, "cannot watch the connections of a socket: %s", zmq_strerror(zmq_errno()));
+        guard_close(guard);
+        return POISE_EIO;
+    }
+    *ret_guard = guard;
+    return POISE_OK;
+}
+
+void guard_close(struct guard *guard)
+{
+    if (!guard) {
+        return;
+    }
+    (void)zmq_socket_monitor(guard->router, NULL, 0);
+    if (guard->monitor) {
+        zmq_close(guard->monitor);
+    }
+    free(guard->connections);
+    free(guard->peers);
+    free(guard);
+}
+
+void *guard_monitor(const struct guard *guard)
+{
+    return guard->monitor;
+}
+
+const struct net_connections *guard_connections(const struct guard *guard)
+{
+    return &guard->counts;
+}

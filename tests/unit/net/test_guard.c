@@ -1,0 +1,274 @@
+/* How many connections a bound socket has, and what libzmq may keep for them: against plain sockets that
+ * speak as much of ZMTP as they need. */
+#include "net_test.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+enum { PLAIN_MAX = 64, TURNS = 2000 };
+
+struct plain {
+    int fds[PLAIN_MAX];
+    size_t count;
+    struct sockaddr_in address;
+};
+
+static const struct net_limits limits = {
+    .max_message = 1000, .max_connections = 8, .max_queued = 4 << 20, .send_hwm = 1000};
+
+static struct net_socket *listener(struct fixture *f, struct plain *plain)
+{
+    struct net_socket *router = bound(f, "tcp://127.0.0.1:*", &limits);
+    const char *port = strrchr(net_endpoint(router), ':') + 1;
+    *plain = (struct plain){.address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                                        .sin_addr = {htonl(INADDR_LOOPBACK)}}};
+    return router;
+}
+
+static void all_go(struct plain *plain)
+{
+    for (size_t i = 0; i < plain->count; i++)
+        close(plain->fds[i]);
+}
+
+/* Another connection, which has shaken hands. */
+static int one_comes(struct plain *plain)
+{
+    static const char greeting[64] = {[0] = '\xff', [9] = '\x7f', [10] = 3, [12] = 'N', 'U', 'L', 'L'};
+    static const char ready[] = "\4\x29\5READY\x0bSocket-Type\0\0\0\6DEALER\x8Identity\0\0\0";
+    char answer[sizeof greeting + sizeof ready];
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0 && plain->count < PLAIN_MAX);
+    plain->fds[plain->count++] = fd;
+    assert_int_equal(connect(fd, (struct sockaddr *)&plain->address, sizeof plain->address), 0);
+    assert_int_equal(send(fd, greeting, sizeof greeting, MSG_NOSIGNAL), sizeof greeting);
+    assert_int_equal(send(fd, ready, sizeof ready, MSG_NOSIGNAL), sizeof ready);
+    /* What comes before libzmq has said its part is no message. */
+    for (size_t got = 0; got < sizeof greeting + sizeof ready;) {
+        ssize_t now = recv(fd, answer, sizeof greeting + sizeof ready - got, 0);
+        assert_true(now > 0);
+        got += (size_t)now;
+    }
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+/* The socket's thread has a turn. */
+static void turn(struct net_socket *router, struct net_connections *ret_counts)
+{
+    struct net_wait item = {.socket = router, .fd = -1};
+    struct net_message message;
+    assert_int_equal(net_wait(&item, 1, 5, NULL), POISE_OK);
+    while (net_receive(router, &message, NULL) != POISE_ENOTFOUND) {
+    }
+    net_socket_connections(router, ret_counts);
+}
+
+static void until_accepted(struct net_socket *router, uint64_t count, struct net_connections *ret_counts)
+{
+    int turns = 0;
+    do
+        turn(router, ret_counts);
+    while (ret_counts->accepted < count && ++turns < TURNS);
+    assert_int_equal(ret_counts->accepted, count);
+}
+
+/* Its connections may end a wait early. */
+static void hears(struct net_socket *socket, struct net_message *ret_message)
+{
+    struct net_wait item = {.socket = socket, .fd = -1};
+    poise_code code = POISE_ENOTFOUND;
+    for (int turns = 0; turns < TURNS && code == POISE_ENOTFOUND; turns++) {
+        assert_int_equal(net_wait(&item, 1, 5, NULL), POISE_OK);
+        code = net_receive(socket, ret_message, NULL);
+    }
+    assert_int_equal(code, POISE_OK);
+}
+
+static bool is_cut(int fd)
+{
+    char bytes[4096];
+    ssize_t got;
+    do
+        got = recv(fd, bytes, sizeof bytes, 0);
+    while (got > 0);
+    return got == 0 || errno == ECONNRESET;
+}
+
+/* ---- how many ---- */
+
+static void who_said_nothing_makes_room(void **state)
+{
+    struct plain plain;
+    struct net_connections counts;
+    struct net_message message;
+    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *dealer = connected(*state, net_endpoint(router), NULL);
+    await(dealer, true);
+    assert_int_equal(send_text(dealer, NULL, "hello"), POISE_OK);
+    hears(router, &message);
+    for (int i = 0; i < 20; i++)
+        one_comes(&plain);
+    until_accepted(router, 21, &counts);
+    assert_int_equal(counts.refused, 13);
+    for (int turns = 0; turns < TURNS && counts.open > 8; turns++)
+        turn(router, &counts);
+    assert_int_equal(counts.open, 8);
+    for (size_t i = 0; i < plain.count; i++)
+        assert_int_equal(is_cut(plain.fds[i]), i < 13);
+    assert_int_equal(send_text(dealer, NULL, "still here"), POISE_OK);
+    hears(router, &message);
+    all_go(&plain);
+    for (int turns = 0; turns < TURNS && counts.open > 1; turns++)
+        turn(router, &counts);
+    assert_int_equal(counts.open, 1);
+}
+
+static void the_newest_goes_where_all_have_spoken(void **state)
+{
+    struct plain plain;
+    struct net_connections counts;
+    struct net_message message;
+    struct net_socket *router = listener(*state, &plain);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(send(one_comes(&plain), "\1\2\1\3\0\1x", 7, MSG_NOSIGNAL), 7);
+        hears(router, &message);
+    }
+    one_comes(&plain);
+    until_accepted(router, 9, &counts);
+    assert_int_equal(counts.refused, 1);
+    for (int turns = 0; turns < TURNS && counts.open > 8; turns++)
+        turn(router, &counts);
+    for (size_t i = 0; i < plain.count; i++)
+        assert_int_equal(is_cut(plain.fds[i]), i == 8);
+    all_go(&plain);
+}
+
+/* ---- how much ---- */
+
+/* Sends the same bytes again and again, until it is cut or has sent so much; true: cut. */
+static bool is_stopped(struct net_socket *router, int fd, const char *bytes, size_t length, size_t most)
+{
+    struct net_connections counts;
+    size_t sent = 0;
+    for (int turns = 0; turns < TURNS && sent < most; turns++) {
+        ssize_t now;
+        while ((now = send(fd, bytes + sent % length, length - sent % length, MSG_NOSIGNAL)) > 0)
+            sent += (size_t)now;
+        if (now < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            return true;
+        turn(router, &counts);
+        if (counts.endless > 0)
+            return true;
+    }
+    return false;
+}
+
+static void a_message_without_an_end_is_cut(void **state)
+{
+    static char frames[2 * 10000];
+    struct plain plain;
+    struct net_connections counts;
+    struct net_message message;
+    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *dealer = connected(*state, net_endpoint(router), NULL);
+    await(dealer, true);
+    for (size_t i = 0; i < sizeof frames; i += 2)
+        frames[i] = 1; /* more follow */
+    assert_true(is_stopped(router, one_comes(&plain), frames, sizeof frames, 256 << 20));
+    turn(router, &counts);
+    assert_int_equal(counts.endless, 1);
+    assert_int_equal(send_text(dealer, NULL, "hello"), POISE_OK);
+    hears(router, &message);
+    all_go(&plain);
+}
+
+static void many_messages_are_no_endless_one(void **state)
+{
+    static char frames[10 * 3000];
+    struct plain plain;
+    struct net_connections counts;
+    struct net_socket *router = listener(*state, &plain);
+    for (size_t i = 0; i < sizeof frames; i += 10)
+        memcpy(frames + i, "\1\2\1\3\0\4body", 10);
+    assert_false(is_stopped(router, one_comes(&plain), frames, sizeof frames, 16 << 20));
+    turn(router, &counts);
+    assert_int_equal(counts.endless + counts.greedy + counts.refused, 0);
+    all_go(&plain);
+}
+
+static void who_reads_nothing_is_cut_when_queues_hold_too_much(void **state)
+{
+    static char body[1000];
+    struct plain plain;
+    struct net_connections counts = {0};
+    struct net_socket *router = listener(*state, &plain);
+    struct net_peer peers[8];
+    memset(body, 'x', sizeof body - 1);
+    for (int i = 0; i < 8; i++) {
+        struct net_message message;
+        assert_int_equal(send(one_comes(&plain), "\1\2\1\3\0\1x", 7, MSG_NOSIGNAL), 7);
+        hears(router, &message);
+        peers[i] = message.peer;
+    }
+    size_t held = 0;
+    for (int turns = 0; turns < TURNS && counts.greedy == 0; turns++) {
+        for (int i = 0; i < 8; i++)
+            for (int n = 0; n < 1000 && send_text(router, &peers[i], body) == POISE_OK; n++)
+                held += sizeof body;
+        turn(router, &counts);
+    }
+    assert_true(held > (4 << 20));
+    assert_in_range(counts.greedy, 1, 7); /* as many as it takes */
+    all_go(&plain);
+}
+
+/* With a limit of messages libzmq 4.3.4 ends the process here. */
+static void a_connection_that_breaks_with_a_full_queue_ends_nothing(void **state)
+{
+    static const char message[] = "\1\2\1\3\0\4body", ping[] = "\4\7\4PING\0\0";
+    char bytes[400 * sizeof message];
+    size_t length = 0;
+    struct plain plain;
+    struct net_connections counts;
+    struct net_socket *router = listener(*state, &plain);
+    int fd = one_comes(&plain);
+    for (int i = 0; i < 400; i++) {
+        bool is_ping = i == 200;
+        size_t size = is_ping ? sizeof ping - 1 : sizeof message - 1;
+        memcpy(bytes + length, is_ping ? ping : message, size);
+        length += size;
+    }
+    assert_int_equal(send(fd, bytes, length, MSG_NOSIGNAL), length);
+    poll(NULL, 0, 100); /* libzmq takes in what it may; nothing tells when */
+    const struct linger now = {.l_onoff = 1};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    all_go(&plain);
+    poll(NULL, 0, 100);
+    int turns = 0;
+    do {
+        turn(router, &counts);
+    } while ((counts.accepted == 0 || counts.open > 0) && ++turns < TURNS);
+    assert_int_equal(counts.open, 0);
+    for (int i = 0; i < 10; i++) {
+        turn(router, &counts);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(who_said_nothing_makes_room),
+        TEST(the_newest_goes_where_all_have_spoken),
+        TEST(a_message_without_an_end_is_cut),
+        TEST(many_messages_are_no_endless_one),
+        TEST(who_reads_nothing_is_cut_when_queues_hold_too_much),
+        TEST(a_connection_that_breaks_with_a_full_queue_ends_nothing),
+    };
+    return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
+}
