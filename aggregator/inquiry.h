@@ -27,7 +27,8 @@ struct inquiry {
     struct restate *restate;       /* instead of all these: what an operator wants to let in; else NULL */
     struct rescore *rescore;       /* likewise: periods to be scored by the current definition */
     char backup[POISE_ID_MAX + 1]; /* likewise: the name of a backup to be written; else "" */
-    struct dump *dump; /* likewise: a page of measurements, for which there is nothing else to do */
+    struct dump *dump;           /* likewise: a page of measurements, for which there is nothing else to do */
+    struct changelog *changelog; /* likewise: a page of the log of changes */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;

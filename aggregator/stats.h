@@ -39,6 +39,7 @@
     X(subscriptions, "gauge", "subscriptions", "Subscriptions that are open")                                \
     X(updates_sent, "counter", "messages", "Updates and snapshot parts sent")                                \
     X(snapshots, "counter", "snapshots", "Snapshots begun; more than subscriptions means some fell behind")  \
+    X(resumed, "counter", "events", "Subscribers that were cut off and went on without a snapshot")          \
     X(stream_full, "counter", "events", "Times the writer waited for the stream")                            \
     X(questions, "counter", "questions", "Questions about the past that were answered")                      \
     X(questions_refused, "counter", "questions", "Questions refused because too many were waiting")          \

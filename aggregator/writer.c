@@ -605,30 +605,50 @@ poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise
     return POISE_OK;
 }
 
-/* The stream's board starts from all states as they were settled last. */
+/* All states as they were settled last; ENOTFOUND: it ended before its first settle was done. */
+static poise_code note_all(struct writer *writer, poise_error *err)
+{
+    return engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
+}
+
+/* The stream's board starts from all states. */
 static poise_code publish_all(struct writer *writer, poise_error *err)
 {
     if (is_timeless(writer))
         return POISE_OK; /* nothing was ever settled */
-    struct changes *owed = writer->changes;
+    struct changes *owed = writer->changes, *last = writer->last;
     poise_code code = writer_begin_changes(writer, err);
     if (!code)
-        code = engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
+        code = note_all(writer, err);
     if (!code) {
         writer->changes->lsn = store_last_lsn(writer->options.store);
         writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
+        writer->changes->whole = true;
         code = publish(writer, err);
-    } else if (code == POISE_ENOTFOUND) { /* likewise: it ended before its first settle was done */
+    } else {
         changes_free(writer->changes);
+        code = code == POISE_ENOTFOUND ? POISE_OK : code;
+    }
+    writer->changes = owed;
+    writer->last = last;
+    return code;
+}
+
+/* Who reads the log of changes is told, too, what the start makes different: a settle is begun with it, which
+ * the first one goes on with. */
+static poise_code begin_owed(struct writer *writer, poise_error *err)
+{
+    bool unsaid = writer->unsaid && !is_timeless(writer);
+    poise_code code = POISE_OK;
+    writer->unsaid = false;
+    if (unsaid && !writer->changes)
+        code = writer_begin_changes(writer, err);
+    if (!code && unsaid)
+        code = note_all(writer, err);
+    if (code == POISE_ENOTFOUND)
         code = POISE_OK;
-    }
-    writer->changes = writer->last = NULL;
-    if (!owed || owed->count == 0) {
-        changes_free(owed);
-        return code;
-    }
-    writer->changes = writer->part = owed;
-    writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
+    if (!code && writer->changes)
+        writer->slices = 1;
     return code;
 }
 
@@ -661,6 +681,8 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
         code = silence_open(&writer->silence, &silence, err);
     if (!code)
         code = publish_all(writer, err);
+    if (!code)
+        code = begin_owed(writer, err);
     if (!code)
         code = settle_first(writer, err);
     if (code) {

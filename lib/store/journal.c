@@ -193,6 +193,11 @@ uint64_t store_reader_lsn(const struct store_reader *reader)
     return reader->last;
 }
 
+uint64_t store_reader_first_lsn(const struct store_reader *reader)
+{
+    return reader->first;
+}
+
 bool reader_due(const struct store_reader *reader)
 {
     return !reader->txn || gate_wanted(&reader->store->gate) ||

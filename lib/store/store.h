@@ -77,12 +77,14 @@ struct store_reader; /* opaque */
 poise_code store_reader_open(struct store *store, struct store_reader **ret_reader, poise_error *err);
 void store_reader_close(struct store_reader *reader);
 uint64_t store_reader_lsn(const struct store_reader *reader); /* last record it sees */
+uint64_t store_reader_first_lsn(
+    const struct store_reader *reader); /* the first that is not trimmed; 0: none */
 /* Visits the records from <= lsn <= until in order. `wanted` is asked with the head (no batches, no changes:
- * NULL and 0) whether to read the whole; if not, visit gets the head alone and the record's other pages stay
- * untouched. NULL: all whole. Other than OK from visit ends it and is passed on, err as visit left it
- * (ECLOSED: stop, OK). What visit gets lives during the call. ECORRUPT names the record. The reader renews
- * itself in between when older than 1 s or when the map has to grow, and then sees more, but never beyond
- * `until`. */
+ * NULL and 0; but the length of these) whether to read the whole; if not, visit gets the head alone and the
+ * record's other pages stay untouched. NULL: all whole. Other than OK from visit ends it and is passed on,
+ * err as visit left it (ECLOSED: stop, OK). What visit gets lives during the call. ECORRUPT names the record.
+ * The reader renews itself in between when older than 1 s or when the map has to grow, and then sees more,
+ * but never beyond `until`. */
 poise_code store_read_journal(struct store_reader *reader, uint64_t from, uint64_t until,
                               bool (*wanted)(void *visitor, const struct journal_record *head),
                               poise_code (*visit)(void *visitor, const struct journal_record *record),

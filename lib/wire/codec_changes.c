@@ -89,9 +89,9 @@ poise_code wire_decode_changed(const void *body, size_t length, struct arena *ar
     if (code == POISE_OK &&
         (message->n_lsn_delta != message->n_states || message->n_time_delta_ms != message->n_states ||
          message->n_number != message->n_states)) {
-        code = error_set(err, POISE_EPROTO, "CHANGED: %zu states, but %zu lsns, %zu times, %zu numbers",
-                         message->n_states, message->n_lsn_delta, message->n_time_delta_ms,
-                         message->n_number);
+        code =
+            error_set(err, POISE_EPROTO, "CHANGED: %zu states, but %zu lsns, %zu times, %zu numbers",
+                      message->n_states, message->n_lsn_delta, message->n_time_delta_ms, message->n_number);
     }
     if (code == POISE_OK) {
         code =

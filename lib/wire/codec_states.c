@@ -81,10 +81,14 @@ static poise_code decode_snapshot(const void *body, size_t length, struct arena 
         return code;
     }
     const Poise__V1__Snapshot *message = unpacked;
-    *ret = (struct wire_states){
-        .id = message->id, .lsn = message->lsn, .as_of_ms = message->as_of_ms, .last = message->last != 0,
-        .more = message->more != 0, .view = message->view};
-    return codec_take_states(&snapshot_kind, message->states, message->n_states, arena, &ret->states, &ret->count, err);
+    *ret = (struct wire_states){.id = message->id,
+                                .lsn = message->lsn,
+                                .as_of_ms = message->as_of_ms,
+                                .last = message->last != 0,
+                                .view = message->view,
+                                .more = message->more != 0};
+    return codec_take_states(&snapshot_kind, message->states, message->n_states, arena, &ret->states,
+                             &ret->count, err);
 }
 
 static poise_code decode_update(const void *body, size_t length, struct arena *arena, struct wire_states *ret,
@@ -102,7 +106,8 @@ static poise_code decode_update(const void *body, size_t length, struct arena *a
                                 .as_of_ms = message->as_of_ms,
                                 .last = true,
                                 .more = message->more != 0};
-    return codec_take_states(&update_kind, message->states, message->n_states, arena, &ret->states, &ret->count, err);
+    return codec_take_states(&update_kind, message->states, message->n_states, arena, &ret->states,
+                             &ret->count, err);
 }
 
 static poise_code decode_result(const void *body, size_t length, struct arena *arena, struct wire_states *ret,
@@ -115,7 +120,8 @@ static poise_code decode_result(const void *body, size_t length, struct arena *a
     }
     const Poise__V1__Result *message = unpacked;
     *ret = (struct wire_states){.id = message->id, .lsn = message->lsn, .last = message->last != 0};
-    return codec_take_states(&result_kind, message->states, message->n_states, arena, &ret->states, &ret->count, err);
+    return codec_take_states(&result_kind, message->states, message->n_states, arena, &ret->states,
+                             &ret->count, err);
 }
 
 poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t length, struct arena *arena,
@@ -194,11 +200,11 @@ poise_code wire_encode_states_head(enum wire_kind kind, const struct wire_states
 /* What stands behind the states. */
 static poise_code encode_end(enum wire_kind kind, const struct wire_states *states, struct buf *out)
 {
-    if (kind == WIRE_SNAPSHOT && (states->more || states->view)) {
+    if (kind == WIRE_SNAPSHOT && (states->view || states->more)) {
         Poise__V1__Snapshot message;
         poise__v1__snapshot__init(&message);
-        message.more = states->more;
         message.view = states->view;
+        message.more = states->more;
         return codec_put(out, &message.base);
     }
     if (kind == WIRE_UPDATE && states->more) {

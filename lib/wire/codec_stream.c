@@ -56,8 +56,7 @@ poise_code codec_take_filter(const void *filter, struct wire_filter *ret, poise_
     }
     if (message->n_scorecards > WIRE_FILTER_MAX || message->n_orgs > WIRE_FILTER_MAX ||
         message->n_nodes > WIRE_FILTER_MAX) {
-        return error_set(err, POISE_ELIMIT, "a list of the filter has more than %d entries",
-                         WIRE_FILTER_MAX);
+        return error_set(err, POISE_ELIMIT, "a list of the filter has more than %d entries", WIRE_FILTER_MAX);
     }
     *ret = (struct wire_filter){.scorecards = codec_borrow(message->scorecards),
                                 .scorecard_count = message->n_scorecards,

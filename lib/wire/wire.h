@@ -110,7 +110,7 @@ struct wire_states { /* SNAPSHOT, UPDATE, RESULT */
     uint64_t prev;    /* UPDATE */
     int64_t as_of_ms; /* not RESULT: each state has its own */
     bool last;        /* part of the snapshot or result; an UPDATE is always whole */
-    bool more;        /* SNAPSHOT, UPDATE: revisions up to lsn are left */
+    bool more;        /* SNAPSHOT with last, UPDATE: revisions up to lsn follow */
     uint64_t view;    /* SNAPSHOT with last */
     poise_state *states;
     size_t count;
@@ -209,9 +209,9 @@ struct wire_changes {
 struct wire_changed {
     uint64_t id;
     poise_state *states;
-    const uint64_t *lsns;       /* of each state: of what published it, */
-    const int64_t *settled_ms;  /* T of that, */
-    const uint32_t *numbers;    /* and which of its states it is */
+    const uint64_t *lsns;      /* of each state: of what published it, */
+    const int64_t *settled_ms; /* T of that, */
+    const uint32_t *numbers;   /* and which of its states it is */
     size_t count;
     const void *cursor;
     size_t cursor_length;

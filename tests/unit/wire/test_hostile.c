@@ -36,6 +36,8 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         struct wire_rescored rescored;
         struct wire_dump dump;
         struct wire_rows rows;
+        struct wire_changes changes;
+        struct wire_changed changed;
         struct wire_backup backup;
         struct wire_backed_up backed_up;
         uint64_t id;
@@ -79,6 +81,10 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         poise_code code = wire_decode_rows(body, length, arena, &to.rows, &err);
         return code == POISE_OK && touch_batch(&to.rows.rows) == SIZE_MAX ? POISE_ECORRUPT : code;
     }
+    case WIRE_CHANGES:
+        return wire_decode_changes(body, length, arena, &to.changes, &err);
+    case WIRE_CHANGED:
+        return wire_decode_changed(body, length, arena, &to.changed, &err);
     case WIRE_BACKUP:
         return wire_decode_backup(body, length, arena, &to.backup, &err);
     case WIRE_BACKED_UP:
@@ -103,7 +109,7 @@ struct message {
 static const char *const names[] = {"hello",         "welcome",  "batch",  "batch_plain", "ack",
                                     "gap",           "error",    "credit", "subscribe",   "query",
                                     "unsubscribe",   "snapshot", "update", "result",      "stats",
-                                    "stats_request", "dump",     "rows"};
+                                    "stats_request", "dump",     "rows",   "changes",     "changed"};
 enum { MESSAGES = sizeof names / sizeof *names };
 static struct message messages[MESSAGES];
 
