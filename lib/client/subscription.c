@@ -140,6 +140,8 @@ static void on_snapshot(struct poise_client *client, const struct wire_states *p
     sub->from_lsn = part->last && !part->more ? part->lsn : 0; /* else a cut is a loss */
     sub->from_revised = 0;
     sub->view = part->view;
+    sub->told_lsn = part->lsn;
+    sub->told_ms = part->as_of_ms;
 }
 
 static uint64_t count_revisions(const struct wire_states *update)
@@ -176,8 +178,9 @@ static void on_update(struct poise_client *client, const struct wire_states *upd
     bool sign = update->prev == update->lsn && update->count == 0; /* of life, for a CREDIT{id, 0} */
     if (is_resumed(sub, update)) {
         sub->phase = SUBSCRIPTION_LIVE;
-        if (sign) {
-            sub->delivery = (struct delivery){.states = *update, .live = true, .ready = true};
+        if (sign && sub->from_lsn == sub->told_lsn) { /* else an UPDATE tells the rest */
+            const struct wire_states same = {.lsn = sub->told_lsn, .as_of_ms = sub->told_ms};
+            sub->delivery = (struct delivery){.states = same, .ready = true};
         }
     }
     if (sign && sub->phase == SUBSCRIPTION_ASKED) {
@@ -190,6 +193,8 @@ static void on_update(struct poise_client *client, const struct wire_states *upd
     if (!sign) {
         sub->consumed++;
         sub->lsn = update->lsn;
+        sub->told_lsn = update->lsn;
+        sub->told_ms = update->as_of_ms;
         sub->delivery = (struct delivery){.states = *update, .live = true, .ready = true};
         note_place(sub, update);
     }

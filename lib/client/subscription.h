@@ -34,12 +34,14 @@ struct subscription {
     uint64_t from_lsn;     /* the view is whole as of it, with all revisions up to there; 0: it is not */
     uint64_t from_revised; /* revisions behind it that came */
     uint64_t view;         /* of the last snapshot */
-    bool in_snapshot;      /* a part came, and not yet the last */
-    uint32_t consumed;     /* messages whose credit is not returned yet */
-    int64_t asked_us;      /* when SUBSCRIBE was sent */
-    int64_t heard_us;      /* when anything came */
-    int64_t probed_us;     /* when CREDIT{id, 0} was sent */
-    bool lost;             /* LOST was told, and nothing came since */
+    uint64_t told_lsn;     /* of what came last, and its T */
+    int64_t told_ms;
+    bool in_snapshot;  /* a part came, and not yet the last */
+    uint32_t consumed; /* messages whose credit is not returned yet */
+    int64_t asked_us;  /* when SUBSCRIBE was sent */
+    int64_t heard_us;  /* when anything came */
+    int64_t probed_us; /* when CREDIT{id, 0} was sent */
+    bool lost;         /* LOST was told, and nothing came since */
     struct delivery delivery;
 };
 
