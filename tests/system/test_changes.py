@@ -110,6 +110,28 @@ class Changes(Case):
         self.assertEqual([plain(state) for state in told], [plain(change) for change in log if change["revision"]])
         self.assertGreater(len(told), 20)
 
+    def test_an_alarm_of_ones_own(self):
+        """examples/c/alarms.c: with the second batch one of two measures is green."""
+        low, high = ("2026-03-01T10:00:00.000Z,m,a,%d,1,,,,\n" % value for value in (1, 50000))
+        alarms = self.spawn(system.BUILD / "tests" / "examples" / "example_alarms", self.aggregator.query,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        def expect(status):
+            wanted = {f"{node} {org}: {status}" for node in ("plant", "plant/internal", "plant/internal/quality")
+                      for org in ("a", "(root)")}
+            self.assertEqual({alarms.stdout.readline().strip() for _ in range(6)}, wanted)
+
+        self.send(low)
+        expect("red")
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.send(low)  # which changes no status
+        self.send(high * 2)
+        expect("amber")
+        alarms.stdin.close()
+        self.assertEqual(alarms.wait(30), 0)
+        self.assertEqual(alarms.stdout.read(), "")
+
     def seen(self):
         text = (self.folder / "seen").read_text()
         return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
