@@ -139,6 +139,8 @@ static poise_code end_rebuilding(struct replay *replay)
     if (engine_as_of_ms(writer->engine) != INT64_MIN)
         code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
     writer->rebuilding = false;
+    writer->settled_lsn = writer->begun_lsn;
+    writer->settled_ms = engine_as_of_ms(writer->engine);
     engine_set_revising(writer->engine, true);
     return code;
 }
@@ -168,9 +170,12 @@ static poise_code replay_settle(struct writer *writer, const struct journal_reco
         writer->unsaid = true;
     if (writer->rebuilding)
         return POISE_OK;
-    if (record->settled)
+    if (record->settled) {
         code = record->more ? note_owed(writer, err)
                             : engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, err);
+        writer->settled_lsn = record->lsn;
+        writer->settled_ms = record->as_of_ms;
+    }
     if (!code && ends) {
         changes_free(writer->changes);
         writer->changes = writer->last = NULL;
@@ -300,6 +305,8 @@ poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records,
     writer->unsaid = writer->definitions.defined_lsn > 1 && mark.state_lsn <= writer->definitions.defined_lsn;
     engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
+    writer->settled_lsn = mark.state_lsn; /* a checkpoint is of a settled engine */
+    writer->settled_ms = engine_as_of_ms(writer->engine);
     return replay_journal(writer, mark.state_lsn + 1, ret_records, err);
 }
 

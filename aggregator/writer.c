@@ -621,8 +621,9 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
     if (!code)
         code = note_all(writer, err);
     if (!code) {
-        writer->changes->lsn = store_last_lsn(writer->options.store);
-        writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
+        bool settled = !engine_dirty(writer->engine); /* else they are without the last records */
+        writer->changes->lsn = settled ? store_last_lsn(writer->options.store) : writer->settled_lsn;
+        writer->changes->as_of_ms = settled ? engine_as_of_ms(writer->engine) : writer->settled_ms;
         writer->changes->whole = true;
         code = publish(writer, err);
     } else {
