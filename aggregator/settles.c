@@ -21,7 +21,7 @@ static poise_code check(struct reading *reading, const struct journal_record *re
     const struct settles_visit *visit = reading->visit;
     if (visit->stop && atomic_load_explicit(visit->stop, memory_order_relaxed))
         return error_set(reading->err, POISE_EBUSY, "the aggregator is stopping");
-    if (record->lsn != reading->next)
+    if (record->trimmed || record->lsn != reading->next)
         return error_set(reading->err, POISE_EGAP, "the changes from record %llu on were trimmed meanwhile",
                          (unsigned long long)reading->next);
     reading->next++;
