@@ -205,6 +205,30 @@ class Changes(Case):
         self.assertEqual(self.log("other"), [])
         self.assertIn("poise watch", self.changes("--changes", "status", check=2).stderr)
 
+    def test_a_cursor_of_what_was_trimmed(self):
+        """The journal keeps little: who comes too late is told, and begins anew with a snapshot."""
+        self.aggregator.stop()
+        self.aggregator = Aggregator(self.folder, [self.folder / "plant.yaml"],
+                                     settings="settle: 5ms\ncheckpoint: 100ms\njournal: 64KiB\ncompact: 64KiB").start()
+        options = ["--output", self.folder / "out.csv", "--cursor-file", self.folder / "cursor"]
+        self.send(row(0))
+        self.changes(*options)
+        cursor = (self.folder / "cursor").read_text()
+        for at in range(1, 3000, 1000):
+            self.send("".join(row(at + i) for i in range(1000)))
+        until = time.monotonic() + 60
+        while (done := self.changes(*options, check=None)).returncode == 0 and time.monotonic() < until:
+            (self.folder / "cursor").write_text(cursor.split()[0] + " -1\n")
+            self.send("".join(row(i) for i in range(300)))
+        self.assertIn("were trimmed", done.stderr)
+        for name in ("out.csv", "cursor"):
+            (self.folder / name).unlink()
+        self.changes(*options, "--snapshot")
+        self.send("".join(row(i) for i in range(40)))
+        self.changes(*options, "--snapshot")
+        rows = list(csv.DictReader(io.StringIO((self.folder / "out.csv").read_text())))
+        self.same_as_get({key(row): row for row in rows if not row["revision"]})
+
     def test_cursors_that_are_none(self):
         self.send(row(0))
         cursor = self.changes().stderr.split()[-1]
