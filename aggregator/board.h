@@ -1,18 +1,23 @@
 /* The published states: what every subscriber sees, as of the last committed settle. The stream's thread owns
  * it; the writer feeds it change sets. Changes are remembered in a ring, so that a subscriber who knows a
  * position gets what changed since, each node once with its latest numbers, however many changes there were.
- */
+ * And it is remembered at which lsn the board was at which position, at a start from the log of changes, so
+ * that a subscriber who was cut off gets what changed since its lsn. */
 #ifndef AGGREGATOR_BOARD_H
 #define AGGREGATOR_BOARD_H
 
 #include "changes.h"
+#include <base/arena.h>
 #include <base/hash.h>
 #include <model/scorecard.h>
 #include <poise/types.h>
+#include <store/store.h>
 
 enum {
-    BOARD_RING = 1 << 17,     /* changes a subscriber may lag behind before it gets a new snapshot */
-    BOARD_REVISIONS = 1 << 13 /* revisions it may lag behind before it misses some */
+    BOARD_RING = 1 << 17,         /* changes a subscriber may lag behind before it gets a new snapshot */
+    BOARD_REVISIONS = 1 << 13,    /* revisions, likewise */
+    BOARD_MARKS = 1 << 14,        /* settles after which it may go on from the lsn that it has */
+    BOARD_RECALL_BYTES = 32 << 20 /* of changes, that a start reads */
 };
 
 struct board_unit { /* a scorecard at an org */
@@ -20,8 +25,10 @@ struct board_unit { /* a scorecard at an org */
     uint32_t card_index;
     uint32_t index; /* in order of appearance */
     const char *org;
-    poise_state *states; /* by node of the card */
-    uint64_t *positions; /* of a node's last change; 0: no such node here */
+    poise_state *states;        /* by node of the card */
+    uint64_t *positions;        /* of a node's last change; 0: no such node here */
+    uint64_t *status_positions; /* of the last that changed its status */
+    uint8_t *recalled;          /* while the past is recalled: its status then, plus 1; 0: not known */
 };
 
 struct board {
@@ -43,6 +50,13 @@ struct board {
         uint32_t node;
     } * revisions;    /* of closed periods: number n is at n % BOARD_REVISIONS */
     uint64_t revised; /* number of the newest revision; 0: none yet */
+    struct board_mark {
+        uint64_t lsn, position, revised; /* with that lsn it was there */
+    } * marks;                           /* the n-th is at n % BOARD_MARKS, lsn rising */
+    uint64_t mark_count;                 /* of all that there ever were */
+    uint64_t view;                       /* names what lsn counts; 0: not said */
+    struct hmap filters;                 /* of its subscriptions (filter.h) */
+    struct arena texts;                  /* of what was recalled */
     uint64_t lsn;
     int64_t as_of_ms;
     uint64_t nodes;
@@ -65,6 +79,11 @@ static inline uint64_t board_oldest_revision(const struct board *board)
 {
     return board->revised > BOARD_REVISIONS ? board->revised - BOARD_REVISIONS + 1 : 1;
 }
+/* After the first board_apply: what the log has of the changes that led up to it, so that who has an lsn of
+ * before may go on from there. */
+poise_code board_recall(struct board *board, struct store *store, poise_error *err);
+/* Where the board was at an lsn; false: that is forgotten, or yet to come. */
+bool board_find(const struct board *board, uint64_t lsn, struct board_mark *ret_mark);
 /* The state that changed at a position, if that is the node's latest change; else NULL. Which node it was in
  * any case. */
 const poise_state *board_changed(const struct board *board, uint64_t position, struct board_unit **ret_unit,

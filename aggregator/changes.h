@@ -13,6 +13,7 @@ struct changes {
     uint64_t lsn; /* of the record that was settled; of the first part, as the time */
     int64_t as_of_ms;
     bool revised; /* some of this part are revisions */
+    bool whole;   /* these are all states that there are, for a board that has none; of the first part */
     size_t count; /* of this part */
     struct changes *next;
     poise_state states[]; /* strings that outlive the stream */

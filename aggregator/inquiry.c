@@ -1,5 +1,6 @@
 #include "inquiry.h"
 
+#include "changelog.h"
 #include "definitions.h"
 #include "dump.h"
 #include "feed.h"
@@ -22,6 +23,7 @@ void inquiry_free(struct inquiry *inquiry)
     rescore_free(inquiry->rescore);
     dump_free(inquiry->dump);
     access_drop(inquiry->access);
+    changelog_free(inquiry->changelog);
     buf_free(&inquiry->bodies);
     free(inquiry->ends);
     free(inquiry);
@@ -331,18 +333,21 @@ static bool answer_order(const struct inquirer_options *options, struct inquiry 
     return inquiry->error.code || inquiry->restate->rows == 0;
 }
 
-static void answer_dump(const struct inquirer_options *options, struct inquiry *inquiry)
+static void answer_page(const struct inquirer_options *options, struct inquiry *inquiry)
 {
-    inquiry->error.code = dump_page(inquiry->dump, inquiry->id, options->store, options->memory,
-                                    options->stop, &inquiry->bodies, &inquiry->error);
+    inquiry->error.code = inquiry->dump
+                              ? dump_page(inquiry->dump, inquiry->id, options->store, options->memory,
+                                          options->stop, &inquiry->bodies, &inquiry->error)
+                              : changelog_page(inquiry->changelog, inquiry->id, options->store, options->stop,
+                                               &inquiry->bodies, &inquiry->error);
     if (!inquiry->error.code)
         inquiry->error.code = inquiry_end_body(inquiry);
 }
 
 bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inquiry)
 {
-    if (inquiry->dump) {
-        answer_dump(options, inquiry);
+    if (inquiry->dump || inquiry->changelog) {
+        answer_page(options, inquiry);
         return true;
     }
     if (inquiry->losses)

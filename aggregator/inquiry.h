@@ -33,7 +33,8 @@ struct inquiry {
     struct rescore *rescore;       /* likewise: periods to be scored by the current definition */
     char backup[POISE_ID_MAX + 1]; /* likewise: the name of a backup to be written; else "" */
     bool losses;                   /* likewise: what producers have lost, which the writer knows */
-    struct dump *dump; /* likewise: a page of measurements, for which there is nothing else to do */
+    struct dump *dump;           /* likewise: a page of measurements, for which there is nothing else to do */
+    struct changelog *changelog; /* likewise: a page of the log of changes */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;

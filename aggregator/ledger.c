@@ -263,3 +263,26 @@ poise_code ledger_decode(struct ledger *ledger, struct cursor key, struct cursor
     }
     return value.failed ? POISE_ECORRUPT : decode_losses(entry, &value);
 }
+
+poise_code ledger_copy(const struct ledger *ledger, struct ledger *ret_copy)
+{
+    struct ledger copy = {0};
+    struct buf key = {0}, value = {0};
+    struct ledger_entry *entry;
+    poise_code code = POISE_OK;
+    for (size_t at = 0; !code && (entry = hmap_next(&ledger->map, &at));) {
+        buf_reset(&key);
+        buf_reset(&value);
+        ledger_encode(entry, &key, &value);
+        code = key.failed || value.failed ? POISE_ENOMEM
+                                          : ledger_decode(&copy, cursor_of(key.data, key.length),
+                                                          cursor_of(value.data, value.length));
+    }
+    buf_free(&key);
+    buf_free(&value);
+    if (code)
+        ledger_free(&copy);
+    else
+        *ret_copy = copy;
+    return code;
+}

@@ -55,4 +55,6 @@ const struct wire_refusal *ledger_refusals(const struct ledger_entry *entry, uin
 void ledger_encode(const struct ledger_entry *entry, struct buf *key, struct buf *value);
 poise_code ledger_decode(struct ledger *ledger, struct cursor key, struct cursor value);
 
+poise_code ledger_copy(const struct ledger *ledger, struct ledger *ret_copy); /* ENOMEM */
+
 #endif

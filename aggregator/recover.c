@@ -146,6 +146,8 @@ static poise_code end_rebuilding(struct replay *replay)
     if (engine_as_of_ms(writer->engine) != INT64_MIN)
         code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
     writer->rebuilding = false;
+    writer->settled_lsn = writer->begun_lsn;
+    writer->settled_ms = engine_as_of_ms(writer->engine);
     engine_set_revising(writer->engine, true);
     return code;
 }
@@ -157,29 +159,35 @@ static poise_code note_revision(void *visitor, const poise_state *state)
     return state->revision ? engine_revised(replay->writer->engine, state, replay->err) : POISE_OK;
 }
 
-/* A settle of which not all parts were journaled was not published: its revisions are told after the start.
- * (What else it changed is in the states that a start publishes.) */
-static poise_code note_owed(void *visitor, const poise_state *state)
+/* A settle of which not all parts were journaled was not published, and counts as not told: the next one
+ * tells what it changed, too. */
+static poise_code note_owed(struct writer *writer, poise_error *err)
 {
-    struct writer *writer = visitor;
-    return state->revision ? changes_add(&writer->last, state) : POISE_OK;
+    poise_code code = writer->changes ? POISE_OK : writer_begin_changes(writer, err);
+    return code ? code : engine_settle(writer->engine, SIZE_MAX, writer_note_change, writer, err);
 }
 
 static poise_code replay_settle(struct writer *writer, const struct journal_record *record, poise_error *err)
 {
-    bool ends = record->settled || (record->changes_length > 0 && !record->more);
-    if (ends) {
+    bool ends = !record->more && (record->settled || record->changes_length > 0);
+    poise_code code = POISE_OK;
+    if (ends)
+        writer->unsaid &= record->lsn <= writer->definitions.defined_lsn;
+    else if (record->settled && writer->rebuilding)
+        writer->unsaid = true;
+    if (writer->rebuilding)
+        return POISE_OK;
+    if (record->settled) {
+        code = record->more ? note_owed(writer, err)
+                            : engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, err);
+        writer->settled_lsn = record->lsn;
+        writer->settled_ms = record->as_of_ms;
+    }
+    if (!code && ends) {
         changes_free(writer->changes);
         writer->changes = writer->last = NULL;
     }
-    if (!record->settled || writer->rebuilding)
-        return POISE_OK;
-    if (!record->more)
-        return engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, err);
-    writer->changes = writer->last = changes_open();
-    if (!writer->changes)
-        return error_nomem(err, "the changes of a settle");
-    return engine_settle(writer->engine, SIZE_MAX, note_owed, writer, err);
+    return code;
 }
 
 static poise_code replay_record(void *visitor, const struct journal_record *record)
@@ -335,8 +343,11 @@ poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records,
     struct store_mark mark = store_mark(store);
     writer->generation = mark.generation;
     writer->rebuilding = mark.state_lsn < writer->begun_lsn;
+    writer->unsaid = writer->definitions.defined_lsn > 1 && mark.state_lsn <= writer->definitions.defined_lsn;
     engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
+    writer->settled_lsn = mark.state_lsn; /* a checkpoint is of a settled engine */
+    writer->settled_ms = engine_as_of_ms(writer->engine);
     return replay_journal(writer, mark.state_lsn + 1, ret_records, err);
 }
 

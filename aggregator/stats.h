@@ -79,6 +79,7 @@
       "For how long a subscriber at most has had no credit, no room or no time for what there is")           \
     X(subscriptions_behind, "gauge", "subscriptions", "Subscriptions of which that is so")                   \
     X(snapshots, "counter", "snapshots", "Snapshots begun; more than subscriptions means some fell behind")  \
+    X(resumed, "counter", "events", "Subscribers that were cut off and went on without a snapshot")          \
     X(stream_full, "counter", "events", "Times the writer waited for the stream")                            \
     X(questions, "counter", "questions", "Questions about the past that were answered")                      \
     X(questions_refused, "counter", "questions", "Questions refused because too many were waiting")          \

@@ -1,5 +1,6 @@
 #include "stream.h"
 
+#include "changelog.h"
 #include "dump.h"
 #include "numbers.h"
 #include "orders.h"
@@ -34,7 +35,7 @@ struct stream {
     struct replies replies;
     poise_state *scratch;
     struct arena arena;
-    struct buf out;
+    struct buf out, tail;
     bool retry; /* some peer had no room */
 };
 
@@ -136,6 +137,7 @@ static poise_code check_access(struct stream *stream, const char *user, enum wir
     case WIRE_SUBSCRIBE:
         return access_may(who, ACCESS_READ) ? POISE_OK : deny(stream, user, "read scores", err);
     case WIRE_QUERY:
+    case WIRE_CHANGES:
         return access_may(who, ACCESS_QUERY) ? POISE_OK : deny(stream, user, "ask about the past", err);
     case WIRE_STATS_REQUEST:
         return administers || access_may(who, ACCESS_QUERY)
@@ -202,6 +204,20 @@ static void drop_subscription(struct stream *stream, struct subscription **slot)
     stats_set(stream->options.stats, STAT_subscriptions, stream->subscription_count);
 }
 
+/* Sends the head of a message that is yet to be made, and states that are made already. */
+static poise_code send_states(struct stream *stream, const struct net_peer *peer,
+                              const struct subscription_message *message, const struct buf *tail)
+{
+    poise_code code =
+        tail ? wire_encode_states_head(message->kind, &message->states, &stream->out) : POISE_ENOMEM;
+    if (!code)
+        buf_put(&stream->out, tail->data, tail->length);
+    if (!code && !stream->out.failed)
+        return send_out(stream, peer, message->kind);
+    buf_reset(&stream->out);
+    return POISE_ENOMEM;
+}
+
 static poise_code send_keepalive(struct stream *stream, struct subscription *subscription)
 {
     struct wire_states empty = subscription_keepalive(subscription, &stream->board);
@@ -222,6 +238,7 @@ static void renew_access(struct stream *stream)
         struct subscription *s = stream->subscriptions[i];
         s->reader = same_peer(stream, s->user, s->reader, &error);
         if (s->reader) {
+            s->filter->reader = s->reader;
             i++;
             continue;
         }
@@ -258,10 +275,15 @@ static bool pump_out(struct stream *stream, struct subscription *subscription, i
 {
     struct subscription_message message;
     while (subscription->credit > 0) {
-        subscription_next(subscription, &stream->board, now_us, stream->scratch, SCRATCH_STATES, &message);
-        if (message.kind == 0 || wire_encode_states(message.kind, &message.states, &stream->out))
-            break;
-        poise_code code = send_out(stream, &subscription->peer, message.kind);
+        const struct buf *tail = subscription_same(subscription, &stream->board, now_us, &message);
+        if (!tail) {
+            subscription_next(subscription, &stream->board, now_us, stream->scratch, SCRATCH_STATES,
+                              &message);
+            if (message.kind == 0)
+                break;
+            tail = subscription_keep(subscription, &stream->board, &message, &stream->tail);
+        }
+        poise_code code = send_states(stream, &subscription->peer, &message, tail);
         if (code)
             return code == POISE_ECLOSED;
         subscription_sent(subscription, &message, now_us);
@@ -308,12 +330,15 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
                          "this connection has %zu subscriptions already (max_subscriptions_each)",
                          stream->options.max_subscriptions_each);
     struct subscription *subscription = NULL;
-    code = subscription_open(&wanted, &message->peer, &stream->board, &subscription, err);
+    const struct filter_reader reader = {stream->who, message->user ? message->user : ""};
+    code = subscription_open(&wanted, &message->peer, &reader, &stream->board, &subscription, err);
     if (code)
         return code;
-    subscription->reader = stream->who;
-    snprintf(subscription->user, sizeof subscription->user, "%s", message->user ? message->user : "");
     subscription->last_us = clock_monotonic_us(stream->options.clock);
+    if (subscription->resumed) {
+        stats_add(stream->options.stats, STAT_resumed, 1);
+        (void)send_keepalive(stream, subscription); /* so it knows; else it asks in a while */
+    }
     stream->subscriptions[stream->subscription_count++] = subscription;
     stats_set(stream->options.stats, STAT_subscriptions, stream->subscription_count);
     return POISE_OK;
@@ -507,6 +532,27 @@ static poise_code on_losses(struct stream *stream, const struct net_message *mes
     return hand_over(stream, inquiry, err);
 }
 
+static poise_code on_changes(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                             poise_error *err)
+{
+    struct wire_changes asked;
+    struct inquiry *inquiry = NULL;
+    poise_code code = wire_decode_changes(message->body, message->body_length, &stream->arena, &asked, err);
+    if (code)
+        return code;
+    *ret_id = asked.id;
+    const struct wire_query query = {.id = asked.id, .scorecard = "", .org = "", .credit = 1};
+    code = new_inquiry(stream, &query, message, &inquiry, err);
+    if (!code)
+        code = changelog_open(&asked, &inquiry->changelog, err);
+    if (code) {
+        inquiry_free(inquiry);
+        return code;
+    }
+    inquiry->changelog->reader = inquiry->reader;
+    return hand_over(stream, inquiry, err);
+}
+
 static poise_code check_backup(const struct stream *stream, const struct wire_backup *order, poise_error *err)
 {
     if (!stream->options.to_backup)
@@ -576,6 +622,7 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
                               : inquiry->rescore   ? WIRE_RESCORED
                               : inquiry->dump      ? WIRE_ROWS
                               : inquiry->losses    ? WIRE_LOSSES
+                              : inquiry->changelog ? WIRE_CHANGED
                               : inquiry->backup[0] ? WIRE_BACKED_UP
                                                    : WIRE_RESULT;
         poise_code code = send_body(stream, &inquiry->peer, kind, inquiry->bodies.data + start,
@@ -674,6 +721,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         return on_dump(stream, message, ret_id, err);
     case WIRE_LOSSES_REQUEST:
         return on_losses(stream, message, ret_id, err);
+    case WIRE_CHANGES:
+        return on_changes(stream, message, ret_id, err);
     case WIRE_BACKUP:
         return on_backup(stream, message, ret_id, err);
     case WIRE_STATS_REQUEST:
@@ -711,12 +760,22 @@ static poise_code receive(struct stream *stream, bool *ret_more, poise_error *er
     return POISE_OK;
 }
 
+/* What led up to the states of a start; without it who was cut off gets a snapshot. */
+static void recall(struct stream *stream)
+{
+    poise_error problem = {0};
+    if (board_recall(&stream->board, stream->options.store, &problem))
+        log_event(stream->options.log, LOG_WARN, "past_not_read", log_text("reason", problem.text));
+}
+
 static poise_code take_changes(struct stream *stream, poise_error *err)
 {
     struct changes *changes;
     poise_code code = POISE_OK;
     while (!code && (changes = ring_pop(stream->options.from_writer))) {
         code = board_apply(&stream->board, changes, err);
+        if (!code && changes->whole && stream->options.store)
+            recall(stream);
         changes_free(changes);
     }
     stats_set(stream->options.stats, STAT_nodes, stream->board.nodes);
@@ -770,6 +829,20 @@ int64_t stream_idle_ms(const struct stream *stream)
 
 /* ---- life ---- */
 
+/* Of a store, as of its last restore, and of what it is scored by: an lsn of another means nothing here. */
+static uint64_t view_of(const struct stream_options *options)
+{
+    uint8_t id[16];
+    if (!options->store)
+        return 0;
+    store_id(options->store, id);
+    uint64_t hash = hash64(id, sizeof id, store_incarnation(options->store));
+    hash = hash_mix(hash, store_mark(options->store).generation);
+    for (size_t i = 0; i < options->card_count; i++)
+        hash = hash_mix(hash, options->cards[i]->hash);
+    return hash ? hash : 1;
+}
+
 poise_code stream_open(const struct stream_options *options, struct stream **ret_stream, poise_error *err)
 {
     struct stream *stream = calloc(1, sizeof *stream);
@@ -789,6 +862,7 @@ poise_code stream_open(const struct stream_options *options, struct stream **ret
         stream_close(stream);
         return code;
     }
+    stream->board.view = view_of(options);
     *ret_stream = stream;
     return POISE_OK;
 }
@@ -809,6 +883,7 @@ void stream_close(struct stream *stream)
     board_free(&stream->board);
     arena_free(&stream->arena);
     buf_free(&stream->out);
+    buf_free(&stream->tail);
     free(stream->scratch);
     free(stream->subscriptions);
     free(stream);

@@ -2,131 +2,59 @@
 
 #include <base/error.h>
 #include <engine/engine.h>
-#include <model/org.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    MESSAGE_BYTES = 200000, /* of states in a message; WIRE_MESSAGE_MAX less what surrounds them */
-    STARRED_MAX = 2048      /* bytes of globs that are more than a name: each is tried on every org */
-};
-
-/* ---- the filter ---- */
-
-static poise_code check_globs(const struct wire_filter *filter, poise_error *err)
-{
-    size_t starred = 0;
-    for (size_t i = 0; i < filter->org_count; i++) {
-        if (!glob_valid(filter->orgs[i]))
-            return error_set(err, POISE_EPROTO, "'%.200s' in the filter is no org and no glob of orgs",
-                             filter->orgs[i]);
-        starred += strchr(filter->orgs[i], '*') ? strlen(filter->orgs[i]) : 0;
-    }
-    if (starred > STARRED_MAX)
-        return error_set(err, POISE_ELIMIT,
-                         "the globs with '*' in the filter have %zu bytes; at most %d are allowed", starred,
-                         STARRED_MAX);
-    return POISE_OK;
-}
-
-static const char **copy_texts(struct arena *arena, const char *const *texts, size_t count)
-{
-    const char **copy = arena_zalloc(arena, count ? count : 1, sizeof(char *));
-    for (size_t i = 0; copy && i < count; i++)
-        if (!(copy[i] = arena_strndup(arena, texts[i], strlen(texts[i]))))
-            return NULL;
-    return copy;
-}
-
-static bool copy_filter(struct subscription *s, const struct wire_filter *from)
-{
-    s->filter = *from;
-    s->filter.scorecards = copy_texts(&s->arena, from->scorecards, from->scorecard_count);
-    s->filter.orgs = copy_texts(&s->arena, from->orgs, from->org_count);
-    s->filter.nodes = copy_texts(&s->arena, from->nodes, from->node_count);
-    return s->filter.scorecards && s->filter.orgs && s->filter.nodes;
-}
-
-static bool card_passes(const struct wire_filter *filter, const struct scorecard *card)
-{
-    for (size_t i = 0; i < filter->scorecard_count; i++)
-        if (strcmp(filter->scorecards[i], card->id) == 0)
-            return true;
-    return filter->scorecard_count == 0;
-}
-
-static bool org_passes(const struct wire_filter *filter, const char *org)
-{
-    for (size_t i = 0; i < filter->org_count; i++)
-        if (org_matches(filter->orgs[i], org))
-            return true;
-    return filter->org_count == 0;
-}
-
-static bool path_passes(const struct wire_filter *filter, const char *path)
-{
-    for (size_t i = 0; i < filter->node_count; i++) {
-        size_t length = strlen(filter->nodes[i]);
-        if (strncmp(path, filter->nodes[i], length) == 0 && (path[length] == '\0' || path[length] == '/'))
-            return true;
-    }
-    return filter->node_count == 0;
-}
-
-static bool pass_nodes(struct subscription *s, const struct board *board)
-{
-    s->card_count = board->card_count;
-    s->node_pass = calloc(s->card_count ? s->card_count : 1, sizeof *s->node_pass);
-    for (size_t c = 0; s->node_pass && c < s->card_count; c++) {
-        const struct scorecard *card = board->cards[c];
-        s->node_pass[c] = calloc(card->node_count, 1);
-        if (!s->node_pass[c])
-            return false;
-        for (uint32_t n = 0; n < card->node_count; n++)
-            s->node_pass[c][n] =
-                card_passes(&s->filter, card) && path_passes(&s->filter, card->nodes[n].path);
-    }
-    return s->node_pass != NULL;
-}
-
-static bool look_at_unit(const struct subscription *s, const struct board_unit *unit)
-{
-    return card_passes(&s->filter, unit->card) && org_passes(&s->filter, unit->org) &&
-           (!s->reader || access_reads(s->reader, unit->card->id, unit->org));
-}
-
-/* Whether a unit's org passes, remembered: globs are matched once a unit. */
-static bool unit_passes(struct subscription *s, const struct board_unit *unit)
-{
-    if (unit->index >= s->unit_pass_count) {
-        size_t count = ((size_t)unit->index + 64) * 2;
-        uint8_t *grown = realloc(s->unit_pass, count);
-        if (!grown)
-            return look_at_unit(s, unit);
-        memset(grown + s->unit_pass_count, 0, count - s->unit_pass_count);
-        s->unit_pass = grown;
-        s->unit_pass_count = count;
-    }
-    uint8_t *known = &s->unit_pass[unit->index];
-    if (*known == 0)
-        *known = look_at_unit(s, unit) ? 1 : 2;
-    return *known == 1;
-}
+enum { MESSAGE_BYTES = 200000 /* of states in a message; WIRE_MESSAGE_MAX less what surrounds them */ };
 
 /* ---- life ---- */
 
-poise_code subscription_open(const struct wire_subscribe *wanted, const struct net_peer *peer,
-                             const struct board *board, struct subscription **ret_subscription,
-                             poise_error *err)
+static bool revision_passes(const struct subscription *s, const struct board_revision *revision)
 {
-    poise_code code = check_globs(&wanted->filter, err);
-    if (code)
-        return code;
+    return filter_has(&s->filter->wanted, POISE_CHANGES_REVISIONS) &&
+           filter_passes(s->filter, revision->unit, revision->node);
+}
+
+/* Whether some of the revisions behind a number that it wants are forgotten. */
+static bool forgets_revisions(const struct subscription *s, const struct board *board, uint64_t revised)
+{
+    return filter_has(&s->filter->wanted, POISE_CHANGES_REVISIONS) &&
+           revised + 1 < board_oldest_revision(board);
+}
+
+/* Goes on from the lsn that the client has, behind the revisions that it has, too. */
+static bool resume(struct subscription *s, const struct wire_subscribe *wanted, const struct board *board)
+{
+    struct board_mark mark;
+    if (wanted->once || wanted->from_lsn == 0 || wanted->from_view != board->view ||
+        !board_find(board, wanted->from_lsn, &mark) || forgets_revisions(s, board, mark.revised))
+        return false;
+    uint64_t left = wanted->from_revised;
+    for (; left > 0 && mark.revised < board->revised; mark.revised++)
+        left -= revision_passes(s, &board->revisions[(mark.revised + 1) % BOARD_REVISIONS]);
+    s->phase = SUBSCRIPTION_LIVE;
+    s->position = mark.position;
+    s->revised = mark.revised;
+    s->lsn = wanted->from_lsn;
+    return true;
+}
+
+poise_code subscription_open(const struct wire_subscribe *wanted, const struct net_peer *peer,
+                             const struct filter_reader *reader, struct board *board,
+                             struct subscription **ret_subscription, poise_error *err)
+{
     struct subscription *s = calloc(1, sizeof *s);
     if (!s)
         return error_nomem(err, "a subscription");
-    arena_init(&s->arena, WIRE_MESSAGE_MAX * 4);
+    poise_code code = filter_open(board, &wanted->filter, reader, &s->filter, err);
+    if (code) {
+        free(s);
+        return code;
+    }
+    s->board = board;
     s->peer = *peer;
+    s->reader = reader->peer;
+    memcpy(s->user, s->filter->user, sizeof s->user);
     s->id = wanted->id;
     s->credit = wanted->credit;
     s->least_interval_us = (int64_t)wanted->least_interval_ms * 1000;
@@ -134,10 +62,7 @@ poise_code subscription_open(const struct wire_subscribe *wanted, const struct n
     s->position = board->head;
     s->revised = board->revised;
     s->last_us = INT64_MIN;
-    if (!copy_filter(s, &wanted->filter) || !pass_nodes(s, board)) {
-        subscription_close(s);
-        return error_nomem(err, "a subscription");
-    }
+    s->resumed = resume(s, wanted, board);
     *ret_subscription = s;
     return POISE_OK;
 }
@@ -146,11 +71,7 @@ void subscription_close(struct subscription *s)
 {
     if (!s)
         return;
-    for (size_t c = 0; s->node_pass && c < s->card_count; c++)
-        free(s->node_pass[c]);
-    free(s->node_pass);
-    free(s->unit_pass);
-    arena_free(&s->arena);
+    filter_close(s->board, s->filter);
     free(s);
 }
 
@@ -175,16 +96,21 @@ static bool fill(struct filling *filling, const struct measure *measure, const p
     return true;
 }
 
+/* Who wants revisions alone knows no states. */
+static bool wants_states(const struct subscription *s)
+{
+    return filter_has(&s->filter->wanted, POISE_CHANGES_NUMBERS | POISE_CHANGES_STATUS);
+}
+
 /* Adds units from the message's place on; true: all are in. */
 static bool fill_scan(struct subscription *s, struct board *board, struct filling *filling,
                       struct subscription_message *message)
 {
     struct board_unit *unit;
-    while ((unit = board_next(board, message->scan_unit))) {
+    while (wants_states(s) && (unit = board_next(board, message->scan_unit))) {
         for (; message->scan_node < unit->card->node_count; message->scan_node++) {
             uint32_t node = message->scan_node;
-            bool wanted =
-                unit->positions[node] && unit_passes(s, unit) && s->node_pass[unit->card_index][node];
+            bool wanted = unit->positions[node] && filter_passes(s->filter, unit, node);
             if (wanted &&
                 !fill(filling, unit->card->nodes[node].measure, &unit->states[node], board->as_of_ms))
                 return false;
@@ -195,15 +121,26 @@ static bool fill_scan(struct subscription *s, struct board *board, struct fillin
     return true;
 }
 
+/* Whether the latest change of a node, or one before it that the client does not have, is one that it wants.
+ * While it takes a snapshot in, all are. */
+static bool change_passes(struct subscription *s, const struct board_unit *unit, uint32_t node)
+{
+    return (filter_has(&s->filter->wanted, POISE_CHANGES_NUMBERS) || s->phase != SUBSCRIPTION_LIVE ||
+            unit->status_positions[node] > s->position) &&
+           filter_passes(s->filter, unit, node);
+}
+
 /* Adds what changed after the message's position; true: the head is reached. */
 static bool fill_changes(struct subscription *s, const struct board *board, struct filling *filling,
                          struct subscription_message *message)
 {
+    if (!wants_states(s))
+        message->position = board->head;
     for (; message->position < board->head; message->position++) {
         struct board_unit *unit;
         uint32_t node;
         const poise_state *state = board_changed(board, message->position + 1, &unit, &node);
-        if (!unit_passes(s, unit) || !s->node_pass[unit->card_index][node])
+        if (!change_passes(s, unit, node))
             continue;
         if (state && !fill(filling, unit->card->nodes[node].measure, state, board->as_of_ms))
             return false;
@@ -216,14 +153,22 @@ static bool fill_changes(struct subscription *s, const struct board *board, stru
 static void fill_revisions(struct subscription *s, const struct board *board, struct filling *filling,
                            struct subscription_message *message)
 {
-    uint64_t oldest = board_oldest_revision(board);
-    message->revised = message->revised + 1 < oldest ? oldest - 1 : message->revised;
     for (; message->revised < board->revised; message->revised++) {
         const struct board_revision *revision = &board->revisions[(message->revised + 1) % BOARD_REVISIONS];
-        if (unit_passes(s, revision->unit) && s->node_pass[revision->unit->card_index][revision->node] &&
-            !fill(filling, NULL, &revision->state, revision->state.as_of_ms))
+        if (revision_passes(s, revision) && !fill(filling, NULL, &revision->state, revision->state.as_of_ms))
             return;
     }
+}
+
+/* Behind a snapshot come those that were waiting, unless they are too many to be there still. */
+static void pass_over_revisions(const struct subscription *s, const struct board *board,
+                                struct subscription_message *message)
+{
+    if (forgets_revisions(s, board, message->revised))
+        message->revised = board->revised;
+    while (message->revised < board->revised &&
+           !revision_passes(s, &board->revisions[(message->revised + 1) % BOARD_REVISIONS]))
+        message->revised++;
 }
 
 static void start_over(struct subscription_message *message, const struct board *board)
@@ -254,7 +199,8 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
         ret_message->kind = 0;
         return;
     }
-    if (!board_has(board, m.position))
+    bool forgotten = m.phase == SUBSCRIPTION_LIVE && forgets_revisions(s, board, m.revised);
+    if (!board_has(board, m.position) || forgotten) /* so that it knows */
         start_over(&m, board);
     if (m.phase == SUBSCRIPTION_LIVE) {
         if (!fill_changes(s, board, &filling, &m)) {
@@ -276,6 +222,7 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
         m.phase = SUBSCRIPTION_CATCH_UP;
     if (m.phase == SUBSCRIPTION_CATCH_UP && fill_changes(s, board, &filling, &m)) {
         m.phase = SUBSCRIPTION_LIVE;
+        pass_over_revisions(s, board, &m);
         whole = true;
     }
     m.kind = kind;
@@ -284,9 +231,65 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
                                     .prev = s->lsn,
                                     .as_of_ms = board->as_of_ms,
                                     .last = whole,
+                                    .more = m.phase == SUBSCRIPTION_LIVE && m.revised < board->revised,
+                                    .view = whole ? board->view : 0,
                                     .states = scratch,
                                     .count = filling.count};
     *ret_message = m;
+}
+
+/* ---- the same for many ---- */
+
+static bool is_there(const struct filter_sent *sent, const struct board *board)
+{
+    return sent->head > 0 && sent->head == board->head && sent->head_revised == board->revised &&
+           sent->as_of_ms == board->as_of_ms;
+}
+
+const struct buf *subscription_same(const struct subscription *s, const struct board *board, int64_t now_us,
+                                    struct subscription_message *ret_message)
+{
+    const struct filter_sent *sent = &s->filter->sent;
+    if (s->phase != SUBSCRIPTION_LIVE || now_us < s->next_us || s->position != sent->position ||
+        s->revised != sent->revised || !is_there(sent, board))
+        return NULL;
+    *ret_message = (struct subscription_message){.kind = WIRE_UPDATE,
+                                                 .phase = SUBSCRIPTION_LIVE,
+                                                 .scan_unit = s->scan_unit,
+                                                 .scan_node = s->scan_node,
+                                                 .position = board->head,
+                                                 .revised = sent->to_revised,
+                                                 .states = {.id = s->id,
+                                                            .lsn = board->lsn,
+                                                            .prev = s->lsn,
+                                                            .as_of_ms = board->as_of_ms,
+                                                            .last = true,
+                                                            .more = sent->more,
+                                                            .count = sent->count}};
+    return &sent->tail;
+}
+
+const struct buf *subscription_keep(struct subscription *s, const struct board *board,
+                                    const struct subscription_message *message, struct buf *spare)
+{
+    struct filter_sent *sent = &s->filter->sent;
+    bool shared = s->phase == SUBSCRIPTION_LIVE && message->kind == WIRE_UPDATE && s->filter->users > 1;
+    struct buf *tail = shared ? &sent->tail : spare;
+    sent->head = shared ? 0 : sent->head;
+    buf_reset(tail);
+    if (wire_encode_states_tail(message->kind, &message->states, tail))
+        return NULL;
+    if (!shared)
+        return tail;
+    sent->position = s->position;
+    sent->revised = s->revised;
+    sent->head = message->position;
+    sent->head_revised = board->revised;
+    sent->as_of_ms = board->as_of_ms;
+    sent->to_revised = message->revised;
+    sent->count = message->states.count;
+    sent->more = message->states.more;
+    return &sent->tail;
 }
 
 void subscription_sent(struct subscription *s, const struct subscription_message *message, int64_t now_us)

@@ -6,12 +6,11 @@
  *    ^  all units sent   reached the head       CATCH_UP: what changed meanwhile; the part that reaches the
  * head is last
  *    +---------------------------+              LIVE: updates; back to SCAN when too far behind for one
- * message   */
+ * message. A subscription that goes on where another was cut off begins there. */
 #ifndef AGGREGATOR_SUBSCRIPTION_H
 #define AGGREGATOR_SUBSCRIPTION_H
 
-#include "access.h"
-#include "board.h"
+#include "filter.h"
 #include <net/net.h>
 #include <wire/wire.h>
 
@@ -28,20 +27,17 @@ struct subscription {
     uint32_t scan_node;                 /* nodes of the unit after it that were sent */
     uint64_t position;                  /* of the board, up to which everything was sent */
     uint64_t revised;                   /* number of the last revision that was sent, or is not for it */
+    bool resumed;                       /* it began as one that was cut off has ended, without a snapshot */
     uint64_t lsn;                       /* of the last message */
     int64_t next_us, last_us;           /* earliest next update; when something was sent last */
     int64_t behind_us;                  /* since when it could not be sent all; 0: it has all */
-    struct wire_filter filter;
-    struct arena arena; /* of the filter */
-    uint8_t *unit_pass; /* by unit index: 0 not asked yet, 1 passes, 2 does not */
-    size_t unit_pass_count;
-    uint8_t **node_pass; /* by scorecard, node: 1 passes */
-    size_t card_count;
+    struct board *board;
+    struct filter *filter; /* shared */
 };
 
 poise_code subscription_open(const struct wire_subscribe *wanted, const struct net_peer *peer,
-                             const struct board *board, struct subscription **ret_subscription,
-                             poise_error *err);
+                             const struct filter_reader *reader, struct board *board,
+                             struct subscription **ret_subscription, poise_error *err);
 void subscription_close(struct subscription *subscription);
 
 /* The next message, or none (*ret_kind 0): states points into scratch, which has room for `room` of them.
@@ -58,6 +54,13 @@ struct subscription_message {
 };
 void subscription_next(struct subscription *subscription, struct board *board, int64_t now_us,
                        poise_state *scratch, size_t room, struct subscription_message *ret_message);
+/* Many who want the same stand at the same place. Before subscription_next: the update that was made last, if
+ * it is the next one of this subscription, too, but for its states; and their bytes. NULL: it is not. */
+const struct buf *subscription_same(const struct subscription *subscription, const struct board *board,
+                                    int64_t now_us, struct subscription_message *ret_message);
+/* After it: the bytes of its states, in a buffer of the filter or the spare one; NULL: out of memory. */
+const struct buf *subscription_keep(struct subscription *subscription, const struct board *board,
+                                    const struct subscription_message *message, struct buf *spare);
 /* Whether the board has something that a live subscription was not sent. */
 bool subscription_lags(const struct subscription *subscription, const struct board *board);
 void subscription_sent(struct subscription *subscription, const struct subscription_message *message,

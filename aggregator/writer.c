@@ -776,52 +776,54 @@ poise_code writer_finish(struct writer *writer, poise_error *err)
 
 poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise_error *err)
 {
-    struct ledger copy = {0};
-    struct buf key = {0}, value = {0};
-    struct ledger_entry *entry;
-    poise_code code = POISE_OK;
-    for (size_t at = 0; !code && (entry = hmap_next(&writer->ledger.map, &at));) {
-        buf_reset(&key);
-        buf_reset(&value);
-        ledger_encode(entry, &key, &value);
-        code = key.failed || value.failed ? POISE_ENOMEM
-                                          : ledger_decode(&copy, cursor_of(key.data, key.length),
-                                                          cursor_of(value.data, value.length));
-    }
-    buf_free(&key);
-    buf_free(&value);
-    if (code) {
-        ledger_free(&copy);
-        return error_nomem(err, "the ledger of producers");
-    }
-    *ret_ledger = copy;
-    return POISE_OK;
+    return ledger_copy(&writer->ledger, ret_ledger) ? error_nomem(err, "the ledger of producers") : POISE_OK;
 }
 
-/* The stream's board starts from all states as they were settled last. */
+/* All states as they were settled last; ENOTFOUND: it ended before its first settle was done. */
+static poise_code note_all(struct writer *writer, poise_error *err)
+{
+    return engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
+}
+
+/* The stream's board starts from all states. */
 static poise_code publish_all(struct writer *writer, poise_error *err)
 {
     if (is_timeless(writer))
         return POISE_OK; /* nothing was ever settled */
-    struct changes *owed = writer->changes;
+    struct changes *owed = writer->changes, *last = writer->last;
     poise_code code = writer_begin_changes(writer, err);
     if (!code)
-        code = engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
+        code = note_all(writer, err);
     if (!code) {
-        writer->changes->lsn = store_last_lsn(writer->options.store);
-        writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
+        bool settled = !engine_dirty(writer->engine); /* else they are without the last records */
+        writer->changes->lsn = settled ? store_last_lsn(writer->options.store) : writer->settled_lsn;
+        writer->changes->as_of_ms = settled ? engine_as_of_ms(writer->engine) : writer->settled_ms;
+        writer->changes->whole = true;
         code = publish(writer, err);
-    } else if (code == POISE_ENOTFOUND) { /* likewise: it ended before its first settle was done */
+    } else {
         changes_free(writer->changes);
+        code = code == POISE_ENOTFOUND ? POISE_OK : code;
+    }
+    writer->changes = owed;
+    writer->last = last;
+    return code;
+}
+
+/* Who reads the log of changes is told, too, what the start makes different: a settle is begun with it, which
+ * the first one goes on with. */
+static poise_code begin_owed(struct writer *writer, poise_error *err)
+{
+    bool unsaid = writer->unsaid && !is_timeless(writer);
+    poise_code code = POISE_OK;
+    writer->unsaid = false;
+    if (unsaid && !writer->changes)
+        code = writer_begin_changes(writer, err);
+    if (!code && unsaid)
+        code = note_all(writer, err);
+    if (code == POISE_ENOTFOUND)
         code = POISE_OK;
-    }
-    writer->changes = writer->last = NULL;
-    if (!owed || owed->count == 0) {
-        changes_free(owed);
-        return code;
-    }
-    writer->changes = writer->part = owed;
-    writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
+    if (!code && writer->changes)
+        writer->slices = 1;
     return code;
 }
 
@@ -856,6 +858,8 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
         code = silence_open(&writer->silence, &silence, err);
     if (!code)
         code = publish_all(writer, err);
+    if (!code)
+        code = begin_owed(writer, err);
     if (!code)
         code = settle_first(writer, err);
     if (code) {

@@ -73,6 +73,9 @@ struct writer {
     struct arena arena;                /* for reading old batches */
     uint64_t replayed_lsn;             /* while recovering: the record at hand; 0: not recovering */
     bool rebuilding;                   /* from the whole journal, because the definitions have changed */
+    uint64_t settled_lsn;              /* likewise: the scores are as of that record, and of its T */
+    int64_t settled_ms;
+    bool unsaid; /* the journal's changes do not lead to the scores: all of them are to be told */
 };
 
 /* Frees what it holds. */

@@ -23,6 +23,7 @@ int cli_restate(int argc, char **argv);
 int cli_rescore(int argc, char **argv);
 int cli_verify(int argc, char **argv);
 int cli_dump(int argc, char **argv);
+int cli_changes(int argc, char **argv);
 int cli_import(int argc, char **argv);
 int cli_stats(int argc, char **argv);
 int cli_losses(int argc, char **argv);

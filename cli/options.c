@@ -56,6 +56,35 @@ enum rows_format option_rows_format(struct argp_state *state, const char *text)
     return *text == 'c' ? ROWS_CSV : ROWS_JSON;
 }
 
+uint32_t option_kind(struct argp_state *state, const char *text)
+{
+    for (int kind = POISE_SCORECARD; kind <= POISE_MEASURE; kind++) {
+        if (strcmp(text, poise_kind_name((poise_kind)kind)) == 0) {
+            return UINT32_C(1) << kind;
+        }
+    }
+    argp_error(state, "--kind '%s' is not known; scorecard, perspective, objective or measure is wanted",
+               text);
+    return 0;
+}
+
+uint32_t option_changes(struct argp_state *state, const char *text)
+{
+    static const struct {
+        const char *name;
+        uint32_t changes;
+    } known[] = {{"numbers", POISE_CHANGES_NUMBERS},
+                 {"status", POISE_CHANGES_STATUS},
+                 {"revisions", POISE_CHANGES_REVISIONS}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(text, known[i].name) == 0) {
+            return known[i].changes;
+        }
+    }
+    argp_error(state, "--changes '%s' is not known; numbers, status or revisions is wanted", text);
+    return 0;
+}
+
 static error_t parse_format(int key, char *argument, struct argp_state *state)
 {
     static const char *const names[] = {

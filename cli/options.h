@@ -63,6 +63,8 @@ int64_t option_time(struct argp_state *state, const char *option, const char *te
 int64_t option_duration(struct argp_state *state, const char *option, const char *text);
 const char *option_org(struct argp_state *state, const char *option, const char *text);
 const char *option_org_glob(struct argp_state *state, const char *option, const char *text);
+uint32_t option_kind(struct argp_state *state, const char *text);    /* its bit in a poise_filter's kinds */
+uint32_t option_changes(struct argp_state *state, const char *text); /* numbers, status, revisions */
 enum rows_format option_rows_format(struct argp_state *state, const char *text);
 const char *environment_or(const char *name, const char *otherwise);
 

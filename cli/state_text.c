@@ -97,7 +97,7 @@ static void put_json_period(struct buf *out, const poise_score *numbers)
 
 static void put_json_head(struct buf *out, const poise_state *state)
 {
-    put(out, "{\"org\":");
+    put(out, "\"org\":");
     json_put_text(out, state->org);
     put(out, ",\"node\":");
     json_put_text(out, state->node);
@@ -109,7 +109,7 @@ static void put_json_head(struct buf *out, const poise_state *state)
     put_json_period(out, &state->numbers);
 }
 
-void state_put_json(struct buf *out, const poise_state *state)
+void state_put_json_members(struct buf *out, const poise_state *state)
 {
     const poise_score *numbers = &state->numbers;
     put_json_head(out, state);
@@ -140,14 +140,27 @@ void state_put_json(struct buf *out, const poise_state *state)
         put(out, ",\"cause\":");
         put_whole(out, (int64_t)state->cause, false, "");
     }
+}
+
+void state_put_json(struct buf *out, const poise_state *state)
+{
+    put(out, "{");
+    state_put_json_members(out, state);
     put(out, "}");
 }
 
+#define COLUMNS                                                                                              \
+    "org,node,kind,name,period,value,attainment,score,lo,hi,coverage,filled,status,uncertain,count,weight,"  \
+    "trend,flags,as_of,definition,revision"
+
 void state_put_csv_header(struct buf *out)
 {
-    put(out, "org,node,kind,name,period,value,attainment,score,lo,hi,coverage,filled,status,uncertain,count,"
-             "weight,"
-             "trend,flags,as_of,definition,revision\n");
+    put(out, COLUMNS "\n");
+}
+
+void state_put_csv_change_header(struct buf *out)
+{
+    put(out, COLUMNS ",replaced,cause\n");
 }
 
 static void put_csv_text(struct buf *out, const char *text)
@@ -162,7 +175,7 @@ static void put_csv_number(struct buf *out, double number)
     put(out, ",");
 }
 
-void state_put_csv(struct buf *out, const poise_state *state)
+static void put_csv(struct buf *out, const poise_state *state)
 {
     const poise_score *numbers = &state->numbers;
     put_csv_text(out, state->org);
@@ -195,5 +208,20 @@ void state_put_csv(struct buf *out, const poise_state *state)
     put_whole(out, (int64_t)state->definition, state->definition == 0, "");
     put(out, ",");
     put_whole(out, (int64_t)state->revision, state->revision == 0, "");
+}
+
+void state_put_csv(struct buf *out, const poise_state *state)
+{
+    put_csv(out, state);
+    put(out, "\n");
+}
+
+void state_put_csv_change(struct buf *out, const poise_state *state)
+{
+    put_csv(out, state);
+    put(out, ",");
+    put_number(out, state->cause > 0 ? state->replaced : NAN, "");
+    put(out, ",");
+    put_whole(out, (int64_t)state->cause, state->cause == 0, "");
     put(out, "\n");
 }

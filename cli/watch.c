@@ -20,9 +20,10 @@ struct watch_options {
     int64_t count;  /* changes after which to end; 0: none */
     int64_t for_ms; /* -1: no end */
     int64_t interval_ms;
+    uint32_t kinds, changes; /* as in a poise_filter */
 };
 
-enum { KEY_COUNT = 512, KEY_FOR, KEY_INTERVAL };
+enum { KEY_COUNT = 512, KEY_FOR, KEY_INTERVAL, KEY_KIND, KEY_CHANGES };
 enum { TICK_MS = 200, FRESH_US = 1500000 };
 
 static const struct argp_option option_list[] = {
@@ -30,6 +31,13 @@ static const struct argp_option option_list[] = {
     {"for", KEY_FOR, "DURATION", 0, "end after so long", 0},
     {"interval", KEY_INTERVAL, "DURATION", 0,
      "merge changes that follow each other faster; default: 100ms on a terminal, else none are merged", 0},
+    {"kind", KEY_KIND, "KIND", 0,
+     "only nodes of this kind: scorecard, perspective, objective or measure; may be given again", 0},
+    {"changes", KEY_CHANGES, "WHAT", 0,
+     "status: only when a status becomes another; numbers: no revisions of closed periods; revisions: "
+     "nothing "
+     "else; default: numbers and revisions",
+     0},
     {0}};
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -50,6 +58,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_INTERVAL:
         options->interval_ms = option_duration(state, "interval", argument);
+        return 0;
+    case KEY_KIND:
+        options->kinds |= option_kind(state, argument);
+        return 0;
+    case KEY_CHANGES:
+        options->changes |= option_changes(state, argument);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -75,6 +89,7 @@ static const struct argp parser = {
            "  poise watch\n"
            "  poise watch acme --org plant-1\n"
            "  poise watch --format json | jq -c 'select(.status == \"red\")'\n"
+           "  poise watch --all-orgs --kind objective --changes status --format json\n"
            "  poise watch acme --count 1 > /dev/null && echo something changed\n",
 };
 
@@ -335,7 +350,10 @@ static poise_code run(struct watch *watch, poise_error *err)
     poise_code code = live_open(&options->live, &client, err);
     if (code == POISE_OK) {
         int64_t interval_ms = options->interval_ms >= 0 ? options->interval_ms : watch->on_screen ? 100 : 0;
-        code = poise_subscribe(client, live_filter_of(&options->live, &filter), interval_ms, err);
+        (void)live_filter_of(&options->live, &filter);
+        filter.filter.kinds = options->kinds;
+        filter.filter.changes = options->changes;
+        code = poise_subscribe(client, &filter.filter, interval_ms, err);
     }
     if (code == POISE_OK) {
         if (watch->on_screen) {

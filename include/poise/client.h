@@ -130,8 +130,8 @@ POISE_API poise_code poise_client_open(const poise_client_options *options, pois
                                        poise_error *err);
 POISE_API void poise_client_close(poise_client *client);
 
-/* Lists may be NULL and 0: everything. Orgs are globs as in scorecards, nodes are paths and what lies below
- * them. */
+/* Lists may be NULL and 0, as all else: everything. Orgs are globs as in scorecards, nodes are paths and what
+ * lies below them. */
 typedef struct poise_filter {
     const char *const *scorecards;
     size_t scorecard_count;
@@ -139,14 +139,22 @@ typedef struct poise_filter {
     size_t org_count;
     const char *const *nodes;
     size_t node_count;
+    uint32_t kinds;   /* of nodes: bits 1u << POISE_MEASURE, ... */
+    uint32_t changes; /* POISE_CHANGES_...; 0: numbers and revisions. For an alarm STATUS is enough: a state
+                         comes when its status became another, be it in between only, and with it comes what
+                         else has changed; the other numbers of a view are then old. With REVISIONS alone no
+                         states come */
 } poise_filter;
 
 typedef enum poise_event_kind {
-    POISE_EVENT_RESET, /* a snapshot begins: forget what you know; follows a first connect and every loss */
+    POISE_EVENT_RESET, /* a snapshot begins: forget what you know. Follows a first connect, and a loss after
+                          which what has changed meanwhile could not be told: revisions that were made between
+                          the READY before and the READY to come may not be told */
     POISE_EVENT_STATE, /* a node's latest numbers; of two for one node the later counts */
     POISE_EVENT_REVISION, /* a node as of the end of a closed period, which a late measurement changed */
     POISE_EVENT_READY,    /* the states so far are one consistent view as of lsn */
-    POISE_EVENT_LOST      /* the aggregator went silent; it is asked again */
+    POISE_EVENT_LOST /* the aggregator went silent; it is asked again. Then comes RESET, or, where it knows
+                        what has changed since, just that and READY */
 } poise_event_kind;
 typedef struct poise_event {
     poise_event_kind kind;
@@ -158,7 +166,9 @@ typedef struct poise_event {
 typedef bool poise_on_event(void *context, const poise_event *event);
 
 /* One subscription a client (EBUSY), until the client is closed or step answers that it was refused. Survives
- * restarts of the aggregator: the view starts again with RESET. */
+ * restarts of the aggregator and cut connections: it goes on where it was, or the view starts again with
+ * RESET. So whoever applies the events has at each READY what the aggregator had at that lsn, and each
+ * revision was told once; only RESET leaves some out. */
 POISE_API poise_code poise_subscribe(poise_client *client, const poise_filter *filter,
                                      int64_t least_interval_ms, poise_error *err);
 /* Delivers events for at most timeout_ms (-1: until the callback returns false). Where the callback returns
@@ -242,6 +252,39 @@ typedef bool poise_on_page(void *context, const poise_page *page);
  * long. The callback may take its time. */
 POISE_API poise_code poise_dump(poise_client *client, const poise_selection *selection, int64_t timeout_ms,
                                 poise_on_page *on_page, void *context, poise_error *err);
+
+/* The log of changes: all that was published, in its order, each change once. */
+enum { POISE_CURSOR_MAX = 129 };
+typedef struct poise_change {
+    const poise_state *state; /* with a revision: of a closed period */
+    uint64_t lsn;       /* it was published with: as of a READY. With `number` it is told from all others */
+    uint32_t number;    /* which it is of those with this lsn: 1, 2, ...; a filter leaves some out */
+    int64_t settled_ms; /* the aggregator's T of that */
+} poise_change;
+typedef struct poise_changes_page {
+    const poise_change *changes; /* with their states, during the call */
+    size_t count;                /* may be 0 */
+    const char *cursor; /* where the next page begins: keep it with what you made of this one. A text of less
+                           than POISE_CURSOR_MAX bytes, during the call */
+    bool whole;         /* no more with the last lsn follow: all states are as of one time again */
+    bool last;          /* that was all up to now */
+    uint64_t done, total; /* how far the page reaches: records of the journal, of so many */
+} poise_changes_page;
+/* Return false to end the call. */
+typedef bool poise_on_changes(void *context, const poise_changes_page *page);
+typedef struct poise_changes_from {
+    const char *cursor; /* of the page that was taken last; NULL or "": none */
+    uint64_t after_lsn; /* without a cursor: of a READY, to go on behind a snapshot; 0: from the first that
+                           there is */
+} poise_changes_from;
+/* Page by page until `last`: with the page's cursor the next call goes on, after days, too. The filter may be
+ * another then; STATUS is not for this (EUNSUPPORTED). Goes on by itself when the aggregator is restarted;
+ * ETIMEOUT: there was no page for so long. EGAP: the changes behind the cursor were trimmed from the journal;
+ * ESTORE: the cursor is of another store, or of this one before it was restored from a backup. After both
+ * take a snapshot with poise_get, and go on behind its lsn. The callback may take its time. */
+POISE_API poise_code poise_read_changes(poise_client *client, const poise_filter *filter,
+                                        const poise_changes_from *from, int64_t timeout_ms,
+                                        poise_on_changes *on_changes, void *context, poise_error *err);
 
 /* A backup of the aggregator's store that was written. */
 typedef struct poise_backed_up {

@@ -86,6 +86,13 @@ typedef struct poise_loss {
 
 typedef enum poise_kind { POISE_SCORECARD, POISE_PERSPECTIVE, POISE_OBJECTIVE, POISE_MEASURE } poise_kind;
 
+/* What a filter lets through of what changes. */
+enum poise_changes {
+    POISE_CHANGES_NUMBERS = 1,  /* any change of a node's latest numbers */
+    POISE_CHANGES_STATUS = 2,   /* of them, only where the status is another */
+    POISE_CHANGES_REVISIONS = 4 /* closed periods that a late measurement changed */
+};
+
 typedef enum poise_status { POISE_NO_DATA, POISE_RED, POISE_AMBER, POISE_GREEN } poise_status;
 
 enum poise_flags {

@@ -1,6 +1,6 @@
 #include <base/error.h>
 #include <base/text.h>
-#include <client/subscription.h>
+#include <client/question.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +38,7 @@ void poise_client_close(poise_client *client)
 
 /* ---- one question, one answer ---- */
 
-struct question {
-    struct poise_client *client;
-    uint64_t id;
-    int64_t deadline;
-};
-
-static poise_code timed_out(const struct question *question, poise_error *err)
+poise_code question_timed_out(const struct question *question, poise_error *err)
 {
     const struct link *link = &question->client->link;
     return error_set(err, POISE_ETIMEOUT, "no answer from %s in time; is an aggregator running there%s?",
@@ -52,8 +46,8 @@ static poise_code timed_out(const struct question *question, poise_error *err)
 }
 
 /* A subscription's messages would have to be kept while the answer is awaited: with which bound? */
-static poise_code begin(struct poise_client *client, int64_t timeout_ms, struct question *ret_question,
-                        poise_error *err)
+poise_code question_begin(struct poise_client *client, int64_t timeout_ms, struct question *ret_question,
+                          poise_error *err)
 {
     if (client->subscription.phase != SUBSCRIPTION_OFF) {
         return error_set(err, POISE_EBUSY, "this client has a subscription; ask through another client");
@@ -64,8 +58,8 @@ static poise_code begin(struct poise_client *client, int64_t timeout_ms, struct 
 }
 
 /* Sends a body that the caller encoded and frees, once there is a connection. */
-static poise_code send_question(const struct question *question, enum wire_kind kind, poise_code encoded,
-                                const struct buf *body, poise_error *err)
+poise_code question_send(const struct question *question, enum wire_kind kind, poise_code encoded,
+                         const struct buf *body, poise_error *err)
 {
     struct link *link = &question->client->link;
     poise_code code = encoded == POISE_OK && !body->failed ? POISE_OK : error_nomem(err, "a question");
@@ -75,7 +69,7 @@ static poise_code send_question(const struct question *question, enum wire_kind 
             return code;
         }
         int64_t left = question->deadline - link_now();
-        code = left > 0 ? link_wait(link, true, left, err) : timed_out(question, err);
+        code = left > 0 ? link_wait(link, true, left, err) : question_timed_out(question, err);
     }
     return code;
 }
@@ -94,14 +88,13 @@ static poise_code check_error(const struct question *question, const struct link
 }
 
 /* The next message, waiting for it until the deadline. */
-static poise_code next_message(const struct question *question, struct link_message *ret_message,
-                               poise_error *err)
+poise_code question_next(const struct question *question, struct link_message *ret_message, poise_error *err)
 {
     struct link *link = &question->client->link;
     for (;;) {
         int64_t left = question->deadline - link_now();
         if (left <= 0) {
-            return timed_out(question, err);
+            return question_timed_out(question, err);
         }
         poise_code code = link_receive(link, ret_message, err);
         if (code == POISE_ENOTFOUND) {
@@ -120,7 +113,7 @@ static poise_code next_answer(const struct question *question, enum wire_kind ki
                               struct link_message *ret_message, poise_error *err)
 {
     for (;;) {
-        poise_code code = next_message(question, ret_message, err);
+        poise_code code = question_next(question, ret_message, err);
         if (code == POISE_OK && ret_message->kind == WIRE_ERROR) {
             code = check_error(question, ret_message, err);
         }
@@ -204,7 +197,7 @@ poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t t
                      poise_on_event *on_event, void *context, poise_error *err)
 {
     struct question question = {0};
-    poise_code code = begin(client, timeout_ms, &question, err);
+    poise_code code = question_begin(client, timeout_ms, &question, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -213,7 +206,7 @@ poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t t
     struct buf body = {0};
     code = filter_copy(&memory, filter, &subscribe.filter, err);
     if (code == POISE_OK) {
-        code = send_question(&question, WIRE_SUBSCRIBE, wire_encode_subscribe(&subscribe, &body), &body, err);
+        code = question_send(&question, WIRE_SUBSCRIBE, wire_encode_subscribe(&subscribe, &body), &body, err);
     }
     buf_free(&body);
     arena_free(&memory);
@@ -224,7 +217,7 @@ poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t 
                      poise_on_event *on_event, void *context, poise_error *err)
 {
     struct question question = {0};
-    poise_code code = begin(client, timeout_ms, &question, err);
+    poise_code code = question_begin(client, timeout_ms, &question, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -241,7 +234,7 @@ poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t 
         return error_set(err, POISE_ENOTFOUND, "no scorecard or org has so long a name");
     }
     struct buf body = {0};
-    code = send_question(&question, WIRE_QUERY, wire_encode_query(&query, &body), &body, err);
+    code = question_send(&question, WIRE_QUERY, wire_encode_query(&query, &body), &body, err);
     buf_free(&body);
     return code == POISE_OK ? take_answer(&question, WIRE_RESULT, asked->as_of_ms, on_event, context, err)
                             : code;
@@ -268,7 +261,7 @@ poise_code poise_restate(poise_client *client, const poise_restatement *restatem
                          uint64_t *ret_rows, uint64_t *ret_refused, poise_error *err)
 {
     struct question question = {0};
-    poise_code code = begin(client, timeout_ms, &question, err);
+    poise_code code = question_begin(client, timeout_ms, &question, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -279,7 +272,7 @@ poise_code poise_restate(poise_client *client, const poise_restatement *restatem
                                        .from_ms = restatement->from_ms,
                                        .to_ms = restatement->to_ms};
     struct buf body = {0};
-    code = send_question(&question, WIRE_RESTATE, wire_encode_restate(&order, &body), &body, err);
+    code = question_send(&question, WIRE_RESTATE, wire_encode_restate(&order, &body), &body, err);
     buf_free(&body);
     struct wire_restated restated;
     if (code == POISE_OK) {
@@ -313,7 +306,7 @@ poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring,
                          poise_rescored *ret_rescored, poise_error *err)
 {
     struct question question = {0};
-    poise_code code = begin(client, timeout_ms, &question, err);
+    poise_code code = question_begin(client, timeout_ms, &question, err);
     if (code != POISE_OK) {
         return code;
     }
@@ -322,7 +315,7 @@ poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring,
                                        .reason = rescoring->reason ? rescoring->reason : "",
                                        .from_ms = rescoring->from_ms};
     struct buf body = {0};
-    code = send_question(&question, WIRE_RESCORE, wire_encode_rescore(&order, &body), &body, err);
+    code = question_send(&question, WIRE_RESCORE, wire_encode_rescore(&order, &body), &body, err);
     buf_free(&body);
     struct wire_rescored rescored;
     if (code == POISE_OK) {
@@ -362,13 +355,13 @@ poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_
         return error_set(err, POISE_EINVAL, "'%.80s' is no name for a backup: 1 to %d of a-z A-Z 0-9 _ . -",
                          name, POISE_ID_MAX);
     }
-    poise_code code = begin(client, timeout_ms, &question, err);
+    poise_code code = question_begin(client, timeout_ms, &question, err);
     if (code != POISE_OK) {
         return code;
     }
     const struct wire_backup order = {.id = question.id, .name = name};
     struct buf body = {0};
-    code = send_question(&question, WIRE_BACKUP, wire_encode_backup(&order, &body), &body, err);
+    code = question_send(&question, WIRE_BACKUP, wire_encode_backup(&order, &body), &body, err);
     buf_free(&body);
     struct wire_backed_up backed_up;
     if (code == POISE_OK) {
@@ -379,160 +372,6 @@ poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_
             .lsn = backed_up.lsn, .bytes = backed_up.bytes, .duration_ms = (int64_t)backed_up.duration_ms};
         snprintf(ret_backed_up->path, sizeof ret_backed_up->path, "%s", backed_up.path);
     }
-    return code;
-}
-
-/* ---- a dump ---- */
-
-enum {
-    PAGE_PROBE_US = 2000000, /* silence after which the aggregator is asked whether it knows the question */
-    PAGE_RETRY_MS = 100      /* before a page is asked for again that it had no time for */
-};
-
-struct dumping {
-    struct poise_client *client;
-    struct wire_dump asked;
-    struct buf cursor;
-    int64_t timeout_ms;
-    poise_error *err;
-};
-
-/* Sends what is asked under a new id. */
-static poise_code ask_page(struct dumping *dumping, int64_t deadline, struct question *ret_question)
-{
-    struct question question = {dumping->client, ++dumping->client->last_id, deadline};
-    struct buf body = {0};
-    dumping->asked.id = question.id;
-    dumping->asked.cursor = dumping->cursor.data;
-    dumping->asked.cursor_length = dumping->cursor.length;
-    poise_code code =
-        send_question(&question, WIRE_DUMP, wire_encode_dump(&dumping->asked, &body), &body, dumping->err);
-    buf_free(&body);
-    *ret_question = question;
-    return code;
-}
-
-/* The answer to a probe of a question that a restarted aggregator, or another connection, does not know. */
-static bool is_forgotten(const struct question *question, const struct wire_error *error)
-{
-    return error->id == question->id && error->code == POISE_ENOTFOUND;
-}
-
-static poise_code on_page_error(const struct question *question, const struct link_message *message,
-                                bool *ret_again, poise_error *err)
-{
-    struct link *link = &question->client->link;
-    struct wire_error error;
-    poise_code code = wire_decode_error(message->body, message->length, &link->arena, &error, err);
-    if (code != POISE_OK || (error.id != question->id && error.id != 0)) {
-        return code;
-    }
-    *ret_again = is_forgotten(question, &error) || error.code == POISE_EBUSY;
-    if (!*ret_again) {
-        return error_set(err, error.code, "%s: %s", link->endpoint, error.text);
-    }
-    return error.code == POISE_EBUSY ? link_wait(link, false, INT64_C(1000) * PAGE_RETRY_MS, err) : POISE_OK;
-}
-
-/* Waits for the page; *ret_again: it has to be asked for again. */
-static poise_code await_page(const struct dumping *dumping, struct question *question,
-                             struct wire_rows *ret_rows, bool *ret_again)
-{
-    struct link *link = &dumping->client->link;
-    int64_t deadline = question->deadline;
-    *ret_again = false;
-    while (!*ret_again) {
-        struct link_message message;
-        int64_t probe = link_now() + PAGE_PROBE_US;
-        question->deadline = probe < deadline ? probe : deadline;
-        poise_code code = next_message(question, &message, dumping->err);
-        if (code == POISE_ETIMEOUT && probe < deadline) {
-            const struct wire_credit sign = {.id = question->id};
-            code = link_send(link, WIRE_CREDIT, wire_encode_credit(&sign, &link->body), dumping->err);
-            if (code == POISE_OK || code == POISE_EFULL) {
-                continue;
-            }
-        }
-        if (code == POISE_OK && message.kind == WIRE_ERROR) {
-            code = on_page_error(question, &message, ret_again, dumping->err);
-        } else if (code == POISE_OK && message.kind == WIRE_ROWS) {
-            code = wire_decode_rows(message.body, message.length, &link->arena, ret_rows, dumping->err);
-            if (code == POISE_OK && ret_rows->id == question->id) {
-                return POISE_OK;
-            }
-        }
-        if (code != POISE_OK) {
-            return code;
-        }
-    }
-    return POISE_OK;
-}
-
-static poise_code next_page(struct dumping *dumping, struct wire_rows *ret_rows)
-{
-    int64_t deadline = link_deadline(dumping->timeout_ms);
-    struct question question;
-    bool again = true;
-    while (again) {
-        poise_code code = ask_page(dumping, deadline, &question);
-        if (code == POISE_OK) {
-            code = await_page(dumping, &question, ret_rows, &again);
-        }
-        if (code == POISE_OK && again && link_now() >= deadline) {
-            code = timed_out(&question, dumping->err);
-        }
-        if (code != POISE_OK) {
-            return code;
-        }
-    }
-    return POISE_OK;
-}
-
-/* Hands a page over, and keeps its cursor. */
-static poise_code take_page(struct dumping *dumping, const struct wire_rows *rows, poise_on_page *on_page,
-                            void *context, bool *ret_going_on)
-{
-    poise_measurement *measurements =
-        arena_alloc(&dumping->client->link.arena, (rows->count + 1) * sizeof *measurements);
-    buf_reset(&dumping->cursor);
-    buf_put(&dumping->cursor, rows->cursor, rows->cursor_length);
-    if (!measurements || dumping->cursor.failed) {
-        return error_nomem(dumping->err, "a page");
-    }
-    for (size_t i = 0; i < rows->count; i++) {
-        measurements[i] = wire_batch_row(&rows->rows, i);
-    }
-    const poise_page page = {.rows = measurements,
-                             .places = rows->places,
-                             .count = rows->count,
-                             .done = rows->done,
-                             .total = rows->total};
-    *ret_going_on = on_page(context, &page) && dumping->cursor.length > 0;
-    return POISE_OK;
-}
-
-poise_code poise_dump(poise_client *client, const poise_selection *selection, int64_t timeout_ms,
-                      poise_on_page *on_page, void *context, poise_error *err)
-{
-    struct question question = {0};
-    struct dumping dumping = {.client = client,
-                              .asked = {.measure = selection->measure ? selection->measure : "",
-                                        .org = selection->org ? selection->org : "",
-                                        .from_ms = selection->from_ms,
-                                        .to_ms = selection->to_ms,
-                                        .keyed = selection->keyed},
-                              .timeout_ms = timeout_ms,
-                              .err = err};
-    poise_code code = begin(client, timeout_ms, &question, err);
-    bool going_on = true;
-    while (code == POISE_OK && going_on) {
-        struct wire_rows rows;
-        code = next_page(&dumping, &rows);
-        if (code == POISE_OK) {
-            code = take_page(&dumping, &rows, on_page, context, &going_on);
-        }
-    }
-    buf_free(&dumping.cursor);
     return code;
 }
 
@@ -564,9 +403,9 @@ poise_code poise_get_losses(poise_client *client, int64_t timeout_ms,
     struct question question = {0};
     struct wire_losses losses = {0};
     struct buf body = {0};
-    poise_code code = begin(client, timeout_ms, &question, err);
+    poise_code code = question_begin(client, timeout_ms, &question, err);
     if (code == POISE_OK) {
-        code = send_question(&question, WIRE_LOSSES_REQUEST, wire_encode_losses_request(question.id, &body),
+        code = question_send(&question, WIRE_LOSSES_REQUEST, wire_encode_losses_request(question.id, &body),
                              &body, err);
     }
     buf_free(&body);
@@ -607,12 +446,12 @@ poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,
                            poise_error *err)
 {
     struct question question = {0};
-    poise_code code = begin(client, timeout_ms, &question, err);
+    poise_code code = question_begin(client, timeout_ms, &question, err);
     if (code != POISE_OK) {
         return code;
     }
     struct buf body = {0};
-    code = send_question(&question, WIRE_STATS_REQUEST, wire_encode_stats_request(question.id, &body), &body,
+    code = question_send(&question, WIRE_STATS_REQUEST, wire_encode_stats_request(question.id, &body), &body,
                          err);
     buf_free(&body);
     struct wire_stats stats = {0};

@@ -36,6 +36,8 @@ bool deliver(struct delivery *delivery, poise_on_event *on_event, void *context)
     return !take(&delivery->ready) || emit(delivery, POISE_EVENT_READY, NULL, on_event, context);
 }
 
+enum { CHANGES_ALL = POISE_CHANGES_NUMBERS | POISE_CHANGES_STATUS | POISE_CHANGES_REVISIONS };
+
 static poise_code copy_list(struct arena *arena, const char *what, const char *const *list, size_t count,
                             const char ***ret_list, poise_error *err)
 {
@@ -69,7 +71,13 @@ poise_code filter_copy(struct arena *arena, const poise_filter *filter, struct w
     const poise_filter *from = filter ? filter : &everything;
     struct wire_filter copy = {.scorecard_count = from->scorecard_count,
                                .org_count = from->org_count,
-                               .node_count = from->node_count};
+                               .node_count = from->node_count,
+                               .kinds = from->kinds,
+                               .changes = from->changes};
+    if (from->kinds >> (POISE_MEASURE + 1) || from->changes > CHANGES_ALL) {
+        return error_set(err, POISE_EINVAL, "a filter has kinds %#x, changes %#x, which are none",
+                         from->kinds, from->changes);
+    }
     poise_code code =
         copy_list(arena, "scorecards", from->scorecards, from->scorecard_count, &copy.scorecards, err);
     if (code == POISE_OK) {

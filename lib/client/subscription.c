@@ -50,8 +50,8 @@ static poise_code send_credit(struct link *link, uint64_t id, uint32_t more, boo
     return code == POISE_EFULL ? POISE_OK : code;
 }
 
-/* The view starts again, under a new id, so that what is still on its way cannot be mixed up with it. The old
- * stream is ended if it can be told; else it stops when its credit is used up. */
+/* Asks again, under a new id, so that what is still on its way cannot be mixed up with it. The old stream is
+ * ended if it can be told; else it stops when its credit is used up. */
 static void start_again(struct poise_client *client)
 {
     struct subscription *sub = &client->subscription;
@@ -70,12 +70,16 @@ static poise_code send_subscribe(struct poise_client *client, poise_error *err)
     struct wire_subscribe subscribe = {.id = client->last_id + 1,
                                        .filter = sub->filter,
                                        .least_interval_ms = sub->least_interval_ms,
-                                       .credit = CLIENT_CREDIT};
+                                       .credit = CLIENT_CREDIT,
+                                       .from_lsn = sub->from_lsn,
+                                       .from_revised = sub->from_revised,
+                                       .from_view = sub->view};
     struct buf *body = &client->link.body;
     poise_code code = link_send(&client->link, WIRE_SUBSCRIBE, wire_encode_subscribe(&subscribe, body), err);
     if (code == POISE_OK) {
         sub->id = ++client->last_id;
         sub->phase = SUBSCRIPTION_ASKED;
+        sub->lsn = sub->from_lsn;
         sub->asked_us = link_now();
     }
     return code == POISE_EFULL ? POISE_OK : code;
@@ -133,12 +137,52 @@ static void on_snapshot(struct poise_client *client, const struct wire_states *p
     sub->delivery = (struct delivery){.reset = !sub->in_snapshot, .states = *part, .ready = part->last};
     sub->in_snapshot = !part->last;
     sub->phase = part->last ? SUBSCRIPTION_LIVE : SUBSCRIPTION_ASKED;
+    sub->from_lsn = part->last && !part->more ? part->lsn : 0; /* else a cut is a loss */
+    sub->from_revised = 0;
+    sub->view = part->view;
+    sub->told_lsn = part->lsn;
+    sub->told_ms = part->as_of_ms;
+}
+
+static uint64_t count_revisions(const struct wire_states *update)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < update->count; i++) {
+        count += update->states[i].revision > 0;
+    }
+    return count;
+}
+
+/* Where to go on if this is the last that comes. An lsn whose revisions did not all come is none; but after a
+ * snapshot that revisions of before follow there is no other either. */
+static void note_place(struct subscription *sub, const struct wire_states *update)
+{
+    if (!update->more) {
+        sub->from_lsn = update->lsn;
+        sub->from_revised = 0;
+    } else if (sub->from_lsn > 0) {
+        sub->from_revised += count_revisions(update);
+    }
+}
+
+/* An UPDATE for a SUBSCRIBE that said what the client has: the aggregator goes on from there. */
+static bool is_resumed(const struct subscription *sub, const struct wire_states *update)
+{
+    return sub->phase == SUBSCRIPTION_ASKED && !sub->in_snapshot && sub->from_lsn > 0 &&
+           update->prev == sub->from_lsn;
 }
 
 static void on_update(struct poise_client *client, const struct wire_states *update)
 {
     struct subscription *sub = &client->subscription;
     bool sign = update->prev == update->lsn && update->count == 0; /* of life, for a CREDIT{id, 0} */
+    if (is_resumed(sub, update)) {
+        sub->phase = SUBSCRIPTION_LIVE;
+        if (sign && sub->from_lsn == sub->told_lsn) { /* else an UPDATE tells the rest */
+            const struct wire_states same = {.lsn = sub->told_lsn, .as_of_ms = sub->told_ms};
+            sub->delivery = (struct delivery){.states = same, .ready = true};
+        }
+    }
     if (sign && sub->phase == SUBSCRIPTION_ASKED) {
         return;
     }
@@ -149,7 +193,10 @@ static void on_update(struct poise_client *client, const struct wire_states *upd
     if (!sign) {
         sub->consumed++;
         sub->lsn = update->lsn;
+        sub->told_lsn = update->lsn;
+        sub->told_ms = update->as_of_ms;
         sub->delivery = (struct delivery){.states = *update, .live = true, .ready = true};
+        note_place(sub, update);
     }
 }
 

@@ -1,7 +1,8 @@
 /* A client's handle, and its one subscription.
  *
  *   OFF -- poise_subscribe --> WANTED -- SUBSCRIBE with a new id --> ASKED -- last SNAPSHOT --> LIVE: UPDATEs
- *    ^                           ^                                     |                          |
+ *    ^                           ^              or a sign that it goes on from the lsn it has        |
+ *    |                           |                                     |                          |
  *    |                           +-- a wrong prev, 6 s of silence, an ERROR that may pass --------+
  *    +-- an ERROR that will not pass: told to the caller --------------+--------------------------+
  *
@@ -9,7 +10,10 @@
  * the aggregator knows nothing of the subscription. After 2 s without a message the client sends CREDIT{id,
  * 0}. The aggregator answers ERROR{id, ENOTFOUND} if it does not know the id; else, once the snapshot is
  * complete, an empty UPDATE with prev == lsn, the lsn it sent last, which costs no credit. After 6 s without
- * a message the socket is closed and another one connects. */
+ * a message the socket is closed and another one connects.
+ *
+ * A SUBSCRIBE says which view the client has. If the aggregator knows what has changed since, it goes on with
+ * UPDATEs, the first of them perhaps an empty one that only says so; else it sends SNAPSHOTs. */
 #ifndef CLIENT_SUBSCRIPTION_H
 #define CLIENT_SUBSCRIPTION_H
 
@@ -26,7 +30,12 @@ struct subscription {
     struct wire_filter filter;
     uint32_t least_interval_ms;
     uint64_t id;
-    uint64_t lsn;      /* of the snapshot or update that came last */
+    uint64_t lsn;          /* of the snapshot or update that came last */
+    uint64_t from_lsn;     /* the view is whole as of it, with all revisions up to there; 0: it is not */
+    uint64_t from_revised; /* revisions behind it that came */
+    uint64_t view;         /* of the last snapshot */
+    uint64_t told_lsn;     /* of what came last, and its T */
+    int64_t told_ms;
     bool in_snapshot;  /* a part came, and not yet the last */
     uint32_t consumed; /* messages whose credit is not returned yet */
     int64_t asked_us;  /* when SUBSCRIBE was sent */

@@ -161,6 +161,7 @@ static poise_code read_head(const uint8_t *bytes, size_t length, uint64_t lsn, s
     extent->body_crc = cursor_u32(&in);
     extent->batches_length = cursor_u64(&in);
     extent->changes_length = cursor_u64(&in);
+    head->changes_length = (size_t)extent->changes_length;
     size_t body = length - RECORD_HEAD;
     if (head->lsn != lsn) {
         return damaged(err, lsn, "another record stands in its place");

@@ -106,13 +106,13 @@ uint64_t store_reader_first_lsn(
 poise_code store_measure_journal(struct store_reader *reader, uint64_t from, uint64_t until, int64_t most,
                                  uint64_t *ret_lsn, int64_t *ret_bytes, poise_error *err);
 /* Visits the records from <= lsn <= until in order. `wanted` is asked with the head (no batches, no changes:
- * NULL and 0) whether to read the whole; if not, visit gets the head alone and the record's other pages stay
- * untouched. NULL: all whole. Of records that were trimmed come the remains, where there are some: orders
- * whole, and batches with a row that was refused as locked; the rows of others as batches without a body;
- * revisions of the changes. Their accepted rows are in runs (store/runs.h). Other than OK from visit ends it
- * and is passed on, err as visit left it (ECLOSED: stop, OK). What visit gets lives during the call. ECORRUPT
- * names the record. The reader renews itself in between when older than 1 s or when the map has to grow, and
- * then sees more, but never beyond `until`. */
+ * NULL and 0; but the length of these) whether to read the whole; if not, visit gets the head alone and the
+ * record's other pages stay untouched. NULL: all whole. Of records that were trimmed come the remains, where
+ * there are some: orders whole, and batches with a row that was refused as locked; the rows of others as
+ * batches without a body; revisions of the changes. Their accepted rows are in runs (store/runs.h). Other
+ * than OK from visit ends it and is passed on, err as visit left it (ECLOSED: stop, OK). What visit gets
+ * lives during the call. ECORRUPT names the record. The reader renews itself in between when older than 1 s
+ * or when the map has to grow, and then sees more, but never beyond `until`. */
 poise_code store_read_journal(struct store_reader *reader, uint64_t from, uint64_t until,
                               bool (*wanted)(void *visitor, const struct journal_record *head),
                               poise_code (*visit)(void *visitor, const struct journal_record *record),

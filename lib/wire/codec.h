@@ -39,6 +39,13 @@ poise_code codec_put_state(struct buf *out, unsigned field, const poise_state *s
 
 /* One that this version has no name for is still a loss. */
 poise_loss_reason codec_loss_reason(int reason);
+/* States that were unpacked (Poise__V1__State *const *). */
+poise_code codec_take_states(const struct codec_kind *kind, void *list, size_t count, struct arena *arena,
+                             poise_state **ret_states, size_t *ret_count, poise_error *err);
+/* To and from a Poise__V1__Filter; NULL is everything. Its kinds need a place while it is packed. */
+enum { CODEC_KINDS_MAX = 4 };
+poise_code codec_take_filter(const void *message, struct wire_filter *ret, poise_error *err);
+void codec_put_filter(const struct wire_filter *filter, void *ret_message, int kinds[CODEC_KINDS_MAX]);
 
 /* protobuf-c's structs want pointers to non-const also for packing, which only reads. */
 void *codec_borrow(const void *bytes);

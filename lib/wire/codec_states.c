@@ -51,9 +51,10 @@ static poise_state state_of(const Poise__V1__State *message)
                                      .uncertain = message->uncertain != 0}};
 }
 
-static poise_code take_states(const struct codec_kind *kind, Poise__V1__State *const *messages, size_t count,
-                              struct arena *arena, struct wire_states *ret, poise_error *err)
+poise_code codec_take_states(const struct codec_kind *kind, void *list, size_t count, struct arena *arena,
+                             poise_state **ret_states, size_t *ret_count, poise_error *err)
 {
+    Poise__V1__State *const *messages = list;
     poise_code code;
     poise_state *states = codec_alloc(kind, arena, count, sizeof *states, &code, err);
     if (!states) {
@@ -66,8 +67,8 @@ static poise_code take_states(const struct codec_kind *kind, Poise__V1__State *c
         }
         states[i] = state_of(messages[i]);
     }
-    ret->states = states;
-    ret->count = count;
+    *ret_states = states;
+    *ret_count = count;
     return POISE_OK;
 }
 
@@ -80,9 +81,14 @@ static poise_code decode_snapshot(const void *body, size_t length, struct arena 
         return code;
     }
     const Poise__V1__Snapshot *message = unpacked;
-    *ret = (struct wire_states){
-        .id = message->id, .lsn = message->lsn, .as_of_ms = message->as_of_ms, .last = message->last != 0};
-    return take_states(&snapshot_kind, message->states, message->n_states, arena, ret, err);
+    *ret = (struct wire_states){.id = message->id,
+                                .lsn = message->lsn,
+                                .as_of_ms = message->as_of_ms,
+                                .last = message->last != 0,
+                                .view = message->view,
+                                .more = message->more != 0};
+    return codec_take_states(&snapshot_kind, message->states, message->n_states, arena, &ret->states,
+                             &ret->count, err);
 }
 
 static poise_code decode_update(const void *body, size_t length, struct arena *arena, struct wire_states *ret,
@@ -98,8 +104,10 @@ static poise_code decode_update(const void *body, size_t length, struct arena *a
                                 .lsn = message->lsn,
                                 .prev = message->prev,
                                 .as_of_ms = message->as_of_ms,
-                                .last = true};
-    return take_states(&update_kind, message->states, message->n_states, arena, ret, err);
+                                .last = true,
+                                .more = message->more != 0};
+    return codec_take_states(&update_kind, message->states, message->n_states, arena, &ret->states,
+                             &ret->count, err);
 }
 
 static poise_code decode_result(const void *body, size_t length, struct arena *arena, struct wire_states *ret,
@@ -112,7 +120,8 @@ static poise_code decode_result(const void *body, size_t length, struct arena *a
     }
     const Poise__V1__Result *message = unpacked;
     *ret = (struct wire_states){.id = message->id, .lsn = message->lsn, .last = message->last != 0};
-    return take_states(&result_kind, message->states, message->n_states, arena, ret, err);
+    return codec_take_states(&result_kind, message->states, message->n_states, arena, &ret->states,
+                             &ret->count, err);
 }
 
 poise_code wire_decode_states(enum wire_kind kind, const void *body, size_t length, struct arena *arena,
@@ -160,7 +169,7 @@ poise_code wire_each_change(const void *changes, size_t length, struct arena *ar
 
 /* ---- encoding ---- */
 
-static poise_code encode_head(enum wire_kind kind, const struct wire_states *states, struct buf *out)
+poise_code wire_encode_states_head(enum wire_kind kind, const struct wire_states *states, struct buf *out)
 {
     if (kind == WIRE_SNAPSHOT) {
         Poise__V1__Snapshot message;
@@ -188,14 +197,39 @@ static poise_code encode_head(enum wire_kind kind, const struct wire_states *sta
     return codec_put(out, &message.base);
 }
 
-poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *states, struct buf *out)
+/* What stands behind the states. */
+static poise_code encode_end(enum wire_kind kind, const struct wire_states *states, struct buf *out)
+{
+    if (kind == WIRE_SNAPSHOT && (states->view || states->more)) {
+        Poise__V1__Snapshot message;
+        poise__v1__snapshot__init(&message);
+        message.view = states->view;
+        message.more = states->more;
+        return codec_put(out, &message.base);
+    }
+    if (kind == WIRE_UPDATE && states->more) {
+        Poise__V1__Update message;
+        poise__v1__update__init(&message);
+        message.more = true;
+        return codec_put(out, &message.base);
+    }
+    return POISE_OK;
+}
+
+poise_code wire_encode_states_tail(enum wire_kind kind, const struct wire_states *states, struct buf *out)
 {
     unsigned field = kind == WIRE_SNAPSHOT ? SNAPSHOT_STATES
                      : kind == WIRE_UPDATE ? UPDATE_STATES
                                            : RESULT_STATES;
-    poise_code code = encode_head(kind, states, out);
+    poise_code code = POISE_OK;
     for (size_t i = 0; code == POISE_OK && i < states->count; i++) {
         code = codec_put_state(out, field, &states->states[i]);
     }
-    return code;
+    return code == POISE_OK ? encode_end(kind, states, out) : code;
+}
+
+poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *states, struct buf *out)
+{
+    poise_code code = wire_encode_states_head(kind, states, out);
+    return code == POISE_OK ? wire_encode_states_tail(kind, states, out) : code;
 }

@@ -27,16 +27,36 @@ static poise_code check_id(const struct codec_kind *kind, uint64_t id, poise_err
 
 /* ---- SUBSCRIBE ---- */
 
-static poise_code take_filter(const Poise__V1__Filter *message, struct wire_filter *ret, poise_error *err)
+enum { CHANGES_BITS = POISE_CHANGES_NUMBERS | POISE_CHANGES_STATUS | POISE_CHANGES_REVISIONS };
+
+/* A kind or a bit of a later version asks for what is not known here: better nothing than something else. */
+static poise_code take_kinds(const Poise__V1__Filter *message, struct wire_filter *ret, poise_error *err)
 {
+    for (size_t i = 0; i < message->n_kinds; i++) {
+        if (message->kinds[i] < POISE__V1__KIND__SCORECARD || message->kinds[i] > POISE__V1__KIND__MEASURE) {
+            return error_set(err, POISE_EUNSUPPORTED, "the filter names a kind of node that is not known: %d",
+                             (int)message->kinds[i]);
+        }
+        ret->kinds |= UINT32_C(1) << message->kinds[i];
+    }
+    if (message->changes & ~(uint32_t)CHANGES_BITS) {
+        return error_set(err, POISE_EUNSUPPORTED, "the filter names changes that are not known: %u",
+                         (unsigned)message->changes);
+    }
+    ret->changes = message->changes;
+    return POISE_OK;
+}
+
+poise_code codec_take_filter(const void *filter, struct wire_filter *ret, poise_error *err)
+{
+    const Poise__V1__Filter *message = filter;
     if (!message) {
         *ret = (struct wire_filter){0};
         return POISE_OK;
     }
     if (message->n_scorecards > WIRE_FILTER_MAX || message->n_orgs > WIRE_FILTER_MAX ||
         message->n_nodes > WIRE_FILTER_MAX) {
-        return error_set(err, POISE_ELIMIT, "SUBSCRIBE: a list of the filter has more than %d entries",
-                         WIRE_FILTER_MAX);
+        return error_set(err, POISE_ELIMIT, "a list of the filter has more than %d entries", WIRE_FILTER_MAX);
     }
     *ret = (struct wire_filter){.scorecards = codec_borrow(message->scorecards),
                                 .scorecard_count = message->n_scorecards,
@@ -44,7 +64,32 @@ static poise_code take_filter(const Poise__V1__Filter *message, struct wire_filt
                                 .org_count = message->n_orgs,
                                 .nodes = codec_borrow(message->nodes),
                                 .node_count = message->n_nodes};
-    return POISE_OK;
+    return take_kinds(message, ret, err);
+}
+
+void codec_put_filter(const struct wire_filter *filter, void *ret_message, int kinds[CODEC_KINDS_MAX])
+{
+    Poise__V1__Filter *message = ret_message;
+    poise__v1__filter__init(message);
+    message->scorecards = codec_borrow(filter->scorecards);
+    message->n_scorecards = filter->scorecard_count;
+    message->orgs = codec_borrow(filter->orgs);
+    message->n_orgs = filter->org_count;
+    message->nodes = codec_borrow(filter->nodes);
+    message->n_nodes = filter->node_count;
+    message->kinds = (Poise__V1__Kind *)kinds;
+    for (int kind = POISE_SCORECARD; kind <= POISE_MEASURE; kind++) {
+        if (filter->kinds & UINT32_C(1) << kind) {
+            kinds[message->n_kinds++] = kind;
+        }
+    }
+    message->changes = filter->changes;
+}
+
+static bool is_everything(const Poise__V1__Filter *filter)
+{
+    return filter->n_scorecards + filter->n_orgs + filter->n_nodes + filter->n_kinds == 0 &&
+           filter->changes == 0;
 }
 
 poise_code wire_decode_subscribe(const void *body, size_t length, struct arena *arena,
@@ -58,36 +103,37 @@ poise_code wire_decode_subscribe(const void *body, size_t length, struct arena *
     const Poise__V1__Subscribe *message = unpacked;
     struct wire_filter filter;
     if ((code = check_id(&subscribe_kind, message->id, err)) != POISE_OK ||
-        (code = take_filter(message->filter, &filter, err)) != POISE_OK) {
+        (code = codec_take_filter(message->filter, &filter, err)) != POISE_OK) {
         return code;
     }
     *ret = (struct wire_subscribe){.id = message->id,
                                    .filter = filter,
                                    .least_interval_ms = message->least_interval_ms,
                                    .credit = message->credit,
-                                   .once = message->once};
+                                   .once = message->once,
+                                   .from_lsn = message->from_lsn,
+                                   .from_revised = message->from_revised,
+                                   .from_view = message->from_view};
     return POISE_OK;
 }
 
 poise_code wire_encode_subscribe(const struct wire_subscribe *subscribe, struct buf *out)
 {
     Poise__V1__Filter filter;
-    poise__v1__filter__init(&filter);
-    filter.scorecards = codec_borrow(subscribe->filter.scorecards);
-    filter.n_scorecards = subscribe->filter.scorecard_count;
-    filter.orgs = codec_borrow(subscribe->filter.orgs);
-    filter.n_orgs = subscribe->filter.org_count;
-    filter.nodes = codec_borrow(subscribe->filter.nodes);
-    filter.n_nodes = subscribe->filter.node_count;
+    int kinds[CODEC_KINDS_MAX];
+    codec_put_filter(&subscribe->filter, &filter, kinds);
     Poise__V1__Subscribe message;
     poise__v1__subscribe__init(&message);
     message.id = subscribe->id;
-    if (filter.n_scorecards + filter.n_orgs + filter.n_nodes > 0) {
+    if (!is_everything(&filter)) {
         message.filter = &filter;
     }
     message.least_interval_ms = subscribe->least_interval_ms;
     message.credit = subscribe->credit;
     message.once = subscribe->once;
+    message.from_lsn = subscribe->from_lsn;
+    message.from_revised = subscribe->from_revised;
+    message.from_view = subscribe->from_view;
     return codec_put(out, &message.base);
 }
 

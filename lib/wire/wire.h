@@ -51,7 +51,9 @@ enum wire_kind {
     WIRE_DUMP = 36,
     WIRE_ROWS = 37,
     WIRE_LOSSES_REQUEST = 40,
-    WIRE_LOSSES = 41
+    WIRE_LOSSES = 41,
+    WIRE_CHANGES = 42,
+    WIRE_CHANGED = 43
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -92,12 +94,15 @@ struct wire_error {
 struct wire_filter {
     const char **scorecards, **orgs, **nodes;
     size_t scorecard_count, org_count, node_count;
+    uint32_t kinds;   /* bits 1 << poise_kind; 0: all */
+    uint32_t changes; /* POISE_CHANGES_...; 0: numbers and revisions */
 };
 struct wire_subscribe {
     uint64_t id;
     struct wire_filter filter;
     uint32_t least_interval_ms, credit;
     bool once;
+    uint64_t from_lsn, from_revised, from_view; /* a view that the client has; from_lsn 0: none */
 };
 struct wire_credit {
     uint64_t id;
@@ -108,6 +113,8 @@ struct wire_states { /* SNAPSHOT, UPDATE, RESULT */
     uint64_t prev;    /* UPDATE */
     int64_t as_of_ms; /* not RESULT: each state has its own */
     bool last;        /* part of the snapshot or result; an UPDATE is always whole */
+    bool more;        /* SNAPSHOT with last, UPDATE: revisions up to lsn follow */
+    uint64_t view;    /* SNAPSHOT with last */
     poise_state *states;
     size_t count;
 };
@@ -210,6 +217,26 @@ struct wire_rows {
     uint64_t done, total;
 };
 
+struct wire_changes {
+    uint64_t id;
+    struct wire_filter filter;
+    const void *cursor;
+    size_t cursor_length;
+    uint64_t after_lsn;
+};
+struct wire_changed {
+    uint64_t id;
+    poise_state *states;
+    const uint64_t *lsns;      /* of each state: of what published it, */
+    const int64_t *settled_ms; /* T of that, */
+    const uint32_t *numbers;   /* and which of its states it is */
+    size_t count;
+    const void *cursor;
+    size_t cursor_length;
+    bool whole, last;
+    uint64_t done, total;
+};
+
 /* Each decode checks the body; EPROTO with a reason, ELIMIT, ENOMEM. What it points to lives in the arena;
  * that may have grown also on failure, up to its limit. */
 poise_code wire_decode_hello(const void *body, size_t length, struct arena *arena, struct wire_hello *ret,
@@ -258,6 +285,10 @@ poise_code wire_decode_dump(const void *body, size_t length, struct arena *arena
                             poise_error *err);
 poise_code wire_decode_rows(const void *body, size_t length, struct arena *arena, struct wire_rows *ret,
                             poise_error *err);
+poise_code wire_decode_changes(const void *body, size_t length, struct arena *arena, struct wire_changes *ret,
+                               poise_error *err);
+poise_code wire_decode_changed(const void *body, size_t length, struct arena *arena, struct wire_changed *ret,
+                               poise_error *err);
 poise_code wire_decode_stats_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
                                      poise_error *err);
 poise_code wire_decode_losses_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,
@@ -278,6 +309,10 @@ poise_code wire_encode_subscribe(const struct wire_subscribe *message, struct bu
 poise_code wire_encode_credit(const struct wire_credit *message, struct buf *out);
 poise_code wire_encode_unsubscribe(uint64_t id, struct buf *out);
 poise_code wire_encode_states(enum wire_kind kind, const struct wire_states *message, struct buf *out);
+/* As much, in two parts: all but the states, and the states alone. Those of UPDATEs with the same states are
+ * the same bytes. */
+poise_code wire_encode_states_head(enum wire_kind kind, const struct wire_states *message, struct buf *out);
+poise_code wire_encode_states_tail(enum wire_kind kind, const struct wire_states *message, struct buf *out);
 /* For cutting states into messages: the bytes that a state takes at most, beside those of the message itself.
  */
 enum { WIRE_STATES_HEAD_MAX = 64 };
@@ -291,6 +326,8 @@ poise_code wire_encode_backup(const struct wire_backup *message, struct buf *out
 poise_code wire_encode_backed_up(const struct wire_backed_up *message, struct buf *out);
 poise_code wire_encode_dump(const struct wire_dump *message, struct buf *out);
 poise_code wire_encode_rows(const struct wire_rows *message, struct buf *out);
+poise_code wire_encode_changes(const struct wire_changes *message, struct buf *out);
+poise_code wire_encode_changed(const struct wire_changed *message, struct buf *out);
 poise_code wire_encode_stats_request(uint64_t id, struct buf *out);
 poise_code wire_encode_losses_request(uint64_t id, struct buf *out);
 poise_code wire_encode_losses(const struct wire_losses *message, struct buf *out);

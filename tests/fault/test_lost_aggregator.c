@@ -181,8 +181,10 @@ static void take_shown(struct work *work)
         qsort(lines, count, sizeof *lines, by_text);
     }
     work->shown.length -= work->shown.length > 0; /* the zero */
-    for (size_t i = 0; i < count; i++) {
-        buf_put(&work->shown, lines[i], strlen(lines[i]));
+    for (size_t i = 0; i < count; i++) {          /* a start tells some states twice */
+        if (i + 1 == count || strcmp(lines[i], lines[i + 1]) != 0) {
+            buf_put(&work->shown, lines[i], strlen(lines[i]));
+        }
         free(lines[i]);
     }
     buf_put_u8(&work->shown, 0);

@@ -23,5 +23,7 @@ void encode_update(struct buf *out);
 void check_update(const void *body, size_t length, struct arena *arena);
 void encode_result(struct buf *out);
 void check_result(const void *body, size_t length, struct arena *arena);
+void encode_changed(struct buf *out);
+void check_changed(const void *body, size_t length, struct arena *arena);
 
 #endif

@@ -138,14 +138,21 @@ void encode_snapshot(struct buf *out)
 {
     poise_state states[] = {measure_state(), root_state()};
     encode(WIRE_SNAPSHOT,
-           (struct wire_states){
-               .id = 5, .lsn = 1000, .as_of_ms = GOLDEN_NOON, .last = true, .states = states, .count = 2},
+           (struct wire_states){.id = 5,
+                                .lsn = 1000,
+                                .as_of_ms = GOLDEN_NOON,
+                                .last = true,
+                                .more = true,
+                                .view = UINT64_C(0x0102030405060708),
+                                .states = states,
+                                .count = 2},
            out);
 }
 
 void check_snapshot(const void *body, size_t length, struct arena *arena)
 {
     struct wire_states message = decode(WIRE_SNAPSHOT, body, length, arena);
+    assert_true(message.more && message.view == UINT64_C(0x0102030405060708));
     assert_int_equal(message.id, 5);
     assert_int_equal(message.lsn, 1000);
     assert_int_equal(message.as_of_ms, GOLDEN_NOON);
@@ -163,6 +170,7 @@ void encode_update(struct buf *out)
                                 .prev = 1000,
                                 .as_of_ms = GOLDEN_NOON,
                                 .last = true,
+                                .more = true,
                                 .states = states,
                                 .count = 2},
            out);
@@ -171,6 +179,7 @@ void encode_update(struct buf *out)
 void check_update(const void *body, size_t length, struct arena *arena)
 {
     struct wire_states message = decode(WIRE_UPDATE, body, length, arena);
+    assert_true(message.more);
     assert_int_equal(message.id, 5);
     assert_int_equal(message.lsn, 1003);
     assert_int_equal(message.prev, 1000);
@@ -194,4 +203,38 @@ void check_result(const void *body, size_t length, struct arena *arena)
     assert_int_equal(message.lsn, 1003);
     assert_int_equal(message.count, 1);
     check_state(&message.states[0], measure_state());
+}
+
+void encode_changed(struct buf *out)
+{
+    poise_state states[] = {measure_state(), root_state()};
+    const struct wire_changed changed = {.id = 9,
+                                         .states = states,
+                                         .lsns = (const uint64_t[]){1003, 1005},
+                                         .settled_ms = (const int64_t[]){GOLDEN_NOON, GOLDEN_NOON - 1},
+                                         .numbers = (const uint32_t[]){4096, 1},
+                                         .count = 2,
+                                         .cursor = "\x40\x41\x42\x43\x44\x45\x46\x47",
+                                         .cursor_length = 8,
+                                         .whole = true,
+                                         .last = true,
+                                         .done = 1005,
+                                         .total = 1010};
+    assert_int_equal(wire_encode_changed(&changed, out), POISE_OK);
+}
+
+void check_changed(const void *body, size_t length, struct arena *arena)
+{
+    struct wire_changed changed;
+    assert_int_equal(wire_decode_changed(body, length, arena, &changed, NULL), POISE_OK);
+    assert_int_equal(changed.id, 9);
+    assert_int_equal(changed.count, 2);
+    check_state(&changed.states[0], measure_state());
+    check_state(&changed.states[1], root_state());
+    assert_true(changed.lsns[0] == 1003 && changed.lsns[1] == 1005);
+    assert_true(changed.settled_ms[0] == GOLDEN_NOON && changed.settled_ms[1] == GOLDEN_NOON - 1);
+    assert_true(changed.numbers[0] == 4096 && changed.numbers[1] == 1);
+    assert_int_equal(changed.cursor_length, 8);
+    assert_memory_equal(changed.cursor, "\x40\x41\x42\x43\x44\x45\x46\x47", 8);
+    assert_true(changed.whole && changed.last && changed.done == 1005 && changed.total == 1010);
 }

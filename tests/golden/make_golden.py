@@ -61,12 +61,14 @@ def messages(pb):
         "gap": (5, pb.Gap(epoch=EPOCH, expected=43)),
         "error": (6, pb.Error(id=5, code=10, text="there is no scorecard `sales`")),
         "subscribe": (16, pb.Subscribe(
-            id=5, filter=pb.Filter(scorecards=["production"], orgs=["", "plant-1/**"], nodes=["production/process"]),
-            least_interval_ms=250, credit=8, once=True)),
+            id=5, filter=pb.Filter(scorecards=["production"], orgs=["", "plant-1/**"], nodes=["production/process"],
+                                   kinds=[pb.OBJECTIVE, pb.MEASURE], changes=6),
+            least_interval_ms=250, credit=8, once=True, from_lsn=997, from_revised=3, from_view=0x0102030405060708)),
         "credit": (17, pb.Credit(id=5, more=4)),
         "unsubscribe": (18, pb.Unsubscribe(id=5)),
-        "snapshot": (19, pb.Snapshot(id=5, lsn=1000, as_of_ms=NOON, last=True, states=states(pb)[:2])),
-        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:])),
+        "snapshot": (19, pb.Snapshot(
+            id=5, lsn=1000, as_of_ms=NOON, last=True, states=states(pb)[:2], view=0x0102030405060708, more=True)),
+        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:], more=True)),
         "query": (24, pb.Query(
             id=6, scorecard="production", org="plant-1", all_orgs=True, as_of_ms=-86400000, history=True, credit=2)),
         "result": (25, pb.Result(id=6, lsn=1003, last=True, states=states(pb)[:1])),
@@ -90,6 +92,12 @@ def messages(pb):
                     producer="line-3.mes", epoch=EPOCH, first_seq=302, last_seq=302, reason=pb.LOSS_DAMAGED,
                     lsn=1004, as_of_ms=NOON + 6)],
             left_out=17)),
+        "changes": (42, pb.Changes(
+            id=9, filter=pb.Filter(nodes=["production"], kinds=[pb.SCORECARD], changes=4), cursor=bytes(range(0x30, 0x38)),
+            after_lsn=1000)),
+        "changed": (43, pb.Changed(
+            id=9, states=states(pb)[:2], lsn_delta=[1003, 2], time_delta_ms=[NOON, -1], number=[4096, 1],
+            cursor=bytes(range(0x40, 0x48)), whole=True, last=True, done=1005, total=1010)),
         "stats": (27, pb.Stats(id=7, name=["batches_total", "store_used_bytes"], value=[43, 65536])),
     }
 

@@ -135,10 +135,15 @@ static void encode_subscribe(struct buf *out)
                                                   .orgs = orgs,
                                                   .org_count = 2,
                                                   .nodes = nodes,
-                                                  .node_count = 1},
+                                                  .node_count = 1,
+                                                  .kinds = 1u << POISE_OBJECTIVE | 1u << POISE_MEASURE,
+                                                  .changes = POISE_CHANGES_STATUS | POISE_CHANGES_REVISIONS},
                                        .least_interval_ms = 250,
                                        .credit = 8,
-                                       .once = true};
+                                       .once = true,
+                                       .from_lsn = 997,
+                                       .from_revised = 3,
+                                       .from_view = UINT64_C(0x0102030405060708)};
     ENCODED(wire_encode_subscribe(&subscribe, out));
 }
 
@@ -157,6 +162,10 @@ static void check_subscribe(const void *body, size_t length, struct arena *arena
     assert_int_equal(subscribe.least_interval_ms, 250);
     assert_int_equal(subscribe.credit, 8);
     assert_true(subscribe.once);
+    assert_int_equal(subscribe.filter.kinds, 1u << POISE_OBJECTIVE | 1u << POISE_MEASURE);
+    assert_int_equal(subscribe.filter.changes, POISE_CHANGES_STATUS | POISE_CHANGES_REVISIONS);
+    assert_true(subscribe.from_lsn == 997 && subscribe.from_revised == 3);
+    assert_true(subscribe.from_view == UINT64_C(0x0102030405060708));
 }
 
 static void encode_credit(struct buf *out)
@@ -276,6 +285,33 @@ static void check_rows(const void *body, size_t length, struct arena *arena)
     assert_int_equal(rows.cursor_length, 8);
     assert_memory_equal(rows.cursor, "\x20\x21\x22\x23\x24\x25\x26\x27", 8);
     assert_true(rows.done == 17 && rows.total == 1003);
+}
+
+static void encode_changes(struct buf *out)
+{
+    const char *nodes[] = {"production"};
+    struct wire_changes changes = {.id = 9,
+                                   .filter = {.nodes = nodes,
+                                              .node_count = 1,
+                                              .kinds = 1u << POISE_SCORECARD,
+                                              .changes = POISE_CHANGES_REVISIONS},
+                                   .cursor = "\x30\x31\x32\x33\x34\x35\x36\x37",
+                                   .cursor_length = 8,
+                                   .after_lsn = 1000};
+    ENCODED(wire_encode_changes(&changes, out));
+}
+
+static void check_changes(const void *body, size_t length, struct arena *arena)
+{
+    struct wire_changes changes;
+    DECODED(wire_decode_changes(body, length, arena, &changes, &err));
+    assert_int_equal(changes.id, 9);
+    assert_int_equal(changes.filter.node_count, 1);
+    assert_int_equal(changes.filter.kinds, 1u << POISE_SCORECARD);
+    assert_int_equal(changes.filter.changes, POISE_CHANGES_REVISIONS);
+    assert_int_equal(changes.cursor_length, 8);
+    assert_memory_equal(changes.cursor, "\x30\x31\x32\x33\x34\x35\x36\x37", 8);
+    assert_int_equal(changes.after_lsn, 1000);
 }
 
 static void encode_stats_request(struct buf *out)
@@ -416,7 +452,9 @@ static const struct golden {
              {"losses_request", WIRE_LOSSES_REQUEST, encode_losses_request, check_losses_request},
              {"losses", WIRE_LOSSES, encode_losses, check_losses},
              {"dump", WIRE_DUMP, encode_dump, check_dump},
-             {"rows", WIRE_ROWS, encode_rows, check_rows}};
+             {"rows", WIRE_ROWS, encode_rows, check_rows},
+             {"changes", WIRE_CHANGES, encode_changes, check_changes},
+             {"changed", WIRE_CHANGED, encode_changed, check_changed}};
 
 static void read_hex(const char *name, struct buf *out)
 {

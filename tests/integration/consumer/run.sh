@@ -24,6 +24,10 @@ $CC $CFLAGS -std=c17 -Wall -Werror "$consumer/main.c" -o "$work/by-pkg-config" \
     $(pkg-config --cflags --libs poise) "-Wl,-rpath,$libdir"
 check "$work/by-pkg-config"
 [ "$(pkg-config --modversion poise)" = "$version" ]
+# shellcheck disable=SC2046,SC2086 # likewise
+$CC $CFLAGS -std=gnu17 -Wall -Werror "$consumer/../../examples/c/alarms.c" -o "$work/alarms" \
+    $(pkg-config --cflags --libs poise) "-Wl,-rpath,$libdir"
+"$work/alarms" ipc://nobody </dev/null
 
 cmake -G Ninja -S "$consumer" -B "$work/by-cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/configure.log"
 cmake --build "$work/by-cmake" >"$work/build.log" || { cat "$work/build.log"; exit 1; }

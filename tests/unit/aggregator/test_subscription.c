@@ -125,7 +125,9 @@ static struct client *open_client(struct world *w, struct wire_filter filter, wa
     struct net_peer peer = {.length = 1};
     assert_non_null(client);
     client->wanted = wanted;
-    assert_int_equal(subscription_open(&subscribe, &peer, &w->board, &client->subscription, NULL), POISE_OK);
+    assert_int_equal(
+        subscription_open(&subscribe, &peer, &filter_everybody, &w->board, &client->subscription, NULL),
+        POISE_OK);
     return client;
 }
 
@@ -380,7 +382,8 @@ static void filters_let_through_what_they_name(void **state)
     }
 }
 
-/* They do not move the view, also where nothing else has changed; who fell behind gets the latest. */
+/* They do not move the view, also where nothing else has changed; who fell behind too far begins anew, and so
+ * knows that it has missed some. */
 static void revisions_come_beside_the_view(void **state)
 {
     struct world *w = *state;
@@ -395,7 +398,13 @@ static void revisions_come_beside_the_view(void **state)
         }
         assert_int_equal(board_apply(&w->board, changes, NULL), POISE_OK);
         free(changes);
-        uint64_t next = count > BOARD_REVISIONS ? count - BOARD_REVISIONS + 1 : 1;
+        uint64_t next = 1;
+        if (count > BOARD_REVISIONS) {
+            size_t snapshots = client->snapshots;
+            pump_all(w, client);
+            assert_int_equal(client->snapshots, snapshots + 1);
+            next = count + 1;
+        }
         while (next <= count) {
             struct subscription_message message = {0};
             subscription_next(client->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
@@ -522,6 +531,242 @@ static void revisions_wait_for_a_snapshot(void **state)
     close_client(client);
 }
 
+/* ---- going on where one was cut off ---- */
+
+static struct client *resume_client(struct world *w, const struct client *old,
+                                    struct wire_subscribe subscribe)
+{
+    struct client *client = calloc(1, sizeof *client);
+    struct net_peer peer = {.length = 1};
+    assert_non_null(client);
+    *client = *old;
+    client->snapshots = client->updates = 0;
+    subscribe.id = 7;
+    assert_int_equal(
+        subscription_open(&subscribe, &peer, &filter_everybody, &w->board, &client->subscription, NULL),
+        POISE_OK);
+    return client;
+}
+
+static void who_was_cut_off_goes_on(void **state)
+{
+    struct world *w = *state;
+    w->board.view = 5;
+    change_all(w);
+    struct client *old = open_client(w, (struct wire_filter){0}, everything, 0);
+    pump_all(w, old);
+    change_any(w, 50, ORGS);
+    pump_all(w, old);
+    struct wire_subscribe from = {.from_lsn = old->lsn, .from_view = 5};
+    for (int missed = 0; missed < 3; missed++) { /* nothing, one settle, more */
+        struct client *client = resume_client(w, old, from);
+        assert_true(client->subscription->resumed);
+        struct wire_states sign = subscription_keepalive(client->subscription, &w->board);
+        assert_true(sign.lsn == from.from_lsn && sign.prev == from.from_lsn);
+        pump_all(w, client);
+        check_view(w, client);
+        assert_int_equal(client->snapshots, 0);
+        assert_int_equal(client->updates, missed > 0);
+        close_client(client);
+        change_any(w, 30, ORGS);
+    }
+    close_client(old);
+}
+
+static void who_cannot_go_on_gets_a_snapshot(void **state)
+{
+    struct world *w = *state;
+    w->board.view = 5;
+    change_all(w);
+    change(w, 0, 1, 3);
+    struct client *old = open_client(w, (struct wire_filter){0}, everything, 0);
+    pump_all(w, old);
+    const struct wire_subscribe cases[] = {
+        {.from_lsn = old->lsn, .from_view = 6},              /* of another store */
+        {.from_lsn = old->lsn + 1, .from_view = 5},          /* which is yet to come */
+        {.from_lsn = old->lsn, .from_view = 5, .once = true} /* a question */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct client *client = resume_client(w, old, cases[i]);
+        assert_false(client->subscription->resumed);
+        pump_all(w, client);
+        assert_int_equal(client->snapshots, 1);
+        close_client(client);
+    }
+    overrun_the_ring(w);
+    struct client *client =
+        resume_client(w, old, (struct wire_subscribe){.from_lsn = old->lsn, .from_view = 5});
+    assert_false(client->subscription->resumed);
+    pump_all(w, client);
+    check_view(w, client);
+    close_client(client);
+    for (int i = 0; i < BOARD_MARKS; i++)
+        change(w, 0, 1, 3);
+    uint64_t lsn = w->board.lsn - BOARD_MARKS; /* few changes, but too many settles */
+    client = resume_client(w, old, (struct wire_subscribe){.from_lsn = lsn, .from_view = 5});
+    assert_false(client->subscription->resumed);
+    close_client(client);
+    client = resume_client(w, old, (struct wire_subscribe){.from_lsn = lsn + 1, .from_view = 5});
+    assert_true(client->subscription->resumed);
+    close_client(client);
+    close_client(old);
+}
+
+/* Of the revisions behind its lsn those come that it has not seen. */
+static void revisions_go_on_where_they_were(void **state)
+{
+    struct world *w = *state;
+    w->board.view = 5;
+    change_all(w);
+    struct client *old = filtering_client(w, 1, 0);
+    pump_all(w, old);
+    for (uint64_t number = 1; number <= 6; number++) {
+        revise(w, 0, 5, 3, number, false);
+        revise(w, 0, 4, 3, number, false); /* none of its */
+    }
+    struct wire_subscribe from = {
+        .from_lsn = old->lsn, .from_revised = 2, .from_view = 5, .filter = old->subscription->filter->wanted};
+    struct client *client = resume_client(w, old, from);
+    expect_revisions(w, client, 0, 3, 6);
+    close_client(client);
+    close_client(old);
+}
+
+/* ---- kinds ---- */
+
+static poise_state *status_of(struct world *w, struct changes *changes, uint32_t node, poise_status status)
+{
+    note(w, changes, 0, 1, node);
+    poise_state *state = &changes->states[changes->count - 1];
+    state->numbers.status = status;
+    return state;
+}
+
+static void change_status(struct world *w, uint32_t node, poise_status status)
+{
+    struct changes *changes = changes_make(0, 0, 1);
+    status_of(w, changes, node, status);
+    publish(w, changes);
+}
+
+/* The nodes of the next update; -1: there is none. */
+static int count_next(struct world *w, struct client *client)
+{
+    struct subscription_message message;
+    subscription_next(client->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
+    if (message.kind == 0)
+        return -1;
+    assert_int_equal(message.kind, WIRE_UPDATE);
+    subscription_sent(client->subscription, &message, w->now_us);
+    return (int)message.states.count;
+}
+
+static void a_status_that_stays_is_no_change_of_it(void **state)
+{
+    struct world *w = *state;
+    struct wire_filter filter = {.changes = POISE_CHANGES_STATUS};
+    change_status(w, 3, POISE_RED);
+    change_status(w, 4, POISE_GREEN);
+    struct client *client = open_client(w, filter, everything, 0);
+    pump_all(w, client);
+    change_status(w, 3, POISE_RED);
+    assert_int_equal(count_next(w, client), -1);
+    change_status(w, 3, POISE_GREEN);
+    assert_int_equal(count_next(w, client), 1);
+    change_status(w, 3, POISE_RED); /* and back, before anybody looks */
+    change_status(w, 3, POISE_GREEN);
+    change_status(w, 3, POISE_GREEN);
+    change_status(w, 4, POISE_GREEN);
+    assert_int_equal(count_next(w, client), 1);
+    change_status(w, 5, POISE_NO_DATA); /* which was not there */
+    assert_int_equal(count_next(w, client), 1);
+    revise(w, 0, 1, 3, 1, false);
+    assert_int_equal(count_next(w, client), -1);
+    close_client(client);
+}
+
+static void revisions_alone_bring_no_states(void **state)
+{
+    struct world *w = *state;
+    struct wire_filter filter = {.changes = POISE_CHANGES_REVISIONS};
+    change_all(w);
+    struct client *client = open_client(w, filter, nothing, 0);
+    assert_true(pump(w, client, SCRATCH, false)); /* an empty snapshot */
+    assert_true(client->whole);
+    change_all(w);
+    assert_int_equal(count_next(w, client), -1);
+    revise(w, 0, 1, 3, 1, true);
+    expect_revisions(w, client, 0, 1, 1);
+    close_client(client);
+}
+
+static void kinds_of_nodes_are_told_apart(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    for (int kind = POISE_SCORECARD; kind <= POISE_MEASURE; kind++) {
+        struct client *client = open_client(w, (struct wire_filter){.kinds = 1u << kind}, everything, 0);
+        size_t wanted = 0, got = 0;
+        for (int card = 0; card < 2; card++)
+            for (uint32_t node = 0; node < w->cards[card]->node_count; node++)
+                wanted += w->cards[card]->nodes[node].kind == (poise_kind)kind ? ORGS : 0;
+        struct subscription_message message;
+        do {
+            subscription_next(client->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
+            subscription_sent(client->subscription, &message, w->now_us);
+            client->subscription->credit++;
+            got += message.states.count;
+        } while (!message.states.last);
+        assert_int_equal(got, wanted);
+        assert_true(wanted > 0);
+        close_client(client);
+    }
+}
+
+/* ---- the same for many ---- */
+
+static void many_get_the_same_bytes(void **state)
+{
+    struct world *w = *state;
+    struct buf spare = {0}, whole = {0}, joined = {0};
+    change_all(w);
+    struct client *clients[3];
+    for (int i = 0; i < 3; i++) {
+        clients[i] = filtering_client(w, 0, 0);
+        pump_all(w, clients[i]);
+        assert_ptr_equal(clients[i]->subscription->filter, clients[0]->subscription->filter);
+    }
+    for (int round = 0; round < 20; round++) {
+        struct subscription_message message, same;
+        change_any(w, 5, ORGS);
+        assert_null(subscription_same(clients[1]->subscription, &w->board, w->now_us, &same));
+        subscription_next(clients[0]->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
+        const struct buf *tail = subscription_keep(clients[0]->subscription, &w->board, &message, &spare);
+        assert_non_null(tail);
+        subscription_sent(clients[0]->subscription, &message, w->now_us);
+        assert_null(subscription_same(clients[0]->subscription, &w->board, w->now_us, &same));
+        tail = subscription_same(clients[1]->subscription, &w->board, w->now_us, &same);
+        assert_non_null(tail);
+        subscription_next(clients[1]->subscription, &w->board, w->now_us, w->scratch, SCRATCH, &message);
+        buf_reset(&whole);
+        buf_reset(&joined);
+        assert_int_equal(wire_encode_states(message.kind, &message.states, &whole), POISE_OK);
+        assert_int_equal(wire_encode_states_head(same.kind, &same.states, &joined), POISE_OK);
+        buf_put(&joined, tail->data, tail->length);
+        assert_int_equal(joined.length, whole.length);
+        assert_memory_equal(joined.data, whole.data, whole.length);
+        assert_true(same.position == message.position && same.revised == message.revised);
+        subscription_sent(clients[1]->subscription, round % 2 ? &same : &message, w->now_us);
+        pump_all(w, clients[2]);
+    }
+    buf_free(&spare);
+    buf_free(&whole);
+    buf_free(&joined);
+    for (int i = 0; i < 3; i++)
+        close_client(clients[i]);
+    assert_int_equal(w->board.filters.count, 0);
+}
+
 static void a_sign_of_life_says_where_the_stream_is(void **state)
 {
     struct world *w = *state;
@@ -589,6 +834,13 @@ int main(void)
         WORLD_TEST(a_revision_comes_with_the_changes_of_its_commit),
         WORLD_TEST(revisions_pass_the_filter),
         WORLD_TEST(revisions_wait_for_a_snapshot),
+        WORLD_TEST(who_was_cut_off_goes_on),
+        WORLD_TEST(who_cannot_go_on_gets_a_snapshot),
+        WORLD_TEST(revisions_go_on_where_they_were),
+        WORLD_TEST(a_status_that_stays_is_no_change_of_it),
+        WORLD_TEST(revisions_alone_bring_no_states),
+        WORLD_TEST(kinds_of_nodes_are_told_apart),
+        WORLD_TEST(many_get_the_same_bytes),
         WORLD_TEST(a_sign_of_life_says_where_the_stream_is),
         WORLD_TEST(whole_views_are_the_board_in_any_order),
     };

@@ -1,6 +1,7 @@
 /* The writer over a store on disk: what ingest and the stream are given, and when. */
 #include "writer_fixture.h"
 #include <aggregator/audit.h>
+#include <aggregator/settles.h>
 #include <store/notes.h>
 
 /* The next changes say this of the measure, as of a commit; 0: the start. */
@@ -430,6 +431,35 @@ static void revisions_are_numbered_on_after_a_start(void **state)
     expect_revision(f, 4, 25, 5);
 }
 
+/* What the log of changes has. */
+struct told {
+    size_t changes, revisions, settles;
+    uint64_t last_lsn; /* and of its last settle: */
+    size_t last_changes;
+};
+
+static poise_code note_told(void *visitor, const struct settles_change *change)
+{
+    struct told *told = visitor;
+    told->settles += change->number == 1;
+    told->last_changes = change->number;
+    told->last_lsn = change->lsn;
+    told->changes += change->state->revision == 0;
+    told->revisions += change->state->revision > 0;
+    return POISE_OK;
+}
+
+static struct told read_log(struct fixture *f)
+{
+    struct told told = {0};
+    struct settles_position at = {0};
+    const struct settles_visit visit = {.change = note_told, .visitor = &told};
+    bool all;
+    assert_int_equal(settles_read(f->store, &at, store_last_lsn(f->store), &visit, &all, NULL), POISE_OK);
+    assert_true(all);
+    return told;
+}
+
 /* It dies when a settle is on disk, but not all that it changed: what closed periods have become is told by
  * the next start, once. */
 static void a_start_tells_the_revisions_that_nobody_has_seen(void **state)
@@ -451,19 +481,28 @@ static void a_start_tells_the_revisions_that_nobody_has_seen(void **state)
     }
     step(f);
     expect_quiet(f);
+    struct told before = read_log(f);
     stop(f); /* as kill -9 would */
     f->busy = false;
     start(f, 1);
+    struct told after = read_log(f);
+    assert_int_equal(after.settles,
+                     before.settles + 1); /* the one that was cut short is in the next, whole */
+    assert_true(after.changes - before.changes > WIDE_ORGS);
+    assert_true(after.revisions - before.revisions > WIDE_ORGS);
+    assert_int_equal(after.changes + after.revisions - before.changes - before.revisions, after.last_changes);
     size_t told = 0, rounds = 0;
     int64_t before_ms = INT64_MIN;
     for (struct changes *changes; (changes = ring_pop(&f->to_stream)); rounds++) {
         assert_true(changes->as_of_ms >= before_ms);
         before_ms = changes->as_of_ms;
-        for (size_t i = 0; i < changes->count && changes->revised; i++) {
-            assert_int_equal(changes->states[i].revision, 1);
-            assert_true(changes->states[i].as_of_ms < before_ms);
-            told++;
-        }
+        for (const struct changes *part = changes; part; part = part->next)
+            for (size_t i = 0; i < part->count; i++)
+                if (part->states[i].revision) {
+                    assert_int_equal(part->states[i].revision, 1);
+                    assert_true(part->states[i].as_of_ms < before_ms);
+                    told++;
+                }
         changes_free(changes);
     }
     assert_true(rounds >= 2);
@@ -490,6 +529,12 @@ static void revisions_are_numbered_on_with_another_definition(void **state)
     commit_late(f, 5);
     assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
     start_with(f, "c", 3);
+    struct told told = read_log(f);
+    assert_int_equal(told.last_changes, f->card->node_count); /* which may make all scores others */
+    stop(f);
+    start(f, 1); /* once */
+    forget_changes(f);
+    assert_int_equal(read_log(f).settles, told.settles);
     commit_late(f, 6);
     expect_revision(f, 3, 18, 4);
 }

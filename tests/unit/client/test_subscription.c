@@ -12,7 +12,9 @@ struct bench {
     uint64_t id;      /* of the last SUBSCRIBE */
     char heard[4096]; /* the events so far, a word each */
     int stop_after;   /* events until the callback answers false; negative: never */
+    bool more;        /* what is sent says that revisions follow */
 };
+enum { VIEW = 77 };
 
 static bool on_event(void *context, const poise_event *event)
 {
@@ -148,8 +150,14 @@ static poise_state node(const char *name, double score)
 static void snapshot(struct bench *b, uint64_t lsn, bool last, const char *name, double score)
 {
     poise_state state = node(name, score);
-    struct wire_states part = {
-        .id = b->id, .lsn = lsn, .as_of_ms = 5, .last = last, .states = &state, .count = 1};
+    struct wire_states part = {.id = b->id,
+                               .lsn = lsn,
+                               .as_of_ms = 5,
+                               .last = last,
+                               .more = b->more,
+                               .view = last ? VIEW : 0,
+                               .states = &state,
+                               .count = 1};
     fake_send(&b->fake, WIRE_SNAPSHOT, wire_encode_states(WIRE_SNAPSHOT, &part, &b->fake.body));
 }
 
@@ -204,6 +212,7 @@ static void revise(struct bench *b, uint64_t prev, uint64_t lsn, bool alone)
                                .lsn = lsn,
                                .prev = prev,
                                .as_of_ms = 6,
+                               .more = b->more,
                                .states = alone ? states + 1 : states,
                                .count = alone ? 1 : 2};
     fake_send(&b->fake, WIRE_UPDATE, wire_encode_states(WIRE_UPDATE, &part, &b->fake.body));
@@ -327,6 +336,72 @@ static void test_a_restarted_aggregator_is_asked_again(void **state)
     expect_events(b, "reset card=40 ready@3 ");
 }
 
+/* The aggregator knows the subscription no more; what the client then asks for. */
+static struct wire_subscribe cut_off(struct bench *b)
+{
+    fake_error(&b->fake, b->id, POISE_ENOTFOUND);
+    return expect_subscribe(b);
+}
+
+static void test_who_is_cut_off_goes_on(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    update(b, 10, 12, "card", 51);
+    expect_events(b, "card=51 ready@12 ");
+    struct wire_subscribe subscribe = cut_off(b);
+    assert_true(subscribe.from_lsn == 12 && subscribe.from_revised == 0 && subscribe.from_view == VIEW);
+    update(b, 12, 12, NULL, 0); /* nothing has changed since */
+    update(b, 12, 15, "card", 52);
+    expect_events(b, "ready@12 card=52 ready@15 ");
+    subscribe = cut_off(b);
+    assert_int_equal(subscribe.from_lsn, 15);
+    update(b, 15, 16, "card", 53); /* something has */
+    expect_events(b, "card=53 ready@16 ");
+    assert_int_equal(cut_off(b).from_lsn, 16);
+    update(b, 15, 17, "card", 54); /* that is not where it is */
+    expect_unsubscribe(b);
+    expect_subscribe(b);
+    snapshot(b, 18, true, "card", 55);
+    expect_events(b, "reset card=55 ready@18 ");
+}
+
+static void test_revisions_go_on_where_they_were(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    b->more = true;
+    revise(b, 10, 11, false);
+    revise(b, 11, 11, true);
+    struct wire_subscribe subscribe = cut_off(b);
+    assert_true(subscribe.from_lsn == 10 && subscribe.from_revised == 2);
+    b->heard[0] = '\0';
+    revise(b, 10, 12, false);
+    subscribe = cut_off(b);
+    assert_true(subscribe.from_lsn == 10 && subscribe.from_revised == 3);
+    b->more = false;
+    revise(b, 10, 12, true);
+    subscribe = cut_off(b);
+    assert_true(subscribe.from_lsn == 12 && subscribe.from_revised == 0);
+}
+
+/* Cut off within a snapshot, or when revisions of before it are to come, it is a loss. */
+static void test_what_is_not_whole_begins_anew(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(poise_subscribe(b->client, NULL, 0, NULL), POISE_OK);
+    expect_subscribe(b);
+    snapshot(b, 10, false, "card", 50);
+    assert_int_equal(cut_off(b).from_lsn, 0);
+    b->more = true;
+    snapshot(b, 11, true, "card", 51);
+    assert_int_equal(cut_off(b).from_lsn, 0);
+    snapshot(b, 11, true, "card", 51);
+    b->more = false;
+    revise(b, 11, 11, true);
+    assert_int_equal(cut_off(b).from_lsn, 11);
+}
+
 static void test_a_silent_aggregator_is_lost(void **state)
 {
     struct bench *b = *state;
@@ -401,6 +476,9 @@ int main(void)
         TEST(test_a_busy_aggregator_is_asked_again),
         TEST(test_a_quiet_aggregator_is_asked_for_a_sign),
         TEST(test_a_restarted_aggregator_is_asked_again),
+        TEST(test_who_is_cut_off_goes_on),
+        TEST(test_revisions_go_on_where_they_were),
+        TEST(test_what_is_not_whole_begins_anew),
         TEST(test_a_silent_aggregator_is_lost),
         TEST(test_the_callback_may_stop_anywhere),
         TEST(test_a_refused_subscription_is_over),
