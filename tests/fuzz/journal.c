@@ -20,6 +20,8 @@ static void put_crc(uint8_t *at, uint32_t crc)
     }
 }
 
+enum { BODY_CRC_AT = 52 };
+
 static uint64_t lsn_of(const uint8_t *record)
 {
     struct cursor in = cursor_of(record + 8, 8);
@@ -67,7 +69,7 @@ static void try_record(const uint8_t *data, size_t size)
     }
     buf_put(&record, data, size);
     MUST(!record.failed);
-    put_crc(record.data + 48, crc32c(record.data + RECORD_HEAD, size - RECORD_HEAD));
+    put_crc(record.data + BODY_CRC_AT, crc32c(record.data + RECORD_HEAD, size - RECORD_HEAD));
     put_crc(record.data, crc32c(record.data + 4, RECORD_HEAD - 4));
     if (record_again(record.data, record.length, &first)) {
         MUST(record_again(first.data, first.length, &second));

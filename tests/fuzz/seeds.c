@@ -78,6 +78,11 @@ static void chunk(const char *name, const struct chunk_rows *rows)
     save("chunk", name, &input);
 }
 
+#define TEN_BYTES   "abcdefghij"
+#define FIFTY_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES TEN_BYTES
+#define LONGEST_KEY FIFTY_BYTES FIFTY_BYTES FIFTY_BYTES FIFTY_BYTES FIFTY_BYTES "abcde"
+_Static_assert(sizeof LONGEST_KEY == POISE_KEY_MAX + 1, "as long as a key may be");
+
 static void chunks(struct columns *c)
 {
     struct chunk_rows rows = {.count = ROWS, .time_ms = c->time_ms, .value = c->value, .ordinal = c->ordinal};
@@ -86,6 +91,11 @@ static void chunks(struct columns *c)
     rows.count = 30;
     rows.key = c->key + 41;
     chunk("numbered", &rows);
+    const struct chunk_key longest[2] = {{LONGEST_KEY, POISE_KEY_MAX - 1}, {LONGEST_KEY, POISE_KEY_MAX}};
+    rows.count = 2;
+    rows.key = longest;
+    chunk("long_keys", &rows);
+    rows.count = 30;
     rows.key = c->key;
     rows.of = c->of;
     rows.seq = c->seq;
@@ -196,6 +206,25 @@ static void sorted(void)
     sorted_writer_free(&writer);
 }
 
+/* Keys that are nearly too long. */
+static void sorted_long(void)
+{
+    struct sorted_writer writer = {0};
+    struct buf input = input_of(SORTED);
+    uint8_t key[SORTED_KEY_MAX];
+    memset(key, 'k', sizeof key);
+    for (size_t i = 1; i <= 3; i++) {
+        const struct sorted_entry entry = {
+            .key = key, .key_length = sizeof key - 4 + i, .value = key, .value_length = i};
+        MUST(sorted_add(&writer, &entry));
+    }
+    sorted_finish(&writer);
+    buf_put_text(&input, "key", 3);
+    buf_put(&input, writer.bytes.data, writer.bytes.length);
+    save("journal", "sorted_long", &input);
+    sorted_writer_free(&writer);
+}
+
 static void order(void)
 {
     char text[] = "scorecard: card";
@@ -299,6 +328,7 @@ int main(int argc, char **argv)
     block(&columns);
     journal();
     sorted();
+    sorted_long();
     order();
     tables();
     ledger();
