@@ -1,6 +1,7 @@
 #include "aggregator.h"
 
 #include "backup.h"
+#include "compactor.h"
 #include "ingest.h"
 #include "stream.h"
 #include "writer.h"
@@ -10,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
-enum { CHANGES_QUEUE = 1024 };
+enum { CHANGES_QUEUE = 1024, COMPACTOR_NICE = 10 };
 
 /* A part in its thread: takes turns until it is told to stop or fails. */
 struct worker {
@@ -33,10 +35,13 @@ struct aggregator {
     struct net_socket *ingest_socket, *query_socket;
     struct net_wake *wakes[PARTS], *main_wake;
     struct ring to_writer, to_ingest, to_stream, to_inquirer, from_inquirer, to_restate, restated, to_backup,
-        backed_up;
+        backed_up, pieces;
+    _Atomic uint64_t pieces_put;
+    struct compactor *compactor;
     struct ingest *ingest;
     struct writer *writer;
     struct stream *stream;
+    struct rows_memory memory; /* the inquirer's */
     struct worker workers[PARTS];
     _Atomic bool failed;
 };
@@ -78,7 +83,8 @@ static poise_code turn_inquirer(struct aggregator *a, poise_error *err)
     struct inquirer_options options = {.store = a->store,
                                        .cards = (const struct scorecard *const *)a->config->cards,
                                        .card_count = a->config->card_count,
-                                       .stop = stop};
+                                       .stop = stop,
+                                       .memory = &a->memory};
     struct inquiry *inquiry;
     poise_code code = wait_for(NULL, a->wakes[PART_INQUIRER], -1, err);
     while (!code && !*stop && (inquiry = ring_pop(&a->to_inquirer))) {
@@ -112,14 +118,20 @@ static poise_code turn_backup(struct aggregator *a, poise_error *err)
     return code;
 }
 
+static poise_code turn_compactor(struct aggregator *a, poise_error *err)
+{
+    int64_t idle_ms = compactor_idle_ms(a->compactor);
+    poise_code code = idle_ms ? wait_for(NULL, a->wakes[PART_COMPACTOR], idle_ms, err) : POISE_OK;
+    if (!code && !a->workers[PART_COMPACTOR].stop)
+        compactor_step(a->compactor);
+    return code;
+}
+
 poise_code aggregator_turn(struct aggregator *a, enum aggregator_part part, poise_error *err)
 {
-    static poise_code (*const turns[PARTS])(struct aggregator *,
-                                            poise_error *) = {[PART_INGEST] = turn_ingest,
-                                                              [PART_WRITER] = turn_writer,
-                                                              [PART_STREAM] = turn_stream,
-                                                              [PART_INQUIRER] = turn_inquirer,
-                                                              [PART_BACKUP] = turn_backup};
+    static poise_code (*const turns[PARTS])(struct aggregator *, poise_error *) = {
+        [PART_INGEST] = turn_ingest,     [PART_WRITER] = turn_writer, [PART_STREAM] = turn_stream,
+        [PART_INQUIRER] = turn_inquirer, [PART_BACKUP] = turn_backup, [PART_COMPACTOR] = turn_compactor};
     return turns[part](a, err);
 }
 
@@ -131,13 +143,15 @@ static poise_code finish(struct aggregator *a, enum aggregator_part part, poise_
     return part == PART_STREAM ? stream_step(a->stream, err) : POISE_OK;
 }
 
-/* ---- the five threads ---- */
+/* ---- the threads ---- */
 
 static void *work(void *context)
 {
     struct worker *worker = context;
     struct aggregator *a = worker->aggregator;
     poise_code code = POISE_OK;
+    if (worker->part == PART_COMPACTOR)
+        (void)setpriority(PRIO_PROCESS, 0, COMPACTOR_NICE); /* of this thread; without it only slower */
     while (!code && !worker->stop)
         code = aggregator_turn(a, worker->part, &worker->error);
     if (!code)
@@ -162,11 +176,9 @@ static void stop_worker(struct aggregator *a, enum aggregator_part part)
 
 static poise_code start_workers(struct aggregator *a, poise_error *err)
 {
-    static const char *const names[PARTS] = {[PART_INGEST] = "ingest",
-                                             [PART_WRITER] = "writer",
-                                             [PART_STREAM] = "stream",
-                                             [PART_INQUIRER] = "inquirer",
-                                             [PART_BACKUP] = "backup"};
+    static const char *const names[PARTS] = {
+        [PART_INGEST] = "ingest",     [PART_WRITER] = "writer", [PART_STREAM] = "stream",
+        [PART_INQUIRER] = "inquirer", [PART_BACKUP] = "backup", [PART_COMPACTOR] = "compactor"};
     for (int i = PARTS - 1; i >= 0; i--) { /* takers before givers */
         struct worker *worker = &a->workers[i];
         worker->aggregator = a;
@@ -201,8 +213,10 @@ poise_code aggregator_run(struct aggregator *a, int stop_fd, poise_error *err)
 
 static poise_code open_store(struct aggregator *a, poise_error *err)
 {
-    struct store_options options = {
-        .path = a->config->store, .map_bytes = a->config->map_bytes, .free_bytes = a->config->free_bytes};
+    struct store_options options = {.path = a->config->store,
+                                    .map_bytes = a->config->map_bytes,
+                                    .free_bytes = a->config->free_bytes,
+                                    .journal_bytes = a->config->journal_bytes};
     if (getrandom(options.new_id, sizeof options.new_id, 0) != sizeof options.new_id ||
         getrandom(&options.new_incarnation, sizeof options.new_incarnation, 0) !=
             sizeof options.new_incarnation)
@@ -217,7 +231,7 @@ static poise_code open_queues(struct aggregator *a, poise_error *err)
         !ring_init(&a->to_stream, CHANGES_QUEUE) || !ring_init(&a->to_inquirer, INQUIRIES_MAX) ||
         !ring_init(&a->from_inquirer, INQUIRIES_MAX) || !ring_init(&a->to_restate, INQUIRIES_MAX) ||
         !ring_init(&a->restated, INQUIRIES_MAX) || !ring_init(&a->to_backup, INQUIRIES_MAX) ||
-        !ring_init(&a->backed_up, INQUIRIES_MAX))
+        !ring_init(&a->backed_up, INQUIRIES_MAX) || !ring_init(&a->pieces, PIECES))
         return error_nomem(err, "the queues between threads");
     poise_code code = net_wake_open(&a->main_wake, err);
     for (int i = 0; !code && i < PARTS; i++)
@@ -236,8 +250,11 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
                                      .to_stream = &a->to_stream,
                                      .to_restate = &a->to_restate,
                                      .restated = &a->restated,
+                                     .pieces = &a->pieces,
+                                     .pieces_put = &a->pieces_put,
                                      .ingest_wake = a->wakes[PART_INGEST],
                                      .stream_wake = a->wakes[PART_STREAM],
+                                     .compactor_wake = a->wakes[PART_COMPACTOR],
                                      .stats = &a->stats,
                                      .log = a->log,
                                      .clock = a->clock,
@@ -295,6 +312,21 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
     return stream_open(&options, &a->stream, err);
 }
 
+static poise_code open_compactor(struct aggregator *a, poise_error *err)
+{
+    const struct compactor_options options = {.store = a->store,
+                                              .to_writer = &a->pieces,
+                                              .put = &a->pieces_put,
+                                              .writer_wake = a->wakes[PART_WRITER],
+                                              .stats = &a->stats,
+                                              .log = a->log,
+                                              .clock = a->clock,
+                                              .stop = &a->workers[PART_COMPACTOR].stop,
+                                              .bytes = a->config->compact_bytes,
+                                              .after_ms = a->config->compact_after_ms};
+    return compactor_open(&options, &a->compactor, err);
+}
+
 static poise_code open_sockets(struct aggregator *a, poise_error *err)
 {
     const struct config *config = a->config;
@@ -328,6 +360,8 @@ poise_code aggregator_open(const struct config *config, const struct log *log, c
         code = open_ingest(a, err);
     if (!code)
         code = open_stream(a, err);
+    if (!code)
+        code = open_compactor(a, err);
     if (code) {
         aggregator_close(a);
         return code;
@@ -340,6 +374,7 @@ void aggregator_close(struct aggregator *a)
 {
     if (!a)
         return;
+    compactor_close(a->compactor);
     stream_close(a->stream);
     ingest_close(a->ingest);
     net_socket_close(a->query_socket);
@@ -349,9 +384,14 @@ void aggregator_close(struct aggregator *a)
     for (int i = 0; i < PARTS; i++)
         net_wake_close(a->wakes[i]);
     net_wake_close(a->main_wake);
+    rows_memory_free(&a->memory);
     struct changes *changes; /* left by a writer that opened before a stream could */
     while (a->to_stream.slots && (changes = ring_pop(&a->to_stream)))
         changes_free(changes);
+    struct piece *piece;
+    while (a->pieces.slots && (piece = ring_pop(&a->pieces)))
+        piece_free(piece);
+    ring_free(&a->pieces);
     ring_free(&a->to_writer);
     ring_free(&a->to_ingest);
     ring_free(&a->to_stream);

@@ -24,7 +24,15 @@ poise_code aggregator_run(struct aggregator *aggregator, int stop_fd, poise_erro
 /* The parts, and one turn of one of them, as its thread takes them one after the other: waits until there is
  * something to do, and does it. For a caller that has no threads, such as a simulation; not beside
  * aggregator_run. */
-enum aggregator_part { PART_INGEST, PART_WRITER, PART_STREAM, PART_INQUIRER, PART_BACKUP, PARTS };
+enum aggregator_part {
+    PART_INGEST,
+    PART_WRITER,
+    PART_STREAM,
+    PART_INQUIRER,
+    PART_BACKUP,
+    PART_COMPACTOR,
+    PARTS
+};
 poise_code aggregator_turn(struct aggregator *aggregator, enum aggregator_part part, poise_error *err);
 
 #endif

@@ -14,6 +14,7 @@ struct audit {
     const struct scorecard **cards; /* the current definition of each */
     size_t card_count;
     struct arena arena;
+    struct rows_memory memory;
 };
 
 static poise_code ignore_state(void *visitor, const poise_state *state)
@@ -82,6 +83,7 @@ void audit_close(struct audit *audit)
     writer_clear(&audit->writer);
     store_close(audit->store);
     arena_free(&audit->arena);
+    rows_memory_free(&audit->memory);
     free(audit->cards);
     free(audit);
 }
@@ -123,8 +125,11 @@ static poise_code visit_answer(struct audit *audit, const struct inquiry *inquir
 poise_code audit_again(struct audit *audit, size_t card, engine_visit *visit, void *visitor, poise_error *err)
 {
     const _Atomic bool never = false;
-    const struct inquirer_options options = {
-        .store = audit->store, .cards = audit->cards, .card_count = audit->card_count, .stop = &never};
+    const struct inquirer_options options = {.store = audit->store,
+                                             .cards = audit->cards,
+                                             .card_count = audit->card_count,
+                                             .stop = &never,
+                                             .memory = &audit->memory};
     struct inquiry *inquiry = calloc(1, sizeof *inquiry);
     if (!inquiry)
         return error_nomem(err, "a question");

@@ -15,6 +15,7 @@ static int64_t now_us(const struct writer *writer)
 
 static void sliced(struct writer *writer)
 {
+    writer->piece_first = true;
     writer->slice_commits = 0;
     writer->slice_rows -= writer->slice_rows < SLICE_ROWS ? writer->slice_rows : SLICE_ROWS;
 }
@@ -159,4 +160,34 @@ poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err)
     stats_time(writer->options.stats, STAT_upkeep_slices, STAT_upkeep_us, STAT_upkeep_max_us,
                now_us(writer) - start);
     return code ? error_wrap(err, "merging state failed") : POISE_OK;
+}
+
+/* ---- pieces of runs ---- */
+
+bool piece_due(struct writer *writer)
+{
+    if (!writer->piece && writer->options.pieces)
+        writer->piece = ring_pop(writer->options.pieces);
+    return writer->piece && now_us(writer) >= writer->upkeep_us;
+}
+
+poise_code piece_step(struct writer *writer, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    poise_code code = piece_put(writer->piece, writer->options.store, err);
+    sliced(writer);
+    writer->piece_first = false;
+    if (code == POISE_EFULL || code == POISE_EBUSY) { /* a backup is copied: its rows must not move */
+        writer->upkeep_us = start + RETRY_US;
+        return POISE_OK;
+    }
+    bool whole = writer->piece->slice.whole;
+    piece_free(writer->piece);
+    writer->piece = NULL;
+    atomic_fetch_add(writer->options.pieces_put, 1);
+    if (whole)
+        net_wake_up(writer->options.compactor_wake);
+    stats_time(writer->options.stats, STAT_piece_puts, STAT_piece_us, STAT_piece_max_us,
+               now_us(writer) - start);
+    return code ? error_wrap(err, "putting rows failed") : POISE_OK;
 }

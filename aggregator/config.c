@@ -37,6 +37,14 @@ static const struct setting table[] = {
              "`poise_sources_silent`; `0s`: none is."},
     {"map", SETTING_SIZE, FIELD(map_bytes), .min = 1 << 20, .max = 1e15, .fallback = "32GiB",
      .text = "Virtual size of the store's map at start. It grows by itself."},
+    {"journal", SETTING_SIZE, FIELD(journal_bytes), .min = 1 << 16, .max = 1e15, .fallback = "256MiB",
+     .text = "So much of the journal stays although its rows are in runs: what lets subscribers and readers "
+             "of changes go on where they were."},
+    {"compact", SETTING_SIZE, FIELD(compact_bytes), .min = 1 << 10, .max = 256 << 20, .fallback = "24MiB",
+     .text = "Rows go from the journal into runs when they take so much, up to 8 times as much memory while "
+             "they do; or a part of it, when nothing comes."},
+    {"compact_after", SETTING_DURATION, FIELD(compact_after_ms), .min = 1000, .max = 7 * 86400e3,
+     .fallback = "1h", .text = "Or when they wait for so long."},
     {"free_floor", SETTING_SIZE, FIELD(free_bytes), .min = 1 << 20, .max = 1e15, .fallback = "64MiB",
      .text = "While the disk has less than this free, nothing is taken in; it goes on by itself when there "
              "is room."},

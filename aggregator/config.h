@@ -14,7 +14,7 @@ struct config {
     struct texts scorecards;    /* files */
     int clock;                  /* 0: wall, 1: event */
     int64_t settle_ms, checkpoint_ms, silent_after_ms;
-    int64_t map_bytes, free_bytes;
+    int64_t map_bytes, free_bytes, journal_bytes, compact_bytes, compact_after_ms;
     bool insecure;
     int log; /* enum log_level */
     int64_t credit, pool, max_producers, max_subscriptions, max_orgs, max_series, max_cells;

@@ -1,13 +1,12 @@
 #include "dump.h"
 
-#include "rows.h"
 #include <base/error.h>
 #include <base/hash.h>
 #include <model/org.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CURSOR_VERSION = 1, CURSOR_BYTES = 1 + 8 + 8 + 4 + 4 + 8 };
+enum { CURSOR_VERSION = 2, CURSOR_BYTES = 1 + 8 + 8 + 8 + 8 };
 
 /* ---- what is asked ---- */
 
@@ -77,8 +76,7 @@ static void put_cursor(const struct dump *dump, const struct store *store, const
     buf_put_u8(out, CURSOR_VERSION);
     buf_put_u64(out, place->until);
     buf_put_u64(out, place->at.lsn);
-    buf_put_u32(out, place->at.batch);
-    buf_put_u32(out, place->at.row);
+    buf_put_u64(out, place->at.place);
     if (!out->failed)
         buf_put_u64(out, seal(dump, store, out->data, out->length));
 }
@@ -92,8 +90,7 @@ static poise_code take_cursor(const struct dump *dump, const struct store *store
         bool whole = dump->cursor_length == CURSOR_BYTES && cursor_u8(&in) == CURSOR_VERSION;
         place.until = cursor_u64(&in);
         place.at.lsn = cursor_u64(&in);
-        place.at.batch = cursor_u32(&in);
-        place.at.row = cursor_u32(&in);
+        place.at.place = cursor_u64(&in);
         if (!whole || cursor_u64(&in) != seal(dump, store, dump->cursor, CURSOR_BYTES - 8) || !place.at.lsn ||
             place.at.lsn > place.until || place.until > store_last_lsn(store))
             return error_set(err, POISE_EPROTO,
@@ -169,8 +166,8 @@ static poise_code put_page(struct page *page, uint64_t id, const struct store *s
     return code;
 }
 
-poise_code dump_page(const struct dump *dump, uint64_t id, struct store *store, const _Atomic bool *stop,
-                     struct buf *out, poise_error *err)
+poise_code dump_page(const struct dump *dump, uint64_t id, struct store *store, struct rows_memory *memory,
+                     const _Atomic bool *stop, struct buf *out, poise_error *err)
 {
     struct place_in_dump place;
     poise_code code = take_cursor(dump, store, &place, err);
@@ -183,7 +180,7 @@ poise_code dump_page(const struct dump *dump, uint64_t id, struct store *store, 
         *page = (struct page){.dump = dump, .builder = builder, .err = err};
         const struct rows_visit visit = {
             .wanted = is_wanted, .row = add_row, .go_on = has_time, .visitor = page, .stop = stop};
-        code = rows_read(store, &place.at, place.until, &visit, err);
+        code = rows_read(store, memory, &place.at, place.until, &visit, err);
         if (!code)
             code = put_page(page, id, store, &place, out);
     } else {

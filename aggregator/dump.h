@@ -5,6 +5,7 @@
 #ifndef AGGREGATOR_DUMP_H
 #define AGGREGATOR_DUMP_H
 
+#include "rows.h"
 #include <stdatomic.h>
 #include <store/store.h>
 #include <wire/wire.h>
@@ -29,7 +30,7 @@ struct dump {
 poise_code dump_open(const struct wire_dump *asked, struct dump **ret_dump, poise_error *err);
 void dump_free(struct dump *dump);
 /* Appends the page, a ROWS body. EPROTO: the cursor is of no dump of this store with these words. */
-poise_code dump_page(const struct dump *dump, uint64_t id, struct store *store, const _Atomic bool *stop,
-                     struct buf *out, poise_error *err);
+poise_code dump_page(const struct dump *dump, uint64_t id, struct store *store, struct rows_memory *memory,
+                     const _Atomic bool *stop, struct buf *out, poise_error *err);
 
 #endif

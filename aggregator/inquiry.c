@@ -3,6 +3,7 @@
 #include "definitions.h"
 #include "dump.h"
 #include "feed.h"
+#include "history.h"
 #include "rescore.h"
 #include "restate.h"
 #include <base/error.h>
@@ -84,6 +85,15 @@ static poise_code note_revision(void *visitor, const poise_state *state)
     return POISE_OK;
 }
 
+static poise_code note_revisions(void *visitor, const struct journal_record *record)
+{
+    struct reading *reading = visitor;
+    if (!record->revised)
+        return POISE_OK;
+    return wire_each_change(record->changes, record->changes_length, &reading->arena, note_revision, reading,
+                            &reading->inquiry->error);
+}
+
 static uint64_t revision_of(const struct reading *reading, const poise_state *state)
 {
     struct noted wanted = noted_of(state);
@@ -125,24 +135,52 @@ static poise_code read_record(void *visitor, const struct journal_record *record
         if (code)
             return code == POISE_ECLOSED ? POISE_EPROTO : code;
     }
-    if (!record->revised)
-        return POISE_OK;
-    return wire_each_change(record->changes, record->changes_length, &reading->arena, note_revision, reading,
-                            &reading->inquiry->error);
+    return note_revisions(reading, record);
 }
 
-static poise_code read_journal(struct reading *reading, uint64_t until)
+/* Rows of runs: all of them, since a key of a later row may take an earlier one away, and every accepted row,
+ * whatever its time, makes its org one that is asked about. */
+static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t from_place,
+                            uint64_t until_place)
+{
+    const struct reading *reading = visitor;
+    const struct history_apply apply = {.engine = reading->engine,
+                                        .names = &reading->options->memory->names,
+                                        .stop = reading->options->stop,
+                                        .err = &reading->inquiry->error};
+    return history_apply(&apply, reader, from_place, until_place);
+}
+
+static bool has_revisions(void *visitor, const struct journal_record *head)
+{
+    (void)visitor;
+    return head->revised;
+}
+
+/* What those records have published of which only rows are in runs. */
+static poise_code read_revisions(struct reading *reading, uint64_t until)
 {
     struct inquiry *inquiry = reading->inquiry;
     struct store_reader *reader;
     poise_code code = store_reader_open(reading->options->store, &reader, &inquiry->error);
     if (code)
         return code;
-    /* All of it: a key of a later row may take an earlier one away, and every accepted row, whatever its
-     * time, makes its org one that is asked about. */
-    code = store_read_journal(reader, 1, until, NULL, read_record, reading, &inquiry->error);
+    code = store_read_journal(reader, 1, until, has_revisions, note_revisions, reading, &inquiry->error);
     store_reader_close(reader);
     return code;
+}
+
+static poise_code read_past(struct reading *reading, uint64_t until)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    const struct history_visit visit = {.runs = read_runs, .record = read_record, .visitor = reading};
+    uint64_t in_runs = 0;
+    poise_code code =
+        history_read(reading->options->store, until, inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX,
+                     &visit, &in_runs, &inquiry->error);
+    if (reading->lsn < in_runs)
+        reading->lsn = in_runs;
+    return code ? code : read_revisions(reading, in_runs);
 }
 
 /* ---- writing the answer ---- */
@@ -264,7 +302,7 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
     if (!code)
         code = report_begin(reading->engine, &question, &inquiry->error);
     if (!code)
-        code = read_journal(reading, until);
+        code = read_past(reading, until);
     if (!code)
         code = report_states(reading->engine, &question, add_state, reading, &inquiry->error);
     return code ? code : end_part(reading, true);
@@ -292,8 +330,8 @@ static bool answer_order(const struct inquirer_options *options, struct inquiry 
 
 static void answer_dump(const struct inquirer_options *options, struct inquiry *inquiry)
 {
-    inquiry->error.code = dump_page(inquiry->dump, inquiry->id, options->store, options->stop,
-                                    &inquiry->bodies, &inquiry->error);
+    inquiry->error.code = dump_page(inquiry->dump, inquiry->id, options->store, options->memory,
+                                    options->stop, &inquiry->bodies, &inquiry->error);
     if (!inquiry->error.code)
         inquiry->error.code = inquiry_end_body(inquiry);
 }

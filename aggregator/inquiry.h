@@ -5,6 +5,7 @@
 #define AGGREGATOR_INQUIRY_H
 
 #include "batch.h"
+#include "rows.h"
 #include <base/ring.h>
 #include <model/scorecard.h>
 #include <net/net.h>
@@ -47,7 +48,8 @@ struct inquirer_options {
     struct store *store;
     const struct scorecard *const *cards;
     size_t card_count;
-    const _Atomic bool *stop; /* ends a running answer */
+    const _Atomic bool *stop;   /* ends a running answer */
+    struct rows_memory *memory; /* kept between answers */
 };
 /* Answers one inquiry, on any thread; failures are part of the answer. false: an operator's order, for which
  * the writer has to do the rest. */

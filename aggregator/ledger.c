@@ -85,8 +85,8 @@ static bool remember(struct ledger_entry *entry, struct wire_refusal refusal)
 bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, const uint32_t *refused,
                    const uint8_t *reasons, size_t count)
 {
-    if (seq <= entry->seq) /* the journal is replayed from its start, with all that was refused since */
-        entry->refusal_count = 0;
+    if (seq <= entry->seq) /* the journal is replayed from before the checkpoint that the entry is of */
+        return true;
     entry->seq = seq;
     entry->hash = hash;
     entry->dirty = true;

@@ -32,8 +32,8 @@ void ledger_free(struct ledger *ledger);
 struct ledger_entry *ledger_find(const struct ledger *ledger, const char *producer, uint64_t epoch);
 /* The entry, made if new; NULL: out of memory. Entries stay where they are. */
 struct ledger_entry *ledger_add(struct ledger *ledger, const char *producer, uint64_t epoch);
-/* A batch is on disk; rows and reasons of what was refused. A seq that is not above the entry's begins the
- * entry's history again. */
+/* A batch is on disk; rows and reasons of what was refused. A seq that is not above the entry's says
+ * nothing new. */
 bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, const uint32_t *refused,
                    const uint8_t *reasons, size_t count);
 /* The kept refusals with seq >= from. */

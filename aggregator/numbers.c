@@ -22,6 +22,8 @@ static void note_store(struct stats *stats, const struct store_stats *store)
     stats_set(stats, STAT_keys, store->entries[STORE_KEYS]);
     stats_set(stats, STAT_journal_lag, store->last_lsn - store->state_lsn);
     stats_set(stats, STAT_journal_lag_bytes, size_of(store->lag_bytes));
+    stats_set(stats, STAT_uncompacted, store->last_lsn - store->chunks_lsn);
+    stats_set(stats, STAT_journal_records, store->last_lsn ? store->last_lsn - store->first_lsn + 1 : 0);
     stats_set(stats, STAT_readers, store->readers);
     stats_set(stats, STAT_oldest_reader_ms, size_of(store->oldest_reader_ms));
     stats_set(stats, STAT_map_bytes, size_of(store->map_bytes));

@@ -1,4 +1,5 @@
 /* What the engine asks of the store (engine_ports): checkpointed entries, and the rows of a period again. */
+#include "history.h"
 #include "writer_private.h"
 #include <base/error.h>
 #include <string.h>
@@ -31,11 +32,13 @@ static poise_code walk(void *context, enum engine_table table,
 /* ---- rows again ---- */
 
 struct rereading {
+    struct writer *writer;
     const char *input;
     int64_t from_ms, to_ms;
     engine_past_visit *visit;
     void *visitor;
     struct arena *arena;
+    poise_error *err;
 };
 
 static poise_code reread_batch(struct rereading *reading, const struct wire_batch *rows,
@@ -96,19 +99,54 @@ static poise_code reread_record(void *visitor, const struct journal_record *reco
     return POISE_OK;
 }
 
+static poise_code reread_rows(void *visitor, uint64_t series, const struct chunk_rows *rows)
+{
+    struct rereading *reading = visitor;
+    const struct engine *engine = reading->writer->engine;
+    poise_code code = POISE_OK;
+    struct engine_past_row past = {.series = engine_numbered(engine, (uint32_t)series)};
+    if (!past.series)
+        return error_set(reading->err, POISE_ECORRUPT, "runs have rows of series %llu, which is none",
+                         (unsigned long long)series);
+    for (size_t i = 0; !code && i < rows->count; i++) {
+        bool gone = rows->gone && rows->gone[i] && rows->gone[i] <= engine_ordinal(engine);
+        past.ordinal = rows->ordinal[i];
+        past.row = history_row(rows, i);
+        if (!gone && !past.row.retract)
+            code = reading->visit(reading->visitor, &past);
+    }
+    return code;
+}
+
+static poise_code reread_runs(void *visitor, struct store_reader *reader, uint64_t from_place,
+                              uint64_t until_place)
+{
+    struct rereading *reading = visitor;
+    struct names *inputs = &reading->writer->inputs;
+    inputs->inputs_only = true;
+    poise_code code = names_read(inputs, reader, reading->err);
+    uint32_t input =
+        code ? INTERN_NONE : intern_find(&inputs->measures, reading->input, strlen(reading->input));
+    const struct store_rows_query query = {.input = input,
+                                           .from_ms = reading->from_ms,
+                                           .until_ms = reading->to_ms - 1,
+                                           .from_place = from_place,
+                                           .until_place = until_place};
+    const struct store_rows_visit visit = {.rows = reread_rows, .visitor = reading};
+    return code || input == INTERN_NONE ? code : store_read_rows(reader, &query, &visit, reading->err);
+}
+
 static poise_code reread(void *context, const char *input, int64_t from_ms, int64_t to_ms,
                          engine_past_visit *visit, void *visitor, poise_error *err)
 {
     struct writer *writer = context;
     struct arena arena = {0};
-    struct rereading reading = {input, from_ms, to_ms, visit, visitor, &arena};
-    uint64_t until = writer->replayed_lsn ? writer->replayed_lsn : store_last_lsn(writer->options.store);
-    struct store_reader *reader = NULL;
-    poise_code code = store_reader_open(writer->options.store, &reader, err);
-    if (code)
-        return code;
-    code = store_read_journal(reader, 1, until, overlaps, reread_record, &reading, err);
-    store_reader_close(reader);
+    struct rereading reading = {writer, input, from_ms, to_ms, visit, visitor, &arena, err};
+    const struct history_visit both = {
+        .runs = reread_runs, .wanted = overlaps, .record = reread_record, .visitor = &reading};
+    uint64_t in_runs,
+        until = writer->replayed_lsn ? writer->replayed_lsn : store_last_lsn(writer->options.store);
+    poise_code code = history_read(writer->options.store, until, INT64_MAX, &both, &in_runs, err);
     uint64_t ordinal = writer->record.first_ordinal;
     for (size_t i = 0; !code && i < writer->batch_count; i++) { /* of the commit at hand */
         const struct batch *batch = writer->batches[i];

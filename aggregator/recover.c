@@ -1,6 +1,7 @@
 /* Start and checkpoints: from the store to an engine and back. Start reads the checkpointed state and the
  * journal behind it, never history; but where the definitions have changed, all cells are made again from the
  * whole journal. */
+#include "history.h"
 #include "restate.h"
 #include "writer_private.h"
 #include <base/error.h>
@@ -204,17 +205,50 @@ static poise_code replay_record(void *visitor, const struct journal_record *reco
     return code;
 }
 
+/* Rows of runs, of which some records are trimmed. They are as of one T, and their order does not matter:
+ * nothing is revised by them, and what was is in the table of revisions, since runs are never ahead of a
+ * checkpoint. */
+static poise_code replay_runs(void *visitor, struct store_reader *reader, uint64_t from_place,
+                              uint64_t until_place)
+{
+    struct replay *replay = visitor;
+    struct names names = {0};
+    const struct history_apply apply = {
+        .engine = replay->writer->engine, .names = &names, .numbers = true, .err = replay->err};
+    int64_t as_of_ms = store_reader_past(reader).as_of_ms;
+    poise_code code = as_of_ms == INT64_MIN ? POISE_OK : engine_begin(apply.engine, as_of_ms, replay->err);
+    if (!code)
+        code = history_apply(&apply, reader, from_place, until_place);
+    names_free(&names);
+    return code;
+}
+
+static poise_code replay_rest(struct replay *replay, uint64_t from)
+{
+    struct store_reader *reader = NULL;
+    poise_code code = store_reader_open(replay->writer->options.store, &reader, replay->err);
+    if (code)
+        return code;
+    code =
+        store_read_journal(reader, from, store_reader_lsn(reader), NULL, replay_record, replay, replay->err);
+    store_reader_close(reader);
+    return code;
+}
+
+static poise_code replay_all(struct replay *replay)
+{
+    struct store *store = replay->writer->options.store;
+    const struct history_visit visit = {.runs = replay_runs, .record = replay_record, .visitor = replay};
+    uint64_t in_runs;
+    return history_read(store, store_last_lsn(store), INT64_MAX, &visit, &in_runs, replay->err);
+}
+
 static poise_code replay_journal(struct writer *writer, uint64_t from, uint64_t *ret_records,
                                  poise_error *err)
 {
-    struct store_reader *reader = NULL;
     poise_error inner = {0};
     struct replay replay = {.writer = writer, .err = &inner};
-    poise_code code = store_reader_open(writer->options.store, &reader, err);
-    if (code)
-        return code;
-    code = store_read_journal(reader, from, store_reader_lsn(reader), NULL, replay_record, &replay, &inner);
-    store_reader_close(reader);
+    poise_code code = from == 1 ? replay_all(&replay) : replay_rest(&replay, from);
     if (!code && writer->rebuilding)
         code = end_rebuilding(&replay);
     writer->replayed_lsn = 0;

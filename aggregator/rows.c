@@ -3,14 +3,46 @@
 #include "batch.h"
 #include "definitions.h"
 #include <base/error.h>
+#include <stdlib.h>
+#include <store/runs.h>
 #include <string.h>
+
+enum { WINDOW_PLACES = 131072, GO_ON_EACH = 1024 };
 
 struct reading {
     const struct rows_visit *visit;
+    struct rows_memory *memory;
     struct rows_position *at;
     struct arena arena; /* of the batch at hand */
+    bool ended;         /* the visitor has enough */
+    bool trimmed;       /* the next record is in runs by now */
     poise_error *err;
 };
+
+static poise_code check_stop(const struct reading *reading)
+{
+    return atomic_load_explicit(reading->visit->stop, memory_order_relaxed)
+               ? error_set(reading->err, POISE_EBUSY, "the aggregator is stopping")
+               : POISE_OK;
+}
+
+static bool go_on(struct reading *reading, size_t bytes)
+{
+    reading->ended = reading->visit->go_on && !reading->visit->go_on(reading->visit->visitor, bytes);
+    return !reading->ended;
+}
+
+/* A row, or the end of what the visitor wants. */
+static poise_code give(struct reading *reading, const poise_measurement *row, uint64_t place)
+{
+    poise_code code = reading->visit->row(reading->visit->visitor, row, place);
+    if (code)
+        reading->at->place = place;
+    reading->ended = code == POISE_ECLOSED;
+    return code;
+}
+
+/* ---- the journal ---- */
 
 static bool *find_wanted(struct reading *reading, const struct wire_batch *rows)
 {
@@ -29,12 +61,10 @@ static poise_code visit_rows(struct reading *reading, const struct journal_batch
     poise_code code = wanted ? POISE_OK : error_nomem(reading->err, "the series of a batch");
     for (uint32_t row = 0; !code && row < rows->rows; row++) {
         bool refused = batch_row_refused(batch->refused, batch->refused_count, &refused_at, row);
-        if (refused || row < reading->at->row || !wanted[rows->row_series[row]])
+        if (refused || first_place + row < reading->at->place || !wanted[rows->row_series[row]])
             continue;
         const poise_measurement measurement = wire_batch_row(rows, row);
-        code = reading->visit->row(reading->visit->visitor, &measurement, first_place + row);
-        if (code)
-            reading->at->row = row;
+        code = give(reading, &measurement, first_place + row);
     }
     return code;
 }
@@ -43,59 +73,181 @@ static poise_code visit_batch(struct reading *reading, const struct journal_batc
                               uint64_t first_place)
 {
     struct wire_batch rows;
-    if (batch->rows == 0 || order_takes_place(batch))
+    if (batch->rows == 0 || order_takes_place(batch) || first_place + batch->rows <= reading->at->place)
         return POISE_OK;
     arena_reset(&reading->arena);
     poise_code code =
         wire_decode_batch(batch->body, batch->body_length, &reading->arena, &rows, reading->err);
-    return code ? code : visit_rows(reading, batch, &rows, first_place);
-}
-
-static bool go_on(const struct reading *reading, size_t bytes)
-{
-    return !reading->visit->go_on || reading->visit->go_on(reading->visit->visitor, bytes);
+    if (!code)
+        code = visit_rows(reading, batch, &rows, first_place);
+    if (code)
+        return code;
+    reading->at->place = first_place + batch->rows;
+    return go_on(reading, batch->body_length) ? POISE_OK : POISE_ECLOSED;
 }
 
 static poise_code visit_record(void *visitor, const struct journal_record *record)
 {
     struct reading *reading = visitor;
-    struct rows_position *at = reading->at;
     uint64_t place = record->first_ordinal;
-    poise_code code = POISE_OK;
-    if (atomic_load_explicit(reading->visit->stop, memory_order_relaxed))
-        return error_set(reading->err, POISE_EBUSY, "the aggregator is stopping");
-    if (at->lsn != record->lsn)
-        *at = (struct rows_position){.lsn = record->lsn};
+    poise_code code = check_stop(reading);
+    reading->trimmed = record->trimmed || record->lsn != reading->at->lsn;
+    if (reading->trimmed)
+        return POISE_ECLOSED;
     for (uint32_t i = 0; !code && i < record->batch_count; i++) {
-        const struct journal_batch *batch = &record->batches[i];
-        if (i >= at->batch) {
-            code = visit_batch(reading, batch, place);
-            if (!code) {
-                at->batch = i + 1;
-                at->row = 0;
-                code = go_on(reading, batch->body_length) ? POISE_OK : POISE_ECLOSED;
-            }
-        }
-        place += batch->rows;
+        code = visit_batch(reading, &record->batches[i], place);
+        place += record->batches[i].rows;
     }
     if (code)
         return code;
-    *at = (struct rows_position){.lsn = record->lsn + 1};
+    *reading->at = (struct rows_position){.lsn = record->lsn + 1, .place = place};
     return go_on(reading, record->changes_length) ? POISE_OK : POISE_ECLOSED;
 }
 
-poise_code rows_read(struct store *store, struct rows_position *at, uint64_t until,
-                     const struct rows_visit *visit, poise_error *err)
+/* ---- a window of the runs ---- */
+
+struct window_row {
+    uint64_t series;
+    int64_t time_ms;
+    double value, of;
+    uint64_t seq;
+    const char *key;
+    bool there, retract;
+};
+
+struct rows_window {
+    uint64_t first, end; /* its places: first <= place < end */
+    uint64_t incarnation;
+    struct arena keys;
+    struct window_row rows[WINDOW_PLACES];
+};
+
+void rows_memory_free(struct rows_memory *memory)
 {
-    struct reading reading = {.visit = visit, .at = at, .err = err};
+    if (memory->window)
+        arena_free(&memory->window->keys);
+    free(memory->window);
+    names_free(&memory->names);
+    *memory = (struct rows_memory){0};
+}
+
+static poise_code fill_rows(void *visitor, uint64_t series, const struct chunk_rows *rows)
+{
+    struct reading *reading = visitor;
+    struct rows_window *window = reading->memory->window;
+    poise_code code = check_stop(reading);
+    for (size_t i = 0; !code && i < rows->count; i++) {
+        struct window_row *row = &window->rows[rows->ordinal[i] - window->first];
+        const struct chunk_key *key = rows->key && rows->key[i].text ? &rows->key[i] : NULL;
+        *row = (struct window_row){.series = series,
+                                   .time_ms = rows->time_ms[i],
+                                   .value = rows->value[i],
+                                   .of = rows->of ? rows->of[i] : 1.0,
+                                   .seq = rows->seq ? rows->seq[i] : 0,
+                                   .retract = rows->retract && rows->retract[i],
+                                   .there = true};
+        if (key && !(row->key = arena_strndup(&window->keys, key->text, key->length)))
+            code = error_nomem(reading->err, "rows of runs");
+    }
+    return code;
+}
+
+/* Reads the places from `first` on, up to `last` at most. */
+static poise_code fill_window(struct reading *reading, struct store_reader *reader, uint64_t first,
+                              uint64_t last)
+{
+    struct rows_memory *memory = reading->memory;
+    struct rows_window *window = memory->window;
+    arena_reset(&window->keys);
+    memset(window->rows, 0, sizeof window->rows);
+    window->first = first;
+    window->end = first; /* unless all goes well */
+    uint64_t end = last - first < WINDOW_PLACES ? last + 1 : first + WINDOW_PLACES;
+    poise_code code = names_read(&memory->names, reader, reading->err);
+    for (size_t input = 0; !code && input < memory->names.measures.count; input++) {
+        const struct store_rows_query query = {.input = (uint32_t)input,
+                                               .from_ms = INT64_MIN,
+                                               .until_ms = INT64_MAX,
+                                               .from_place = first - 1,
+                                               .until_place = end - 1};
+        const struct store_rows_visit visit = {.rows = fill_rows, .visitor = reading};
+        code = store_read_rows(reader, &query, &visit, reading->err);
+    }
+    window->end = code ? first : end;
+    return code;
+}
+
+static poise_code give_window(struct reading *reading, uint64_t last)
+{
+    const struct rows_memory *memory = reading->memory;
+    const struct rows_window *window = memory->window;
+    const struct rows_visit *visit = reading->visit;
+    poise_code code = POISE_OK;
+    while (!code && reading->at->place < window->end && reading->at->place <= last) {
+        const struct window_row *row = &window->rows[reading->at->place - window->first];
+        if (row->there && row->series >= memory->names.count)
+            return error_set(reading->err, POISE_ECORRUPT, "runs have rows of series %llu, which has no name",
+                             (unsigned long long)row->series);
+        const struct past_name name =
+            row->there ? names_of(&memory->names, (size_t)row->series) : (struct past_name){"", "", ""};
+        const poise_measurement measurement = {.measure = name.measure,
+                                               .org = name.org,
+                                               .source = name.source,
+                                               .time_ms = row->time_ms,
+                                               .value = row->value,
+                                               .of = row->of,
+                                               .key = row->key,
+                                               .seq = row->seq,
+                                               .retract = row->retract};
+        if (row->there && visit->wanted(visit->visitor, name.measure, name.org))
+            code = give(reading, &measurement, reading->at->place);
+        if (!code && ++reading->at->place % GO_ON_EACH == 0 && !go_on(reading, GO_ON_EACH * sizeof *row))
+            code = POISE_ECLOSED;
+    }
+    return code;
+}
+
+/* Rows of the places up to that of the last record of runs, or of `until`. */
+static poise_code read_runs(struct reading *reading, struct store_reader *reader, uint64_t until)
+{
+    struct rows_memory *memory = reading->memory;
+    struct rows_position *at = reading->at;
+    struct store_past past;
+    poise_code code = store_read_past(reader, until, INT64_MAX, &past, reading->err);
+    if (!code && !memory->window && !(memory->window = calloc(1, sizeof *memory->window)))
+        code = error_nomem(reading->err, "rows of runs");
+    if (at->place == 0)
+        at->place = 1;
+    while (!code && at->place <= past.last_place) {
+        const struct rows_window *window = memory->window;
+        if (at->place < window->first || at->place >= window->end)
+            code = fill_window(reading, reader, at->place, past.last_place);
+        if (!code)
+            code = give_window(reading, past.last_place);
+    }
+    if (!code)
+        at->lsn = past.lsn + 1;
+    return code;
+}
+
+poise_code rows_read(struct store *store, struct rows_memory *memory, struct rows_position *at,
+                     uint64_t until, const struct rows_visit *visit, poise_error *err)
+{
+    struct reading reading = {.visit = visit, .memory = memory, .at = at, .trimmed = true, .err = err};
     struct store_reader *reader;
     if (at->lsn == 0)
         at->lsn = 1;
     poise_code code = store_reader_open(store, &reader, err);
     if (code)
         return code;
-    code = store_read_journal(reader, at->lsn, until, NULL, visit_record, &reading, err);
+    while (!code && !reading.ended && reading.trimmed && at->lsn <= until) {
+        reading.trimmed = false;
+        if (at->lsn < store_reader_first_lsn(reader))
+            code = read_runs(&reading, reader, until);
+        if (!code && !reading.ended)
+            code = store_read_journal(reader, at->lsn, until, NULL, visit_record, &reading, err);
+    }
     store_reader_close(reader);
     arena_free(&reading.arena);
-    return code;
+    return code == POISE_ECLOSED ? POISE_OK : code;
 }

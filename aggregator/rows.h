@@ -1,27 +1,34 @@
-/* The measurements that were counted, with their places: accepted ones in the order in which they were
- * counted, replaced ones and retractions too, those that an order let in where it let them in. Today they
- * come from the journal; whoever reads them needs to know no more than this. */
+/* The rows that were counted, with their places, in the order of their places, from anywhere: those of runs,
+ * then those of the journal. The one way for who lists measurements rather than scores them. */
 #ifndef AGGREGATOR_ROWS_H
 #define AGGREGATOR_ROWS_H
 
-#include <poise/types.h>
+#include "names.h"
 #include <stdatomic.h>
-#include <store/store.h>
 #include <wire/wire.h>
 
 /* The row that comes next. Zeroed: the first there is. */
 struct rows_position {
-    uint64_t lsn;
-    uint32_t batch, row;
+    uint64_t lsn;   /* rows of the records before this one do not come any more */
+    uint64_t place; /* nor do those before this place */
 };
 
+/* What is kept between two calls; one thread; zeroed at first. Rows of runs lie by day and series, so that
+ * some 131,072 places are read at once, and kept for the next page. */
+struct rows_window;
+struct rows_memory {
+    struct names names;
+    struct rows_window *window;
+};
+void rows_memory_free(struct rows_memory *memory);
+
 struct rows_visit {
-    /* Asked once a batch for its series, before any row of it; then only rows of those that are wanted come.
-     */
+    /* Asked for a series before any row of it comes (in runs, for each row); then only rows of those that are
+     * wanted come. */
     bool (*wanted)(void *visitor, const char *measure, const char *org);
     /* ECLOSED: enough; this row will come next. What it gets lives during the call. */
     poise_code (*row)(void *visitor, const poise_measurement *row, uint64_t place);
-    /* So many bytes were looked at; asked behind each batch. false: enough. NULL: never. */
+    /* So many bytes were looked at; asked behind each batch, or some rows. false: enough. NULL: never. */
     bool (*go_on)(void *visitor, size_t bytes);
     void *visitor;
     const _Atomic bool *stop;
@@ -29,7 +36,7 @@ struct rows_visit {
 
 /* Visits rows from *at on, up to record `until` (<= store_last_lsn), and moves *at behind what was visited;
  * at->lsn > until: that was all. Other codes from a visit are passed on; EBUSY: stopped. */
-poise_code rows_read(struct store *store, struct rows_position *at, uint64_t until,
-                     const struct rows_visit *visit, poise_error *err);
+poise_code rows_read(struct store *store, struct rows_memory *memory, struct rows_position *at,
+                     uint64_t until, const struct rows_visit *visit, poise_error *err);
 
 #endif

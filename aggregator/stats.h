@@ -35,6 +35,16 @@
     X(upkeep_slices, "counter", "slices", "Slices of merging and deleting what checkpoints left")            \
     X(upkeep_us, "counter", "us", "Time spent in those slices")                                              \
     X(upkeep_max_us, "gauge", "us", "The longest of them")                                                   \
+    X(compactions, "counter", "runs", "Runs of rows that were made of the journal")                          \
+    X(compaction_us, "counter", "us", "Time spent in making them, beside all else")                          \
+    X(compaction_max_us, "gauge", "us", "The longest of them")                                               \
+    X(compactions_failed, "counter", "events", "Runs and merges that failed, and are tried again")           \
+    X(merges, "counter", "merges", "Merges of runs of a day and measure")                                    \
+    X(merge_us, "counter", "us", "Time spent in them, beside all else")                                      \
+    X(merge_max_us, "gauge", "us", "The longest of them")                                                    \
+    X(piece_puts, "counter", "pieces", "Pieces of runs that were put between commits")                       \
+    X(piece_us, "counter", "us", "Time spent in putting them")                                               \
+    X(piece_max_us, "gauge", "us", "The longest of them")                                                    \
     X(lsn, "gauge", "lsn", "Last journal record")                                                            \
     X(subscriptions, "gauge", "subscriptions", "Subscriptions that are open")                                \
     X(updates_sent, "counter", "messages", "Updates and snapshot parts sent")                                \
@@ -55,6 +65,8 @@
       "once a run")                                                                                          \
     X(journal_lag, "gauge", "records", "Journal records behind the last checkpoint, which a start replays")  \
     X(journal_lag_bytes, "gauge", "bytes", "Their bytes")                                                    \
+    X(uncompacted, "gauge", "records", "Journal records that are in no run of rows yet")                     \
+    X(journal_records, "gauge", "records", "Journal records that are not trimmed")                           \
     X(readers, "gauge", "readers", "Transactions that read the store")                                       \
     X(oldest_reader_ms, "gauge", "ms",                                                                       \
       "How long the oldest of them is open; above some seconds it keeps space from being used again")        \

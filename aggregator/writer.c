@@ -532,6 +532,9 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     bool idle = !has_work(writer) && settle_wait_us(writer) > 0;
     bool behind = engine_unsaved_keys(writer->engine) >= KEYS_MAX && writer->slice_rows >= SLICE_ROWS;
     bool may_slice = idle || behind || writer->slice_commits >= SLICE_EACH;
+    if (may_slice && piece_due(writer) &&
+        (writer->piece_first || !(checkpoint_runs(writer) || upkeep_due(writer, idle))))
+        return piece_step(writer, err);
     if (may_slice && checkpoint_runs(writer))
         return checkpoint_step(writer, err);
     if (may_slice && upkeep_due(writer, idle))
@@ -551,7 +554,7 @@ int64_t writer_idle_ms(struct writer *writer)
     int64_t wait = settle_wait_us(writer);
     if (writer->pending)
         wait = writer->retry_us - now_us(writer);
-    else if (has_work(writer) || checkpoint_runs(writer) || upkeep_due(writer, true))
+    else if (has_work(writer) || checkpoint_runs(writer) || upkeep_due(writer, true) || piece_due(writer))
         return 0;
     int64_t checkpoint_wait = writer->pending ? INT64_MAX : checkpoint_wait_us(writer);
     if (checkpoint_wait < wait)
@@ -680,10 +683,12 @@ void writer_clear(struct writer *writer)
     batch_free(&writer->defining);
     ledger_free(&writer->ledger);
     feed_free(&writer->feed);
+    names_free(&writer->inputs);
     silence_free(&writer->silence);
     arena_free(&writer->arena);
     buf_free(&writer->bytes);
     changes_free(writer->changes);
+    piece_free(writer->piece);
 }
 
 void writer_close(struct writer *writer)

@@ -26,7 +26,9 @@ struct writer_options { /* all borrowed */
     struct ring *from_ingest, *to_ingest; /* of struct batch */
     struct ring *to_stream; /* of struct changes, owned by the taker; full: the writer waits, counted */
     struct ring *to_restate, *restated; /* of struct inquiry: operators' orders, and those that are on disk */
-    struct net_wake *ingest_wake, *stream_wake;
+    struct ring *pieces;          /* of struct piece (compact.h), from the compactor; NULL: there is none */
+    _Atomic uint64_t *pieces_put; /* those that are put, or thrown away */
+    struct net_wake *ingest_wake, *stream_wake, *compactor_wake;
     struct stats *stats;
     const struct log *log;
     const struct clock *clock;

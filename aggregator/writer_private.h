@@ -3,8 +3,10 @@
 #define AGGREGATOR_WRITER_PRIVATE_H
 
 #include "changes.h"
+#include "compact.h"
 #include "definitions.h"
 #include "feed.h"
+#include "names.h"
 #include "silence.h"
 #include "writer.h"
 
@@ -22,6 +24,7 @@ struct writer {
     uint64_t made_lsn;     /* of the !define that it was made with */
     uint64_t begun_lsn;    /* the records up to it were there when the state was begun */
     struct feed feed;
+    struct names inputs; /* for rereading */
     struct silence silence;
 
     /* the commit at hand */
@@ -49,6 +52,8 @@ struct writer {
     unsigned slice_commits;            /* since the last slice of a checkpoint, or of upkeep */
     uint64_t slice_rows;               /* that came, less SLICE_ROWS for each slice */
     int64_t upkeep_us;                 /* not before: there was no room */
+    struct piece *piece;               /* to be put next; NULL: the ring has it */
+    bool piece_first;                  /* it is its turn, not a checkpoint's or upkeep's */
     uint64_t restated_lsn;             /* of the last restatement of this run */
     struct arena arena;                /* for reading old batches */
     uint64_t replayed_lsn;             /* while recovering: the record at hand; 0: not recovering */
@@ -84,6 +89,9 @@ poise_code put_definitions(const struct writer *writer); /* into the open checkp
 /* Tidying up in the store; idle: nobody waits. */
 bool upkeep_due(const struct writer *writer, bool idle);
 poise_code upkeep_step(struct writer *writer, bool idle, poise_error *err);
+/* What the compactor gives; as upkeep. */
+bool piece_due(struct writer *writer);
+poise_code piece_step(struct writer *writer, poise_error *err);
 enum store_table store_table_of(enum engine_table table);
 /* How the engine reaches the store: what it checkpointed, and old rows. */
 struct engine_ports writer_ports(struct writer *writer);

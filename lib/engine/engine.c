@@ -397,6 +397,11 @@ void engine_skip(struct engine *engine)
     engine->ordinal++;
 }
 
+void engine_skip_to(struct engine *engine, uint64_t ordinal)
+{
+    engine->ordinal = ordinal > engine->ordinal ? ordinal : engine->ordinal;
+}
+
 poise_code engine_settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor,
                          poise_error *err)
 {

@@ -45,6 +45,7 @@ struct engine_row {
 
 /* An accepted row, for reading a period again. */
 struct engine_past_row {
+    const struct engine_series *series; /* NULL: that of org and source */
     const char *org;
     const char *source;
     uint64_t ordinal; /* its place in the journal, counted over all rows, refused ones too: 1, 2, ... */
@@ -63,7 +64,8 @@ struct engine_ports { /* all NULL: nothing is stored */
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                        void *visitor, poise_error *err);
     /* All accepted rows of an input with from <= time < to that came before now, those of the running commit
-     * too, in the order of the journal; the engine sorts out which still stand. */
+     * too, in any order; the engine sorts out which still stand, but those that have certainly gone may be
+     * left out. */
     poise_code (*reread)(void *context, const char *input, int64_t from_ms, int64_t to_ms,
                          engine_past_visit *visit, void *visitor, poise_error *err);
 };
@@ -168,6 +170,8 @@ struct engine_gone {
 bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone);
 /* A row that was refused before it came here, or an operator's order: takes its ordinal. */
 void engine_skip(struct engine *engine);
+/* All rows up to that ordinal were applied, or are to be skipped. */
+void engine_skip_to(struct engine *engine, uint64_t ordinal);
 
 /* A node whose numbers differ from the last settle; new nodes too. With a revision: a node as of the end of a
  * closed period, which a late measurement has changed. Strings live as long as the engine. */

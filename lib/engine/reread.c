@@ -35,8 +35,9 @@ static poise_code add_row(void *visitor, const struct engine_past_row *row)
     if (row->ordinal > engine->ordinal) { /* it comes later in the replay, maybe from a new org */
         return POISE_OK;
     }
-    uint32_t org = intern_find(&engine->orgs, row->org, strlen(row->org));
-    uint32_t source = intern_find(&engine->sources, row->source, strlen(row->source));
+    uint32_t org = row->series ? row->series->org : intern_find(&engine->orgs, row->org, strlen(row->org));
+    uint32_t source =
+        row->series ? row->series->source : intern_find(&engine->sources, row->source, strlen(row->source));
     if (org == INTERN_NONE || source == INTERN_NONE || row->row.key_length > POISE_KEY_MAX) {
         return error_set(rereading->err, POISE_ECORRUPT, "row %llu of the journal was never accepted here",
                          (unsigned long long)row->ordinal);

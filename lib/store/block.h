@@ -46,6 +46,7 @@ bool block_key_take(const void *bytes, size_t length, struct block_key *ret_key)
 struct block_stats {
     uint64_t rows, marks, blocks, bytes;
     int64_t min_time_ms, max_time_ms; /* of rows and marks */
+    uint64_t first_place;             /* the least of a row, or, of marks, of what took one away */
     uint64_t last_place;              /* the greatest of a row, or of what took one away */
 };
 

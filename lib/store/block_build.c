@@ -138,7 +138,10 @@ static void count_rows(struct block_stats *stats, enum block_kind kind, const st
     *(kind == BLOCK_MARKS ? &stats->marks : &stats->rows) += rows->count;
     for (size_t i = 0; i < rows->count; i++) {
         uint64_t place = rows->gone && rows->gone[i] > rows->ordinal[i] ? rows->gone[i] : rows->ordinal[i];
+        uint64_t first_place = kind == BLOCK_MARKS ? place : rows->ordinal[i];
         stats->last_place = place > stats->last_place ? place : stats->last_place;
+        stats->first_place =
+            (first && i == 0) || first_place < stats->first_place ? first_place : stats->first_place;
     }
 }
 

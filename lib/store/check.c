@@ -23,8 +23,8 @@ struct check {
     const struct store shell; /* for messages */
     struct store_found found;
     bool has_store, has_mark;
-    uint64_t chunks_lsn;
-    struct arena arena; /* of a record */
+    uint64_t chunks_lsn, commits; /* records that have one, from the first on without a gap */
+    struct arena arena;           /* of a record */
     const _Atomic bool *stop;
     poise_error *err;
 };
@@ -68,6 +68,35 @@ static poise_code check_block(struct check *check, struct cursor key, struct cur
     poise_code code = block_open(&reader, &place, value.at, cursor_left(&value), check->err);
     if (code != POISE_OK) {
         error_wrap(check->err, "%s", check->shell.path);
+    }
+    return code;
+}
+
+/* What remains of a record is one itself. */
+static poise_code check_remains(struct check *check, struct cursor key, struct cursor value)
+{
+    uint64_t lsn = 0;
+    bool is_key = cursor_left(&key) == LSN_BYTES;
+    for (int i = 0; i < LSN_BYTES && is_key; i++) {
+        lsn = lsn << 8 | cursor_u8(&key);
+    }
+    struct journal_record record;
+    arena_reset(&check->arena);
+    poise_code code =
+        is_key ? record_decode(value.at, cursor_left(&value), lsn, &check->arena, &record, check->err)
+               : error_set(check->err, POISE_ECORRUPT, "a key of table remains is damaged");
+    if (code != POISE_OK) {
+        error_wrap(check->err, "%s", check->shell.path);
+    }
+    return code;
+}
+
+static poise_code check_commits(struct check *check, const MDB_val *key, const MDB_val *stored)
+{
+    uint64_t first, count;
+    poise_code code = past_check_commits(&check->shell, key, stored, &first, &count, check->err);
+    if (code == POISE_OK) {
+        check->commits += first == check->commits + 1 ? count : 0;
     }
     return code;
 }
@@ -128,10 +157,16 @@ static poise_code check_entry(void *visitor, const char *table, struct cursor ke
     if (strcmp(table, lmdb_names[LMDB_CHUNKS]) == 0) {
         return check_block(check, key, value);
     }
+    if (strcmp(table, lmdb_names[LMDB_REMAINS]) == 0) {
+        return check_remains(check, key, value);
+    }
     uintptr_t key_at = (uintptr_t)key.at, value_at = (uintptr_t)value.at; /* only read */
     const MDB_val its_key = {cursor_left(&key), (void *)key_at};
     const MDB_val stored = {cursor_left(&value), (void *)value_at};
     struct cursor checked;
+    if (strcmp(table, lmdb_names[LMDB_COMMITS]) == 0) {
+        return check_commits(check, &its_key, &stored);
+    }
     poise_code code = value_check(&check->shell, table, &its_key, &stored, &checked, check->err);
     return code == POISE_OK && strcmp(table, "meta") == 0 ? check_meta(check, key, checked) : code;
 }
@@ -146,11 +181,14 @@ static poise_code check_whole(const struct check *check, uint64_t tables)
                          " tables of %d, or lacks an entry in meta; restore a backup",
                          check->shell.path, tables, LMDB_TABLES);
     }
-    if (found->last_lsn < found->state_lsn || found->last_lsn < check->chunks_lsn || found->first_lsn > 1) {
+    if (found->last_lsn < found->state_lsn || found->last_lsn < check->chunks_lsn ||
+        found->first_lsn > check->chunks_lsn + 1 || check->commits != check->chunks_lsn) {
         return error_set(check->err, POISE_ECORRUPT,
                          "%s is damaged: its journal goes from record %" PRIu64 " to %" PRIu64
-                         ", its checkpoint is of %" PRIu64 "; restore a backup",
-                         check->shell.path, found->first_lsn, found->last_lsn, found->state_lsn);
+                         ", its checkpoint is of %" PRIu64 ", its runs go up to %" PRIu64
+                         ", its list of commits up to %" PRIu64 "; restore a backup",
+                         check->shell.path, found->first_lsn, found->last_lsn, found->state_lsn,
+                         check->chunks_lsn, check->commits);
     }
     return POISE_OK;
 }

@@ -26,11 +26,12 @@ struct copy {
     struct store *from;
     struct store *to; /* opened in parts: the environment and its tables */
     const struct copy_options *options;
-    struct buf slice;    /* keys and values, one after the other */
-    size_t slice_table;  /* of all of them */
-    struct buf last_key; /* of the journal, that was copied */
-    uint64_t journal_entries;
-    bool interrupted; /* the last transaction made way before it had all */
+    struct buf slice;        /* keys and values, one after the other */
+    size_t slice_table;      /* of all of them */
+    struct buf last_key;     /* of the table that is copied ahead, its last one that was */
+    uint64_t ahead;          /* entries of it that were */
+    uint64_t chunks_changes; /* of the store, when its chunks were copied */
+    bool interrupted;        /* the last transaction made way before it had all */
     struct copied copied;
     poise_error *err;
 };
@@ -83,8 +84,8 @@ static void put_entry(struct copy *copy, const MDB_val *key, const MDB_val *valu
     buf_put_text(&copy->slice, value->mv_data, value->mv_size);
 }
 
-/* To the first entry of the journal that was not copied. MDB_NOTFOUND: there is none. */
-static int seek_journal(struct copy *copy, MDB_cursor *at, MDB_val *key, MDB_val *value)
+/* To the first entry that was not copied. MDB_NOTFOUND: there is none. */
+static int seek_next(struct copy *copy, MDB_cursor *at, MDB_val *key, MDB_val *value)
 {
     if (copy->last_key.length == 0) {
         return mdb_cursor_get(at, key, value, MDB_FIRST);
@@ -96,24 +97,24 @@ static int seek_journal(struct copy *copy, MDB_cursor *at, MDB_val *key, MDB_val
     return there ? mdb_cursor_get(at, key, value, MDB_NEXT) : rc;
 }
 
-/* A slice of the journal, whose records never change; *ret_more says whether others follow. */
-static int read_journal(struct copy *copy, MDB_txn *txn, bool *ret_more)
+/* A slice of a table whose entries never change; *ret_more says whether others follow. */
+static int read_ahead(struct copy *copy, MDB_txn *txn, size_t table, bool *ret_more)
 {
     int64_t until_us = clock_monotonic_us(&clock_system) + SLICE_US;
     MDB_cursor *at;
     MDB_val key, value;
-    int rc = mdb_cursor_open(txn, copy->from->lmdb[LMDB_JOURNAL], &at);
+    int rc = mdb_cursor_open(txn, copy->from->lmdb[table], &at);
     if (rc != 0) {
         return rc;
     }
-    copy->slice_table = LMDB_JOURNAL;
-    rc = seek_journal(copy, at, &key, &value);
+    copy->slice_table = table;
+    rc = seek_next(copy, at, &key, &value);
     while (rc == 0 && copy->slice.length < SLICE_BYTES &&
            (copy->slice.length == 0 || clock_monotonic_us(&clock_system) < until_us)) {
         put_entry(copy, &key, &value);
         buf_reset(&copy->last_key);
         buf_put(&copy->last_key, key.mv_data, key.mv_size);
-        copy->journal_entries++;
+        copy->ahead++;
         rc = mdb_cursor_get(at, &key, &value, MDB_NEXT);
     }
     *ret_more = rc == 0;
@@ -121,20 +122,21 @@ static int read_journal(struct copy *copy, MDB_txn *txn, bool *ret_more)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* What is in the journal now, and what comes meanwhile, while it comes slower than it is copied. */
-static poise_code copy_ahead(struct copy *copy)
+/* What is in the table now, of which at most so many entries. */
+static poise_code copy_ahead(struct copy *copy, size_t table, uint64_t until)
 {
-    uint64_t until = store_last_lsn(copy->from);
     bool more = true;
-    while (more && copy->journal_entries <= until) {
+    buf_reset(&copy->last_key);
+    copy->ahead = 0;
+    while (more && copy->ahead <= until) {
         MDB_txn *txn;
         poise_code code = env_read(copy->from, &txn, copy->err);
         if (code != POISE_OK) {
             return code;
         }
-        int rc = read_journal(copy, txn, &more);
+        int rc = read_ahead(copy, txn, table, &more);
         env_read_end(copy->from, txn);
-        code = rc == 0 ? write_slice(copy) : env_error(copy->from, rc, "read the journal", copy->err);
+        code = rc == 0 ? write_slice(copy) : env_error(copy->from, rc, "read a table", copy->err);
         if (code == POISE_OK) {
             code = sync_copy(copy); /* a little at a time: a large one would keep the store's own waiting */
         }
@@ -143,6 +145,27 @@ static poise_code copy_ahead(struct copy *copy)
         }
     }
     return POISE_OK;
+}
+
+static int clear_chunks(struct store *store, MDB_txn *txn, const void *work)
+{
+    (void)work;
+    return mdb_drop(txn, store->lmdb[LMDB_CHUNKS], 0);
+}
+
+/* Nobody changes them while they are copied, but for who had begun to before. */
+static poise_code copy_chunks(struct copy *copy)
+{
+    poise_code code = POISE_OK;
+    for (int i = 0; i < TRIES && code == POISE_OK; i++) {
+        copy->chunks_changes = atomic_load(&copy->from->chunks_changes);
+        code = copy_ahead(copy, LMDB_CHUNKS, UINT64_MAX);
+        if (code != POISE_OK || copy->chunks_changes == atomic_load(&copy->from->chunks_changes)) {
+            return code;
+        }
+        code = env_write(copy->to, AROUND, clear_chunks, NULL, copy->err);
+    }
+    return code;
 }
 
 /* ---- the last transaction ---- */
@@ -207,8 +230,12 @@ static poise_code copy_rest(struct copy *copy, MDB_txn *txn)
     bool more = true;
     poise_code code = count_tables(copy, txn);
     while (code == POISE_OK && more && !must_make_way(copy)) {
-        int rc = read_journal(copy, txn, &more);
+        int rc = read_ahead(copy, txn, LMDB_JOURNAL, &more);
         code = rc == 0 ? write_slice(copy) : env_error(copy->from, rc, "read the journal", copy->err);
+    }
+    if (code == POISE_OK && copy->chunks_changes != atomic_load(&copy->from->chunks_changes)) {
+        code = error_set(copy->err, POISE_EBUSY, "%s was compacted while it was copied: try again",
+                         copy->from->path);
     }
     if (code == POISE_OK) {
         code = journal_ends(copy->from, txn, &first, &copy->copied.lsn, copy->err);
@@ -305,7 +332,10 @@ static poise_code fill_copy(struct copy *copy)
 {
     poise_code code = open_copy(copy);
     if (code == POISE_OK) {
-        code = copy_ahead(copy);
+        code = copy_chunks(copy);
+    }
+    if (code == POISE_OK) { /* and what comes meanwhile, while it comes slower than it is copied */
+        code = copy_ahead(copy, LMDB_JOURNAL, store_last_lsn(copy->from));
     }
     if (code == POISE_OK) {
         code = copy_last(copy);
@@ -331,7 +361,9 @@ poise_code store_copy(struct store *from, const struct copy_options *options, st
     }
     copy.to->lock_fd = -1;
     copy.to->path = strdup(options->path);
+    atomic_fetch_add(&from->copying, 1);
     poise_code code = copy.to->path ? fill_copy(&copy) : error_nomem(err, "a copy of the store");
+    atomic_fetch_sub(&from->copying, 1);
     store_close(copy.to);
     buf_free(&copy.slice);
     buf_free(&copy.last_key);

@@ -3,12 +3,13 @@
 #define STORE_INNER_H
 
 #include "gate.h"
+#include "past.h"
 #include "state.h"
 #include "store.h"
 #include <base/arena.h>
 #include <lmdb.h>
 
-enum { STORE_FORMAT_FIRST = 1, STORE_FORMAT = 2 }; /* 2: state in runs */
+enum { STORE_FORMAT_FIRST = 1, STORE_FORMAT = 3 }; /* 2: state in runs; 3: what is trimmed */
 enum { VALUE_CRC = 4 };                            /* a CRC precedes each value but a journal record */
 
 enum { READERS_NOTED = 254 }; /* as many as LMDB lets in */
@@ -27,7 +28,18 @@ struct checkpoint {
 };
 
 /* Tables of LMDB. */
-enum { LMDB_JOURNAL, LMDB_META, LMDB_STATE_RUNS, LMDB_STATE, LMDB_CHUNKS, LMDB_RUNS, LMDB_TABLES };
+enum {
+    LMDB_JOURNAL,
+    LMDB_CHUNKS,
+    LMDB_META,
+    LMDB_STATE_RUNS,
+    LMDB_STATE,
+    LMDB_RUNS,
+    LMDB_COMMITS,
+    LMDB_NAMES,
+    LMDB_REMAINS,
+    LMDB_TABLES
+};
 extern const char *const lmdb_names[LMDB_TABLES];
 
 struct store {
@@ -44,6 +56,10 @@ struct store {
     struct state_runs runs;                   /* whole and dropped ones of `state` */
     struct state_job merging;                 /* or nothing */
     _Atomic int64_t lag_bytes;                /* of the records behind mark.state_lsn */
+    int64_t journal_bytes, journal_max;       /* about; and what may stay */
+    uint64_t trimmed_lsn;                     /* no record up to it is left */
+    _Atomic unsigned copying;                 /* copies under way: chunks and runs stay as they are */
+    _Atomic uint64_t chunks_changes;          /* how often they were changed */
     _Atomic int64_t opened_us[READERS_NOTED]; /* when each reader's transaction was begun; 0: a free slot */
     MDB_txn *view;                            /* of store_get; reset in between */
 
@@ -100,8 +116,9 @@ bool meta_is_backup(const MDB_val *key);                /* of that entry */
 /* An env_fill: all tables, empty. */
 int store_make_tables(struct store *store, MDB_txn *txn, const void *work);
 int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *mark);
-int meta_put_chunks(struct store *store, MDB_txn *txn, uint64_t lsn);
-poise_code meta_get_chunks(struct store *store, MDB_txn *txn, uint64_t *ret_lsn, poise_error *err);
+int meta_put_chunks(struct store *store, MDB_txn *txn, const struct store_past *past);
+poise_code meta_get_chunks(struct store *store, MDB_txn *txn, struct store_past *ret_past, poise_error *err);
+poise_code meta_get_mark(struct store *store, MDB_txn *txn, struct store_mark *ret_mark, poise_error *err);
 
 /* ---- journal.c ---- */
 
@@ -112,8 +129,13 @@ poise_code journal_ends(struct store *store, MDB_txn *txn, uint64_t *ret_first, 
 poise_code journal_prepare(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
                            poise_error *err);
 int journal_fill(struct store *store, MDB_txn *txn, uint64_t lsn); /* puts it */
+bool journal_trim_due(const struct store *store);
+poise_code journal_trim(struct store *store, poise_error *err); /* some of the first records */
 
-/* Bytes of the records from `from` on. */
+/* As store_measure_journal; *lsn is the last that is wanted. */
+poise_code journal_measure(struct store *store, MDB_txn *txn, uint64_t from, int64_t most, uint64_t *lsn,
+                           int64_t *ret_bytes, poise_error *err);
+/* Bytes of all records from that one on. */
 poise_code journal_bytes(struct store *store, MDB_txn *txn, uint64_t from, int64_t *ret_bytes,
                          poise_error *err);
 /* How long the oldest of the readers' transactions is open; 0: there is none. */
@@ -124,13 +146,21 @@ struct store_reader {
     MDB_txn *txn; /* NULL: closed for want of a transaction, all that follows fails */
     int64_t opened_us;
     _Atomic int64_t *noted; /* the store's slot that has opened_us; NULL: there was none */
-    uint64_t first, last, chunks_lsn;
+    uint64_t first, last;
+    struct store_past past;
+    struct store_mark mark;
     struct arena arena; /* of the record being visited */
 };
 /* An old transaction keeps pages from being used again; a waiting writer wants all to be closed. */
 bool reader_due(const struct store_reader *reader);
 /* Ends its transaction and begins another: nothing of before may be looked at. */
 poise_code reader_renew(struct store_reader *reader, poise_error *err);
+
+/* ---- past.c ---- */
+
+int past_fill(struct store *store, MDB_txn *txn, const void *entries, size_t length); /* puts entries */
+poise_code past_check_commits(const struct store *store, const MDB_val *key, const MDB_val *stored,
+                              uint64_t *ret_first, uint64_t *ret_count, poise_error *err);
 
 /* ---- runs.c ---- */
 

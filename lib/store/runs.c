@@ -46,6 +46,7 @@ static void put_stats(struct buf *out, const struct block_stats *stats)
     buf_put_svarint(out, stats->min_time_ms);
     buf_put_varint(out, (uint64_t)stats->max_time_ms - (uint64_t)stats->min_time_ms);
     buf_put_varint(out, stats->last_place);
+    buf_put_varint(out, stats->first_place);
 }
 
 static struct block_stats take_stats(struct cursor *in)
@@ -57,6 +58,7 @@ static struct block_stats take_stats(struct cursor *in)
     stats.min_time_ms = cursor_svarint(in);
     stats.max_time_ms = (int64_t)((uint64_t)stats.min_time_ms + cursor_varint(in));
     stats.last_place = cursor_varint(in);
+    stats.first_place = cursor_varint(in);
     return stats;
 }
 
@@ -78,7 +80,7 @@ poise_code run_take(const struct store *store, const MDB_val *key, const MDB_val
 
 static int put_run(struct store *store, MDB_txn *txn, enum run_kind kind, const struct store_run *run)
 {
-    uint8_t name[RUN_KEY_BYTES], bytes[80];
+    uint8_t name[RUN_KEY_BYTES], bytes[96];
     struct buf value = {.data = bytes, .capacity = sizeof bytes};
     run_key_put(kind, run->bucket, run->input, run->run, name);
     put_stats(&value, &run->stats);
@@ -169,7 +171,9 @@ static int put_blocks(struct store *store, MDB_txn *txn, const struct store_slic
 static int make_whole(struct store *store, MDB_txn *txn, const struct store_slice *slice)
 {
     if (!is_merge(slice)) {
-        return meta_put_chunks(store, txn, block_run_lsn(slice->run));
+        const struct store_past past = {
+            .lsn = block_run_lsn(slice->run), .last_place = slice->last_place, .as_of_ms = slice->as_of_ms};
+        return meta_put_chunks(store, txn, &past);
     }
     int rc = turn_run(store, txn, RUN_BUILDING, RUN_LIVE, slice->bucket, slice->input, slice->run);
     rc = rc == MDB_NOTFOUND ? 0 : rc; /* nothing was left of its rows */
@@ -257,6 +261,9 @@ static int fill_commit(struct store *store, MDB_txn *txn, const void *work)
     if (rc == 0) {
         rc = put_blocks(store, txn, commit->slice, commit->result);
     }
+    if (rc == 0) {
+        rc = past_fill(store, txn, commit->slice->entries, commit->slice->entries_length);
+    }
     if (rc == 0 && commit->slice->whole) {
         rc = make_whole(store, txn, commit->slice);
     }
@@ -269,6 +276,9 @@ static int fill_commit(struct store *store, MDB_txn *txn, const void *work)
 static poise_code check_slice(const struct store *store, const struct store_slice *slice, poise_error *err)
 {
     uint64_t lsn = block_run_lsn(slice->run), chunks = store_chunks_lsn(store);
+    if (atomic_load(&store->copying) > 0) {
+        return error_set(err, POISE_EBUSY, "%s is being copied", store->path);
+    }
     for (size_t i = 0; i < slice->block_count; i++) {
         const struct block_key *key = &slice->blocks[i].key;
         if (key->run != slice->run) {
@@ -307,6 +317,9 @@ static void note_slice(struct store *store, const struct store_slice *slice, boo
     if (has_run && slice->whole && !is_merge(slice)) {
         atomic_store(&store->chunks_lsn, block_run_lsn(slice->run));
     }
+    if (has_run || slice->sweep > 0) {
+        atomic_fetch_add(&store->chunks_changes, 1);
+    }
     if (slice->source_count > 0) {
         store->is_swept = false;
     }
@@ -315,7 +328,7 @@ static void note_slice(struct store *store, const struct store_slice *slice, boo
 poise_code store_commit(struct store *store, const struct journal_record *record,
                         const struct store_slice *slice, uint64_t *ret_lsn, poise_error *err)
 {
-    bool has_run = slice->block_count > 0 || slice->whole;
+    bool has_run = slice->block_count > 0 || slice->whole || slice->entries_length > 0;
     struct commit_result result = {0};
     struct commit commit = {.slice = slice, .result = &result};
     poise_code code = POISE_OK;
@@ -329,8 +342,8 @@ poise_code store_commit(struct store *store, const struct journal_record *record
         code = journal_prepare(store, record, &commit.lsn, err);
     }
     if (code == POISE_OK) {
-        uint64_t bytes =
-            (record ? store->record.length : 0) + slice->block_count * PAGES_A_BLOCK + PAGES_BESIDES;
+        uint64_t bytes = (record ? store->record.length : 0) + slice->block_count * PAGES_A_BLOCK +
+                         2 * slice->entries_length + PAGES_BESIDES;
         code = env_write(store, bytes, fill_commit, &commit, err);
     }
     if (result.clashed) {
@@ -348,6 +361,7 @@ poise_code store_commit(struct store *store, const struct journal_record *record
     if (record) {
         atomic_store(&store->last_lsn, commit.lsn);
         atomic_fetch_add(&store->lag_bytes, (int64_t)store->record.length);
+        store->journal_bytes += (int64_t)store->record.length;
         *ret_lsn = commit.lsn;
     }
     return POISE_OK;

@@ -5,6 +5,7 @@
 #define STORE_RUNS_H
 
 #include "block.h"
+#include "past.h"
 #include "store.h"
 
 /* ---- writing: the writer thread ---- */
@@ -15,10 +16,16 @@ enum { STORE_SLICE_BLOCKS = 64 }; /* of a commit; more are possible, and slower 
 struct store_slice {
     const struct block *blocks; /* of one run; its bytes stay those of the caller */
     size_t block_count;
+    /* Entries of what stays of the records of a run of level 0 (store/past.h); not before it is begun. */
+    const void *entries;
+    size_t entries_length;
     /* With these blocks the run becomes whole. A run of level 0: the chunks LSN moves to its LSN, for all
      * buckets and inputs (it may have no blocks at all). A merge: it takes the place of its sources. */
     bool whole;
     uint64_t run;
+    /* Of a run of level 0, with `whole`: of the last of its records. */
+    uint64_t last_place;
+    int64_t as_of_ms;
     /* Of a merge: */
     int32_t bucket;
     uint32_t input;
@@ -30,7 +37,8 @@ struct store_slice {
 /* As store_append; the record may be NULL. EINVAL: a slice of a run that cannot be (level 0: not above the
  * chunks LSN, beyond the journal, or while another is being built; a merge: above the chunks LSN; a name that
  * is taken). ENOTFOUND: a source is not there. Before the first blocks of a process it deletes what a crash
- * has left of runs that were being built, in transactions of its own: see store_runs_clean. */
+ * has left of runs that were being built, in transactions of its own: see store_runs_clean. EBUSY: the store
+ * is being copied; try again. */
 poise_code store_commit(struct store *store, const struct journal_record *record,
                         const struct store_slice *slice, uint64_t *ret_lsn, poise_error *err);
 /* Deletes the blocks of all runs that are being built, whoever began them: after a failed compaction. They
@@ -42,6 +50,7 @@ bool store_has_dropped(const struct store *store);    /* blocks to sweep; the wr
 /* ---- reading ---- */
 
 uint64_t store_reader_chunks_lsn(const struct store_reader *reader); /* of what it sees */
+uint64_t store_reader_state_lsn(const struct store_reader *reader);  /* likewise */
 
 struct store_run {
     int32_t bucket;
@@ -68,6 +77,7 @@ struct store_rows_query {
     /* Rows as they stood when the row at this place was the last: those above it are left out, and what went
      * above it stands. UINT64_MAX: all. */
     uint64_t until_place;
+    uint64_t from_place; /* rows up to this one are left out, too; 0: none */
 };
 struct store_rows_visit {
     /* At most CHUNK_PART rows of a series, by time and place. */

@@ -11,7 +11,12 @@
 
 uint64_t store_reader_chunks_lsn(const struct store_reader *reader)
 {
-    return reader->chunks_lsn;
+    return reader->past.lsn;
+}
+
+uint64_t store_reader_state_lsn(const struct store_reader *reader)
+{
+    return reader->mark.state_lsn;
 }
 
 static poise_code ensure(struct store_reader *reader, poise_error *err)
@@ -72,7 +77,7 @@ static poise_code read_runs(struct store_reader *reader, const struct store_run_
             rc = seek_run(at, bucket, input, 0, &key, &value);
             continue;
         }
-        if (block_run_lsn(run.run) <= reader->chunks_lsn && (code = visit(visitor, &run)) != POISE_OK) {
+        if (block_run_lsn(run.run) <= reader->past.lsn && (code = visit(visitor, &run)) != POISE_OK) {
             return code == POISE_ECLOSED ? POISE_OK : code;
         }
         rc = mdb_cursor_get(at, &key, &value, MDB_NEXT);
@@ -170,7 +175,7 @@ struct reading {
     struct store_reader *reader;
     struct merge_range range; /* moves on with what was given */
     uint32_t input;
-    uint64_t until_place;
+    uint64_t from_place, until_place;
     const uint64_t *sources; /* NULL: all */
     size_t source_count;
     poise_code (*give)(struct reading *reading, const struct merge_item *item, poise_error *err);
@@ -205,7 +210,8 @@ static bool is_wanted(const struct reading *reading, const struct store_run *run
         wanted = reading->sources[i] == run->run;
     }
     return wanted && run->stats.min_time_ms <= reading->range.until_ms &&
-           run->stats.max_time_ms >= reading->range.from_ms;
+           run->stats.max_time_ms >= reading->range.from_ms && run->stats.last_place > reading->from_place &&
+           run->stats.first_place <= reading->until_place;
 }
 
 static poise_code note_run(void *visitor, const struct store_run *run)
@@ -352,18 +358,19 @@ static poise_code read_bucket(struct reading *reading, poise_error *err)
 static poise_code give_as_of(struct reading *reading, const struct merge_item *item, poise_error *err)
 {
     const struct chunk_rows *rows = &item->rows;
-    const uint64_t until = reading->until_place;
+    const uint64_t from = reading->from_place, until = reading->until_place;
     struct row_buf *kept = &reading->kept;
     bool all = true;
     for (size_t i = 0; i < rows->count; i++) {
-        all &= rows->ordinal[i] <= until && (!rows->gone || rows->gone[i] <= until);
+        all &=
+            rows->ordinal[i] > from && rows->ordinal[i] <= until && (!rows->gone || rows->gone[i] <= until);
     }
     if (all) {
         return reading->visit->rows(reading->visit->visitor, item->series, rows);
     }
     kept->count = kept->texts.length = 0;
     for (size_t i = 0; i < rows->count; i++) {
-        if (rows->ordinal[i] <= until) {
+        if (rows->ordinal[i] > from && rows->ordinal[i] <= until) {
             if (!row_buf_add(kept, rows, i, 1)) {
                 return error_nomem(err, "rows of the store");
             }
@@ -424,6 +431,7 @@ poise_code store_read_rows(struct store_reader *reader, const struct store_rows_
                                         .until_ms = query->until_ms,
                                         .heads = visit->head != NULL},
                               .input = query->input,
+                              .from_place = query->from_place,
                               .until_place = query->until_place,
                               .give = give_rows,
                               .visit = visit};
@@ -458,6 +466,7 @@ poise_code store_merge_runs(struct store_reader *reader, int32_t bucket, uint32_
                                         .until_ms = INT64_MAX,
                                         .keep_marks = true},
                               .input = input,
+                              .until_place = UINT64_MAX,
                               .sources = sources,
                               .source_count = source_count,
                               .give = give_to_builder,

@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 const char *const lmdb_names[LMDB_TABLES] = {
-    [LMDB_META] = "meta",   [LMDB_JOURNAL] = "journal", [LMDB_STATE_RUNS] = "state_runs",
-    [LMDB_STATE] = "state", [LMDB_CHUNKS] = "chunks",   [LMDB_RUNS] = "runs"};
+    [LMDB_META] = "meta",       [LMDB_JOURNAL] = "journal", [LMDB_STATE_RUNS] = "state_runs",
+    [LMDB_STATE] = "state",     [LMDB_CHUNKS] = "chunks",   [LMDB_RUNS] = "runs",
+    [LMDB_COMMITS] = "commits", [LMDB_NAMES] = "names",     [LMDB_REMAINS] = "remains"};
 _Static_assert(STORE_TABLES_ALL == STORE_TABLES + LMDB_TABLES, "stats are of all tables");
+
+static const int64_t JOURNAL_BYTES = INT64_C(256) << 20;
 
 /* Entries of meta. */
 static const MDB_val STORE_KEY = {.mv_size = 5, .mv_data = (char[]){'s', 't', 'o', 'r', 'e'}};
@@ -94,7 +97,7 @@ static poise_code load_store(struct store *store, MDB_txn *txn, poise_error *err
     return POISE_OK;
 }
 
-static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark *ret_mark, poise_error *err)
+poise_code meta_get_mark(struct store *store, MDB_txn *txn, struct store_mark *ret_mark, poise_error *err)
 {
     struct cursor value;
     poise_code code = meta_get(store, txn, MARK_KEY, &value, err);
@@ -109,28 +112,32 @@ static poise_code load_mark(struct store *store, MDB_txn *txn, struct store_mark
     return code;
 }
 
-int meta_put_chunks(struct store *store, MDB_txn *txn, uint64_t lsn)
+int meta_put_chunks(struct store *store, MDB_txn *txn, const struct store_past *past)
 {
     struct buf value = {0};
-    buf_put_u64(&value, lsn);
+    buf_put_u64(&value, past->lsn);
+    buf_put_u64(&value, past->last_place);
+    buf_put_u64(&value, (uint64_t)past->as_of_ms);
     int rc = meta_put(store, txn, CHUNKS_KEY, &value);
     buf_free(&value);
     return rc;
 }
 
-poise_code meta_get_chunks(struct store *store, MDB_txn *txn, uint64_t *ret_lsn, poise_error *err)
+poise_code meta_get_chunks(struct store *store, MDB_txn *txn, struct store_past *ret_past, poise_error *err)
 {
     MDB_val stored;
     struct cursor value;
     MDB_val key = CHUNKS_KEY;
     int rc = mdb_get(txn, store->lmdb[LMDB_META], &key, &stored);
     if (rc == MDB_NOTFOUND) {
-        *ret_lsn = 0;
+        *ret_past = (struct store_past){.as_of_ms = INT64_MIN};
         return POISE_OK;
     }
     poise_code code = meta_get(store, txn, CHUNKS_KEY, &value, err);
     if (code == POISE_OK) {
-        *ret_lsn = cursor_u64(&value);
+        ret_past->lsn = cursor_u64(&value);
+        ret_past->last_place = cursor_u64(&value);
+        ret_past->as_of_ms = (int64_t)cursor_u64(&value);
         if (value.failed) {
             code =
                 error_set(err, POISE_ECORRUPT, "%s is damaged: \"chunks\" in meta is too short", store->path);
@@ -189,7 +196,7 @@ static poise_code make_new(struct store *store, const struct store_options *opti
     return code == POISE_OK ? env_write(store, 65536, fill_new, NULL, err) : code;
 }
 
-/* ---- from format 1 to 2 ---- */
+/* ---- from an older format ---- */
 
 /* What the old tables had is all in the journal: from there it is made again. */
 static int drop_old_tables(MDB_txn *txn)
@@ -207,8 +214,8 @@ static int drop_old_tables(MDB_txn *txn)
 
 static int fill_upgrade(struct store *store, MDB_txn *txn, const void *work)
 {
-    (void)work;
-    int rc = drop_old_tables(txn);
+    const uint32_t *from = work;
+    int rc = *from < 2 ? drop_old_tables(txn) : 0;
     if (rc == 0) {
         rc = open_tables(store, txn, MDB_CREATE);
     }
@@ -225,27 +232,57 @@ static poise_code upgrade(struct store *store, poise_error *err)
                          "%s has format %" PRIu32 ": start an aggregator of this version on it once",
                          store->path, store->format);
     }
-    store->mark.state_lsn = 0;
-    store->runs.next_id = 1;
+    const uint32_t from = store->format;
+    if (from < 2) {
+        store->mark.state_lsn = 0;
+        store->runs.next_id = 1;
+    }
     store->format = STORE_FORMAT;
-    return env_write(store, 65536, fill_upgrade, NULL, err);
+    return env_write(store, 65536, fill_upgrade, &from, err);
+}
+
+/* Its pages, which are about its bytes; walking it could take long. */
+static poise_code measure_journal(struct store *store, MDB_txn *txn, poise_error *err)
+{
+    MDB_stat stat;
+    int rc = mdb_stat(txn, store->lmdb[LMDB_JOURNAL], &stat);
+    if (rc != 0) {
+        return env_error(store, rc, "measure the journal", err);
+    }
+    store->journal_bytes = (int64_t)((stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize);
+    return POISE_OK;
+}
+
+/* Those that a store of its format has. */
+static int open_stored(struct store *store, MDB_txn *txn)
+{
+    static const int since[LMDB_TABLES] = {
+        [LMDB_JOURNAL] = 1, [LMDB_CHUNKS] = 2,  [LMDB_META] = 1,  [LMDB_STATE_RUNS] = 2, [LMDB_STATE] = 2,
+        [LMDB_RUNS] = 2,    [LMDB_COMMITS] = 3, [LMDB_NAMES] = 3, [LMDB_REMAINS] = 3};
+    int rc = 0;
+    for (int i = 0; i < LMDB_TABLES && rc == 0; i++) {
+        if (since[i] <= (int)store->format) {
+            rc = mdb_dbi_open(txn, lmdb_names[i], 0, &store->lmdb[i]);
+        }
+    }
+    return rc;
 }
 
 static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
 {
-    uint64_t first, last, chunks = 0;
+    uint64_t first, last;
+    struct store_past past = {0};
     poise_code code = load_store(store, txn, err);
     if (code == POISE_OK) {
         code = refuse_backup(store, txn, err);
     }
     if (code == POISE_OK) {
-        code = load_mark(store, txn, &store->mark, err);
+        code = meta_get_mark(store, txn, &store->mark, err);
     }
     if (code != POISE_OK) {
         return code;
     }
-    int rc = store->format == STORE_FORMAT ? open_tables(store, txn, 0)
-                                           : mdb_dbi_open(txn, "journal", 0, &store->lmdb[LMDB_JOURNAL]);
+    int rc = open_stored(store, txn);
     if (rc == ENOMEM) {
         return env_error(store, rc, "open tables", err);
     }
@@ -253,12 +290,18 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
     }
-    code = store->format == STORE_FORMAT ? state_load(store, txn, err) : POISE_OK;
+    code = store->format >= 2 ? state_load(store, txn, err) : POISE_OK;
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &last, err);
     }
     if (code == POISE_OK) {
-        code = meta_get_chunks(store, txn, &chunks, err);
+        code = meta_get_chunks(store, txn, &past, err);
+    }
+    if (code == POISE_OK && first > past.lsn + 1) {
+        return error_set(err, POISE_ECORRUPT,
+                         "%s is damaged: its journal begins at record %" PRIu64 ", but runs go up to %" PRIu64
+                         "; restore a backup",
+                         store->path, first, past.lsn);
     }
     if (code == POISE_OK && last < store->mark.state_lsn) {
         return error_set(err, POISE_ECORRUPT,
@@ -271,9 +314,12 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
         code = journal_bytes(store, txn, store->mark.state_lsn + 1, &lag_bytes, err);
     }
     if (code == POISE_OK) {
+        code = measure_journal(store, txn, err);
+    }
+    if (code == POISE_OK) {
         atomic_store(&store->last_lsn, last);
         atomic_store(&store->lag_bytes, lag_bytes);
-        atomic_store(&store->chunks_lsn, chunks);
+        atomic_store(&store->chunks_lsn, past.lsn);
     }
     return code;
 }
@@ -348,7 +394,8 @@ static poise_code open_all(struct store *store, const struct store_options *opti
 
 poise_code store_open(const struct store_options *options, struct store **ret_store, poise_error *err)
 {
-    if (!options->path || options->path[0] == '\0' || options->map_bytes < 0 || options->free_bytes < 0) {
+    if (!options->path || options->path[0] == '\0' || options->map_bytes < 0 || options->free_bytes < 0 ||
+        options->journal_bytes < 0) {
         return error_set(err, POISE_EINVAL, "a store needs a path, and sizes that are not negative");
     }
     struct store *store = calloc(1, sizeof *store);
@@ -358,6 +405,7 @@ poise_code store_open(const struct store_options *options, struct store **ret_st
     store->lock_fd = -1;
     store->read_only = options->read_only;
     store->checked = options->checked;
+    store->journal_max = options->journal_bytes ? options->journal_bytes : JOURNAL_BYTES;
     store->path = strdup(options->path);
     poise_code code = store->path ? open_all(store, options, err) : error_nomem(err, "a store");
     if (code != POISE_OK) {
@@ -443,6 +491,7 @@ static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *s
 {
     struct store_table_stats *table = &stats->tables[STORE_TABLES];
     uint64_t first;
+    struct store_past past = {0};
     struct store_mark mark = {0};
     int rc = 0;
     for (size_t i = 0; i < LMDB_TABLES && rc == 0; i++) {
@@ -460,10 +509,15 @@ static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *s
         code = journal_ends(store, txn, &first, &stats->last_lsn, err);
     }
     if (code == POISE_OK) {
-        code = load_mark(store, txn, &mark, err);
+        code = meta_get_mark(store, txn, &mark, err);
+    }
+    if (code == POISE_OK) {
+        code = meta_get_chunks(store, txn, &past, err);
     }
     stats->state_lsn = mark.state_lsn;
-    return code == POISE_OK ? meta_get_chunks(store, txn, &stats->chunks_lsn, err) : code;
+    stats->chunks_lsn = past.lsn;
+    stats->first_lsn = first;
+    return code;
 }
 
 /* As env_read, without waiting for a map that grows. */

@@ -16,6 +16,7 @@ struct store_options {
     const char *path;   /* a directory, made if absent */
     int64_t map_bytes;  /* virtual size at open; doubles by itself when full; 0: 32 GiB */
     int64_t free_bytes; /* EFULL while the file system has less than this free, for state twice; 0: 64 MiB */
+    int64_t journal_bytes; /* of records that are in runs, too, so many stay; 0: 256 MiB */
     bool read_only;
     bool checked; /* store_check found it whole: pages at its end that are free need not be in the file */
     uint8_t new_id[16]; /* random, for a new store */
@@ -54,6 +55,7 @@ struct journal_record {
     bool more;                        /* others of the same settle follow, in records that are not settled */
     bool time_last;                   /* T moved behind its rows (event clock), not before them */
     bool orders;                      /* some of its batches say which definitions are in force */
+    bool trimmed;                     /* it is what remains of it (store/past.h) */
     uint64_t first_ordinal;           /* of the record's first row */
     int64_t min_time_ms, max_time_ms; /* of its rows; min > max: none */
     const struct journal_batch *batches;
@@ -77,12 +79,20 @@ struct store_reader; /* opaque */
 poise_code store_reader_open(struct store *store, struct store_reader **ret_reader, poise_error *err);
 void store_reader_close(struct store_reader *reader);
 uint64_t store_reader_lsn(const struct store_reader *reader); /* last record it sees */
+uint64_t store_reader_first_lsn(
+    const struct store_reader *reader); /* the first that is not trimmed; 0: none */
+/* How many records from <= lsn <= until have together at most so many bytes (one at least): the last of them,
+ * and their bytes. Touches no record. */
+poise_code store_measure_journal(struct store_reader *reader, uint64_t from, uint64_t until, int64_t most,
+                                 uint64_t *ret_lsn, int64_t *ret_bytes, poise_error *err);
 /* Visits the records from <= lsn <= until in order. `wanted` is asked with the head (no batches, no changes:
  * NULL and 0) whether to read the whole; if not, visit gets the head alone and the record's other pages stay
- * untouched. NULL: all whole. Other than OK from visit ends it and is passed on, err as visit left it
- * (ECLOSED: stop, OK). What visit gets lives during the call. ECORRUPT names the record. The reader renews
- * itself in between when older than 1 s or when the map has to grow, and then sees more, but never beyond
- * `until`. */
+ * untouched. NULL: all whole. Of records that were trimmed come the remains, where there are some: orders
+ * whole, and batches with a row that was refused as locked; the rows of others as batches without a body;
+ * revisions of the changes. Their accepted rows are in runs (store/runs.h). Other than OK from visit ends it
+ * and is passed on, err as visit left it (ECLOSED: stop, OK). What visit gets lives during the call. ECORRUPT
+ * names the record. The reader renews itself in between when older than 1 s or when the map has to grow, and
+ * then sees more, but never beyond `until`. */
 poise_code store_read_journal(struct store_reader *reader, uint64_t from, uint64_t until,
                               bool (*wanted)(void *visitor, const struct journal_record *head),
                               poise_code (*visit)(void *visitor, const struct journal_record *record),
@@ -138,7 +148,8 @@ poise_code store_checkpoint_step(struct store *store, bool *ret_done, poise_erro
 poise_code store_checkpoint_end(struct store *store, const struct store_mark *mark, poise_error *err);
 
 /* What checkpoints leave behind is merged and deleted, about 1 MiB a call; idle: also where it gains little.
- * Writer thread. */
+ * Blocks of runs whose place was taken are deleted, and records beyond journal_bytes that are in runs and
+ * state. Writer thread. */
 bool store_upkeep_due(const struct store *store, bool idle);
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err);
 
@@ -147,11 +158,11 @@ struct store_table_stats {
     uint64_t entries;
     int64_t bytes; /* of its pages; of tables of state: of its entries in runs, the rest is of "state" */
 };
-enum { STORE_TABLES_ALL = STORE_TABLES + 6 }; /* and those of LMDB */
+enum { STORE_TABLES_ALL = STORE_TABLES + 9 }; /* and those of LMDB */
 struct store_stats {
     int64_t map_bytes, used_bytes, file_bytes,
         free_bytes; /* used: pages of the tables; free: of the file system */
-    uint64_t last_lsn, state_lsn, chunks_lsn;
+    uint64_t first_lsn, last_lsn, state_lsn, chunks_lsn;
     uint64_t entries[STORE_TABLES]; /* those that newer ones have replaced too, until they are merged */
     int64_t lag_bytes;              /* of the records behind state_lsn */
     struct store_table_stats tables[STORE_TABLES_ALL]; /* all that there are */

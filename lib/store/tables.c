@@ -1,4 +1,5 @@
 #include "inner.h"
+#include "runs.h"
 #include <base/error.h>
 #include <base/hash.h>
 #include <errno.h>
@@ -362,10 +363,23 @@ static poise_code merge_step(struct store *store, poise_error *err)
     return code;
 }
 
+enum { SWEEP_BLOCKS = 256 }; /* of 4 pages each, which are only marked as free */
+
+static bool sweep_due(const struct store *store)
+{
+    return store_has_dropped(store) && atomic_load(&store->copying) == 0;
+}
+
+static poise_code sweep_blocks(struct store *store, poise_error *err)
+{
+    const struct store_slice slice = {.sweep = SWEEP_BLOCKS};
+    return store_commit(store, NULL, &slice, NULL, err);
+}
+
 bool store_upkeep_due(const struct store *store, bool idle)
 {
     return store->merging.store || store->runs.count > store->runs.whole ||
-           state_to_merge(&store->runs, idle) > 0;
+           state_to_merge(&store->runs, idle) > 0 || sweep_due(store) || journal_trim_due(store);
 }
 
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
@@ -375,6 +389,12 @@ poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
     }
     if (store->runs.count > store->runs.whole) {
         return state_sweep(store, err);
+    }
+    if (journal_trim_due(store)) {
+        return journal_trim(store, err);
+    }
+    if (sweep_due(store)) {
+        return sweep_blocks(store, err);
     }
     size_t count = state_to_merge(&store->runs, idle);
     uint64_t bytes = 0;

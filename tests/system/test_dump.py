@@ -213,7 +213,8 @@ class Dump(Base):
         self.assertEqual(now["tables"]["journal"]["entries"], now["poise_lsn"])
         self.assertEqual(now["poise_used_bytes"], sum(table["bytes"] for table in now["tables"].values()))
         self.assertEqual(set(now["tables"]), set("head orgs sources units cells keys future revisions producers "
-                                                 "definitions series meta journal state state_runs chunks runs".split()))
+                                                 "definitions series meta journal state state_runs chunks runs "
+                                                 "commits names remains".split()))
         self.aggregator.stop()
         self.aggregator.start()
         now = self.stats()  # the end wrote a checkpoint

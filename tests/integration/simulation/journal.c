@@ -1,5 +1,6 @@
 #include "simulation.h"
 
+#include <aggregator/compact.h>
 #include <aggregator/rescore.h>
 #include <aggregator/restate.h>
 #include <base/error.h>
@@ -47,6 +48,7 @@ static struct {
     struct term *terms;
     size_t term_count;
     struct plain plain; /* what the notes of batches must say */
+    uint64_t first;     /* record that is not trimmed, on the disk */
 } journal;
 
 void journal_start(void)
@@ -327,10 +329,12 @@ static void note_record(const struct journal_record *record, uint64_t lsn)
 static poise_code is_record(void *visitor, const struct journal_record *record)
 {
     uint64_t *read = visitor;
-    assert_true(*read < journal.record_count);
-    const struct record *known = &journal.records[(*read)++];
+    assert_true(record->lsn > *read && record->lsn <= journal.record_count);
+    const struct record *known = &journal.records[record->lsn - 1];
     assert_int_equal(record->lsn, known->lsn);
-    assert_true(digest_of(record) == known->digest);
+    assert_true(record->trimmed || digest_of(record) == known->digest);
+    assert_true(record->trimmed || *read == 0 || record->lsn == *read + 1 || *read < journal.first);
+    *read = record->lsn;
     return POISE_OK;
 }
 
@@ -350,6 +354,7 @@ void journal_on_disk(const char *path)
         fail_msg("the store does not open: %s", err.text);
     }
     assert_int_equal(store_reader_open(store, &reader, NULL), POISE_OK);
+    journal.first = store_reader_first_lsn(reader);
     assert_int_equal(store_read_journal(reader, 1, UINT64_MAX, NULL, is_record, &read, NULL), POISE_OK);
     assert_int_equal(read, journal.record_count);
     store_reader_close(reader);
@@ -367,8 +372,8 @@ void journal_tell(void)
             counts[journal.rows[i].refusal]++;
         }
     }
-    fprintf(stderr, "%zu records, %zu not settled, %zu revisions, rows:", journal.record_count, unsettled,
-            revisions_count());
+    fprintf(stderr, "%zu records, %zu not settled, those before %llu trimmed, %zu revisions, rows:",
+            journal.record_count, unsettled, (unsigned long long)journal.first, revisions_count());
     for (int i = 0; i < POISE_REFUSAL_COUNT; i++) {
         if (counts[i]) {
             fprintf(stderr, " %zu %s", counts[i], poise_refusal_name((poise_refusal)i));
@@ -479,6 +484,47 @@ poise_code __wrap_store_upkeep(struct store *store, bool idle, poise_error *err)
 {
     poise_code code = fail_before(store, err);
     return code != POISE_OK ? code : fail_behind(__real_store_upkeep(store, idle, err), err);
+}
+
+poise_code __real_piece_put(const struct piece *piece, struct store *store, poise_error *err);
+poise_code __wrap_piece_put(const struct piece *piece, struct store *store, poise_error *err);
+
+poise_code __wrap_piece_put(const struct piece *piece, struct store *store, poise_error *err)
+{
+    if (journal.failure == STORE_FULL) {
+        return error_set(err, POISE_EFULL, "as the test wants");
+    }
+    return breaks() ? error_set(err, POISE_EIO, "as the test wants, before a piece")
+                    : fail_behind(__real_piece_put(piece, store, err), err);
+}
+
+poise_code __real_compact_run(struct compact *compact, uint64_t until, piece_take *take, void *taker,
+                              uint64_t *ret_lsn, poise_error *err);
+poise_code __wrap_compact_run(struct compact *compact, uint64_t until, piece_take *take, void *taker,
+                              uint64_t *ret_lsn, poise_error *err);
+poise_code __real_compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
+                                bool *ret_any, poise_error *err);
+poise_code __wrap_compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
+                                bool *ret_any, poise_error *err);
+
+static poise_code compacted(poise_code code, const poise_error *err)
+{
+    if (code != POISE_OK && !deployment_troubled()) {
+        fail_msg("compaction fails: %s", err->text);
+    }
+    return code;
+}
+
+poise_code __wrap_compact_run(struct compact *compact, uint64_t until, piece_take *take, void *taker,
+                              uint64_t *ret_lsn, poise_error *err)
+{
+    return compacted(__real_compact_run(compact, until, take, taker, ret_lsn, err), err);
+}
+
+poise_code __wrap_compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
+                                bool *ret_any, poise_error *err)
+{
+    return compacted(__real_compact_merge(compact, idle_before, take, taker, ret_any, err), err);
 }
 
 /* ---- definitions and what they make of the rows ---- */

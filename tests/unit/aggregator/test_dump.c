@@ -26,6 +26,7 @@ struct fixture {
     size_t got_count, pages, empty_pages;
     struct arena arena, made; /* of what was read; of the batches */
     _Atomic bool stop;
+    struct rows_memory memory;
     poise_error err;
 };
 
@@ -62,6 +63,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     store_close(f->store);
     arena_free(&f->arena);
+    rows_memory_free(&f->memory);
     arena_free(&f->made);
     int failed = nftw(f->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     free(f);
@@ -139,7 +141,7 @@ static poise_code ask(struct fixture *f, const struct wire_dump *asked, struct b
     struct dump *dump = NULL;
     poise_code code = dump_open(asked, &dump, &f->err);
     if (!code)
-        code = dump_page(dump, asked->id, f->store, &f->stop, body, &f->err);
+        code = dump_page(dump, asked->id, f->store, &f->memory, &f->stop, body, &f->err);
     dump_free(dump);
     return code;
 }

@@ -21,7 +21,7 @@ struct fixture {
     struct log log;
     char *said; /* what was logged */
     size_t said_length, read;
-    int64_t silent_after_ms;
+    int64_t silent_after_ms, journal_bytes;
     int64_t now_ms;
     struct clock clock;
     bool event_clock;

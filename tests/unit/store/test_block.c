@@ -33,7 +33,7 @@ static void check_stats(const struct block_stats *stats, const struct came *rows
                         size_t first_row, size_t first_mark)
 {
     int64_t min = INT64_MAX, max = INT64_MIN;
-    uint64_t last = 0;
+    uint64_t first = UINT64_MAX, last = 0;
     assert_int_equal(stats->rows, rows->count - first_row);
     assert_int_equal(stats->marks, marks->count - first_mark);
     for (int kind = 0; kind < 2; kind++) {
@@ -44,9 +44,12 @@ static void check_stats(const struct block_stats *stats, const struct came *rows
             max = row->time_ms > max ? row->time_ms : max;
             last = row->place > last ? row->place : last;
             last = row->gone > last ? row->gone : last;
+            uint64_t place = kind ? row->gone : row->place;
+            first = place < first ? place : first;
         }
     }
     assert_true(stats->min_time_ms == min && stats->max_time_ms == max && stats->last_place == last);
+    assert_true(stats->first_place == first);
 }
 
 static void check_keys(const struct blocks *blocks)

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TABLES = 6, TRIALS = 700, PAGE = 4096 };
+enum { TABLES = 9, TRIALS = 700, PAGE = 4096 };
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {
@@ -68,6 +68,27 @@ static poise_code put_block(void *taker, const struct block *block, poise_error 
     return store_commit(store, NULL, &slice, NULL, err);
 }
 
+/* What stays of all records there are. */
+static struct buf put_past(const struct store *store)
+{
+    static int64_t times[PAST_COMMITS];
+    static uint64_t places[PAST_COMMITS];
+    static const struct past_name names[] = {{"m", "org/a", "s1"}, {"m", "org/b", "s2"}};
+    struct buf entries = {0};
+    uint64_t count = store_last_lsn(store);
+    for (uint64_t i = 0; i < count; i++) {
+        times[i] = (int64_t)i * 1000;
+        places[i] = i + 1;
+    }
+    for (uint64_t i = 0; i < count; i += 16) {
+        const struct journal_record record = {.lsn = i + 1, .as_of_ms = times[i], .first_ordinal = places[i]};
+        past_put_commits(&entries, i + 1, times + i, places + i, count - i < 16 ? count - i : 16);
+        assert_int_equal(past_put_remains(&entries, &record, NULL), POISE_OK);
+    }
+    past_put_names(&entries, 0, names, 2);
+    return entries;
+}
+
 /* Rows of the journal so far, of two series, in blocks. */
 static void put_rows(struct store *store)
 {
@@ -90,8 +111,11 @@ static void put_rows(struct store *store)
     }
     assert_int_equal(block_builder_end(builder, NULL), POISE_OK);
     block_builder_close(builder);
-    const struct store_slice last = {.run = run, .whole = true};
+    struct buf entries = put_past(store);
+    const struct store_slice last = {
+        .run = run, .whole = true, .entries = entries.data, .entries_length = entries.length};
     assert_int_equal(store_commit(store, NULL, &last, NULL, NULL), POISE_OK);
+    buf_free(&entries);
 }
 
 static void make_store(const char *path)
@@ -149,7 +173,8 @@ static uint64_t read_table(MDB_txn *txn, MDB_dbi dbi)
  * same only if all of them are. */
 static uint64_t read_all(const char *path)
 {
-    static const char *const names[TABLES] = {"meta", "journal", "state_runs", "state", "chunks", "runs"};
+    static const char *const names[TABLES] = {"meta", "journal", "state_runs", "state",  "chunks",
+                                              "runs", "commits", "names",      "remains"};
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;

@@ -251,10 +251,10 @@ static void test_other_formats(void **state)
     struct store_options options = scratch_options(*state);
     struct store *store = NULL;
     poise_error err = {0};
-    set_format(*state, 3);
+    set_format(*state, 4);
     assert_int_equal(store_open(&options, &store, &err), POISE_EVERSION);
-    assert_non_null(strstr(err.text, "format 3"));
-    set_format(*state, 2);
+    assert_non_null(strstr(err.text, "format 4"));
+    set_format(*state, 3);
     store_close(scratch_open(*state));
     assert_true(scratch_flip(*state, "sixteen bytes id", 16, 0) > 0);
     assert_int_equal(store_open(&options, &store, &err), POISE_ECORRUPT);
