@@ -490,7 +490,7 @@ static poise_code count_runs(struct store *store, MDB_txn *txn, struct store_sta
 static poise_code count(struct store *store, MDB_txn *txn, struct store_stats *stats, poise_error *err)
 {
     struct store_table_stats *table = &stats->tables[STORE_TABLES];
-    uint64_t first;
+    uint64_t first = 0;
     struct store_past past = {0};
     struct store_mark mark = {0};
     int rc = 0;
