@@ -4,6 +4,7 @@
 #include "fuzz.h"
 #include <aggregator/dump.h>
 #include <aggregator/restate.h>
+#include <aggregator/rows.h>
 #include <aggregator/subscription.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,13 +176,15 @@ static poise_code ask_page(struct world *world, const struct wire_dump *asked, s
                            struct wire_rows *ret_rows, poise_error *err)
 {
     static const _Atomic bool stop = false;
+    struct rows_memory memory = {0};
     struct dump *dump;
     struct buf body = {0};
     poise_code code = dump_open(asked, &dump, err);
     if (code != POISE_OK) {
         return code;
     }
-    code = dump_page(dump, asked->id, world->store, &stop, &body, err);
+    code = dump_page(dump, asked->id, world->store, &memory, &stop, &body, err);
+    rows_memory_free(&memory);
     dump_free(dump);
     if (code == POISE_OK) {
         MUST(body.length <= WIRE_MESSAGE_MAX);

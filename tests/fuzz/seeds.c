@@ -260,19 +260,19 @@ static void tables(void)
     save("state", "tables", &input);
 }
 
-static void ledger(void)
+static void ledger(const char *name, const char *producer)
 {
     static const uint32_t refused[] = {1, 4};
     static const uint8_t reasons[] = {POISE_REFUSAL_VALUE, POISE_REFUSAL_LOCKED};
     struct ledger ledger = {0};
     struct buf input = input_of(LEDGER), key = {0}, value = {0};
-    struct ledger_entry *entry = ledger_add(&ledger, "producer", 77);
+    struct ledger_entry *entry = ledger_add(&ledger, producer, 77);
     MUST(entry && ledger_commit(entry, 3, 99, refused, reasons, 2) &&
          ledger_commit(entry, 4, 98, refused, reasons, 1));
     ledger_encode(entry, &key, &value);
     buf_put_text(&input, (const char *)key.data, key.length);
     buf_put(&input, value.data, value.length);
-    save("state", "ledger", &input);
+    save("state", name, &input);
     ledger_free(&ledger);
     buf_free(&key);
     buf_free(&value);
@@ -331,7 +331,8 @@ int main(int argc, char **argv)
     sorted_long();
     order();
     tables();
-    ledger();
+    ledger("ledger", "producer");
+    ledger("ledger_long", FIFTY_BYTES TEN_BYTES "abcd");
     accumulator("few", 5);
     accumulator("many", 200);
     positions();
