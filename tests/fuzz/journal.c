@@ -1,15 +1,18 @@
-/* What a start reads from the store, pure bytes: a record of the journal (the harness puts its CRCs in), the
- * notes of a batch, a block of a run of state, an order about definitions. The first byte says which. */
+/* What a start reads, pure bytes: a record of the journal (the harness puts its CRCs in), the notes of a
+ * batch, a block of a run of state, an order about definitions, a producer's row, an accumulator, how far a
+ * collector has read. The first byte says which. */
 #include "fuzz.h"
 #include <aggregator/definitions.h>
+#include <aggregator/ledger.h>
 #include <base/hash.h>
+#include <collector/positions.h>
 #include <stdlib.h>
 #include <store/notes.h>
 #include <store/record.h>
 #include <store/sorted.h>
 #include <string.h>
 
-enum { RECORD, NOTES, SORTED, ORDER, KINDS };
+enum { RECORD, NOTES, SORTED, ORDER, LEDGER, ACCUMULATOR, POSITIONS, KINDS };
 
 /* ---- records ---- */
 
@@ -186,6 +189,94 @@ static poise_code see_card(void *visitor, const char *card, int64_t after_ms)
     return ++*(size_t *)visitor < 1000 ? POISE_OK : POISE_ELIMIT;
 }
 
+/* ---- a producer's row ---- */
+
+static void encode_ledger(const struct ledger *ledger, const char *producer, uint64_t epoch, struct buf *key,
+                          struct buf *value)
+{
+    const struct ledger_entry *entry = ledger_find(ledger, producer, epoch);
+    MUST(entry && entry->refusal_count <= LEDGER_REFUSALS_MAX);
+    ledger_encode(entry, key, value);
+}
+
+static void try_ledger(struct cursor in)
+{
+    size_t length;
+    char producer[POISE_ID_MAX + 1] = {0};
+    struct buf key = {0}, value = {0}, key_again = {0}, value_again = {0};
+    struct ledger ledger = {0}, again = {0};
+    const char *text = cursor_text(&in, &length);
+    struct cursor row = cursor_of(text, length);
+    if (!in.failed && ledger_decode(&ledger, row, in) == POISE_OK) {
+        uint64_t epoch = cursor_u64(&row);
+        for (size_t i = 0; cursor_left(&row) > 0; i++) {
+            producer[i] = (char)cursor_u8(&row);
+        }
+        encode_ledger(&ledger, producer, epoch, &key, &value);
+        MUST(ledger_decode(&again, cursor_of(key.data, key.length), cursor_of(value.data, value.length)) ==
+             POISE_OK);
+        encode_ledger(&again, producer, epoch, &key_again, &value_again);
+        fuzz_same_bytes(&key, &key_again);
+        fuzz_same_bytes(&value, &value_again);
+    }
+    ledger_free(&ledger);
+    ledger_free(&again);
+    buf_free(&key);
+    buf_free(&value);
+    buf_free(&key_again);
+    buf_free(&value_again);
+}
+
+/* ---- an accumulator ---- */
+
+static bool accumulator_again(const struct accumulator_layout *layout, struct cursor in, struct buf *out)
+{
+    struct accumulator *cell = calloc(1, layout->size);
+    MUST(cell);
+    poise_code code = accumulator_decode(layout, cell, &in);
+    MUST(code == POISE_OK || code == POISE_ECORRUPT);
+    MUST(code == POISE_OK || accumulator_count(cell) == 0);
+    accumulator_encode(layout, cell, out);
+    accumulator_clear(layout, cell);
+    free(cell);
+    return code == POISE_OK;
+}
+
+static void try_accumulator(struct cursor in)
+{
+    struct intern sources = {0};
+    struct buf first = {0}, second = {0};
+    struct accumulator_layout layout;
+    MUST(intern_add(&sources, "", 0) == 0 && intern_add(&sources, "s", 1) == 1);
+    layout = accumulator_layout(cursor_u16(&in) % (1u << ACCUMULATOR_PARTS), &sources);
+    if (accumulator_again(&layout, in, &first)) {
+        MUST(accumulator_again(&layout, cursor_of(first.data, first.length), &second));
+        fuzz_same_bytes(&first, &second);
+    }
+    intern_free(&sources);
+    buf_free(&first);
+    buf_free(&second);
+}
+
+/* ---- positions ---- */
+
+static void try_positions(struct cursor in)
+{
+    enum { ENCODED_MAX = 4096 };
+    struct positions positions = {0}, again = {0};
+    struct buf first = {0}, second = {0};
+    if (positions_decode(in.at, cursor_left(&in), &positions, NULL) == POISE_OK) {
+        MUST(positions.count <= POSITIONS_MAX);
+        positions_encode(&positions, &first);
+        MUST(first.length <= ENCODED_MAX);
+        MUST(positions_decode(first.data, first.length, &again, NULL) == POISE_OK);
+        positions_encode(&again, &second);
+        fuzz_same_bytes(&first, &second);
+    }
+    buf_free(&first);
+    buf_free(&second);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t cards = 0;
@@ -203,8 +294,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case SORTED:
         try_sorted(in);
         break;
-    default:
+    case ORDER:
         (void)order_each(in.at, cursor_left(&in), see_card, &cards, NULL);
+        break;
+    case LEDGER:
+        try_ledger(in);
+        break;
+    case ACCUMULATOR:
+        try_accumulator(in);
+        break;
+    default:
+        try_positions(in);
     }
     return 0;
 }

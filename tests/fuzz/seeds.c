@@ -16,9 +16,8 @@
 #include <string.h>
 #include <wire/wire.h>
 
-enum { CHUNK, BLOCK };                           /* of the harness chunk */
-enum { RECORD, NOTES, SORTED, ORDER };           /* of journal */
-enum { TABLES, LEDGER, ACCUMULATOR, POSITIONS }; /* of state */
+enum { CHUNK, BLOCK };                                                 /* of the harness chunk */
+enum { RECORD, NOTES, SORTED, ORDER, LEDGER, ACCUMULATOR, POSITIONS }; /* of journal */
 
 static const char *directory;
 
@@ -245,7 +244,7 @@ static void tables(void)
     const struct scorecard *const cards[] = {card};
     struct ground ground;
     struct engine *engine;
-    struct buf input = input_of(TABLES);
+    struct buf input = {0};
     ground_open(&ground, NULL, 0);
     const struct engine_options options = {
         .cards = cards, .card_count = 1, .max_cells = 100, .ports = ground_ports(&ground)};
@@ -272,7 +271,7 @@ static void ledger(const char *name, const char *producer)
     ledger_encode(entry, &key, &value);
     buf_put_text(&input, (const char *)key.data, key.length);
     buf_put(&input, value.data, value.length);
-    save("state", name, &input);
+    save("journal", name, &input);
     ledger_free(&ledger);
     buf_free(&key);
     buf_free(&value);
@@ -298,7 +297,7 @@ static void accumulator(const char *name, int samples)
     }
     buf_put_u16(&input, (uint16_t)parts);
     accumulator_encode(&layout, cell, &input);
-    save("state", name, &input);
+    save("journal", name, &input);
     accumulator_clear(&layout, cell);
     free(cell);
     intern_free(&sources);
@@ -312,7 +311,7 @@ static void positions(void)
     positions_set(&positions,
                   &(struct position){.path = 5, .inode = 6, .offset = 50, .line = 3, .head_length = 9});
     positions_encode(&positions, &input);
-    save("state", "positions", &input);
+    save("journal", "positions", &input);
 }
 
 int main(int argc, char **argv)
