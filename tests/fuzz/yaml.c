@@ -27,7 +27,7 @@ static void check_problems(const struct problems *problems, poise_code code)
 static size_t check_node(const struct yaml_node *node, size_t depth)
 {
     size_t nodes = 1, children = 0;
-    MUST(depth <= DEPTH_MAX + 1 && node->line >= 1 && node->column >= 1);
+    MUST(depth <= DEPTH_MAX + (node->kind == YAML_SCALAR ? 1 : 0) && node->line >= 1 && node->column >= 1);
     MUST(strlen(node->text) == node->length);
     for (const struct yaml_node *child = node->first; child; child = child->next) {
         MUST(node->kind != YAML_SCALAR && (node->kind == YAML_MAPPING) == (child->key != NULL));
