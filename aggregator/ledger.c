@@ -245,7 +245,7 @@ poise_code ledger_decode(struct ledger *ledger, struct cursor key, struct cursor
     char producer[POISE_ID_MAX + 1] = {0};
     uint64_t epoch = cursor_u64(&key);
     size_t length = cursor_left(&key);
-    if (key.failed || length == 0 || length > POISE_ID_MAX)
+    if (key.failed || length == 0 || length > POISE_ID_MAX || memchr(key.at, 0, length))
         return POISE_ECORRUPT;
     memcpy(producer, key.at, length);
     struct ledger_entry *entry = ledger_add(ledger, producer, epoch);

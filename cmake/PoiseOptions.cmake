@@ -11,6 +11,7 @@ endif()
 
 option(POISE_WERROR "Treat warnings as errors (the presets set it)" OFF)
 option(POISE_BENCH "Build the benchmarks of bench/" OFF)
+option(POISE_FUZZ "Build the harnesses of tests/fuzz with libFuzzer: clang only (the preset fuzz sets it)" OFF)
 set(POISE_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, such as address,undefined")
 
 add_library(poise_options INTERFACE)

@@ -1,4 +1,5 @@
 #include <base/error.h>
+#include <base/text.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,6 +58,7 @@ __attribute__((format(printf, 3, 0))) static void set_text(poise_error *err, poi
 {
     char text[POISE_ERROR_TEXT_MAX];
     size_t length = print_cut(text, sizeof text, format, arguments);
+    utf8_disarm(text); /* it may quote what others sent or wrote, cut anywhere */
     memcpy(err->text, text, length + 1);
     err->code = code;
 }
@@ -68,6 +70,7 @@ __attribute__((format(printf, 2, 3))) static void append_text(poise_error *err, 
     va_list arguments;
     va_start(arguments, format);
     print_cut(err->text + length, sizeof err->text - length, format, arguments);
+    utf8_disarm(err->text + length);
     va_end(arguments);
 }
 

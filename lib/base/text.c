@@ -41,6 +41,17 @@ bool utf8_printable(const char *text, size_t length)
     return true;
 }
 
+void utf8_disarm(char *text)
+{
+    for (size_t left = strlen(text), width; left > 0; text += width, left -= width) {
+        width = printable_at((const unsigned char *)text, left);
+        if (width == 0) {
+            *text = '?';
+            width = 1;
+        }
+    }
+}
+
 static bool starts_point(char byte)
 {
     return ((unsigned char)byte & 0xc0) != 0x80;

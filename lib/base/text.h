@@ -9,6 +9,9 @@
 
 /* Valid UTF-8 without control characters (U+0000 to U+001F, U+007F to U+009F: terminals obey them). */
 bool utf8_printable(const char *text, size_t length);
+/* Puts a ? in the place of each byte that is not of it: what is quoted on terminals and sent to others, cut
+ * anywhere. */
+void utf8_disarm(char *text);
 /* Columns that valid UTF-8 takes on a terminal, one a code point, and the byte length of its first `columns`.
  */
 size_t utf8_columns(const char *text);

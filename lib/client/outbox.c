@@ -387,7 +387,9 @@ static poise_code tell(struct outbox *outbox, const struct wire_refusal *refusal
         return error_set(err, code, "what was refused of batch %llu could not be kept: %s",
                          (unsigned long long)refusals->seq, poise_code_text(code));
     }
-    outbox->refused_count += batch.rows > 0 ? found : record_rows(&outbox->record);
+    if (refusals->seq >= outbox->again_seq) { /* not counted before */
+        outbox->refused_count += batch.rows > 0 ? found : record_rows(&outbox->record);
+    }
     return POISE_OK;
 }
 

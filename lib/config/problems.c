@@ -1,3 +1,4 @@
+#include <base/text.h>
 #include <config/yaml.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -33,14 +34,6 @@ static void insert(struct problems *problems, struct problem problem)
     problems->kept++;
 }
 
-/* What a file says is quoted on terminals: nothing in it may steer them. */
-static void disarm(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
-
 __attribute__((format(printf, 5, 0))) static void add(struct problems *problems, const char *file, int line,
                                                       int column, const char *format, va_list arguments)
 {
@@ -54,7 +47,7 @@ __attribute__((format(printf, 5, 0))) static void add(struct problems *problems,
         free(problem.file);
         return;
     }
-    disarm(problem.text);
+    utf8_disarm(problem.text); /* what a file says must not steer a terminal */
     insert(problems, problem);
 }
 

@@ -116,8 +116,8 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     spool->incarnation = cursor_u64(&in);
     spool->mark.seq = cursor_u64(&in);
     uint32_t mark_length = cursor_u32(&in);
-    const uint8_t *mark = cursor_bytes(&in, mark_length);
-    if (in.failed) {
+    const uint8_t *mark = mark_length <= SPOOL_MARK_MAX ? cursor_bytes(&in, mark_length) : NULL;
+    if (!mark) {
         return error_set(err, POISE_ECORRUPT, "%s is too short; restore it", path);
     }
     memcpy(spool->store_id, id, sizeof spool->store_id);
@@ -461,6 +461,14 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
         spool->next_seq = spool->first_seq;
         spool->last_hash = spool->acked_hash;
         poise_code code = spool_rotate(spool, err);
+        if (code != POISE_OK) {
+            return code;
+        }
+    }
+    if (spool->mark.seq > spool->next_seq) {
+        /* Of batches that are lost: the marks of those that take their place are newer. */
+        spool->mark.seq = spool->next_seq;
+        poise_code code = spool_write_meta(spool, err);
         if (code != POISE_OK) {
             return code;
         }

@@ -48,6 +48,9 @@ static void test_utf8(void **state)
     }
     assert_false(utf8_printable(TEXT("a\0b")));
     assert_false(utf8_printable("\xe2\x82\xac", 2)); /* does not look beyond the length */
+    char text[] = "Gr\xc3\xbc\xc3 \x1b[m \xc2\x9b \xe2\x82\xac\xe2\x82";
+    utf8_disarm(text);
+    assert_string_equal(text, "Gr\xc3\xbc? ?[m ?? \xe2\x82\xac??");
     assert_int_equal(utf8_columns("Gr\xc3\xbc\xc3\x9f"), 4);
     assert_int_equal(utf8_prefix("Gr\xc3\xbc\xc3\x9f", 3), 4);
     assert_int_equal(utf8_prefix("Gr\xc3\xbc\xc3\x9f", 0), 0);
