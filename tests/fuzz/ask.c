@@ -147,7 +147,7 @@ static void try_subscribe(struct world *world, const struct wire_subscribe *want
     const struct net_peer peer = {.length = 1};
     struct subscription *subscription;
     struct subscription_message message;
-    poise_code code = subscription_open(wanted, &peer, &world->board, &subscription, err);
+    poise_code code = subscription_open(wanted, &peer, &filter_everybody, &world->board, &subscription, err);
     MUST(code == POISE_OK || code == POISE_EPROTO || code == POISE_ELIMIT);
     if (code != POISE_OK) {
         return;

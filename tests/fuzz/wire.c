@@ -147,7 +147,9 @@ static poise_code batch_again(const void *body, size_t length, struct arena *are
     poise_code code = wire_decode_batch(body, length, arena, &batch, err);
     if (code == POISE_OK) {
         MUST(peeked);
-        check_batch(&batch);
+        if (batch.loss.last_seq == 0) {
+            check_batch(&batch);
+        }
     }
     return code;
 }
@@ -182,8 +184,13 @@ static poise_code again(enum wire_kind kind, const void *body, size_t length, st
              message.id > 0 && is_wire_text(message.measure) && is_wire_text(message.org) &&
                  message.cursor_length <= WIRE_CURSOR_MAX)
         KIND(STATS, stats, true)
+        KIND(LOSSES, losses, message.id > 0)
+        KIND(CHANGES, changes,
+             (check_filter(&message.filter), message.id > 0 && message.cursor_length <= WIRE_CURSOR_MAX))
+        KIND(CHANGED, changed, message.id > 0 && message.cursor_length <= WIRE_CURSOR_MAX)
         ID(UNSUBSCRIBE, unsubscribe)
         ID(STATS_REQUEST, stats_request)
+        ID(LOSSES_REQUEST, losses_request)
     case WIRE_SNAPSHOT:
     case WIRE_UPDATE:
     case WIRE_RESULT:
