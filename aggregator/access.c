@@ -82,6 +82,11 @@ const char *access_name(const struct access_peer *peer)
     return peer->name;
 }
 
+uint64_t access_digest(const struct access_peer *peer)
+{
+    return peer->digest.low;
+}
+
 bool access_same(const struct access_peer *a, const struct access_peer *b)
 {
     return a->digest.low == b->digest.low && a->digest.high == b->digest.high;

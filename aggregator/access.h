@@ -34,6 +34,8 @@ void access_compare(const struct access *before, const struct access *after, str
 /* By a public key as text, which a connection's messages carry (net_message.user); NULL: it is not named. */
 const struct access_peer *access_find(const struct access *access, const char *user);
 const char *access_name(const struct access_peer *peer);
+/* Of what a peer is called and may do, for who has to know whether it changed. */
+uint64_t access_digest(const struct access_peer *peer);
 /* Whether two, of two files, are called the same and may do the same. */
 bool access_same(const struct access_peer *a, const struct access_peer *b);
 

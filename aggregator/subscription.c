@@ -22,11 +22,17 @@ static bool forgets_revisions(const struct subscription *s, const struct board *
            revised + 1 < board_oldest_revision(board);
 }
 
+/* Who may see other nodes than before has another view. */
+static uint64_t view_of(const struct subscription *s, const struct board *board)
+{
+    return s->reader ? hash_mix(board->view, access_digest(s->reader)) | 1 : board->view;
+}
+
 /* Goes on from the lsn that the client has, behind the revisions that it has, too. */
 static bool resume(struct subscription *s, const struct wire_subscribe *wanted, const struct board *board)
 {
     struct board_mark mark;
-    if (wanted->once || wanted->from_lsn == 0 || wanted->from_view != board->view ||
+    if (wanted->once || wanted->from_lsn == 0 || wanted->from_view != view_of(s, board) ||
         !board_find(board, wanted->from_lsn, &mark) || forgets_revisions(s, board, mark.revised))
         return false;
     uint64_t left = wanted->from_revised;
@@ -232,7 +238,7 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
                                     .as_of_ms = board->as_of_ms,
                                     .last = whole,
                                     .more = m.phase == SUBSCRIPTION_LIVE && m.revised < board->revised,
-                                    .view = whole ? board->view : 0,
+                                    .view = whole ? view_of(s, board) : 0,
                                     .states = scratch,
                                     .count = filling.count};
     *ret_message = m;
