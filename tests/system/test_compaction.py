@@ -72,7 +72,8 @@ class Compaction(Case):
     def test_scores_of_trimmed_rows(self):
         trimmed = 0
         for at in range(6):
-            self.send(rows(10000 * at, 10000))
+            for piece in range(4):  # of a record each, at least: the last one is never trimmed
+                self.send(rows(10000 * at + 2500 * piece, 2500))
             trimmed = self.await_trimmed(trimmed)
             if at % 2:
                 self.aggregator.kill()
