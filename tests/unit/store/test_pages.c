@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TABLES = 9, TRIALS = 700, PAGE = 4096 };
+enum { TABLES = 9, TRIALS = 1500, PAGE = 4096 };
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {
@@ -296,7 +296,7 @@ static void test_flips(void **state)
     poise_error err = {0};
     struct store_found found;
     struct tally tally = {0};
-    uint64_t random = number_of("POISE_SEED", 1), trials = number_of("POISE_TRIALS", TRIALS);
+    uint64_t random = number_of("POISE_SEED", 2), trials = number_of("POISE_TRIALS", TRIALS);
     make_store(*state);
     if (store_check(*state, NULL, &found, &err) != POISE_OK) {
         fail_msg("%s", err.text);
@@ -381,7 +381,7 @@ static void test_sound_stores(void **state)
     struct store *store = scratch_open(*state);
     assert_int_equal(store_check(*state, NULL, &found, &err), POISE_EBUSY);
     store_close(store);
-    uint64_t random = number_of("POISE_SEED", 1);
+    uint64_t random = number_of("POISE_SEED", 2);
     for (uint64_t round = 0; round < 60; round++) {
         store = scratch_open(*state);
         for (uint64_t n = test_random(&random) % 4; n > 0; n--) {

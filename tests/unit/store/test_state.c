@@ -304,6 +304,38 @@ static void test_keys_in_order_are_one_run(void **state)
     store_close(store);
 }
 
+/* Small runs are merged and leave the large one below them alone, which still has what they delete. */
+static void test_deleted_above_a_large_run(void **state)
+{
+    enum { MANY = 300000, SMALL = 6, DELETED = 100 };
+    const struct store_mark mark = {0};
+    struct store *store = scratch_open(*state);
+    struct buf out = {0};
+    put_many(store, 0, MANY);
+    for (uint32_t n = 0; n < SMALL; n++) {
+        assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+        for (uint32_t i = 0; i < DELETED; i++) {
+            const uint8_t key[4] = {0, (uint8_t)n, (uint8_t)i, 7};
+            assert_int_equal(store_put(store, STORE_KEYS, key, sizeof key, NULL, 0), POISE_OK);
+        }
+        assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+        while (store_upkeep_due(store, false)) {
+            assert_int_equal(store_upkeep(store, false, NULL), POISE_OK);
+        }
+    }
+    assert_true(runs_of(store) > 1 && runs_of(store) < SMALL);
+    for (uint32_t n = 0; n < SMALL; n++) {
+        for (uint32_t i = 0; i < DELETED + 9; i++) {
+            const uint8_t key[4] = {0, (uint8_t)n, (uint8_t)i, 7};
+            bool there = i >= DELETED && (n << 16 | i << 8 | 7) < MANY;
+            assert_int_equal(store_get(store, STORE_KEYS, key, sizeof key, &out, NULL),
+                             there ? POISE_OK : POISE_ENOTFOUND);
+        }
+    }
+    buf_free(&out);
+    store_close(store);
+}
+
 static void put_one(struct store *store, const char *value)
 {
     const struct store_mark mark = {0};
@@ -389,7 +421,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_as_a_plain_table),          TEST(test_space_comes_back),
-        TEST(test_keys_in_order_are_one_run), TEST(test_checkpoint_beside_a_merge),
-        TEST(test_large_merge_cut_short),     TEST(test_large_and_nothing)};
+        TEST(test_keys_in_order_are_one_run), TEST(test_deleted_above_a_large_run),
+        TEST(test_checkpoint_beside_a_merge), TEST(test_large_merge_cut_short),
+        TEST(test_large_and_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
