@@ -263,7 +263,7 @@ static poise_code write_text(struct changing *changing)
         return error_nomem(changing->err, "a page of changes");
     }
     size_t length = changing->text.length;
-    bool written = fwrite(changing->text.data, 1, length, changing->file) == length;
+    bool written = length == 0 || fwrite(changing->text.data, 1, length, changing->file) == length;
     buf_reset(&changing->text);
     if (!written || fflush(changing->file) != 0) {
         return output_error(changing, "writing");
