@@ -29,8 +29,8 @@ static struct script *the_script(void)
 
 /* ---- the link ---- */
 
-poise_code __wrap_link_open(struct link *link, const char *endpoint, bool insecure, int send_hwm,
-                            poise_error *err);
+poise_code __wrap_link_open(struct link *link, const struct link_options *options, poise_error *err);
+poise_code __wrap_link_move(struct link *link, const char *endpoint, poise_error *err);
 void __wrap_link_close(struct link *link);
 poise_code __wrap_link_reopen(struct link *link, poise_error *err);
 poise_code __wrap_link_send(struct link *link, enum wire_kind kind, poise_code encoded, poise_error *err);
@@ -43,12 +43,10 @@ int64_t __wrap_link_now(void);
 ssize_t __wrap_getrandom(void *bytes, size_t length, unsigned flags);
 int64_t __wrap_link_deadline(int64_t timeout_ms);
 
-poise_code __wrap_link_open(struct link *link, const char *endpoint, bool insecure, int send_hwm,
-                            poise_error *err)
+poise_code __wrap_link_open(struct link *link, const struct link_options *options, poise_error *err)
 {
-    (void)send_hwm;
     (void)err;
-    *link = (struct link){.insecure = insecure, .endpoint = strdup(endpoint)};
+    *link = (struct link){.insecure = options->insecure, .endpoint = strdup(options->endpoint)};
     arena_init(&link->arena, 1 << 22);
     MUST(link->endpoint);
     return POISE_OK;
@@ -66,6 +64,15 @@ poise_code __wrap_link_reopen(struct link *link, poise_error *err)
 {
     (void)link;
     (void)err;
+    return POISE_OK;
+}
+
+poise_code __wrap_link_move(struct link *link, const char *endpoint, poise_error *err)
+{
+    (void)err;
+    free(link->endpoint);
+    link->endpoint = strdup(endpoint);
+    MUST(link->endpoint);
     return POISE_OK;
 }
 
