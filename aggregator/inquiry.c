@@ -80,11 +80,12 @@ static poise_code note_revision(void *visitor, const poise_state *state)
         return POISE_OK;
     struct noted *noted = hmap_get(&reading->revisions, noted_hash(&wanted), is_noted, &wanted);
     if (!noted) {
-        noted = arena_alloc(&reading->noted, sizeof *noted);
+        noted = arena_zalloc(&reading->noted, 1, sizeof *noted);
         if (!noted || !hmap_add(&reading->revisions, noted_hash(&wanted), noted))
             return error_nomem(&reading->inquiry->error, "the revisions of an answer");
     }
-    *noted = wanted; /* the later record has the higher number */
+    if (wanted.revision > noted->revision) /* records whose rows are in runs are read behind the others */
+        *noted = wanted;
     return POISE_OK;
 }
 

@@ -108,6 +108,18 @@ class Compaction(Case):
         run(POISE, "restore", self.folder / "backups" / "one", self.folder / "store-2")
         self.assertIn("whole", run(POISE, "verify", "--store", self.folder / "store-2").stdout)
 
+    def test_revisions_go_on_behind_trimmed_ones(self):
+        for piece in range(4):
+            self.send(rows(2500 * piece, 2500))
+        self.await_trimmed()
+        numbers = []
+        for at in range(2):
+            self.send(f"2026-02-03T10:00:00.000Z,m,line-1,{at + 5},1,,,,\n")  # late: February is over
+            states = self.aggregator.get("plant", "--as-of", "2026-03-01T00:00:00Z")
+            numbers.append(max(state["revision"] for state in states if state["node"].endswith("rows")))
+        self.assertGreater(numbers[0], 1)
+        self.assertEqual(numbers[1], numbers[0] + 1)
+
     def test_killed_while_compacting(self):
         random_ = random.Random(5)
         path = self.write("rows.csv", system.HEADER + rows(0, 60000))
