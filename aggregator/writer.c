@@ -1,11 +1,8 @@
 #include "writer.h"
 
 #include "inquiry.h"
-#include "rescore.h"
-#include "restate.h"
 #include "writer_private.h"
 #include <base/error.h>
-#include <base/text.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +11,7 @@ enum {
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
     CHECKPOINT_LEAST_US = 100000,
-    OUTRUN_MAX = 16,  /* each time a slice is twice as long */
-    SLICES_MAX = 1024 /* of a settle; then one has no limit, so that it ends under any load */
+    OUTRUN_MAX = 16 /* each time a slice is twice as long */
 };
 
 static int64_t now_us(const struct writer *writer)
@@ -28,8 +24,7 @@ static bool has_work(const struct writer *writer)
     return ring_count(writer->options.from_ingest) > 0 || ring_count(writer->options.to_restate) > 0;
 }
 
-/* By the event clock, before the first event: nothing is settled, and there is no state to write down. */
-static bool is_timeless(const struct writer *writer)
+bool writer_is_timeless(const struct writer *writer)
 {
     return engine_as_of_ms(writer->engine) == INT64_MIN;
 }
@@ -48,217 +43,13 @@ poise_code writer_begin_changes(struct writer *writer, poise_error *err)
     return writer->changes ? POISE_OK : error_nomem(err, "the changes of a settle");
 }
 
-/* ---- apply ---- */
-
-struct refusing {
-    struct batch *batch;
-};
-
-static poise_code refuse_row(void *context, uint32_t row, poise_refusal reason)
-{
-    return batch_refuse(((struct refusing *)context)->batch, row, reason);
-}
-
-struct journal_batch writer_record_of(const struct batch *batch)
-{
-    return (struct journal_batch){.producer = batch->producer,
-                                  .epoch = batch->epoch,
-                                  .seq = batch->seq,
-                                  .hash = batch->hash,
-                                  .refused = batch->refused,
-                                  .reasons = batch->reasons,
-                                  .refused_count = batch->refused_count,
-                                  .rows = (uint32_t)batch->rows.rows,
-                                  .body = batch->body.data,
-                                  .body_length = batch->body.length,
-                                  .notes = batch->notes.data,
-                                  .notes_length = batch->notes.length};
-}
-
-/* What the rows that were just applied did. */
-static poise_code note_batch(const struct feed *feed, struct batch *batch)
-{
-    const struct journal_notes notes = {.series = feed->numbers,
-                                        .series_count = batch->rows.series_count,
-                                        .gone = feed->gone,
-                                        .gone_count = feed->gone_count};
-    return batch->rows.rows ? notes_encode(&notes, &batch->notes) : POISE_OK;
-}
-
-static poise_code apply_batch(struct writer *writer, struct batch *batch, int64_t now_ms, poise_error *err)
-{
-    poise_code code = POISE_OK;
-    struct refusing refusing = {batch};
-    struct feed_options options = {.producer = batch->producer,
-                                   .denied = batch->denied.length ? batch->denied.data : NULL,
-                                   .now_ms = now_ms,
-                                   .on_refusal = refuse_row,
-                                   .context = &refusing};
-    if (batch->malformed)
-        code = batch_refuse(batch, WIRE_ROW_ALL, POISE_REFUSAL_MALFORMED);
-    else
-        code = feed_batch(&writer->feed, writer->engine, &batch->rows, &options, &writer->summary, err);
-    if (!code)
-        code = note_batch(&writer->feed, batch);
-    if (code)
-        return err && err->code == code ? code : error_nomem(err, "the refusals and notes of a batch");
-    writer->records[writer->batch_count - 1] = writer_record_of(batch);
-    return POISE_OK;
-}
-
-static poise_code answer_order(struct writer *writer, poise_error *err)
-{
-    struct inquiry *inquiry = writer->ordering;
-    writer->ordering = NULL;
-    if (!ring_push(writer->options.restated, inquiry))
-        return error_set(err, POISE_EFULL, "the queue of answers is smaller than the number of questions");
-    net_wake_up(writer->options.stream_wake);
-    return POISE_OK;
-}
-
-/* Applies what an operator lets in: locks do not hold it up, as nothing does that was let in before. */
-static poise_code gather_restated(struct writer *writer, poise_error *err)
-{
-    struct inquiry *inquiry = writer->ordering;
-    struct restate *restate = inquiry->restate;
-    if (restate->found_lsn < writer->restated_lsn) { /* what it found may be let in already */
-        inquiry->error.code =
-            error_set(&inquiry->error, POISE_EBUSY, "another restatement came first; try again");
-        return answer_order(writer, err);
-    }
-    poise_code code = POISE_OK;
-    for (size_t i = 0; !code && i < restate->count; i++) {
-        writer->batches[writer->batch_count++] = &restate->batches[i];
-        code = apply_batch(writer, &restate->batches[i], INT64_MAX, err);
-        restate->refused += restate->batches[i].refused_count;
-    }
-    return code;
-}
-
-/* Settles what is waiting for it, so that the scores of before are whole; then has the current definition
- * come in force for periods that are closed. The settle of this commit does the rest, in one go. */
-static poise_code gather_rescored(struct writer *writer, poise_error *err)
-{
-    struct inquiry *inquiry = writer->ordering;
-    struct rescore *rescore = inquiry->rescore;
-    const struct rescore_target target = {.engine = writer->engine,
-                                          .cards = writer->options.cards,
-                                          .card_count = writer->options.card_count,
-                                          .definitions = &writer->definitions};
-    poise_code code = POISE_OK;
-    if (!is_timeless(writer)) {
-        code = writer->slices == 0 ? writer_begin_changes(writer, err) : POISE_OK;
-        writer->slices = SLICES_MAX;
-        if (!code)
-            code = engine_settle(writer->engine, SIZE_MAX, writer_note_change, writer, err);
-        if (!code)
-            code = rescore_apply(rescore, inquiry->scorecard, &target, writer_note_change, writer,
-                                 &inquiry->error, err);
-    }
-    if (code)
-        return code;
-    if (rescore->scorecards == 0) { /* nothing to do, or nothing that could be done */
-        if (!inquiry->error.code)
-            inquiry_done(inquiry);
-        return answer_order(writer, err);
-    }
-    writer->batches[writer->batch_count] = &rescore->order;
-    writer->records[writer->batch_count] = writer_record_of(&rescore->order);
-    writer->records[writer->batch_count++].rows = 1; /* its place, which revisions name */
-    writer->record.orders = true;
-    return POISE_OK;
-}
-
-/* Once a series of a batch: its rows came at the same time. */
-static poise_code hear_sources(struct writer *writer, const struct batch *batch, poise_error *err)
-{
-    poise_code code = POISE_OK;
-    uint32_t before = UINT32_MAX;
-    for (size_t i = 0; !code && i < batch->rows.series_count; i++) {
-        uint32_t source =
-            writer->feed.known[i] == FEED_ACCEPTED ? engine_series_source(writer->feed.series[i]) : before;
-        if (source != before)
-            code = silence_hear(&writer->silence, source, err);
-        before = source;
-    }
-    return code;
-}
-
-static bool is_full(const struct writer *writer)
-{
-    return writer->rows >= COMMIT_ROWS || writer->batch_count >= COMMIT_BATCHES;
-}
-
-static poise_code gather_waiting(struct writer *writer, poise_error *err)
-{
-    struct batch *batch;
-    while (!is_full(writer) && (batch = ring_pop(writer->options.from_ingest))) {
-        writer->rows += batch->rows.rows;
-        writer->batches[writer->batch_count++] = batch;
-        poise_code code = apply_batch(writer, batch, writer->begun_ms, err);
-        if (!code)
-            code = hear_sources(writer, batch, err);
-        if (code)
-            return code;
-    }
-    return POISE_OK;
-}
-
-/* What producers have lost, as far as it is on disk. */
-static poise_code tell_losses(struct writer *writer, poise_error *err)
-{
-    struct inquiry *inquiry = writer->ordering;
-    poise_code code = ledger_put_losses(&writer->ledger, inquiry->id, &inquiry->bodies);
-    if (!code)
-        code = inquiry_end_body(inquiry);
-    if (code)
-        inquiry->error.code = error_nomem(&inquiry->error, "the losses of producers");
-    return answer_order(writer, err);
-}
-
-/* T is the same for all of a commit: a replay knows only one. */
-static poise_code begin_commit(struct writer *writer, poise_error *err)
-{
-    writer->begun_ms = clock_wall_ms(writer->options.clock);
-    writer->rows = 0;
-    writer->summary = feed_nothing;
-    writer->record = (struct journal_record){.first_ordinal = engine_ordinal(writer->engine) + 1,
-                                             .time_last = writer->options.event_clock};
-    return writer->options.event_clock ? POISE_OK : engine_begin(writer->engine, writer->begun_ms, err);
-}
-
-/* Takes what is waiting, up to a commit's worth; an operator's order is a commit of its own, with none
- * before it that is not on disk. */
-static poise_code gather(struct writer *writer, poise_error *err)
-{
-    bool begins = writer->batch_count == 0;
-    poise_code code = begins ? begin_commit(writer, err) : POISE_OK;
-    if (code)
-        return code;
-    if (begins && !writer->away && !writer->part) /* an order begins a settle of its own */
-        writer->ordering = ring_pop(writer->options.to_restate);
-    if (writer->ordering && writer->ordering->losses)
-        return tell_losses(writer, err);
-    return !writer->ordering           ? gather_waiting(writer, err)
-           : writer->ordering->rescore ? gather_rescored(writer, err)
-                                       : gather_restated(writer, err);
-}
-
-/* No more rows come to it. By the event clock T moves behind them. */
-static poise_code end_gathering(struct writer *writer, poise_error *err)
-{
-    return writer->options.event_clock && writer->summary.max_time_ms != INT64_MIN
-               ? engine_begin(writer->engine, writer->summary.max_time_ms + 1, err)
-               : POISE_OK;
-}
-
 /* ---- settle ---- */
 
 /* Scores that wait for a settle: measurements that were only applied, or, by the wall clock, time that went
  * by; or the rest of a settle. */
 static int64_t settle_wait_us(const struct writer *writer)
 {
-    if (is_timeless(writer) && writer->options.event_clock)
+    if (writer_is_timeless(writer) && writer->options.event_clock)
         return INT64_MAX;
     if (writer->slices || writer->part)
         return 0;
@@ -271,7 +62,7 @@ static int64_t settle_wait_us(const struct writer *writer)
 
 static int64_t checkpoint_wait_us(const struct writer *writer)
 {
-    if (is_timeless(writer) || engine_holds(writer->engine) || checkpoint_runs(writer) ||
+    if (writer_is_timeless(writer) || engine_holds(writer->engine) || checkpoint_runs(writer) ||
         store_last_lsn(writer->options.store) <= writer->checkpoint_lsn)
         return INT64_MAX;
     bool many = engine_unsaved_keys(writer->engine) >= KEYS_MAX;
@@ -443,27 +234,6 @@ static poise_code encode(struct writer *writer, struct flight **ret_flight, pois
     return POISE_OK;
 }
 
-static poise_code end_order(struct writer *writer, uint64_t lsn, poise_error *err)
-{
-    struct restate *restate = writer->ordering->restate;
-    struct rescore *rescore = writer->ordering->rescore;
-    if (rescore) {
-        char from[TIME_TEXT_MAX];
-        rescore->lsn = lsn;
-        format_time_ms(rescore->from_ms, from);
-        log_event(writer->options.log, LOG_INFO, "rescored", log_text("reason", rescore->reason),
-                  log_text("scorecard", writer->ordering->scorecard), log_text("from", from),
-                  log_int("revised", (int64_t)rescore->revised), log_int("lsn", (int64_t)lsn));
-    } else {
-        restate->lsn = writer->restated_lsn = lsn;
-        log_event(writer->options.log, LOG_INFO, "restated", log_text("reason", restate->reason),
-                  log_text("measure", restate->measure), log_text("org", restate->org),
-                  log_int("rows", (int64_t)restate->rows), log_int("lsn", (int64_t)lsn));
-    }
-    inquiry_done(writer->ordering);
-    return answer_order(writer, err);
-}
-
 /* The definitions of a new store go with its first record, whatever that is. */
 static void add_defining(struct writer *writer)
 {
@@ -563,7 +333,7 @@ static poise_code write_all(struct writer *writer, struct flight *flight, poise_
     if (!held)
         return POISE_OK;
     code = flight_give_back(held, &writer->options, err);
-    return !code && writer->ordering ? end_order(writer, held->record.lsn, err) : code;
+    return !code && writer->ordering ? gather_end_order(writer, held->record.lsn, err) : code;
 }
 
 /* ---- beside the committer ---- */
@@ -629,22 +399,22 @@ static bool wants_all_on_disk(const struct writer *writer)
 /* While a commit is away the next one may grow, until it is full or wants to be settled. */
 static bool may_grow(struct writer *writer)
 {
-    return slice_due(writer, false) || (!is_full(writer) && settle_wait_us(writer) > 0);
+    return slice_due(writer, false) || (!gather_is_full(writer) && settle_wait_us(writer) > 0);
 }
 
 /* One commit: what is waiting, or what time alone has changed. */
 static poise_code work(struct writer *writer, poise_error *err)
 {
     struct flight *flight;
-    poise_code code = gather(writer, err);
+    poise_code code = gather_commit(writer, err);
     if (code || (writer->away && may_grow(writer)))
         return code;
-    code = end_gathering(writer, err);
+    code = gather_end(writer, err);
     bool idle = !has_work(writer) && !writer->away;
     bool due = settle_wait_us(writer) <= 0;
     /* Who comes between two slices need not wait for the next. */
     bool is_cut = writer->slices > 0 && writer->batch_count > 0 && !writer->ordering;
-    if (!code && !is_timeless(writer) && !writer->part && !is_cut &&
+    if (!code && !writer_is_timeless(writer) && !writer->part && !is_cut &&
         (idle || due || checkpoint_due(writer))) /* a checkpoint wants a settled engine */
         code = settle(writer, err);
     if (code)
@@ -677,7 +447,7 @@ static poise_code prepare(struct writer *writer, poise_error *err)
 {
     if (wants_all_on_disk(writer))
         return POISE_OK;
-    bool has_batches = ring_count(writer->options.from_ingest) > 0 && !is_full(writer);
+    bool has_batches = ring_count(writer->options.from_ingest) > 0 && !gather_is_full(writer);
     return has_batches || !may_grow(writer) ? work(writer, err) : POISE_OK;
 }
 
@@ -723,7 +493,7 @@ static int64_t wait_beside_us(struct writer *writer)
         return 0;
     if (wants_all_on_disk(writer))
         return INT64_MAX;
-    if ((ring_count(writer->options.from_ingest) > 0 && !is_full(writer)) || !may_grow(writer))
+    if ((ring_count(writer->options.from_ingest) > 0 && !gather_is_full(writer)) || !may_grow(writer))
         return 0;
     return slice_due(writer, false) ? INT64_MAX : settle_wait_us(writer);
 }
@@ -788,7 +558,7 @@ static poise_code note_all(struct writer *writer, poise_error *err)
 /* The stream's board starts from all states. */
 static poise_code publish_all(struct writer *writer, poise_error *err)
 {
-    if (is_timeless(writer))
+    if (writer_is_timeless(writer))
         return POISE_OK; /* nothing was ever settled */
     struct changes *owed = writer->changes, *last = writer->last;
     poise_code code = writer_begin_changes(writer, err);
@@ -813,7 +583,7 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
  * the first one goes on with. */
 static poise_code begin_owed(struct writer *writer, poise_error *err)
 {
-    bool unsaid = writer->unsaid && !is_timeless(writer);
+    bool unsaid = writer->unsaid && !writer_is_timeless(writer);
     poise_code code = POISE_OK;
     writer->unsaid = false;
     if (unsaid && !writer->changes)
@@ -834,7 +604,7 @@ static poise_code settle_first(struct writer *writer, poise_error *err)
     poise_code code = POISE_OK;
     writer->checkpoint_us = now_us(writer);
     writer->settled_us = writer->checkpoint_us - IDLE_SETTLE_US;
-    while (!code && !is_timeless(writer) && !writer->stuck && settle_wait_us(writer) <= 0)
+    while (!code && !writer_is_timeless(writer) && !writer->stuck && settle_wait_us(writer) <= 0)
         code = work(writer, err);
     return code;
 }

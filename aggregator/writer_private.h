@@ -1,4 +1,4 @@
-/* What writer.c and recover.c share. */
+/* What the parts of the writer share. */
 #ifndef AGGREGATOR_WRITER_PRIVATE_H
 #define AGGREGATOR_WRITER_PRIVATE_H
 
@@ -10,7 +10,10 @@
 #include "silence.h"
 #include "writer.h"
 
-enum { KEYS_MAX = 3 << 18 }; /* unsaved ones, some 100 bytes each; then a checkpoint is due */
+enum {
+    KEYS_MAX = 3 << 18, /* unsaved ones, some 100 bytes each; then a checkpoint is due */
+    SLICES_MAX = 1024   /* of a settle; then one has no limit, so that it ends under any load */
+};
 
 struct writer {
     struct writer_options options;
@@ -80,8 +83,21 @@ struct writer {
 
 /* Frees what it holds. */
 void writer_clear(struct writer *writer);
+/* By the event clock, before the first event: nothing is settled, and there is no state to write down. */
+bool writer_is_timeless(const struct writer *writer);
 /* A batch as it is journaled. */
 struct journal_batch writer_record_of(const struct batch *batch);
+
+/* gather.c: what a commit takes in. */
+/* Takes what is waiting, up to a commit's worth; an operator's order is a commit of its own, with none
+ * before it that is not on disk. */
+poise_code gather_commit(struct writer *writer, poise_error *err);
+/* No more rows come to it. By the event clock T moves behind them. */
+poise_code gather_end(struct writer *writer, poise_error *err);
+bool gather_is_full(const struct writer *writer);
+/* The operator's order is on disk. */
+poise_code gather_end_order(struct writer *writer, uint64_t lsn, poise_error *err);
+
 /* Tells the stats what producers have lost. */
 void writer_sum_losses(struct writer *writer);
 /* What a settle changes. */
