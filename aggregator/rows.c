@@ -128,6 +128,7 @@ void rows_memory_free(struct rows_memory *memory)
         arena_free(&memory->window->keys);
     free(memory->window);
     names_free(&memory->names);
+    names_free(&memory->inputs);
     *memory = (struct rows_memory){0};
 }
 

@@ -18,6 +18,7 @@ struct rows_position {
 struct rows_window;
 struct rows_memory {
     struct names names;
+    struct names inputs; /* without the series */
     struct rows_window *window;
 };
 void rows_memory_free(struct rows_memory *memory);
