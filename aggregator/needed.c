@@ -30,7 +30,7 @@ struct needing {
 
 static bool is_asked(const struct needed *needed, const char *org)
 {
-    if (needed->all || !needed->org || needed->org[0] == '\0')
+    if (needed->all || needed->history || !needed->org || needed->org[0] == '\0')
         return true;
     size_t length = strlen(needed->org);
     return strncmp(org, needed->org, length) == 0 && (org[length] == '\0' || org[length] == '/');

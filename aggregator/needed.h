@@ -17,7 +17,7 @@ struct needed {
     struct engine *engine; /* offline; it has begun at T, but for a history */
     struct names *inputs;  /* inputs only; read on */
     const char *org;       /* NULL: all orgs */
-    bool history;          /* all rows up to as_of_ms */
+    bool history;          /* all rows up to as_of_ms, of all orgs: it begins with the earliest of them */
     int64_t as_of_ms;
     bool all;     /* all rows of all orgs, whatever their time */
     bool doubts;  /* what has gone is applied, too */
