@@ -42,6 +42,7 @@ struct world {
     int64_t as_of_ms[RECORDS_MAX];
     uint64_t last_place[RECORDS_MAX];
     uint64_t seed;
+    int keys; /* of input `s`, so far */
     _Atomic bool stop;
     struct rows_memory memory;
     struct merge_effort effort;
@@ -137,14 +138,24 @@ static void add_row(struct world *world, const poise_measurement *row)
     assert_int_equal(wire_builder_add(world->f->builder, row), POISE_OK);
 }
 
-/* Of all sorts; and many of input `s`, which nobody takes back. */
+/* An org that has one row only. */
+static void add_seldom(struct world *world, const char *org)
+{
+    const poise_measurement row = {
+        .measure = "b", .org = org, .time_ms = world->f->now_ms - 1, .value = 3, .of = 1};
+    add_row(world, &row);
+}
+
+/* Of all sorts; and many of input `s`, which others may correct. */
 static void add_some(struct world *world, bool corrects)
 {
     int64_t now_ms = world->f->now_ms;
+    if (world->f->seq == 0 || world->f->seq == 20)
+        add_seldom(world, world->f->seq ? "v" : "w");
     for (int i = 0; i < 30; i++) {
         char org[16], key[16];
         bool late = random_of(world, 0, 5) == 0, keyed = random_of(world, 0, 2) == 0;
-        snprintf(org, sizeof org, random_of(world, 0, 1) ? "x/o%d" : "y/o%d", (int)random_of(world, 0, 2));
+        snprintf(org, sizeof org, random_of(world, 0, 1) ? "x/o%d" : "y/o%d", (int)random_of(world, 0, 1));
         snprintf(key, sizeof key, "k%d", (int)random_of(world, 0, 60));
         const poise_measurement row = {
             .measure = random_of(world, 0, 1) ? "a" : "b",
@@ -161,7 +172,8 @@ static void add_some(struct world *world, bool corrects)
     for (int i = 0; i < 600; i++) {
         char key[16];
         bool keyed = i % 3 == 2;
-        snprintf(key, sizeof key, "n%d", (int)random_of(world, 0, corrects ? 2000 : INT32_MAX));
+        bool again = corrects && i % 60 == 2;
+        snprintf(key, sizeof key, "n%d", again ? (int)random_of(world, 0, world->keys) : world->keys++);
         const poise_measurement row = {.measure = "s",
                                        .org = i % 3 == 0   ? "x/o1"
                                               : i % 3 == 1 ? "y/o2"
@@ -316,7 +328,7 @@ static void check(struct world *world, const char *org, int64_t as_of_ms, uint64
 
 static void ask_some(struct world *world, int questions)
 {
-    static const char *const orgs[] = {NULL, "", "x", "y/o2", "x/o1", "z", "nowhere"};
+    static const char *const orgs[] = {NULL, "", "x", "y/o1", "w", "z", "nowhere"};
     int64_t from_ms = start_ms - (int64_t)70 * DAY_MS, to_ms = world->f->now_ms + (int64_t)3 * DAY_MS;
     for (int i = 0; i < questions; i++) {
         uint64_t last = store_last_lsn(world->f->store);
@@ -381,6 +393,9 @@ static void only_what_is_needed(void **state)
     assert_true(leaf.blocks > 0 && leaf.blocks < now.blocks / 2 && leaf.chunks + leaf.heads < now.chunks / 2);
     struct merge_effort none = effort_of(&world, "nowhere", world.f->now_ms, false);
     assert_true(none.blocks == 0);
+    send(&world, 1, true); /* takes rows away of which heads told */
+    struct merge_effort doubtful = effort_of(&world, "z", world.f->now_ms, false);
+    assert_true(leaf.heads > 0 && doubtful.heads == 0);
     world_close(&world);
 }
 
