@@ -138,8 +138,6 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     struct reading *reading = visitor;
     if (atomic_load_explicit(reading->options->stop, memory_order_relaxed))
         return error_set(&reading->inquiry->error, POISE_ECLOSED, "the aggregator is stopping");
-    if (reading->inquiry->known_at_ms && record->as_of_ms > reading->inquiry->known_at_ms)
-        return POISE_ECLOSED; /* T only rises: that was all */
     reading->lsn = record->lsn;
     for (size_t i = 0; i < record->batch_count; i++) {
         poise_code code = read_batch(reading, &record->batches[i]);
