@@ -149,6 +149,9 @@ void deployment_fill_disk(bool full)
 void deployment_heal(void)
 {
     deployment_fill_disk(false);
+    if (deployment.aggregator && journal_broke()) {
+        deployment_crash(); /* the committer failed, and the writer has not heard of it yet */
+    }
     while (!deployment.aggregator) {
         deployment_start();
     }
