@@ -11,6 +11,7 @@ struct sent {
     poise_measurement measurement;
     poise_refusal refusal; /* as journaled */
     bool journaled, told;
+    bool dropped; /* with its batch: of those nobody is told */
 };
 /* What a number of the spool stands for. */
 struct number {
@@ -204,7 +205,7 @@ static void told(struct producer *producer, const poise_refused *item)
     struct sent *found = NULL;
     for (size_t i = 0; i < producer->spooled; i++) {
         struct sent *sent = &producer->rows[i];
-        if (sent->journaled && sent->refusal == item->reason &&
+        if (sent->journaled && !sent->dropped && sent->refusal == item->reason &&
             measurement_same(&sent->measurement, &item->measurement)) {
             found = !found || (found->told && !sent->told) ? sent : found;
         }
@@ -239,6 +240,9 @@ static void on_lost(void *context, const poise_loss *loss, const char *aside)
         struct number *number = &producer->numbers[seq];
         rows += number->dropped || (number->newest && loss->reason == POISE_LOSS_OLDEST) ? 0 : number->rows;
         number->dropped |= loss->reason == POISE_LOSS_OLDEST;
+        for (size_t i = 0; i < number->rows; i++) {
+            producer->rows[number->first + i].dropped |= number->dropped;
+        }
     }
     producer->dropped_oldest |= loss->reason == POISE_LOSS_OLDEST;
     assert_int_equal(loss->rows, rows);
