@@ -304,6 +304,7 @@ static void close_sender(struct producer *producer)
 void producers_close(void)
 {
     for (size_t i = 0; i < PRODUCERS; i++) {
+        producers.at = &producers.all[i];
         poise_sender_close(producers.all[i].sender);
         free(producers.all[i].rows);
         free(producers.all[i].numbers);
