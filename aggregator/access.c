@@ -511,6 +511,25 @@ void access_compare(const struct access *before, const struct access *after, str
         buf_put_u8(out, 0);
 }
 
+bool access_enters(const struct access_peer *peer, const char *endpoint)
+{
+    if (!peer)
+        return false;
+    return strcmp(endpoint, ACCESS_AT_INGEST) == 0
+               ? access_may(peer, ACCESS_SEND)
+               : access_may(peer, ACCESS_READ) || access_may(peer, ACCESS_QUERY) ||
+                     access_may(peer, ACCESS_ADMINISTER);
+}
+
+bool access_narrowed(const struct access *before, const struct access *after, const char *endpoint)
+{
+    const struct key *key;
+    for (size_t at = 0; (key = hmap_next(&before->keys, &at));)
+        if (access_enters(key->peer, endpoint) && !access_enters(access_find(after, key->text), endpoint))
+            return true;
+    return false;
+}
+
 /* ---- which is in force ---- */
 
 bool access_holder_init(struct access_holder *holder)
