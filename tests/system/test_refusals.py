@@ -257,6 +257,35 @@ class Refusals(Case):
         producer.close()
         self.untouched()
 
+    def test_limits_of_batches(self):
+        """Our producers learn them; a batch that is larger leaves nothing behind, and the next one counts."""
+        self.start("max_batch_rows: 1000\nmax_batch_bytes: 64KiB\nmax_batch_symbols: 4096\nmax_questions: 1")
+        may = instant(MAY)
+        producer = Producer(self.aggregator.ingest, "raw")
+        told = producer.hello()
+        self.assertEqual((told.max_batch_rows, told.max_batch_bytes, told.max_batch_symbols), (1000, 65536, 4096))
+        row = ("m", "a", MAY, 1.0)
+        large = [producer.batch([row] * 1001), producer.batch([row], symbols=["m", "a"] + ["x"] * 4095),
+                 producer.batch([row] + [("m", "a", MAY, 1.0, 1.0, "k" * 200 + str(number)) for number in range(400)])]
+        for seq, batch in enumerate(large, 1):
+            producer.send(batch)
+            self.assertEqual(producer.acknowledged(seq), [(seq, WHOLE, pb.REASON_MALFORMED)])
+        self.assertEqual(producer.put(producer.batch([row] * 1000)), [])
+        self.accepted += f"{may},m,a,1,,,,,\n" * 1000
+        log = self.aggregator.log.read_text()
+        self.assertEqual(log.count("batch_too_large producer=raw"), 3)
+        self.assertIn("rows=1001", log)
+        self.write("collector.yaml", COLLECTED.format(ingest=self.aggregator.ingest) + "batch_rows: 5000\n")
+        self.write("rows.csv", "when,org,source,key,seq,what,number\n" +
+                   "".join(f"{may},a,s,{'long-key-' * 8}{number},1,keyed,0.5\n" for number in range(6000)))
+        self.collect()
+        self.accepted += "".join(f"{may},m,a,0.5,,{'long-key-' * 8}{number},1,s,\n" for number in range(6000))
+        stats = json.loads(run(POISE, "stats", "--json", "--from", self.aggregator.query).stdout)
+        self.assertEqual(stats["poise_batches_too_large"], 3)
+        self.assertEqual(stats["poise_rows_accepted"], 7002)
+        producer.close()
+        self.untouched()
+
 
 if __name__ == "__main__":
     system.main()
