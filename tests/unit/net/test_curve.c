@@ -330,7 +330,7 @@ static void a_failed_handshake_has_a_reason(void **state)
         if (failure.why != NET_FAILING_LEFT || i > 0) /* libzmq's client may be the first to go */
             assert_string_equal(net_failing_name(failure.why), net_failing_name(wrong[i].why));
         assert_true(net_socket_failed(watched, failure.why) >= 1);
-        if (wrong[i].why != NET_FAILING_DENIED)
+        if (failure.address[0]) /* libzmq may have closed it before anybody looked */
             assert_memory_equal(failure.address, "127.0.0.1:", 10);
         leave(p);
         while (net_socket_failure(watched, &failure)) {
