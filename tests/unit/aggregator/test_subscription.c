@@ -183,8 +183,7 @@ static void take(struct world *w, struct client *client, const struct subscripti
         assert_true(states->part ? states->lsn == client->lsn : states->lsn > client->lsn);
         assert_true(states->count > 0 || (client->parted && !states->part));
         client->updates += !states->part;
-        client->parted = states->part;
-        client->whole = !states->part;
+        client->whole = !(client->parted = states->part);
     } else {
         assert_int_equal(message->kind, WIRE_SNAPSHOT);
         client->snapshots += states->last;
@@ -316,6 +315,8 @@ static void who_is_too_far_behind_gets_a_snapshot(void **state)
     overrun_the_ring(w);
     pump_all(w, client);
     assert_int_equal(client->snapshots, 1);
+    change_any(w, 100, ORGS);
+    assert_true(pump(w, client, 10, false)); /* a part of an update, likewise */
     overrun_the_ring(w);
     pump_all(w, client);
     assert_int_equal(client->snapshots, 2);
@@ -329,23 +330,15 @@ static void what_one_message_cannot_hold_comes_in_parts(void **state)
     change_all(w);
     struct client *client = open_client(w, (struct wire_filter){0}, everything, 100);
     pump_all(w, client);
-    w->now_us += 100000;
+    w->now_us += 100000; /* which is not between parts */
     change_all(w);
-    pump_all(w, client); /* the interval is not between parts */
-    assert_int_equal(client->updates, 1);
+    pump_all(w, client);
     w->now_us += 100000;
     change_any(w, 100, ORGS);
-    assert_true(pump(w, client, 10, false));
-    assert_true(client->parted && !client->whole);
+    assert_true(pump(w, client, 10, false) && client->parted);
     change_any(w, 100, ORGS); /* some of what came already, some of what is left */
     pump_all(w, client);
     assert_int_equal(client->updates, 2);
-    w->now_us += 100000;
-    change_any(w, 100, ORGS);
-    assert_true(pump(w, client, 10, false));
-    overrun_the_ring(w); /* what is left of it is forgotten */
-    pump_all(w, client);
-    assert_int_equal(client->snapshots, 2);
     close_client(client);
 }
 
@@ -563,8 +556,7 @@ static void revisions_come_with_the_last_part(void **state)
     for (uint32_t node = 0; node < 8; node++)
         change(w, 0, 1, node);
     revise(w, 0, 1, 3, 1, true);
-    assert_true(pump(w, client, 6, false)); /* 3 is left for later: it changes again */
-    assert_true(client->parted);
+    assert_true(pump(w, client, 6, false) && client->parted); /* 3 is left for later: it changes again */
     expect_revisions(w, client, 2, 1, 1);
     close_client(client);
 }
@@ -736,12 +728,8 @@ static void a_status_is_not_lost_between_parts(void **state)
     change_status(w, 4, POISE_GREEN);
     change_status(w, 3, POISE_GREEN);
     assert_true(pump(w, client, 1, false));
-    assert_true(client->parted);
-    assert_true(pump(w, client, 1, false));
-    assert_true(client->whole);
-    assert_true(client->values[0][1][3] == (double)w->version);
-    change_status(w, 4, POISE_GREEN);
-    assert_int_equal(count_next(w, client), -1);
+    assert_true(client->parted && pump(w, client, 1, false));
+    assert_true(client->whole && client->values[0][1][3] == (double)w->version);
     close_client(client);
 }
 
