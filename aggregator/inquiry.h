@@ -14,7 +14,7 @@
 #include <store/store.h>
 #include <wire/wire.h>
 
-enum { INQUIRIES_MAX = 16, INQUIRY_BYTES_DEFAULT = 64 << 20 }; /* of them at a time; of each answer */
+enum { INQUIRIES_MAX = 256, INQUIRY_BYTES_DEFAULT = 64 << 20 }; /* of them at a time; of each answer */
 
 struct inquiry {
     /* the question; constant once handed over */

@@ -300,7 +300,8 @@ static poise_code apply_event(struct engine *engine, struct engine_series *serie
 }
 
 /* From now on the series has a number, and its org is one of those where scorecards that read the input are
- * scored. */
+ * scored. What a series says in the store is of the row that numbers it and never changes, since a checkpoint
+ * gives it later than as of when. */
 static poise_code see(struct engine *engine, struct engine_series *series, bool retract, poise_error *err)
 {
     bool is_first = series->number == ENGINE_UNNUMBERED; /* and says so itself in the store */
@@ -315,7 +316,7 @@ static poise_code see(struct engine *engine, struct engine_series *series, bool 
     if (!units_add_seen(engine, input, series->org, &is_new)) {
         return error_nomem(err, "a scorecard at an org");
     }
-    series->seen = true;
+    series->seen = is_first;
     if (is_new && !is_first) {
         struct buf *out = &engine->unsaved_seen;
         size_t length = intern_length(&engine->input_names, input->id);

@@ -155,7 +155,7 @@ struct engine_series { /* 40 bytes where one feed reads a leaf of depth 2 */
     uint32_t next;            /* series of the same chain */
     uint32_t number;          /* ENGINE_UNNUMBERED: no row was accepted yet */
     uint32_t next_number;     /* the series that has it */
-    uint32_t seen : 1;        /* its org is known to have seen the input */
+    uint32_t seen : 1;        /* a measurement numbered it: its org is known to have seen the input */
     uint32_t gaining : 1;     /* cells[0] is its gains' place in engine->gains (gains.c) */
     uint32_t generation : 30; /* of engine, in which the cells below were looked up */
     uint32_t cells[];         /* of one period by feed of the input, from the org upwards */
