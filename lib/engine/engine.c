@@ -384,6 +384,19 @@ poise_code engine_apply_at(struct engine *engine, struct engine_series *series, 
     return or_break(engine, apply(engine, series, row, ordinal, NULL, err));
 }
 
+poise_code engine_see(struct engine *engine, struct engine_series *series, poise_error *err)
+{
+    poise_code code = check_takes_rows(engine, err);
+    return code == POISE_OK && !series->seen ? or_break(engine, see(engine, series, false, err)) : code;
+}
+
+poise_code engine_apply_sum(struct engine *engine, struct engine_series *series, const struct engine_sum *sum,
+                            poise_error *err)
+{
+    poise_code code = engine_see(engine, series, err);
+    return code == POISE_OK ? or_break(engine, series_count_sum(engine, series, &sum->rows, err)) : code;
+}
+
 bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone)
 {
     if (engine->gone.ordinal == 0) {

@@ -13,7 +13,7 @@
  *     settle.c  from marks to changes                    past.c    what closed periods were
  *     revision.c changes of closed periods               rescore.c another definition for them
  *     term.c    which definition is in force when
- *     report.c  answers about the past
+ *     report.c  answers about the past                needs.c   what of it they read
  *     checkpoint.c, restore.c  state out and in
  *
  * A call that fails half-way leaves the engine broken: it then only closes. So no state here rolls back. */
@@ -380,6 +380,9 @@ uint32_t series_make(struct engine *engine, uint32_t input, uint32_t org, uint32
 bool series_link(struct engine *engine); /* false: out of memory */
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err);
+/* Rows of one tile of each feed, all due. */
+poise_code series_count_sum(struct engine *engine, struct engine_series *series, const struct sample_sum *sum,
+                            poise_error *err);
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err);
 
