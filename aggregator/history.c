@@ -80,6 +80,7 @@ struct applying {
     const struct history_apply *apply;
     uint64_t number; /* of the series at hand */
     struct engine_series *series;
+    bool frozen; /* rows of the input are dropped: what has taken others away may be one of them */
 };
 
 static poise_code find_series(struct applying *applying, uint64_t number)
@@ -105,6 +106,8 @@ static poise_code apply_rows(void *visitor, uint64_t series, const struct chunk_
     if (series != applying->number)
         code = find_series(applying, series);
     for (size_t i = 0; !code && applying->series && i < rows->count; i++) {
+        if (applying->frozen && rows->gone && rows->gone[i])
+            continue;
         const struct engine_row row = history_row(rows, i);
         code = engine_apply_at(apply->engine, applying->series, &row, rows->ordinal[i], apply->err);
     }
@@ -139,8 +142,9 @@ poise_code history_apply(const struct history_apply *apply, struct store_reader 
                                                .from_place = from_place,
                                                .until_place = until_place};
         const struct store_rows_visit visit = {.rows = apply_rows, .visitor = &applying};
-        if (engine_name(apply->engine, ENGINE_MEASURE,
-                        intern_text(&apply->names->measures, (uint32_t)input)) != ENGINE_NAME_NONE)
+        const char *name = intern_text(&apply->names->measures, (uint32_t)input);
+        applying.frozen = apply->definitions && definitions_frozen_ms(apply->definitions, name) != INT64_MIN;
+        if (engine_name(apply->engine, ENGINE_MEASURE, name) != ENGINE_NAME_NONE)
             code = store_read_rows(reader, &query, &visit, apply->err);
     }
     if (!code)

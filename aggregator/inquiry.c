@@ -8,6 +8,7 @@
 #include "rescore.h"
 #include "restate.h"
 #include <base/error.h>
+#include <base/text.h>
 #include <engine/report.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +42,9 @@ struct reading {
     poise_state *part; /* states of the RESULT under construction */
     size_t part_count, part_bytes;
     uint64_t lsn;
-    struct hmap revisions; /* of the nodes and closed periods that had some */
-    struct arena noted;    /* they themselves */
+    struct definitions definitions; /* all up to now: what is frozen is so for whatever was known before */
+    struct hmap revisions;          /* of the nodes and closed periods that had some */
+    struct arena noted;             /* they themselves */
 };
 
 /* ---- revisions, as they were journaled ---- */
@@ -142,6 +144,24 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     return note_revisions(reading, record);
 }
 
+/* Orgs of which all measurements are dropped are still asked about. */
+static poise_code see_dropped(const struct reading *reading)
+{
+    const struct names *names = &reading->options->memory->names;
+    poise_code code = POISE_OK;
+    for (size_t i = 0; !code && i < names->count; i++) {
+        const struct past_name name = names_of(names, i);
+        struct engine_series *series = NULL;
+        poise_refusal refusal;
+        if (definitions_frozen_ms(&reading->definitions, name.measure) != INT64_MIN)
+            code = engine_series(reading->engine, name.measure, name.org, name.source, &series, &refusal,
+                                 &reading->inquiry->error);
+        if (!code && series)
+            code = engine_seen(reading->engine, series, &reading->inquiry->error);
+    }
+    return code;
+}
+
 /* Rows of runs: all of them, since a key of a later row may take an earlier one away, and every accepted row,
  * whatever its time, makes its org one that is asked about. */
 static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t from_place,
@@ -150,9 +170,12 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
     const struct reading *reading = visitor;
     const struct history_apply apply = {.engine = reading->engine,
                                         .names = &reading->options->memory->names,
+                                        .definitions = &reading->definitions,
                                         .stop = reading->options->stop,
                                         .err = &reading->inquiry->error};
-    return history_apply(&apply, reader, from_place, until_place);
+    poise_code code = history_apply(&apply, reader, from_place, until_place);
+    bool all = !reading->inquiry->known_at_ms && !reading->inquiry->known_lsn;
+    return !code && all && reading->definitions.frozen_count ? see_dropped(reading) : code;
 }
 
 static bool has_revisions(void *visitor, const struct journal_record *head)
@@ -288,6 +311,31 @@ static poise_code compile(struct reading *reading, const struct scorecard *card,
     return code;
 }
 
+/* What is there of a frozen period is not all that it was scored by. */
+static poise_code check_missed(struct reading *reading)
+{
+    char until[TIME_TEXT_MAX];
+    const char *input = engine_missed(reading->engine);
+    if (!input)
+        return POISE_OK;
+    format_time_ms(definitions_frozen_ms(&reading->definitions, input), until);
+    return error_set(&reading->inquiry->error, POISE_ENOTFOUND,
+                     "this needs measurements of '%s' from before %s, which were dropped (`keep`); ask for a "
+                     "later time",
+                     input, until);
+}
+
+static poise_code freeze(struct reading *reading)
+{
+    struct definitions *definitions = &reading->definitions;
+    poise_code code =
+        definitions_fold(definitions, reading->options->store, store_last_lsn(reading->options->store), 0,
+                         reading->options->stop, &reading->inquiry->error);
+    for (size_t i = 0; !code && i < definitions->frozen_count; i++)
+        engine_freeze(reading->engine, definitions->frozen[i].input, definitions->frozen[i].until_ms);
+    return code;
+}
+
 static poise_code answer(struct reading *reading, const struct scorecard *card)
 {
     struct inquiry *inquiry = reading->inquiry;
@@ -301,6 +349,8 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
                                      .offline = true};
     if (!code)
         code = engine_open(&options, &reading->engine, &inquiry->error);
+    if (!code)
+        code = freeze(reading);
     struct report_question question = {.card = card,
                                        .org = inquiry->all_orgs ? NULL : inquiry->org,
                                        .history = inquiry->history,
@@ -311,6 +361,8 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
         code = read_past(reading, until);
     if (!code)
         code = report_states(reading->engine, &question, add_state, reading, &inquiry->error);
+    if (!code)
+        code = check_missed(reading);
     return code ? code : end_part(reading, true);
 }
 
@@ -364,6 +416,7 @@ bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     inquiry->error.code = code;
     engine_close(reading.engine);
     compiled_free(&reading.compiled);
+    definitions_free(&reading.definitions);
     arena_free(&reading.arena);
     arena_free(&reading.noted);
     hmap_free(&reading.revisions);

@@ -23,6 +23,8 @@ static struct input *add_input(struct engine *engine, const char *name)
                                 .plans = plans,
                                 .only_levels = true,
                                 .until_ms = INT64_MIN,
+                                .dropped_ms = INT64_MIN,
+                                .frozen_ms = INT64_MIN,
                                 .id = id};
     }
     return input->plans ? input : NULL;

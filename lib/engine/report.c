@@ -50,7 +50,9 @@ static poise_code states_of_history(struct engine *engine, const struct report_q
             return error_set(err, POISE_ELIMIT, "the history has more than %d periods; ask for less",
                              REPORT_PERIODS_MAX);
         }
-        code = states_as_of(engine, question, end_ms, visit, visitor, err);
+        if (freeze_answers(engine, card, end_ms)) {
+            code = states_as_of(engine, question, end_ms, visit, visitor, err);
+        }
         end_ms = next_end_of(engine, card, end_ms);
     }
     return code;

@@ -57,10 +57,14 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
     engine->saved_series = (size_t)cursor_varint(&in);
     uint64_t stored = cursor_varint(&in);
     size_t known = 0;
+    for (size_t i = 0; i < engine->feed_count; i++) {
+        engine->feeds[i]->lacking = engine->options.fills;
+    }
     for (uint64_t i = 0; i < stored && !in.failed; i++) {
         struct feed *feed = find_feed(engine, cursor_u64(&in));
         int64_t from_ms = cursor_svarint(&in), to_ms = cursor_svarint(&in);
         if (feed) {
+            feed->lacking = false;
             feed->stored_from_ms = from_ms;
             feed->stored_to_ms = to_ms;
             known++;
@@ -70,7 +74,7 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
     if (in.failed || engine->saved_series >= ENGINE_UNNUMBERED) {
         return damaged(err, "head");
     }
-    if (known < engine->feed_count) {
+    if (known < engine->feed_count && !engine->options.fills) {
         return error_set(err, POISE_EVERSION,
                          "the stored state lacks %zu of the %zu sums that the scorecards need now; "
                          "build it again from the journal",
