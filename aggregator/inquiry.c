@@ -41,7 +41,7 @@ struct reading {
     struct feed feed;
     poise_state *part; /* states of the RESULT under construction */
     size_t part_count, part_bytes;
-    uint64_t lsn;
+    uint64_t lsn, until;            /* of the last record that was read; that is wanted */
     struct definitions definitions; /* all up to now: what is frozen is so for whatever was known before */
     struct hmap revisions;          /* of the nodes and closed periods that had some */
     struct arena noted;             /* they themselves */
@@ -174,7 +174,7 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
                                         .stop = reading->options->stop,
                                         .err = &reading->inquiry->error};
     poise_code code = history_apply(&apply, reader, from_place, until_place);
-    bool all = !reading->inquiry->known_at_ms && !reading->inquiry->known_lsn;
+    bool all = !reading->inquiry->known_at_ms && reading->until >= store_reader_chunks_lsn(reader);
     return !code && all && reading->definitions.frozen_count ? see_dropped(reading) : code;
 }
 
@@ -342,6 +342,7 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
     uint64_t until = store_last_lsn(reading->options->store);
     if (inquiry->known_lsn && inquiry->known_lsn < until)
         until = inquiry->known_lsn;
+    reading->until = until;
     poise_code code = compile(reading, card, until);
     struct engine_options options = {.cards = reading->compiled.cards,
                                      .card_count = reading->compiled.count,

@@ -40,6 +40,7 @@ static poise_code states_of_history(struct engine *engine, const struct report_q
     poise_code code =
         engine_settle(engine, SIZE_MAX, ignore_change, NULL, err); /* sorts out which keyed rows stand */
     struct heap_item earliest;
+    engine->missed = NULL; /* nobody is shown that */
     if (code != POISE_OK || !heap_peek(&engine->future, &earliest)) {
         return code;
     }

@@ -62,15 +62,82 @@ class Retention(Case):
     def await_dropped(self, rows):
         return self.await_stats(lambda now: now["poise_rows_dropped"] >= rows)
 
-    def test_frozen(self):
-        all_rows = history(range(1, MONTHS))
-        self.send(all_rows)
-        before = self.aggregator.get("plant", "--all-orgs")
-        self.await_dropped(1)
-        time.sleep(3)
-        print({k: v for k, v in self.stats().items() if "drop" in k or "froz" in k})
-        self.same_states(self.aggregator.get("plant", "--all-orgs"), self.evaluate(self.card, all_rows, "--all-orgs"))
+    def frozen_rows(self):
+        """How many of them are dropped in the end: days before March, of m."""
+        return 2 * (2 * 28 + 5)
+
+    def freeze(self):
+        self.send(history(range(1, MONTHS)))
+        self.await_dropped(self.frozen_rows())
+
+    def check(self, all_rows, trends=True):
+        live = self.aggregator.get("plant", "--all-orgs")
+        offline = self.evaluate(self.card, all_rows, "--all-orgs")
+        for state in [] if trends else live + offline:
+            del state["trend"]
+        self.same_states(live, offline)
         run(POISE, "verify", "--from", self.aggregator.query)
+
+    def command(self, name, *arguments, check=0):
+        done = run(POISE, name, "--from", self.aggregator.query, *arguments, check=check)
+        return done.stderr if check else done.stdout
+
+    def test_what_is_frozen_stays_as_it_was(self):
+        self.freeze()
+        all_rows = history(range(1, MONTHS))
+        self.check(all_rows)
+        before = self.aggregator.get("plant", "--all-orgs")
+        for text in (row(1, 9, 1), row(2, 28, 10 ** 6, key="new"), row(5, 9, 1, key="k1-3"), row(2, 1, 1, key="k5-3"),
+                     row(5, 9, 1, key="k2-7"), f",m,,,,k1-3,,s,true\n"):
+            self.assertIn("frozen", self.send(text, check=1).stderr, text)
+        again = row(1, 9, 9, key="k1-9") + row(2, 7, 7, key="k2-7")  # as they were: nothing is counted anew
+        self.assertIn("0 counted, 2 refused", self.send(again, check=1).stdout)
+        self.assertEqual(self.stats()['poise_refusals{reason="frozen"}'], 8)
+        self.assertEqual(self.aggregator.get("plant", "--all-orgs"), before)
+        self.send(row(1, 9, 5, "n", "line-1") + row(3, 9, 10 ** 6), check=1)  # kept for longer, and so only locked
+        self.check(all_rows)
+        # what was held by a lock before it froze is not let in
+        self.assertIn("1 let in, 0 refused", self.command("restate", "m", "--reason", "late", "--since", "2026-03-01T00:00:00Z"))
+        self.check(all_rows + row(3, 9, 10 ** 6))
+        self.assertIn("frozen", run(POISE, "rescore", "--at", self.aggregator.query, "--from",
+                                    "2026-02-01T00:00:00Z", "--reason", "x", check=1).stderr)
+        for when in ("2026-01-20", "2026-03-01", "2026-04-01"):
+            self.assertIn("dropped", run(POISE, "get", "--from", self.aggregator.query, "plant", "--as-of", when + "T00:00:00Z",
+                                         check=1).stderr)
+        shown = {state["as_of"] for state in self.aggregator.get("plant", "--history")}
+        self.assertEqual({when[:7] for when in shown}, {"2026-05"})
+
+    def test_kill_and_other_definitions(self):
+        self.freeze()
+        all_rows = history(range(1, MONTHS))
+        for at in range(4):
+            self.aggregator.kill()
+            self.aggregator.start()
+            self.check(all_rows)
+            more = "".join(row(6 + at, day, 3 * day) for day in range(1, 29)) + row(6 + at, 28, 1, "n")
+            self.send(more)
+            all_rows += more
+            time.sleep(0.3 * at)
+        self.aggregator.kill()
+        # other weights, targets and inputs: what was scored of frozen periods stays
+        self.card.write_text(CARD % ("30d", DAILY % 50 + FOREVER + FOREVER.replace("always", "most").replace("count", "max") +
+                                     FOREVER.replace("always", "other").replace("input: n", "input: o")))
+        self.aggregator.start()
+        self.check(all_rows, trends=False)
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.check(all_rows, trends=False)
+        # sums that are gone: refused, and nothing is changed by that
+        self.aggregator.stop()
+        text = self.card.read_text()
+        self.card.write_text(text.replace("aggregate: max", "aggregate: stddev"))
+        with self.assertRaisesRegex(AssertionError, "wants sums of the measurements 'm'"):
+            self.aggregator.start()
+        self.card.write_text(text)
+        self.aggregator.start()
+        self.check(all_rows, trends=False)
+        self.aggregator.stop()
+        run(POISE, "verify", "--store", self.folder / "store")
 
 
 if __name__ == "__main__":
