@@ -105,13 +105,14 @@ static poise_code freeze(struct writer *writer, const struct engine_keep *found,
     return code;
 }
 
-poise_code freeze_step(struct writer *writer, poise_error *err)
+poise_code freeze_step(struct writer *writer, bool *ret_any, poise_error *err)
 {
     struct engine_keep found[FREEZE_INPUTS];
     poise_error problem = {0};
     size_t count = find(writer, found);
     if (count < FREEZE_INPUTS)
         writer->freeze_ms = engine_as_of_ms(writer->engine) + LOOK_MS;
+    *ret_any = count > 0;
     if (count == 0)
         return POISE_OK;
     poise_code code = writer->options.directory ? audit(writer, found, count, &problem) : POISE_OK;

@@ -475,8 +475,12 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     if (is_unchanged(writer))
         return publish(writer, err);
     bool idle = !has_work(writer) && writer->batch_count == 0 && settle_wait_us(writer) > 0;
-    if ((idle || checkpoint_due(writer)) && writer->batch_count == 0 && freeze_due(writer))
-        return freeze_step(writer, err);
+    if ((idle || checkpoint_due(writer)) && writer->batch_count == 0 && freeze_due(writer)) {
+        bool any = false;
+        code = freeze_step(writer, &any, err);
+        if (code || any)
+            return code;
+    }
     if (slice_due(writer, idle))
         return slice_step(writer, idle, err);
     if (checkpoint_due(writer) && !engine_dirty(writer->engine) && writer->batch_count == 0)

@@ -134,7 +134,7 @@ void slices_owe(struct writer *writer, uint64_t rows); /* after a commit of so m
 enum store_table store_table_of(enum engine_table table);
 /* freeze.c: what `keep` has dropped; an order of its own before each checkpoint, where something is. */
 bool freeze_due(const struct writer *writer);
-poise_code freeze_step(struct writer *writer, poise_error *err);
+poise_code freeze_step(struct writer *writer, bool *ret_any, poise_error *err);
 void freeze_count(struct writer *writer); /* in the stats */
 /* How the engine reaches the store: what it checkpointed, and old rows. */
 struct engine_ports writer_ports(struct writer *writer);

@@ -106,18 +106,37 @@ class Retention(Case):
                                          check=1).stderr)
         shown = {state["as_of"] for state in self.aggregator.get("plant", "--history")}
         self.assertEqual({when[:7] for when in shown}, {"2026-05"})
+        audited = [json.loads(line) for line in (self.folder / "store" / "audit.jsonl").read_text().splitlines()]
+        self.assertEqual([line["about"] for line in audited if line["what"] == "freeze"], ["m before 2026-03-01T00:00:00.000Z"])
+
+    def test_a_dump_has_what_is_left(self):
+        self.send(history(range(1, MONTHS)) + row(2, 3, 1, key="back") + row(4, 3, 2, key="to-february"))
+        self.send(row(5, 3, 3, key="back") + row(2, 3, 4, key="to-february"), check=1)  # locked
+        self.command("restate", "--reason", "late")
+        self.await_dropped(self.frozen_rows())
+        for at in range(4):  # so much that the journal is trimmed
+            self.send("".join(row(5, 28, n + at, "n", f"line-{n % 50}") for n in range(2500)))
+        self.await_stats(lambda now: now["poise_lsn"] - now["poise_journal_records"] > 5)
+        dump = run(POISE, "dump", "--from", self.aggregator.query, "--standing")
+        self.assertIn("from before 2026-03-01T00:00:00.000Z", dump.stderr)
+        self.assertNotIn("2026-02-03T10:00:00.000Z,m", dump.stdout)
+        self.same_states(self.aggregator.get("plant", "--all-orgs"),
+                         self.evaluate(self.card, dump.stdout.split("\n", 1)[1], "--all-orgs"))
+        run(POISE, "verify", "--from", self.aggregator.query)
 
     def test_kill_and_other_definitions(self):
-        self.freeze()
-        all_rows = history(range(1, MONTHS))
-        for at in range(4):
-            self.aggregator.kill()
-            self.aggregator.start()
-            self.check(all_rows)
-            more = "".join(row(6 + at, day, 3 * day) for day in range(1, 29)) + row(6 + at, 28, 1, "n")
+        all_rows = ""
+        for at in range(6):  # whatever was frozen, checkpointed, in runs or dropped by then
+            month = MONTHS - 1 + at
+            more = "".join(row(month, day, 3 * day) for day in range(1, 29)) + row(month, 28, 1, "n")
+            more = more if at else history(range(1, MONTHS))
             self.send(more)
             all_rows += more
             time.sleep(0.3 * at)
+            self.aggregator.kill()
+            self.aggregator.start()
+            self.check(all_rows)
+        self.await_stats(lambda now: now["tables"]["runs"]["entries"] <= 28 * (MONTHS - 1) + 28 * 4)
         self.aggregator.kill()
         # other weights, targets and inputs: what was scored of frozen periods stays
         self.card.write_text(CARD % ("30d", DAILY % 50 + FOREVER + FOREVER.replace("always", "most").replace("count", "max") +
