@@ -317,6 +317,9 @@ sources:
         for arguments in (["secret"], ["secret", "--all-orgs"], ["secret", *past], ["secret", "--all-orgs", *past],
                           ["plant", "--org", "b", *past], ["none", *past]):
             self.assertIn("may not read the scorecard", self.get("board", *arguments, check=1).stderr)
+        changes = run(POISE, "changes", "--from", self.aggregator.query, "--snapshot", "--format", "jsonl", *self.keys("board"))
+        lines = [json.loads(line) for line in changes.stdout.splitlines()]
+        self.assertEqual(sorted({(line["node"].split("/")[0], line["org"]) for line in lines}), allowed)
         # A running subscription: what changes elsewhere is not heard of.
         board = self.peer("board")
         board.send(pb.Subscribe(id=7, credit=1000))
