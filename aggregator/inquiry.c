@@ -11,6 +11,7 @@
 #include <base/text.h>
 #include <engine/report.h>
 #include <stdlib.h>
+#include <store/notes.h>
 #include <string.h>
 
 enum { PART_BYTES = 200000, PART_STATES = 4096 };
@@ -107,6 +108,48 @@ static uint64_t revision_of(const struct reading *reading, const poise_state *st
     return noted ? noted->revision : 0;
 }
 
+/* A row that never stood, since another of its key did that may be dropped by now, only shows its org. */
+static poise_code see_row(const struct reading *reading, const struct wire_batch *rows, uint32_t at)
+{
+    const poise_measurement row = wire_batch_row(rows, at);
+    struct engine_series *series;
+    poise_refusal refusal;
+    poise_code code = engine_series(reading->engine, row.measure, row.org, row.source, &series, &refusal,
+                                    &reading->inquiry->error);
+    return !code && series ? engine_seen(reading->engine, series, &reading->inquiry->error) : code;
+}
+
+/* The refused rows of a batch, and where something is frozen, those that never stood. */
+static poise_code find_left_out(struct reading *reading, const struct journal_batch *batch,
+                                const struct wire_batch *rows, struct feed_options *options)
+{
+    struct journal_notes notes;
+    if (reading->definitions.frozen_count == 0 || batch->notes_length == 0)
+        return POISE_OK;
+    poise_code code = notes_decode(batch, &reading->arena, &notes, &reading->inquiry->error);
+    uint32_t *left_out =
+        code ? NULL
+             : arena_alloc(&reading->arena, (batch->refused_count + notes.gone_count + 1) * sizeof *left_out);
+    if (code || !left_out)
+        return code ? code : error_nomem(&reading->inquiry->error, "an answer");
+    uint64_t first = engine_ordinal(reading->engine) + 1;
+    size_t count = 0, refused_at = 0;
+    for (size_t i = 0; !code && i < notes.gone_count; i++) {
+        const struct journal_gone *gone = &notes.gone[i];
+        if (gone->ordinal != first + gone->row)
+            continue;
+        while (refused_at < batch->refused_count && batch->refused[refused_at] < gone->row)
+            left_out[count++] = batch->refused[refused_at++];
+        left_out[count++] = (uint32_t)gone->row;
+        code = see_row(reading, rows, (uint32_t)gone->row);
+    }
+    while (refused_at < batch->refused_count)
+        left_out[count++] = batch->refused[refused_at++];
+    options->refused = left_out;
+    options->refused_count = count;
+    return code;
+}
+
 static poise_code read_batch(struct reading *reading, const struct journal_batch *batch)
 {
     struct inquiry *inquiry = reading->inquiry;
@@ -125,7 +168,9 @@ static poise_code read_batch(struct reading *reading, const struct journal_batch
     struct feed_options options = {
         .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = ENGINE_LET_IN};
     struct feed_summary summary = feed_nothing;
-    return feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
+    code = find_left_out(reading, batch, &rows, &options);
+    return code ? code
+                : feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
 }
 
 static poise_code read_record(void *visitor, const struct journal_record *record)

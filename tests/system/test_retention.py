@@ -32,7 +32,7 @@ def row(month, day, value, measure="m", org="", key=""):
 
 def history(months):
     """Of each month two keyed rows a day and one without, some of them corrected, of two lines."""
-    text = ""
+    text = "2026-01-20T10:00:00.000Z,m,,50,1,s1,5,s,\n"
     for month in months:
         for day in range(1, 29):
             text += row(month, day, day * month, org=f"line-{day % 3}")
@@ -64,7 +64,7 @@ class Retention(Case):
 
     def frozen_rows(self):
         """How many of them are dropped in the end: days before March, of m."""
-        return 2 * (2 * 28 + 5)
+        return 1 + 2 * (2 * 28 + 5)
 
     def freeze(self):
         self.send(history(range(1, MONTHS)))
@@ -95,6 +95,10 @@ class Retention(Case):
         self.assertEqual(self.stats()['poise_refusals{reason="frozen"}'], 8)
         self.assertEqual(self.aggregator.get("plant", "--all-orgs"), before)
         self.send(row(1, 9, 5, "n", "line-1") + row(3, 9, 10 ** 6), check=1)  # kept for longer, and so only locked
+        self.check(all_rows)
+        less = "2026-05-20T10:00:00.000Z,m,line-0,9,1,s1,4,s,\n"  # than what stood, which is dropped
+        self.send(less)
+        all_rows += less
         self.check(all_rows)
         # what was held by a lock before it froze is not let in
         self.assertIn("1 let in, 0 refused", self.command("restate", "m", "--reason", "late", "--since", "2026-03-01T00:00:00Z"))
@@ -146,6 +150,7 @@ class Retention(Case):
         self.aggregator.kill()
         self.aggregator.start()
         self.check(all_rows, trends=False)
+        self.assertIn("frozen", self.send(row(1, 9, 1), check=1).stderr)
         # sums that are gone: refused, and nothing is changed by that
         self.aggregator.stop()
         text = self.card.read_text()
