@@ -228,8 +228,8 @@ bool engine_keep(const struct engine *engine, size_t at, struct engine_keep *ret
  * do so, also what an operator lets in. Between settles; for good. An input that is not read is fine. */
 void engine_freeze(struct engine *engine, const char *input, int64_t until_ms);
 /* Of an engine that was opened to be filled, when all that is frozen was told: makes the sums that the stored
- * state lacks of the rows that stand (ports.reread). EUNSUPPORTED: not all of these are there; only_check:
- * nothing more than that. */
+ * state lacks of the rows that stand (ports.reread). EUNSUPPORTED: not all of these are there. only_check,
+ * with other definitions: nothing more than that, and whether what is stored is of the same periods. */
 poise_code engine_fill(struct engine *engine, bool only_check, poise_error *err);
 /* The ends up to it are of times that are frozen for some measure of the scorecard; INT64_MIN: none. */
 int64_t engine_frozen_ms(const struct engine *engine, const char *card);

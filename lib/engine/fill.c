@@ -11,13 +11,18 @@ struct forgetting {
     poise_error *err;
 };
 
+static int64_t start_of(struct cursor *key)
+{
+    return (int64_t)(take_big64(key) ^ UINT64_C(1) << 63);
+}
+
 static poise_code forget(void *visitor, struct cursor key, struct cursor value)
 {
     const struct forgetting *forgetting = visitor;
     struct engine *engine = forgetting->engine;
     uint64_t identity = take_big64(&key);
     uint32_t org = take_big32(&key), cell;
-    int64_t start_ms = (int64_t)(take_big64(&key) ^ UINT64_C(1) << 63);
+    int64_t start_ms = start_of(&key);
     poise_code code = POISE_OK;
     (void)value;
     if (key.failed || org >= engine->orgs.count) {
@@ -87,6 +92,40 @@ static bool lacks(const struct input *input)
     return feed;
 }
 
+/* ---- cells of other zone data ---- */
+
+static poise_code check_tile(void *visitor, struct cursor key, struct cursor value)
+{
+    const struct forgetting *forgetting = visitor;
+    uint64_t identity = take_big64(&key);
+    (void)take_big32(&key);
+    (void)value;
+    int64_t start_ms = start_of(&key);
+    for (size_t i = 0; i < forgetting->engine->feed_count; i++) {
+        struct feed *feed = forgetting->engine->feeds[i];
+        if (feed->borrowed && feed->identity == identity && feed_tile(feed, start_ms).start_ms != start_ms) {
+            return error_set(
+                forgetting->err, POISE_EUNSUPPORTED,
+                "by the time zone data of this machine periods of the measurements '%s' begin at "
+                "other times than those that are kept, and `keep` has dropped measurements: start "
+                "with the time zone data of before",
+                feed->input->name);
+        }
+    }
+    return POISE_OK;
+}
+
+static poise_code check_borrowed(struct engine *engine, poise_error *err)
+{
+    const struct engine_ports *ports = &engine->options.ports;
+    struct forgetting forgetting = {engine, err};
+    bool any = false;
+    for (size_t i = 0; i < engine->feed_count; i++) {
+        any |= engine->feeds[i]->borrowed;
+    }
+    return any ? ports->walk(ports->context, ENGINE_CELLS, check_tile, &forgetting, err) : POISE_OK;
+}
+
 static poise_code check(const struct engine *engine, poise_error *err)
 {
     for (size_t i = 0; i < engine->input_names.count; i++) {
@@ -111,6 +150,9 @@ poise_code engine_fill(struct engine *engine, bool only_check, poise_error *err)
     poise_code code = check(engine, err);
     for (size_t i = 0; i < engine->input_names.count; i++) {
         any |= lacks(&engine->inputs[i]);
+    }
+    if (code == POISE_OK && only_check) {
+        code = check_borrowed(engine, err);
     }
     if (!any || only_check || code != POISE_OK) {
         return code;

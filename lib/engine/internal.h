@@ -78,9 +78,11 @@ struct feed {
     struct tiling tiling;
     struct accumulator_layout layout; /* all parts that any of its readers wants */
     bool subtree;
-    bool lacking; /* the stored state has no cells of it (fill.c) */
+    bool lacking;  /* the stored state has no cells of it (fill.c) */
+    bool borrowed; /* those that it has were made with other zone data: the identity is that of then */
     uint32_t id;
     uint64_t identity; /* equal in another process means: the same cells */
+    uint64_t likeness; /* the same, but for the version of the zone data */
     struct period recent[RECENT_PERIODS];
     size_t oldest_recent;
     int64_t open_from_ms; /* cells that start earlier may leave memory */

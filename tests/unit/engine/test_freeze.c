@@ -90,6 +90,18 @@ static void whole_days_may_go_of_which_no_score_wants_any(void **state)
     close_world(&f);
 }
 
+static void a_month_goes_as_a_whole(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_world(&f, CARD MEASURE("slow", "input: a, aggregate: max, carry: 0, keep: 60d") OTHER END);
+    begin_at(&f, MAY + 25 * DAY);
+    assert_int_equal(keep_of(&f, "a").until_ms, INT64_MIN);
+    world_begin(&f.world, MAY + 30 * DAY);
+    assert_int_equal(keep_of(&f, "a").until_ms, APRIL);
+    close_world(&f);
+}
+
 static void what_is_frozen_takes_no_row_and_is_not_read_again(void **state)
 {
     (void)state;
@@ -190,13 +202,63 @@ static void sums_of_dropped_rows_are_refused(void **state)
     scorecard_free(before);
 }
 
+/* As if the state had been stored with other zone data: all its cells are of the one feed that there is. */
+static void change_identity(struct world *world)
+{
+    struct table *cells = &world->tables[ENGINE_CELLS];
+    struct buf *head = &world->tables[ENGINE_HEAD].entries[0].value;
+    uint8_t little[8];
+    assert_true(cells->count > 0);
+    for (size_t i = 0; i < sizeof little; i++)
+        little[i] = cells->entries[0].key.data[7 - i];
+    uint8_t *found = memmem(head->data, head->length, little, sizeof little);
+    assert_non_null(found);
+    found[0] ^= 1;
+    for (size_t i = 0; i < cells->count; i++)
+        cells->entries[i].key.data[7] ^= 1;
+}
+
+static void other_zone_data_may_serve(void **state)
+{
+    (void)state;
+    static const char yaml[] = CARD SUM END;
+    struct fixture f;
+    struct scorecard *before[2];
+    struct buf shown = {0}, again = {0};
+    poise_error err = {0};
+    open_world(&f, yaml);
+    world_begin(&f.world, MAY + 11 * DAY);
+    assert_int_equal(put(&f, "a", NULL, APRIL + 9 * DAY, 7), POISE_REFUSAL_NONE);
+    assert_int_equal(put(&f, "a", NULL, MAY + 9 * DAY, 5), POISE_REFUSAL_NONE);
+    world_settle(&f.world);
+    world_checkpoint(&f.world);
+    dump_states(f.world.engine, &shown);
+    change_identity(&f.world);
+    start_with(&f, yaml, &before[0]);
+    assert_int_equal(engine_fill(f.world.engine, true, NULL), POISE_OK);
+    assert_int_equal(engine_fill(f.world.engine, false, NULL), POISE_OK);
+    dump_states(f.world.engine, &again);
+    assert_same_text(&shown, &again);
+    f.world.tables[ENGINE_CELLS].entries[0].key.data[19] ^= 1; /* a period begins 1 ms earlier, or later */
+    start_with(&f, yaml, &before[1]);
+    assert_int_equal(engine_fill(f.world.engine, true, &err), POISE_EUNSUPPORTED);
+    assert_non_null(strstr(err.text, "time zone data"));
+    buf_free(&shown);
+    buf_free(&again);
+    close_world(&f);
+    scorecard_free(before[0]);
+    scorecard_free(before[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_days_may_go_of_which_no_score_wants_any),
+        cmocka_unit_test(a_month_goes_as_a_whole),
         cmocka_unit_test(what_is_frozen_takes_no_row_and_is_not_read_again),
         cmocka_unit_test(a_tile_that_has_lost_rows_is_frozen_whole),
         cmocka_unit_test(other_definitions_get_what_they_lack),
+        cmocka_unit_test(other_zone_data_may_serve),
         cmocka_unit_test(sums_of_dropped_rows_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
