@@ -123,7 +123,8 @@ class Retention(Case):
         self.await_stats(lambda now: now["poise_lsn"] - now["poise_journal_records"] > 5)
         dump = run(POISE, "dump", "--from", self.aggregator.query, "--standing")
         self.assertIn("from before 2026-03-01T00:00:00.000Z", dump.stderr)
-        self.assertNotIn("2026-02-03T10:00:00.000Z,m", dump.stdout)
+        self.assertNotIn("2026-02-28T10:00:00.000Z,m", dump.stdout)
+        self.assertIn("2026-03-01T10:00:00.000Z,m", dump.stdout)
         self.same_states(self.aggregator.get("plant", "--all-orgs"),
                          self.evaluate(self.card, dump.stdout.split("\n", 1)[1], "--all-orgs"))
         run(POISE, "verify", "--from", self.aggregator.query)
