@@ -7,6 +7,7 @@
 
 struct both {
     const struct history_visit *visit;
+    int64_t until_ms;
     uint64_t lsn; /* all up to it was visited */
     bool trimmed; /* the next is in runs by now */
 };
@@ -21,18 +22,18 @@ static poise_code visit_record(void *visitor, const struct journal_record *recor
 {
     struct both *both = visitor;
     both->trimmed = record->trimmed || record->lsn != both->lsn + 1;
-    if (both->trimmed)
+    if (both->trimmed || record->as_of_ms > both->until_ms) /* T only rises: that was all */
         return POISE_ECLOSED;
     poise_code code = both->visit->record(both->visit->visitor, record);
     both->lsn += !code;
     return code;
 }
 
-static poise_code visit_runs(struct both *both, struct store_reader *reader, uint64_t until, int64_t until_ms,
+static poise_code visit_runs(struct both *both, struct store_reader *reader, uint64_t until,
                              struct store_past *ret_past, poise_error *err)
 {
     struct store_past from = {0};
-    poise_code code = store_read_past(reader, until, until_ms, ret_past, err);
+    poise_code code = store_read_past(reader, until, both->until_ms, ret_past, err);
     if (!code && both->lsn)
         code = store_read_past(reader, both->lsn, INT64_MAX, &from, err);
     if (code || ret_past->lsn <= both->lsn)
@@ -44,7 +45,7 @@ static poise_code visit_runs(struct both *both, struct store_reader *reader, uin
 poise_code history_read(struct store *store, uint64_t until, int64_t until_ms,
                         const struct history_visit *visit, uint64_t *ret_lsn, poise_error *err)
 {
-    struct both both = {.visit = visit, .trimmed = true};
+    struct both both = {.visit = visit, .until_ms = until_ms, .trimmed = true};
     struct store_reader *reader;
     poise_code code = store_reader_open(store, &reader, err);
     if (code)
@@ -54,7 +55,7 @@ poise_code history_read(struct store *store, uint64_t until, int64_t until_ms,
         struct store_past past;
         uint64_t chunks = store_reader_chunks_lsn(reader);
         both.trimmed = false;
-        code = visit_runs(&both, reader, until, until_ms, &past, err);
+        code = visit_runs(&both, reader, until, &past, err);
         *ret_lsn = past.lsn;
         if (!code && past.lsn >= chunks)
             code = store_read_journal(reader, both.lsn + 1, until, is_wanted, visit_record, &both, err);
@@ -80,7 +81,6 @@ struct applying {
     const struct history_apply *apply;
     uint64_t number; /* of the series at hand */
     struct engine_series *series;
-    bool frozen; /* rows of the input are dropped: what has taken others away may be one of them */
 };
 
 static poise_code find_series(struct applying *applying, uint64_t number)
@@ -106,8 +106,6 @@ static poise_code apply_rows(void *visitor, uint64_t series, const struct chunk_
     if (series != applying->number)
         code = find_series(applying, series);
     for (size_t i = 0; !code && applying->series && i < rows->count; i++) {
-        if (applying->frozen && rows->gone && rows->gone[i])
-            continue;
         const struct engine_row row = history_row(rows, i);
         code = engine_apply_at(apply->engine, applying->series, &row, rows->ordinal[i], apply->err);
     }
@@ -142,9 +140,8 @@ poise_code history_apply(const struct history_apply *apply, struct store_reader 
                                                .from_place = from_place,
                                                .until_place = until_place};
         const struct store_rows_visit visit = {.rows = apply_rows, .visitor = &applying};
-        const char *name = intern_text(&apply->names->measures, (uint32_t)input);
-        applying.frozen = apply->definitions && definitions_frozen_ms(apply->definitions, name) != INT64_MIN;
-        if (engine_name(apply->engine, ENGINE_MEASURE, name) != ENGINE_NAME_NONE)
+        if (engine_name(apply->engine, ENGINE_MEASURE,
+                        intern_text(&apply->names->measures, (uint32_t)input)) != ENGINE_NAME_NONE)
             code = store_read_rows(reader, &query, &visit, apply->err);
     }
     if (!code)

@@ -5,6 +5,7 @@
 #include "dump.h"
 #include "feed.h"
 #include "history.h"
+#include "needed.h"
 #include "rescore.h"
 #include "restate.h"
 #include <base/error.h>
@@ -42,8 +43,9 @@ struct reading {
     struct feed feed;
     poise_state *part; /* states of the RESULT under construction */
     size_t part_count, part_bytes;
-    uint64_t lsn, until;            /* of the last record that was read; that is wanted */
+    uint64_t lsn, until;            /* read so far; to be read */
     struct definitions definitions; /* all up to now: what is frozen is so for whatever was known before */
+    bool doubts;                    /* as of the options, where nothing is dropped */
     struct hmap revisions;          /* of the nodes and closed periods that had some */
     struct arena noted;             /* they themselves */
 };
@@ -108,48 +110,6 @@ static uint64_t revision_of(const struct reading *reading, const poise_state *st
     return noted ? noted->revision : 0;
 }
 
-/* A row that never stood, since another of its key did that may be dropped by now, only shows its org. */
-static poise_code see_row(const struct reading *reading, const struct wire_batch *rows, uint32_t at)
-{
-    const poise_measurement row = wire_batch_row(rows, at);
-    struct engine_series *series;
-    poise_refusal refusal;
-    poise_code code = engine_series(reading->engine, row.measure, row.org, row.source, &series, &refusal,
-                                    &reading->inquiry->error);
-    return !code && series ? engine_seen(reading->engine, series, &reading->inquiry->error) : code;
-}
-
-/* The refused rows of a batch, and where something is frozen, those that never stood. */
-static poise_code find_left_out(struct reading *reading, const struct journal_batch *batch,
-                                const struct wire_batch *rows, struct feed_options *options)
-{
-    struct journal_notes notes;
-    if (reading->definitions.frozen_count == 0 || batch->notes_length == 0)
-        return POISE_OK;
-    poise_code code = notes_decode(batch, &reading->arena, &notes, &reading->inquiry->error);
-    uint32_t *left_out =
-        code ? NULL
-             : arena_alloc(&reading->arena, (batch->refused_count + notes.gone_count + 1) * sizeof *left_out);
-    if (code || !left_out)
-        return code ? code : error_nomem(&reading->inquiry->error, "an answer");
-    uint64_t first = engine_ordinal(reading->engine) + 1;
-    size_t count = 0, refused_at = 0;
-    for (size_t i = 0; !code && i < notes.gone_count; i++) {
-        const struct journal_gone *gone = &notes.gone[i];
-        if (gone->ordinal != first + gone->row)
-            continue;
-        while (refused_at < batch->refused_count && batch->refused[refused_at] < gone->row)
-            left_out[count++] = batch->refused[refused_at++];
-        left_out[count++] = (uint32_t)gone->row;
-        code = see_row(reading, rows, (uint32_t)gone->row);
-    }
-    while (refused_at < batch->refused_count)
-        left_out[count++] = batch->refused[refused_at++];
-    options->refused = left_out;
-    options->refused_count = count;
-    return code;
-}
-
 static poise_code read_batch(struct reading *reading, const struct journal_batch *batch)
 {
     struct inquiry *inquiry = reading->inquiry;
@@ -160,17 +120,21 @@ static poise_code read_batch(struct reading *reading, const struct journal_batch
     if (batch->rows == 0)
         return POISE_OK;
     struct wire_batch rows;
+    struct journal_notes notes;
+    bool believes = !reading->doubts && batch->notes_length > 0;
     arena_reset(&reading->arena);
     poise_code code =
         wire_decode_batch(batch->body, batch->body_length, &reading->arena, &rows, &inquiry->error);
+    if (!code && believes)
+        code = notes_decode(batch, &reading->arena, &notes, &inquiry->error);
     if (code)
         return code;
-    struct feed_options options = {
-        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = ENGINE_LET_IN};
+    struct feed_options options = {.refused = batch->refused,
+                                   .refused_count = batch->refused_count,
+                                   .now_ms = ENGINE_LET_IN,
+                                   .believed = believes ? &notes : NULL};
     struct feed_summary summary = feed_nothing;
-    code = find_left_out(reading, batch, &rows, &options);
-    return code ? code
-                : feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
+    return feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
 }
 
 static poise_code read_record(void *visitor, const struct journal_record *record)
@@ -178,8 +142,6 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     struct reading *reading = visitor;
     if (atomic_load_explicit(reading->options->stop, memory_order_relaxed))
         return error_set(&reading->inquiry->error, POISE_ECLOSED, "the aggregator is stopping");
-    if (reading->inquiry->known_at_ms && record->as_of_ms > reading->inquiry->known_at_ms)
-        return POISE_ECLOSED; /* T only rises: that was all */
     reading->lsn = record->lsn;
     for (size_t i = 0; i < record->batch_count; i++) {
         poise_code code = read_batch(reading, &record->batches[i]);
@@ -189,38 +151,30 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     return note_revisions(reading, record);
 }
 
-/* Orgs of which all measurements are dropped are still asked about. */
-static poise_code see_dropped(const struct reading *reading)
-{
-    const struct names *names = &reading->options->memory->names;
-    poise_code code = POISE_OK;
-    for (size_t i = 0; !code && i < names->count; i++) {
-        const struct past_name name = names_of(names, i);
-        struct engine_series *series = NULL;
-        poise_refusal refusal;
-        if (definitions_frozen_ms(&reading->definitions, name.measure) != INT64_MIN)
-            code = engine_series(reading->engine, name.measure, name.org, name.source, &series, &refusal,
-                                 &reading->inquiry->error);
-        if (!code && series)
-            code = engine_seen(reading->engine, series, &reading->inquiry->error);
-    }
-    return code;
-}
-
-/* Rows of runs: all of them, since a key of a later row may take an earlier one away, and every accepted row,
- * whatever its time, makes its org one that is asked about. */
+/* Rows of runs. Where those of before are read in part, what became runs meanwhile is read whole: its keys
+ * may take rows of before away. */
 static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t from_place,
                             uint64_t until_place)
 {
     const struct reading *reading = visitor;
-    const struct history_apply apply = {.engine = reading->engine,
-                                        .names = &reading->options->memory->names,
-                                        .definitions = &reading->definitions,
-                                        .stop = reading->options->stop,
-                                        .err = &reading->inquiry->error};
-    poise_code code = history_apply(&apply, reader, from_place, until_place);
-    bool all = !reading->inquiry->known_at_ms && reading->until >= store_reader_chunks_lsn(reader);
-    return !code && all && reading->definitions.frozen_count ? see_dropped(reading) : code;
+    struct inquiry *inquiry = reading->inquiry;
+    const struct store_past past = store_reader_past(reader);
+    bool knows_all = !inquiry->known_at_ms && reading->until >= past.lsn;
+    const struct needed needed = {.engine = reading->engine,
+                                  .inputs = &reading->options->memory->inputs,
+                                  .org = inquiry->all_orgs ? NULL : inquiry->org,
+                                  .history = inquiry->history,
+                                  .as_of_ms = inquiry->as_of_ms,
+                                  .all = reading->doubts || from_place > 0,
+                                  .doubts = reading->doubts,
+                                  .dropped = knows_all ? &reading->definitions : NULL,
+                                  .is_last = past.lsn >= reading->until || past.last_place > until_place,
+                                  .from_place = from_place,
+                                  .until_place = until_place,
+                                  .effort = reading->options->effort,
+                                  .stop = reading->options->stop,
+                                  .err = &inquiry->error};
+    return needed_apply(&needed, reader);
 }
 
 static bool has_revisions(void *visitor, const struct journal_record *head)
@@ -247,6 +201,7 @@ static poise_code read_past(struct reading *reading, uint64_t until)
     struct inquiry *inquiry = reading->inquiry;
     const struct history_visit visit = {.runs = read_runs, .record = read_record, .visitor = reading};
     uint64_t in_runs = 0;
+    reading->until = until;
     poise_code code =
         history_read(reading->options->store, until, inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX,
                      &visit, &in_runs, &inquiry->error);
@@ -378,6 +333,7 @@ static poise_code freeze(struct reading *reading)
                          reading->options->stop, &reading->inquiry->error);
     for (size_t i = 0; !code && i < definitions->frozen_count; i++)
         engine_freeze(reading->engine, definitions->frozen[i].input, definitions->frozen[i].until_ms);
+    reading->doubts = reading->options->doubts && definitions->frozen_count == 0;
     return code;
 }
 

@@ -60,7 +60,11 @@ static error_t parse_filter(int key, char *argument, struct argp_state *state)
     case KEY_CHANGES:
         options->filter.changes = option_changes(state, argument);
         if (options->filter.changes & POISE_CHANGES_STATUS) {
-            argp_error(state, "the log does not know which changes are of a status; `poise watch` does");
+            argp_error(state,
+                       "the log has what each change became, not what it was before, so it cannot tell "
+                       "which are of a status. For what comes take `poise watch --changes status`; of the "
+                       "log take all, and keep the lines whose status differs from that of the line "
+                       "before of the same node and org: docs/operations.md shows how");
         }
         return 0;
     case ARGP_KEY_ARG:

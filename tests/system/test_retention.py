@@ -112,6 +112,8 @@ class Retention(Case):
         self.assertEqual({when[:7] for when in shown}, {"2026-05"})
         audited = [json.loads(line) for line in (self.folder / "store" / "audit.jsonl").read_text().splitlines()]
         self.assertEqual([line["about"] for line in audited if line["what"] == "freeze"], ["m before 2026-03-01T00:00:00.000Z"])
+        self.aggregator.stop()
+        run(POISE, "verify", "--store", self.folder / "store")
 
     def test_a_dump_has_what_is_left(self):
         self.send(history(range(1, MONTHS)) + row(2, 3, 1, key="back") + row(4, 3, 2, key="to-february"))
