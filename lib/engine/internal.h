@@ -545,7 +545,7 @@ poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, voi
 poise_code restore(struct engine *engine, poise_error *err); /* fine where nothing was stored */
 
 /* Keys of tables: big-endian, so that stores keep them in order. */
-enum { HEAD_KEY = 'h', HEAD_FORMAT = 4, FUTURE_KEY_BYTES = 16 };
+enum { HEAD_KEY = 'h', HEAD_FORMAT = 5, HEAD_WITHOUT_LIKENESS = 4 /* is read, too */, FUTURE_KEY_BYTES = 16 };
 void put_big32(struct buf *out, uint32_t value);
 void put_big64(struct buf *out, uint64_t value);
 uint32_t take_big32(struct cursor *in);

@@ -85,7 +85,8 @@ static void borrow_feeds(struct engine *engine, struct cursor stored, uint64_t c
 /* The state serves if it has the cells of every feed that the definitions want. */
 static poise_code restore_head(struct engine *engine, struct cursor in, poise_error *err)
 {
-    if (cursor_u8(&in) != HEAD_FORMAT) {
+    uint8_t format = cursor_u8(&in);
+    if (format != HEAD_FORMAT && format != HEAD_WITHOUT_LIKENESS) {
         return error_set(err, POISE_EVERSION,
                          "the stored state is of another format; build it again from the journal");
     }
@@ -104,7 +105,8 @@ static poise_code restore_head(struct engine *engine, struct cursor in, poise_er
         known += take_feed(find_feed(engine, identity), identity, from_ms, to_ms);
     }
     restore_backfills(engine, &in);
-    if (in.failed || engine->saved_series >= ENGINE_UNNUMBERED) {
+    size_t likeness = format == HEAD_FORMAT ? (size_t)count * sizeof(uint64_t) : 0;
+    if (in.failed || cursor_left(&in) != likeness || engine->saved_series >= ENGINE_UNNUMBERED) {
         return damaged(err, "head");
     }
     borrow_feeds(engine, stored, count, in);
