@@ -192,6 +192,8 @@ static poise_code piece_step(struct writer *writer, poise_error *err)
         return POISE_OK;
     }
     bool whole = writer->piece->slice.whole;
+    if (!code && writer->piece->slice.erased_lsn)
+        writer_note_erasures(writer);
     piece_free(writer->piece);
     writer->piece = NULL;
     atomic_fetch_add(writer->options.pieces_put, 1);

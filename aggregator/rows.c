@@ -35,7 +35,17 @@ static bool go_on(struct reading *reading, size_t bytes)
 /* A row, or the end of what the visitor wants. */
 static poise_code give(struct reading *reading, const poise_measurement *row, uint64_t place)
 {
-    poise_code code = reading->visit->row(reading->visit->visitor, row, place);
+    poise_measurement left = *row;
+    if (!row->retract && erasures_have(&reading->memory->erasures, row->measure, row->org ? row->org : "",
+                                       row->time_ms, place)) {
+        if (!row->key)
+            return POISE_OK;
+        left.retract = true;
+        left.time_ms = 0;
+        left.value = 0;
+        left.of = 1;
+    }
+    poise_code code = reading->visit->row(reading->visit->visitor, &left, place);
     if (code)
         reading->at->place = place;
     reading->ended = code == POISE_ECLOSED;
@@ -128,6 +138,7 @@ void rows_memory_free(struct rows_memory *memory)
         arena_free(&memory->window->keys);
     free(memory->window);
     names_free(&memory->names);
+    erasures_free(&memory->erasures);
     *memory = (struct rows_memory){0};
 }
 
@@ -237,7 +248,9 @@ poise_code rows_read(struct store *store, struct rows_memory *memory, struct row
     struct store_reader *reader;
     if (at->lsn == 0)
         at->lsn = 1;
-    poise_code code = store_reader_open(store, &reader, err);
+    poise_code code = erasures_fold(&memory->erasures, store, store_last_lsn(store), visit->stop, err);
+    if (!code)
+        code = store_reader_open(store, &reader, err);
     if (code)
         return code;
     while (!code && !reading.ended && reading.trimmed && at->lsn <= until) {

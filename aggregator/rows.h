@@ -1,8 +1,10 @@
 /* The rows that were counted, with their places, in the order of their places, from anywhere: those of runs,
- * then those of the journal. The one way for who lists measurements rather than scores them. */
+ * then those of the journal. What was erased is not there; of those with a key a retraction is. The one way
+ * for who lists measurements rather than scores them. */
 #ifndef AGGREGATOR_ROWS_H
 #define AGGREGATOR_ROWS_H
 
+#include "erasures.h"
 #include "names.h"
 #include <stdatomic.h>
 #include <wire/wire.h>
@@ -18,6 +20,7 @@ struct rows_position {
 struct rows_window;
 struct rows_memory {
     struct names names;
+    struct erasures erasures; /* of the whole journal, as of the last call of who folds it */
     struct rows_window *window;
 };
 void rows_memory_free(struct rows_memory *memory);

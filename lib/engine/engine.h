@@ -136,6 +136,7 @@ enum { ENGINE_NAMES = ENGINE_SOURCE + 1 };
 uint32_t engine_name(const struct engine *engine, enum engine_name kind, const char *text);
 /* The series of a number of each kind; NULL: there is none, so far. */
 struct engine_series *engine_known_series(struct engine *engine, const uint32_t names[ENGINE_NAMES]);
+const char *engine_series_org(const struct engine *engine, const struct engine_series *series);
 uint32_t engine_series_source(const struct engine_series *series); /* its source's number, from 0 */
 /* Series are numbered 0, 1, ... as their first row is accepted: the same rows, the same numbers. */
 #define ENGINE_UNNUMBERED UINT32_MAX /* not an enum: ISO C wants those within int */
@@ -174,6 +175,20 @@ struct engine_gone {
 /* What went because of the row that was accepted last: the one that it has replaced or retracted; it itself,
  * where it says less than what stands (a lower seq, a duplicate). False: nothing. */
 bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone);
+/* An accepted row that is to be as if it had never come, but for its key, which stays as that of a retraction
+ * of its rank. */
+struct engine_erased {
+    struct engine_series *series;
+    uint64_t ordinal;
+    struct engine_row row;
+};
+/* *ret_counted of them counted, or would have at their time; others are no more what their keys say. What is
+ * erased must not be reread from here on, not by the call's own settle either. Revisions by it have the
+ * ordinal as cause that was taken last. */
+poise_code engine_erase(struct engine *engine, const struct engine_erased *rows, size_t count,
+                        size_t *ret_counted, poise_error *err);
+/* That a row was accepted of the input at the org, which was erased: there are units for it all the same. */
+poise_code engine_see(struct engine *engine, const char *measure, const char *org, poise_error *err);
 /* A row that was refused before it came here, or an operator's order: takes its ordinal. */
 void engine_skip(struct engine *engine);
 /* All rows up to that ordinal were applied, or are to be skipped. */
