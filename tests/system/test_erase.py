@@ -1,5 +1,6 @@
 """Measurements that are erased: they count no more, nothing of them is left on the disk, and it stays so."""
 import json
+import random
 import shutil
 import struct
 import time
@@ -72,7 +73,7 @@ class Erasing(Case):
         self.verify()
 
     def test_nothing_of_it_is_left(self):
-        """Measurements without and with a key, and such that a locked period holds, over kill -9, other definitions and a restore."""
+        """Measurements without and with a key, and such that a locked period holds, over kill -9 and other definitions."""
         kept = (row("01-10T00:00:00", 2) + row("01-20T00:00:00", 3, "p1", "k") + row("05-20T00:00:00", 1, "p2") +
                 row("05-21T00:00:00", 4, "p2", "old", "1") + row("05-22T00:00:00", 2, "p2/l1"))
         secret = (row("05-21T10:00:00", SECRET, "p2") + row("05-21T11:00:00", SECRET, "p2", "key", "5") +
@@ -120,6 +121,59 @@ class Erasing(Case):
         self.card = self.write("plant.yaml", CARD.replace("from: 20", "from: 30"))
         self.aggregator.start()
         self.verify()
+
+
+    def test_scores_are_those_of_what_is_left(self):
+        """Random rows and orders, over kill -9 at any step of it: equal to batch over the rows without those that were erased."""
+        random_ = random.Random(17)
+        card = self.write("plant.yaml", CARD.replace("lock_after: 70d\n", ""))
+        self.aggregator.stop()
+        self.aggregator.start()
+        self.card = card
+        orgs = ["", "p1", "p1/l1", "p2", "p2/l1", "p3"]
+        rows = [(f"{month:02}-{random_.randint(1, 28):02}T00:00:00", random_.randint(0, 9), org, "", "") for month in (1, 2, 3, 4, 5)
+                for org in orgs for _ in range(3)]
+        rows.append(("06-02T00:00:00", 1, "", "", ""))
+        self.send("".join(row(*parts) for parts in rows))
+        for turn in range(5):
+            more = []
+            for _ in range(40):
+                key = random_.choice(["", "", "a", "b", "c", "d", "e"])
+                more.append((f"{random_.randint(1, 5):02}-{random_.randint(1, 28):02}T00:00:00", random_.randint(0, 9),
+                             random_.choice(orgs), key, str(random_.randint(1, 10 ** 9)) if key > "b" else ""))
+            self.send("".join(row(*parts) for parts in more))
+            rows += more
+            low, high = sorted(random_.sample(range(1, 7), 2))
+            org = random_.choice(["p1", "p1/**", "p2/**", "**", "p3"])
+            self.erase("--org", org, "--since", f"2026-{low:02}-01T00:00:00Z", "--until", f"2026-{high:02}-01T00:00:00Z",
+                       "--reason", f"turn {turn}")
+            chosen = [self.matches(org, parts[2]) and f"{low:02}" <= parts[0][:2] < f"{high:02}" and parts[1] is not None
+                      for parts in rows]
+            rows = [(parts[0], None, *parts[2:]) if hit else parts for parts, hit in zip(rows, chosen) if not hit or parts[3]]
+            if turn % 2:
+                time.sleep(random_.random() / 2)
+                self.aggregator.kill()
+                self.aggregator.start()
+            seen = "".join(row("01-01T00:00:00", 1, org, f"seen-{org}") + f",defects,,,,seen-{org},,s,true\n" for org in orgs)
+            left = seen + "".join(row(*parts) if parts[1] is not None else f",defects,,,,{parts[3]},{parts[4]},s,true\n" for parts in rows)
+            self.same_as(left)
+        self.until_gone()
+        self.same_as(left)
+        numbers = sorted(float(line.split(",")[3]) for line in self.dump().splitlines()[1:] if line.split(",")[3])
+        self.assertEqual(numbers, sorted(float(parts[1]) for parts in rows if parts[1] is not None))
+        self.aggregator.stop()
+        asked = ("--as-of", "2026-06-02T00:00:00.001Z", "--all-orgs", "--history")
+        self.write("plant.yaml", CARD.replace("lock_after: 70d\n", "").replace("from: 20", "from: 30"))
+        self.aggregator.start()
+        self.verify()
+        values = [[(state["org"], state["node"], state["as_of"], state["value"]) for state in states]
+                  for states in (self.aggregator.get("plant", *asked), self.evaluate(card, left, *asked))]
+        self.assertEqual(*values)
+
+    @staticmethod
+    def matches(glob, org):
+        under = glob.removesuffix("**")
+        return org == glob if under == glob else org.startswith(under)
 
 
 if __name__ == "__main__":
