@@ -79,7 +79,8 @@ class Erasing(Case):
         secret = (row("05-21T10:00:00", SECRET, "p2") + row("05-21T11:00:00", SECRET, "p2", "key", "5") +
                   row("05-23T11:00:00", SECRET, "p2/l1", "later"))
         last = row("06-02T00:00:00", 1)
-        self.send(kept + secret + last)
+        keys = "".join(row("06-01T00:00:00", 0, "p4", f"many-{at}") for at in range(5000))  # state that is not merged by itself
+        self.send(kept + secret + keys + last)
         self.assertIn("locked", self.send(row("02-11T00:00:00", SECRET, "p2"), check=1).stderr)
         self.send(row("05-21T12:00:00", SECRET + 1, "p2", "key", "6"))
         self.assertIn(struct.pack("<d", SECRET), self.backup("before"))
@@ -95,7 +96,7 @@ class Erasing(Case):
         self.assertEqual(self.erase(*chosen), "6 erased, of which 4 counted")
         self.assertEqual(self.erase("--org", "p2/**", "--reason", "request 18"), "2 erased, of which 2 counted")
         self.assertNotIn(str(SECRET), self.dump())
-        left = row("01-10T00:00:00", 2) + row("01-20T00:00:00", 3, "p1", "k") + last
+        left = row("01-10T00:00:00", 2) + row("01-20T00:00:00", 3, "p1", "k") + keys + last
         seen = row("05-20T00:00:00", 1, "p2", "z") + row("05-20T00:00:00", 1, "p2/l1", "y") + ",defects,,,,z,,s,true\n,defects,,,,y,,s,true\n"
         self.same_as(left + seen)
         view.close()
@@ -127,8 +128,8 @@ class Erasing(Case):
         """Random rows and orders, over kill -9 at any step of it: equal to batch over the rows without those that were erased."""
         random_ = random.Random(17)
         card = self.write("plant.yaml", CARD.replace("lock_after: 70d\n", ""))
-        self.aggregator.stop()
-        self.aggregator.start()
+        self.aggregator.stop()  # and orders are replayed, at first
+        self.aggregator = Aggregator(self.folder, [card], settings="checkpoint: 1h").start()
         self.card = card
         orgs = ["", "p1", "p1/l1", "p2", "p2/l1", "p3"]
         rows = [(f"{month:02}-{random_.randint(1, 28):02}T00:00:00", random_.randint(0, 9), org, "", "") for month in (1, 2, 3, 4, 5)
@@ -150,6 +151,9 @@ class Erasing(Case):
             chosen = [self.matches(org, parts[2]) and f"{low:02}" <= parts[0][:2] < f"{high:02}" and parts[1] is not None
                       for parts in rows]
             rows = [(parts[0], None, *parts[2:]) if hit else parts for parts, hit in zip(rows, chosen) if not hit or parts[3]]
+            if turn == 2:
+                self.aggregator.kill()
+                self.aggregator = Aggregator(self.folder, [card], settings=SETTINGS).start()
             if turn % 2:
                 time.sleep(random_.random() / 2)
                 self.aggregator.kill()

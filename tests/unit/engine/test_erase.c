@@ -78,6 +78,8 @@ static void test_its_key_stays(void **state)
     assert_true(sum(f) == 10);
     assert_int_equal(give(f, keyed("k", 5, 2)), POISE_REFUSAL_SEQ_CONFLICT);
     accept(f, keyed("k", 6, 9));
+    struct engine_gone gone;
+    assert_false(engine_gone(f->world.engine, &gone)); /* what was erased cannot go again */
     assert_true(sum(f) == 19);
 }
 
