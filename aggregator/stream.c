@@ -229,6 +229,13 @@ static poise_code send_keepalive(struct stream *stream, struct subscription *sub
 }
 
 /* Another authorisation file may be in force: what was asked for by who may less now ends at once. */
+/* Whether a connection of that key is of use still. */
+static bool stays(const void *context, const char *user)
+{
+    const struct stream *stream = context;
+    return access_enters(access_find(stream->view.access, user), ACCESS_AT_QUERY);
+}
+
 static void renew_access(struct stream *stream)
 {
     struct access *before = NULL;
@@ -253,6 +260,8 @@ static void renew_access(struct stream *stream)
         send_error(stream, &inquiry->peer, inquiry->id, &error);
         inquiry->given_up = true;
     }
+    if (before && access_narrowed(before, stream->view.access, ACCESS_AT_QUERY))
+        net_socket_revoke(stream->options.socket, stays, stream);
     access_drop(before);
 }
 
@@ -400,10 +409,11 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
         return error_set(err, POISE_EPROTO, "the scorecard or org of a query is too long");
     if (query->as_of_ms < TIME_MIN_MS || query->as_of_ms > TIME_MAX_MS)
         return error_set(err, POISE_EPROTO, "as_of of a query is outside 1900-01-01 to 2200-01-01");
-    if (stream->inquiry_count == INQUIRIES_MAX) {
+    size_t most = stream->options.max_questions ? stream->options.max_questions : INQUIRIES_MAX;
+    if (stream->inquiry_count >= most) {
         stats_add(stream->options.stats, STAT_questions_refused, 1);
-        return error_set(err, POISE_EBUSY, "%d questions are being answered already; ask again in a moment",
-                         INQUIRIES_MAX);
+        return error_set(err, POISE_EBUSY, "%zu questions are being answered already; ask again in a moment",
+                         most);
     }
     struct inquiry *inquiry = calloc(1, sizeof *inquiry);
     if (!inquiry)
@@ -461,8 +471,10 @@ static poise_code hand_over(struct stream *stream, struct inquiry *inquiry, pois
 /* A question, or order, of which one answer comes; it is handed over once it is made of what was asked for.
  */
 static poise_code new_plain(struct stream *stream, uint64_t id, const char *scorecard,
-                            const struct net_message *message, struct inquiry **ret_inquiry, poise_error *err)
+                            const struct net_message *message, uint64_t *ret_id, struct inquiry **ret_inquiry,
+                            poise_error *err)
 {
+    *ret_id = id;
     const struct wire_query query = {.id = id, .scorecard = scorecard, .org = "", .credit = 1};
     return new_inquiry(stream, &query, message, ret_inquiry, err);
 }
@@ -482,10 +494,8 @@ static poise_code on_restate(struct stream *stream, const struct net_message *me
     struct wire_restate order;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_restate(message->body, message->body_length, &stream->arena, &order, err);
-    if (code)
-        return code;
-    *ret_id = order.id;
-    code = new_plain(stream, order.id, "", message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, order.id, "", message, ret_id, &inquiry, err);
     if (!code)
         code = restate_open(&order, &inquiry->restate, err);
     return hand_over_made(stream, inquiry, code, err);
@@ -497,10 +507,8 @@ static poise_code on_erase(struct stream *stream, const struct net_message *mess
     struct wire_erase order;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_erase(message->body, message->body_length, &stream->arena, &order, err);
-    if (code)
-        return code;
-    *ret_id = order.id;
-    code = new_plain(stream, order.id, "", message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, order.id, "", message, ret_id, &inquiry, err);
     if (!code)
         code = erase_open(&order, &inquiry->erase, err);
     return hand_over_made(stream, inquiry, code, err);
@@ -512,10 +520,8 @@ static poise_code on_rescore(struct stream *stream, const struct net_message *me
     struct wire_rescore order;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_rescore(message->body, message->body_length, &stream->arena, &order, err);
-    if (code)
-        return code;
-    *ret_id = order.id;
-    code = new_plain(stream, order.id, order.scorecard, message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, order.id, order.scorecard, message, ret_id, &inquiry, err);
     if (!code)
         code = rescore_open(&order, &inquiry->rescore, err);
     return hand_over_made(stream, inquiry, code, err);
@@ -527,10 +533,8 @@ static poise_code on_dump(struct stream *stream, const struct net_message *messa
     struct wire_dump asked;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_dump(message->body, message->body_length, &stream->arena, &asked, err);
-    if (code)
-        return code;
-    *ret_id = asked.id;
-    code = new_plain(stream, asked.id, "", message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, asked.id, "", message, ret_id, &inquiry, err);
     if (!code)
         code = dump_open(&asked, &inquiry->dump, err);
     return hand_over_made(stream, inquiry, code, err);
@@ -543,11 +547,10 @@ static poise_code on_losses(struct stream *stream, const struct net_message *mes
     poise_code code =
         wire_decode_losses_request(message->body, message->body_length, &stream->arena, ret_id, err);
     if (!code)
-        code = new_plain(stream, *ret_id, "", message, &inquiry, err);
-    if (code)
-        return code;
-    inquiry->losses = true;
-    return hand_over(stream, inquiry, err);
+        code = new_plain(stream, *ret_id, "", message, ret_id, &inquiry, err);
+    if (!code)
+        inquiry->losses = true;
+    return hand_over_made(stream, inquiry, code, err);
 }
 
 static poise_code on_changes(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
@@ -556,10 +559,8 @@ static poise_code on_changes(struct stream *stream, const struct net_message *me
     struct wire_changes asked;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_changes(message->body, message->body_length, &stream->arena, &asked, err);
-    if (code)
-        return code;
-    *ret_id = asked.id;
-    code = new_plain(stream, asked.id, "", message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, asked.id, "", message, ret_id, &inquiry, err);
     if (!code)
         code = changelog_open(&asked, &inquiry->changelog, err);
     if (!code)
@@ -596,7 +597,7 @@ static poise_code on_backup(struct stream *stream, const struct net_message *mes
     *ret_id = order.id;
     code = check_backup(stream, &order, err);
     if (!code)
-        code = new_plain(stream, order.id, "", message, &inquiry, err);
+        code = new_plain(stream, order.id, "", message, ret_id, &inquiry, err);
     if (code)
         return code;
     memcpy(inquiry->backup, order.name, strlen(order.name) + 1);

@@ -316,7 +316,8 @@ bool unit_see(struct engine *engine, const struct input *input, uint32_t org, bo
 }
 
 /* From now on the series has a number, and its org is one of those where scorecards that read the input are
- * scored. */
+ * scored. What a series says in the store is of the row that numbers it and never changes, since a checkpoint
+ * gives it later than as of when. */
 static poise_code see(struct engine *engine, struct engine_series *series, bool retract, poise_error *err)
 {
     bool is_first = series->number == ENGINE_UNNUMBERED; /* and says so itself in the store */
@@ -329,7 +330,7 @@ static poise_code see(struct engine *engine, struct engine_series *series, bool 
     if (!unit_see(engine, input_of(engine, series), series->org, is_first)) {
         return error_nomem(err, "a scorecard at an org");
     }
-    series->seen = true;
+    series->seen = is_first;
     return POISE_OK;
 }
 
@@ -390,6 +391,19 @@ poise_code engine_apply_at(struct engine *engine, struct engine_series *series, 
     return or_break(engine, apply(engine, series, row, ordinal, NULL, err));
 }
 
+poise_code engine_see(struct engine *engine, struct engine_series *series, poise_error *err)
+{
+    poise_code code = check_takes_rows(engine, err);
+    return code == POISE_OK && !series->seen ? or_break(engine, see(engine, series, false, err)) : code;
+}
+
+poise_code engine_apply_sum(struct engine *engine, struct engine_series *series, const struct engine_sum *sum,
+                            poise_error *err)
+{
+    poise_code code = engine_see(engine, series, err);
+    return code == POISE_OK ? or_break(engine, series_count_sum(engine, series, &sum->rows, err)) : code;
+}
+
 bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone)
 {
     if (engine->gone.ordinal == 0) {
@@ -409,7 +423,7 @@ poise_code engine_erase(struct engine *engine, const struct engine_erased *rows,
     return code == POISE_OK ? or_break(engine, erase_rows(engine, rows, count, ret_counted, err)) : code;
 }
 
-poise_code engine_see(struct engine *engine, const char *measure, const char *org, poise_error *err)
+poise_code engine_see_org(struct engine *engine, const char *measure, const char *org, poise_error *err)
 {
     poise_code code = check_usable(engine, err);
     return code == POISE_OK ? or_break(engine, erase_see(engine, measure, org, err)) : code;

@@ -145,8 +145,8 @@ static void test_its_org_stays(void **state)
     int at_x = 0;
     world_settle(&f->world);
     assert_int_equal(engine_states(f->world.engine, "card", "x", count_visit, &at_x, NULL), POISE_ENOTFOUND);
-    assert_int_equal(engine_see(f->world.engine, "a", "x", NULL), POISE_OK);
-    assert_int_equal(engine_see(f->world.engine, "other", "y", NULL), POISE_OK);
+    assert_int_equal(engine_see_org(f->world.engine, "a", "x", NULL), POISE_OK);
+    assert_int_equal(engine_see_org(f->world.engine, "other", "y", NULL), POISE_OK);
     world_settle(&f->world);
     assert_int_equal(engine_states(f->world.engine, "card", "x", count_visit, &at_x, NULL), POISE_OK);
     assert_true(at_x > 0);
