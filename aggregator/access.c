@@ -180,7 +180,7 @@ static const struct setting peer_table[] = {
              "numbers."},
     {"administer", SETTING_BOOL, FIELD(administer), .fallback = "false",
      .text =
-         "Whether it may restate, rescore, write backups, dump measurements, and ask for the aggregator's "
+         "Whether it may erase, restate, rescore, write backups, dump measurements, and ask for the aggregator's "
          "own numbers."},
 };
 #undef FIELD

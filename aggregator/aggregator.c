@@ -396,6 +396,7 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
 static poise_code open_compactor(struct aggregator *a, poise_error *err)
 {
     const struct compactor_options options = {.store = a->store,
+                                              .directory = a->config->store,
                                               .to_writer = &a->pieces,
                                               .put = &a->pieces_put,
                                               .writer_wake = a->wakes[PART_WRITER],

@@ -27,6 +27,11 @@ void batch_reset(struct batch *batch);
 /* Decodes body; a batch that cannot be decoded, or is longer, is marked malformed. ENOMEM only. */
 poise_code batch_decode(struct batch *batch, size_t max_rows);
 poise_code batch_refuse(struct batch *batch, uint32_t row, poise_refusal reason);
+/* Of what is refused: whether it is kept, and shown, and may be let in or erased by an operator. */
+static inline bool batch_holds(uint8_t reason)
+{
+    return reason == POISE_REFUSAL_LOCKED || reason == POISE_REFUSAL_FROZEN;
+}
 /* Whether a row is in a rising list of refused ones; *at is the walker's place in it, 0 at first. */
 bool batch_row_refused(const uint32_t *refused, size_t count, size_t *at, uint32_t row);
 

@@ -195,6 +195,8 @@ static poise_code piece_step(struct writer *writer, poise_error *err)
     bool whole = writer->piece->slice.whole;
     stats_add(writer->options.stats, STAT_rows_dropped, code ? 0 : writer->piece->dropped_rows);
     stats_add(writer->options.stats, STAT_bytes_dropped, code ? 0 : writer->piece->dropped_bytes);
+    if (!code && writer->piece->slice.erased_lsn)
+        writer_note_erasures(writer);
     piece_free(writer->piece);
     writer->piece = NULL;
     atomic_fetch_add(writer->options.pieces_put, 1);

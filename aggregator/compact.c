@@ -1,10 +1,8 @@
-#include "compact.h"
+#include "compact_inner.h"
 
 #include "batch.h"
 #include "definitions.h"
-#include "names.h"
 #include "restate.h"
-#include "sorter.h"
 #include <base/error.h>
 #include <model/measurement.h>
 #include <stdlib.h>
@@ -14,31 +12,6 @@
 enum {
     MERGE_RUNS = 8, /* of one level become one of the next */
     MERGE_WORTH = 4 /* rows of the largest run are written again for one of the others, at most */
-};
-
-struct compact {
-    struct store *store;
-    int64_t run_bytes;
-    const _Atomic bool *stop;
-    struct names names;
-    struct sorter *sorter;
-    struct definitions definitions; /* of which only what is frozen is looked at */
-    struct arena arena;             /* of the batch at hand */
-    struct arena keys;              /* of the run */
-
-    /* the run at hand */
-    uint64_t first_lsn, lsn, next_place;
-    size_t named;          /* series whose names are in pieces, or in the store */
-    int64_t *as_of_ms;     /* of each record */
-    uint64_t *first_place; /* likewise */
-    size_t record_count, record_capacity;
-    struct piece *piece; /* in the making; NULL: none */
-    uint64_t run;
-    int32_t bucket; /* of a merge */
-    uint32_t input;
-    piece_take *take;
-    void *taker;
-    poise_error *err;
 };
 
 /* ---- pieces ---- */
@@ -54,11 +27,13 @@ void piece_free(struct piece *piece)
 
 poise_code piece_put(const struct piece *piece, struct store *store, poise_error *err)
 {
+    if (piece->scrub_lsn)
+        store_scrub(store, piece->scrub_lsn);
     return piece->abandoned ? store_runs_clean(store, err)
                             : store_commit(store, NULL, &piece->slice, NULL, err);
 }
 
-static poise_code open_piece(struct compact *compact)
+poise_code compact_open_piece(struct compact *compact)
 {
     if (compact->piece)
         return POISE_OK;
@@ -70,7 +45,7 @@ static poise_code open_piece(struct compact *compact)
     return POISE_OK;
 }
 
-static poise_code give_piece(struct compact *compact)
+poise_code compact_give_piece(struct compact *compact)
 {
     struct piece *piece = compact->piece;
     compact->piece = NULL;
@@ -88,7 +63,7 @@ static poise_code give_piece(struct compact *compact)
     return compact->take(compact->taker, piece, compact->err);
 }
 
-static poise_code check_stop(const struct compact *compact)
+poise_code compact_check_stop(const struct compact *compact)
 {
     return atomic_load_explicit(compact->stop, memory_order_relaxed)
                ? error_set(compact->err, POISE_EBUSY, "the aggregator is stopping")
@@ -99,9 +74,9 @@ static poise_code take_block(void *taker, const struct block *block, poise_error
 {
     struct compact *compact = taker;
     (void)err; /* it is the compaction's own */
-    poise_code code = check_stop(compact);
+    poise_code code = compact_check_stop(compact);
     if (!code)
-        code = open_piece(compact);
+        code = compact_open_piece(compact);
     if (code)
         return code;
     struct piece *piece = compact->piece;
@@ -110,7 +85,28 @@ static poise_code take_block(void *taker, const struct block *block, poise_error
     memcpy(piece->bytes.data + piece->bytes.length, block->bytes, block->length);
     piece->bytes.length += BLOCK_MAX;
     piece->blocks[piece->slice.block_count++] = *block;
-    return piece->slice.block_count == STORE_SLICE_BLOCKS ? give_piece(compact) : POISE_OK;
+    return piece->slice.block_count == STORE_SLICE_BLOCKS ? compact_give_piece(compact) : POISE_OK;
+}
+
+/* ---- what was erased ---- */
+
+poise_code compact_fold(struct compact *compact, const struct store_reader *reader)
+{
+    return erasures_fold(&compact->erasures, compact->store, store_reader_state_lsn(reader), compact->stop,
+                         compact->err);
+}
+
+bool compact_is_out(const struct compact *compact, uint64_t series, int64_t time_ms, uint64_t place)
+{
+    if (compact->erasures.count == 0 || series >= compact->names.count)
+        return false;
+    const struct past_name name = names_of(&compact->names, (size_t)series);
+    return erasures_have(&compact->erasures, name.measure, name.org, time_ms, place);
+}
+
+static bool is_out(void *context, uint64_t series, int64_t time_ms, uint64_t place)
+{
+    return compact_is_out(context, series, time_ms, place);
 }
 
 /* ---- names ---- */
@@ -154,12 +150,12 @@ static poise_code put_names(struct compact *compact)
         count = count < PAST_NAMES ? count : PAST_NAMES;
         for (size_t i = 0; i < count; i++)
             some[i] = names_of(&compact->names, compact->named + i);
-        code = open_piece(compact);
+        code = compact_open_piece(compact);
         if (!code)
             past_put_names(&compact->piece->entries, (uint32_t)compact->named, some, count);
         compact->named += count;
         if (!code && compact->piece->entries.length >= COMPACT_PIECE_BYTES)
-            code = give_piece(compact);
+            code = compact_give_piece(compact);
     }
     return code;
 }
@@ -200,6 +196,8 @@ static poise_code group_of(struct taking *taking, uint32_t series, int64_t time_
 static poise_code add_mark(struct taking *taking, const struct journal_gone *gone)
 {
     uint32_t group;
+    if (compact_is_out(taking->compact, gone->series, gone->time_ms, gone->ordinal))
+        return POISE_OK;
     poise_code code = group_of(taking, gone->series, gone->time_ms, &group);
     if (!code && !sorter_mark(taking->compact->sorter, group, gone->time_ms, gone->ordinal,
                               taking->first_place + gone->row))
@@ -245,6 +243,15 @@ static bool take_extra(struct taking *taking, uint32_t at, struct sorter_extra *
     return ret_extra->key != NULL;
 }
 
+static bool is_erased(const struct taking *taking, uint32_t at)
+{
+    const struct wire_batch *rows = taking->rows;
+    uint32_t index = rows->row_series[at];
+    uint32_t series = index < taking->notes.series_count ? taking->notes.series[index] : JOURNAL_NO_SERIES;
+    return !(rows->retract && rows->retract[at]) &&
+           compact_is_out(taking->compact, series, rows->time_ms[at], taking->first_place + at);
+}
+
 static poise_code add_row(struct taking *taking, uint32_t at)
 {
     const struct wire_batch *rows = taking->rows;
@@ -256,7 +263,10 @@ static poise_code add_row(struct taking *taking, uint32_t at)
     int64_t time_ms = time_of(taking, at, gone);
     int32_t bucket = block_bucket(time_ms);
     uint32_t group = taking->groups[index].group;
+    bool erased = is_erased(taking, at);
     poise_code code = gone ? add_mark(taking, gone) : POISE_OK;
+    if (!code && erased && !(rows->key && rows->key[at]))
+        return POISE_OK;
     if (!code && (group == 0 || taking->groups[index].bucket != bucket)) {
         code = group_of(taking, index < notes->series_count ? notes->series[index] : JOURNAL_NO_SERIES,
                         time_ms, &group);
@@ -267,9 +277,13 @@ static poise_code add_row(struct taking *taking, uint32_t at)
         return code;
     struct sorter_extra extra;
     bool plain = !rows->of && !rows->row_seq && !rows->retract && !(rows->key && rows->key[at]);
-    bool ok = (plain || take_extra(taking, at, &extra)) &&
-              sorter_add(taking->compact->sorter, group - 1, time_ms, taking->first_place + at,
-                         is_retraction(rows, at) ? 0 : rows->value[at], plain ? NULL : &extra);
+    bool ok = plain || take_extra(taking, at, &extra);
+    if (ok && erased) { /* it retracts its key */
+        extra.retract = true;
+        extra.of = 1;
+    }
+    ok = ok && sorter_add(taking->compact->sorter, group - 1, time_ms, taking->first_place + at,
+                          erased || is_retraction(rows, at) ? 0 : rows->value[at], plain ? NULL : &extra);
     return ok ? POISE_OK : no_memory(taking);
 }
 
@@ -316,7 +330,7 @@ static bool is_kept(const struct journal_batch *batch)
 {
     bool kept = batch->producer[0] == '!' && (batch->rows == 0 || order_takes_place(batch));
     for (size_t i = 0; !kept && i < batch->refused_count; i++)
-        kept = batch->reasons[i] == POISE_REFUSAL_LOCKED || batch->reasons[i] == POISE_REFUSAL_FROZEN;
+        kept = batch_holds(batch->reasons[i]);
     return kept;
 }
 
@@ -370,11 +384,11 @@ static poise_code put_remains(struct compact *compact, const struct journal_reco
         rest.changes_length = revisions.changes.length;
     }
     if (!code && (rest.batch_count || rest.changes_length))
-        code = open_piece(compact);
+        code = compact_open_piece(compact);
     if (!code && (rest.batch_count || rest.changes_length))
         code = past_put_remains(&compact->piece->entries, &rest, compact->err);
     if (!code && compact->piece && compact->piece->entries.length >= COMPACT_PIECE_BYTES)
-        code = give_piece(compact);
+        code = compact_give_piece(compact);
     free(batches);
     buf_free(&revisions.changes);
     return code;
@@ -402,7 +416,7 @@ static bool note_commit(struct compact *compact, const struct journal_record *re
 static poise_code take_record(void *visitor, const struct journal_record *record)
 {
     struct compact *compact = visitor;
-    poise_code code = check_stop(compact);
+    poise_code code = compact_check_stop(compact);
     if (!code && (record->trimmed || record->lsn != compact->lsn + 1))
         code = error_set(compact->err, POISE_ECORRUPT, "journal record %llu is missing",
                          (unsigned long long)compact->lsn + 1);
@@ -430,7 +444,7 @@ static poise_code build_blocks(struct compact *compact)
 
 static poise_code end_run(struct compact *compact)
 {
-    poise_code code = open_piece(compact);
+    poise_code code = compact_open_piece(compact);
     if (code)
         return code;
     for (size_t at = 0; at < compact->record_count; at += PAST_COMMITS) {
@@ -441,10 +455,10 @@ static poise_code end_run(struct compact *compact)
     compact->piece->slice.whole = true;
     compact->piece->slice.last_place = compact->next_place - 1;
     compact->piece->slice.as_of_ms = compact->as_of_ms[compact->record_count - 1];
-    return give_piece(compact);
+    return compact_give_piece(compact);
 }
 
-static void reset(struct compact *compact)
+void compact_reset(struct compact *compact)
 {
     sorter_reset(compact->sorter);
     arena_reset(&compact->keys);
@@ -455,7 +469,9 @@ static void reset(struct compact *compact)
 
 static poise_code make_run(struct compact *compact, struct store_reader *reader, uint64_t until)
 {
-    poise_code code = names_read(&compact->names, reader, compact->err);
+    poise_code code = compact_fold(compact, reader);
+    if (!code)
+        code = names_read(&compact->names, reader, compact->err);
     compact->run = block_run(until, 0);
     compact->named = compact->names.count;
     if (!code)
@@ -471,7 +487,7 @@ static poise_code make_run(struct compact *compact, struct store_reader *reader,
     return code ? code : end_run(compact);
 }
 
-static void begin(struct compact *compact, piece_take *take, void *taker, poise_error *err)
+void compact_begin(struct compact *compact, piece_take *take, void *taker, poise_error *err)
 {
     compact->take = take;
     compact->taker = taker;
@@ -483,7 +499,7 @@ poise_code compact_run(struct compact *compact, uint64_t until, piece_take *take
 {
     struct store_reader *reader;
     poise_error unused;
-    begin(compact, take, taker, err ? err : &unused);
+    compact_begin(compact, take, taker, err ? err : &unused);
     poise_code code = store_reader_open(compact->store, &reader, compact->err);
     if (code)
         return code;
@@ -503,7 +519,7 @@ poise_code compact_run(struct compact *compact, uint64_t until, piece_take *take
         else
             names_free(&compact->names); /* the store may lack some of them */
     }
-    reset(compact);
+    compact_reset(compact);
     store_reader_close(reader);
     return code;
 }
@@ -530,6 +546,7 @@ void compact_close(struct compact *compact)
     if (!compact)
         return;
     names_free(&compact->names);
+    erasures_free(&compact->erasures);
     sorter_close(compact->sorter);
     definitions_free(&compact->definitions);
     arena_free(&compact->arena);
@@ -565,25 +582,22 @@ poise_code compact_frozen(struct compact *compact, uint64_t state_lsn, bool *ret
 
 struct choosing {        /* among the runs of a bucket and input, in the order of their records */
     int32_t idle_before; /* buckets before it are tidied, too */
-    int32_t bucket;
-    uint32_t input;
-    struct store_run runs[PIECE_SOURCES];
-    size_t count;
+    struct compact_group group;
     bool chosen;
     const struct compact *compact;
-    bool gone; /* nothing of what is chosen stays */
 };
 
 /* Of an input that is frozen beyond the whole bucket. */
 static bool choose_gone(struct choosing *choosing)
 {
     const struct names *names = &choosing->compact->names;
-    if (choosing->count == 0 || choosing->input >= names->measures.count)
+    struct compact_group *group = &choosing->group;
+    if (group->count == 0 || group->input >= names->measures.count)
         return false;
-    int64_t until_ms = definitions_frozen_ms(&choosing->compact->definitions,
-                                             intern_text(&names->measures, choosing->input));
-    choosing->gone = until_ms != INT64_MIN && choosing->bucket < block_bucket(until_ms);
-    return choosing->gone;
+    int64_t until_ms =
+        definitions_frozen_ms(&choosing->compact->definitions, intern_text(&names->measures, group->input));
+    group->gone = until_ms != INT64_MIN && group->bucket < block_bucket(until_ms);
+    return group->gone;
 }
 
 /* Those of the lowest level of which there are enough. */
@@ -591,16 +605,16 @@ static bool choose_level(struct choosing *choosing)
 {
     size_t of_level[BLOCK_LEVEL_MAX + 1] = {0}, kept = 0;
     unsigned level = 0;
-    for (size_t i = 0; i < choosing->count; i++)
-        of_level[block_run_level(choosing->runs[i].run)]++;
+    for (size_t i = 0; i < choosing->group.count; i++)
+        of_level[block_run_level(choosing->group.runs[i].run)]++;
     while (level < BLOCK_LEVEL_MAX && of_level[level] < MERGE_RUNS)
         level++;
     if (level == BLOCK_LEVEL_MAX)
         return false;
-    for (size_t i = 0; i < choosing->count; i++)
-        if (block_run_level(choosing->runs[i].run) == level)
-            choosing->runs[kept++] = choosing->runs[i];
-    choosing->count = kept;
+    for (size_t i = 0; i < choosing->group.count; i++)
+        if (block_run_level(choosing->group.runs[i].run) == level)
+            choosing->group.runs[kept++] = choosing->group.runs[i];
+    choosing->group.count = kept;
     return true;
 }
 
@@ -608,12 +622,12 @@ static bool choose_level(struct choosing *choosing)
 static bool choose_idle(const struct choosing *choosing)
 {
     uint64_t all = 0, largest = 0;
-    for (size_t i = 0; i < choosing->count; i++) {
-        uint64_t rows = choosing->runs[i].stats.rows + choosing->runs[i].stats.marks;
+    for (size_t i = 0; i < choosing->group.count; i++) {
+        uint64_t rows = choosing->group.runs[i].stats.rows + choosing->group.runs[i].stats.marks;
         all += rows;
         largest = rows > largest ? rows : largest;
     }
-    return choosing->bucket < choosing->idle_before && choosing->count > 1 &&
+    return choosing->group.bucket < choosing->idle_before && choosing->group.count > 1 &&
            (all - largest) * MERGE_WORTH >= largest;
 }
 
@@ -626,55 +640,76 @@ static bool choose(struct choosing *choosing)
 static poise_code note_run(void *visitor, const struct store_run *run)
 {
     struct choosing *choosing = visitor;
-    if (run->bucket != choosing->bucket || run->input != choosing->input) {
+    if (run->bucket != choosing->group.bucket || run->input != choosing->group.input) {
         if (choose(choosing))
             return POISE_ECLOSED;
-        choosing->bucket = run->bucket;
-        choosing->input = run->input;
-        choosing->count = 0;
+        choosing->group.bucket = run->bucket;
+        choosing->group.input = run->input;
+        choosing->group.count = 0;
     }
-    if (choosing->count < PIECE_SOURCES)
-        choosing->runs[choosing->count++] = *run;
+    if (choosing->group.count < PIECE_SOURCES)
+        choosing->group.runs[choosing->group.count++] = *run;
     return POISE_OK;
 }
 
 /* What it was put for has nothing but its sources' end. */
-static void drop(struct compact *compact, const struct choosing *choosing)
+static void drop(struct compact *compact, const struct compact_group *group)
 {
-    for (size_t i = 0; i < choosing->count; i++) {
-        compact->piece->dropped_rows += choosing->runs[i].stats.rows;
-        compact->piece->dropped_bytes += choosing->runs[i].stats.bytes;
+    for (size_t i = 0; i < group->count; i++) {
+        compact->piece->dropped_rows += group->runs[i].stats.rows;
+        compact->piece->dropped_bytes += group->runs[i].stats.bytes;
     }
 }
 
-static poise_code merge(struct compact *compact, struct store_reader *reader, const struct choosing *choosing)
+/* Of the name of a merge: a level above those of its sources, or one that is free. */
+static unsigned level_above(const struct compact_group *group, uint64_t lsn)
+{
+    unsigned level = 0;
+    for (size_t i = 0; i < group->count; i++)
+        level = block_run_level(group->runs[i].run) > level ? block_run_level(group->runs[i].run) : level;
+    if (level < BLOCK_LEVEL_MAX)
+        return level + 1;
+    for (level = 1; level < BLOCK_LEVEL_MAX; level++) {
+        bool taken = false;
+        for (size_t i = 0; i < group->count; i++)
+            taken |= group->runs[i].run == block_run(lsn, level);
+        if (!taken)
+            break;
+    }
+    return level;
+}
+
+poise_code compact_merge_group(struct compact *compact, struct store_reader *reader,
+                               const struct compact_group *group)
 {
     uint64_t sources[PIECE_SOURCES], lsn = 0;
-    unsigned level = 0;
-    for (size_t i = 0; i < choosing->count; i++) {
-        sources[i] = choosing->runs[i].run;
+    for (size_t i = 0; i < group->count; i++) {
+        sources[i] = group->runs[i].run;
         lsn = block_run_lsn(sources[i]) > lsn ? block_run_lsn(sources[i]) : lsn;
-        level = block_run_level(sources[i]) > level ? block_run_level(sources[i]) : level;
     }
-    compact->run = block_run(lsn, level + 1);
-    compact->bucket = choosing->bucket;
-    compact->input = choosing->input;
-    poise_code code =
-        choosing->gone ? POISE_OK
-                       : store_merge_runs(reader, choosing->bucket, choosing->input, sources, choosing->count,
-                                          compact->run, take_block, compact, compact->err);
+    compact->run = block_run(lsn, level_above(group, lsn));
+    compact->bucket = group->bucket;
+    compact->input = group->input;
+    const struct store_without without = {.is_out = is_out, .context = compact};
+    poise_code code = compact_fold(compact, reader);
+    if (!code && compact->erasures.count > 0)
+        code = names_read(&compact->names, reader, compact->err);
+    if (!code && !group->gone)
+        code = store_merge_without(reader, group->bucket, group->input, sources, group->count, compact->run,
+                                   compact->erasures.count > 0 ? &without : NULL, take_block, compact,
+                                   compact->err);
     if (!code)
-        code = open_piece(compact);
+        code = compact_open_piece(compact);
     if (code)
         return code;
-    if (choosing->gone)
-        drop(compact, choosing);
+    if (group->gone)
+        drop(compact, group);
     struct piece *piece = compact->piece;
-    memcpy(piece->sources, sources, choosing->count * sizeof *sources);
+    memcpy(piece->sources, sources, group->count * sizeof *sources);
     piece->slice.sources = piece->sources;
-    piece->slice.source_count = choosing->count;
+    piece->slice.source_count = group->count;
     piece->slice.whole = true;
-    return give_piece(compact);
+    return compact_give_piece(compact);
 }
 
 poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
@@ -685,7 +720,7 @@ poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_tak
     struct choosing choosing = {.idle_before = idle_before, .compact = compact};
     struct store_reader *reader;
     poise_error unused;
-    begin(compact, take, taker, err ? err : &unused);
+    compact_begin(compact, take, taker, err ? err : &unused);
     *ret_any = false;
     poise_code code = store_reader_open(compact->store, &reader, compact->err);
     if (code)
@@ -696,9 +731,9 @@ poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_tak
         code = store_read_runs(reader, &all, note_run, &choosing, compact->err);
     if (!code && (choosing.chosen || choose(&choosing))) {
         *ret_any = true;
-        code = merge(compact, reader, &choosing);
+        code = compact_merge_group(compact, reader, &choosing.group);
     }
-    reset(compact);
+    compact_reset(compact);
     store_reader_close(reader);
     return code;
 }

@@ -3,6 +3,7 @@
 #ifndef AGGREGATOR_COMPACT_H
 #define AGGREGATOR_COMPACT_H
 
+#include "erasures.h"
 #include <stdatomic.h>
 #include <store/runs.h>
 
@@ -19,6 +20,7 @@ struct piece {
     struct buf bytes, entries;            /* of the blocks, BLOCK_MAX apart; of the past */
     uint64_t dropped_rows, dropped_bytes; /* of its sources, of which nothing stays */
     uint64_t sources[PIECE_SOURCES];
+    uint64_t scrub_lsn; /* store_scrub comes first; 0: it does not */
 };
 void piece_free(struct piece *piece);
 /* As store_commit, without a record; and store_runs_clean. */
@@ -46,5 +48,14 @@ poise_code compact_frozen(struct compact *compact, uint64_t state_lsn, bool *ret
  * none. */
 poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
                          bool *ret_any, poise_error *err);
+
+/* purge.c: a step of having vanish from the disk what was erased, once it is in the state: runs are merged
+ * without it, then nothing older is left of the journal and the state, then what remains of records is
+ * rewritten. *ret_any: there are pieces to be put before the next step. `ended` is called for each order of
+ * which nothing is left, before the store knows it, so at least once. */
+typedef poise_code compact_ended(void *context, const struct erasure *erasure, poise_error *err);
+poise_code compact_purge(struct compact *compact, compact_ended *ended, void *context, piece_take *take,
+                         void *taker, bool *ret_any, poise_error *err);
+bool compact_purges(const struct compact *compact); /* some order is not done */
 
 #endif

@@ -1,5 +1,6 @@
 #include "compactor.h"
 
+#include "actions.h"
 #include <base/error.h>
 #include <stdlib.h>
 #include <time.h>
@@ -161,6 +162,17 @@ static poise_code merge(struct compactor *compactor, bool *ret_any, poise_error 
     return code;
 }
 
+/* Nothing is left of what an order has erased. */
+static poise_code note_end(void *context, const struct erasure *erasure, poise_error *err)
+{
+    const struct compactor *compactor = context;
+    const struct compactor_options *options = &compactor->options;
+    const struct action action = {.what = "erase", .about = erasure->reason, .result = "gone from the disk"};
+    log_event(options->log, LOG_INFO, "erased_from_disk", log_text("reason", erasure->reason),
+              log_int("lsn", (int64_t)erasure->lsn));
+    return options->directory ? actions_note(options->directory, options->clock, &action, err) : POISE_OK;
+}
+
 static poise_code take_turn(struct compactor *compactor, poise_error *err)
 {
     struct look found = {0};
@@ -176,7 +188,9 @@ static poise_code take_turn(struct compactor *compactor, poise_error *err)
         compactor->merge_us = 0; /* when it is whole */
         return run(compactor, err);
     }
-    if (!code && now_us(compactor) >= compactor->merge_us)
+    if (!code)
+        code = compact_purge(compactor->compact, note_end, compactor, give, compactor, &any, err);
+    if (!code && !any && now_us(compactor) >= compactor->merge_us)
         code = merge(compactor, &any, err);
     if (!code && !any && compactor->merge_us <= now_us(compactor))
         compactor->merge_us = now_us(compactor) + MERGE_US;

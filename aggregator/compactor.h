@@ -16,6 +16,7 @@ struct compactor; /* opaque */
 
 struct compactor_options { /* all borrowed */
     struct store *store;
+    const char *directory;       /* of the store, for the audit log; NULL: there is none */
     struct ring *to_writer;      /* of struct piece, owned by the taker */
     const _Atomic uint64_t *put; /* pieces that the writer has put, or thrown away */
     struct net_wake *writer_wake;

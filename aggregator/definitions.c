@@ -1,5 +1,6 @@
 #include "definitions.h"
 
+#include "erasures.h"
 #include <base/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,7 +208,7 @@ void order_put_reason(struct buf *body, const char *reason)
 
 bool order_takes_place(const struct journal_batch *batch)
 {
-    return strcmp(batch->producer, RESCORE_PRODUCER) == 0;
+    return strcmp(batch->producer, RESCORE_PRODUCER) == 0 || strcmp(batch->producer, ERASE_PRODUCER) == 0;
 }
 
 /* The next entry of an order; the text is in place. false: there is none, or it cannot be read. */

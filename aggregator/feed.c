@@ -213,6 +213,23 @@ static poise_code accept_row(struct feeding *feeding, uint32_t at, uint32_t inde
     return code;
 }
 
+static bool is_erased(const struct feeding *feeding, uint32_t index, const struct engine_row *row)
+{
+    const struct erasures *erasures = feeding->options->erasures;
+    const struct wire_batch *rows = feeding->rows;
+    const struct wire_series *names = &rows->series[index];
+    return erasures && erasures->count > 0 && !row->retract &&
+           erasures_have(erasures, rows->symbols[names->measure], rows->symbols[names->org], row->time_ms,
+                         engine_ordinal(feeding->engine) + 1);
+}
+
+/* Its place and its series' number stay. */
+static poise_code leave_out(struct feeding *feeding, uint32_t index)
+{
+    engine_skip(feeding->engine);
+    return number_unread(feeding, index);
+}
+
 /* Whether the row, which comes next, is believed never to have stood. */
 static bool never_stood(struct feeding *feeding, uint32_t at)
 {
@@ -240,6 +257,11 @@ static poise_code apply_row(struct feeding *feeding, uint32_t at)
     poise_refusal refusal = feeding->feed->refusal[index];
     struct engine_row row = row_of(feeding->rows, at);
     poise_code code = POISE_OK;
+    if (is_erased(feeding, index, &row)) {
+        if (!row.key)
+            return leave_out(feeding, index);
+        row.retract = true;
+    }
     if (!refusal && row.key && options->denied && options->denied[index] != ACCESS_SENDS)
         refusal = POISE_REFUSAL_NOT_ALLOWED;
     if (!refusal && never_stood(feeding, at))

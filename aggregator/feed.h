@@ -3,6 +3,7 @@
 #ifndef AGGREGATOR_FEED_H
 #define AGGREGATOR_FEED_H
 
+#include "erasures.h"
 #include <engine/engine.h>
 #include <store/notes.h>
 #include <wire/wire.h>
@@ -32,6 +33,7 @@ struct feed_options {
     int64_t now_ms;        /* for max_ahead; INT64_MAX: no limit */
     const uint8_t *denied; /* by series of the batch: enum access_sending; NULL: nothing is */
     bool replays; /* series become numbered as they were, of inputs too that no definition reads any more */
+    const struct erasures *erasures;   /* rows that are left out, or, with a key, retract it; NULL: none */
     const struct journal_notes *notes; /* what the journal says of them; NULL: nothing */
     /* NULL: whether a row stands is asked of its key. Else the rows of which these say that they never did
      * are only seen, since what they say less than may not be there. */

@@ -1,3 +1,4 @@
+#include "erase.h"
 #include "inquiry.h"
 #include "rescore.h"
 #include "restate.h"
@@ -87,6 +88,29 @@ static poise_code gather_restated(struct writer *writer, poise_error *err)
         code = apply_batch(writer, &restate->batches[i], INT64_MAX, err);
         restate->refused += restate->batches[i].refused_count;
     }
+    return code;
+}
+
+/* Takes out what an operator has erased, in locked periods too. Who rereads a period from now on is without
+ * it. */
+static poise_code gather_erased(struct writer *writer, poise_error *err)
+{
+    struct inquiry *inquiry = writer->ordering;
+    struct erase *erase = inquiry->erase;
+    if (erase->found_lsn < writer->restated_lsn) { /* another may have erased, or let in, some of it */
+        inquiry->error.code = error_set(&inquiry->error, POISE_EBUSY, "another order came first; try again");
+        return answer_order(writer, err);
+    }
+    if (erase_check(erase, writer->engine, &inquiry->error))
+        return answer_order(writer, err);
+    poise_code code = erasures_take(&writer->erasures, erase->order.body.data, erase->order.body.length,
+                                    store_last_lsn(writer->options.store) + 1, err);
+    if (!code)
+        code = erase_apply(erase, writer->engine, err);
+    writer->batches[writer->batch_count] = &erase->order;
+    writer->records[writer->batch_count] = writer_record_of(&erase->order);
+    writer->records[writer->batch_count++].rows = 1; /* its place, which revisions name */
+    writer->record.orders = true;
     return code;
 }
 
@@ -194,6 +218,7 @@ poise_code gather_commit(struct writer *writer, poise_error *err)
         return tell_losses(writer, err);
     return !writer->ordering           ? gather_waiting(writer, err)
            : writer->ordering->rescore ? gather_rescored(writer, err)
+           : writer->ordering->erase   ? gather_erased(writer, err)
                                        : gather_restated(writer, err);
 }
 
@@ -208,7 +233,15 @@ poise_code gather_end_order(struct writer *writer, uint64_t lsn, poise_error *er
 {
     struct restate *restate = writer->ordering->restate;
     struct rescore *rescore = writer->ordering->rescore;
-    if (rescore) {
+    struct erase *erase = writer->ordering->erase;
+    if (erase) {
+        erase->lsn = writer->restated_lsn = lsn;
+        writer_note_erasures(writer);
+        log_event(writer->options.log, LOG_INFO, "erased", log_text("reason", erase->reason),
+                  log_text("measure", erase->measure), log_text("org", erase->org),
+                  log_int("rows", (int64_t)(erase->count + erase->held)),
+                  log_int("counted", (int64_t)erase->counted), log_int("lsn", (int64_t)lsn));
+    } else if (rescore) {
         char from[TIME_TEXT_MAX];
         rescore->lsn = lsn;
         format_time_ms(rescore->from_ms, from);

@@ -81,6 +81,7 @@ struct applying {
     const struct history_apply *apply;
     uint64_t number; /* of the series at hand */
     struct engine_series *series;
+    struct past_name name; /* its */
 };
 
 static poise_code find_series(struct applying *applying, uint64_t number)
@@ -89,7 +90,7 @@ static poise_code find_series(struct applying *applying, uint64_t number)
     if (number >= apply->names->count)
         return error_set(apply->err, POISE_ECORRUPT, "runs have rows of series %llu, which has no name",
                          (unsigned long long)number);
-    const struct past_name name = names_of(apply->names, (size_t)number);
+    const struct past_name name = applying->name = names_of(apply->names, (size_t)number);
     poise_refusal refusal;
     applying->number = number;
     return engine_series(apply->engine, name.measure, name.org, name.source, &applying->series, &refusal,
@@ -106,7 +107,14 @@ static poise_code apply_rows(void *visitor, uint64_t series, const struct chunk_
     if (series != applying->number)
         code = find_series(applying, series);
     for (size_t i = 0; !code && applying->series && i < rows->count; i++) {
-        const struct engine_row row = history_row(rows, i);
+        struct engine_row row = history_row(rows, i);
+        if (apply->erasures->count > 0 && !row.retract &&
+            erasures_have(apply->erasures, applying->name.measure, applying->name.org, row.time_ms,
+                          rows->ordinal[i])) {
+            if (!row.key)
+                continue;
+            row.retract = true;
+        }
         code = engine_apply_at(apply->engine, applying->series, &row, rows->ordinal[i], apply->err);
     }
     return code;

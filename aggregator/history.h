@@ -3,6 +3,7 @@
 #ifndef AGGREGATOR_HISTORY_H
 #define AGGREGATOR_HISTORY_H
 
+#include "erasures.h"
 #include "names.h"
 #include <engine/engine.h>
 #include <stdatomic.h>
@@ -25,9 +26,10 @@ poise_code history_read(struct store *store, uint64_t until, int64_t until_ms,
  * left out. */
 struct history_apply {
     struct engine *engine;
-    struct names *names;      /* read on */
-    bool numbers;             /* all series get their numbers first */
-    const _Atomic bool *stop; /* EBUSY */
+    struct names *names;             /* read on */
+    const struct erasures *erasures; /* those rows are left out, or, with a key, retract it */
+    bool numbers;                    /* all series get their numbers first */
+    const _Atomic bool *stop;        /* EBUSY */
     poise_error *err;
 };
 poise_code history_apply(const struct history_apply *apply, struct store_reader *reader, uint64_t from_place,

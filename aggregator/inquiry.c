@@ -3,6 +3,7 @@
 #include "changelog.h"
 #include "definitions.h"
 #include "dump.h"
+#include "erase.h"
 #include "feed.h"
 #include "history.h"
 #include "needed.h"
@@ -24,12 +25,25 @@ void inquiry_free(struct inquiry *inquiry)
         return;
     restate_free(inquiry->restate);
     rescore_free(inquiry->rescore);
+    erase_free(inquiry->erase);
     dump_free(inquiry->dump);
     access_drop(inquiry->access);
     changelog_free(inquiry->changelog);
     buf_free(&inquiry->bodies);
     free(inquiry->ends);
     free(inquiry);
+}
+
+enum wire_kind inquiry_kind(const struct inquiry *inquiry)
+{
+    return inquiry->restate     ? WIRE_RESTATED
+           : inquiry->rescore   ? WIRE_RESCORED
+           : inquiry->erase     ? WIRE_ERASED
+           : inquiry->dump      ? WIRE_ROWS
+           : inquiry->losses    ? WIRE_LOSSES
+           : inquiry->changelog ? WIRE_CHANGED
+           : inquiry->backup[0] ? WIRE_BACKED_UP
+                                : WIRE_RESULT;
 }
 
 /* ---- reading the journal into an engine ---- */
@@ -45,7 +59,8 @@ struct reading {
     size_t part_count, part_bytes;
     uint64_t lsn, until;            /* read so far; to be read */
     struct definitions definitions; /* all up to now: what is frozen is so for whatever was known before */
-    bool doubts;                    /* as of the options, where nothing is dropped */
+    bool pends;                     /* what was erased is still there, and heads have it */
+    bool doubts;                    /* what the store says has gone is not believed */
     struct hmap revisions;          /* of the nodes and closed periods that had some */
     struct arena noted;             /* they themselves */
 };
@@ -132,6 +147,7 @@ static poise_code read_batch(struct reading *reading, const struct journal_batch
     struct feed_options options = {.refused = batch->refused,
                                    .refused_count = batch->refused_count,
                                    .now_ms = ENGINE_LET_IN,
+                                   .erasures = &reading->options->memory->erasures,
                                    .believed = believes ? &notes : NULL};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
@@ -162,10 +178,11 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
     bool knows_all = !inquiry->known_at_ms && reading->until >= past.lsn;
     const struct needed needed = {.engine = reading->engine,
                                   .inputs = &reading->options->memory->inputs,
+                                  .erasures = &reading->options->memory->erasures,
                                   .org = inquiry->all_orgs ? NULL : inquiry->org,
                                   .history = inquiry->history,
                                   .as_of_ms = inquiry->as_of_ms,
-                                  .all = reading->doubts || from_place > 0,
+                                  .all = reading->doubts || reading->pends || from_place > 0,
                                   .doubts = reading->doubts,
                                   .dropped = knows_all ? &reading->definitions : NULL,
                                   .is_last = past.lsn >= reading->until || past.last_place > until_place,
@@ -196,17 +213,48 @@ static poise_code read_revisions(struct reading *reading, uint64_t until)
     return code;
 }
 
+static poise_code see(void *visitor, const char *measure, const char *org)
+{
+    const struct reading *reading = visitor;
+    return engine_see_org(reading->engine, measure, org, &reading->inquiry->error);
+}
+
+/* What was erased meanwhile may have been read or not. */
+static poise_code end_reading(struct reading *reading, size_t erased)
+{
+    struct erasures *erasures = &reading->options->memory->erasures;
+    struct store *store = reading->options->store;
+    struct inquiry *inquiry = reading->inquiry;
+    poise_code code =
+        erasures_fold(erasures, store, store_last_lsn(store), reading->options->stop, &inquiry->error);
+    if (!code && erasures->count != erased)
+        code = error_set(&inquiry->error, POISE_EBUSY, "measurements were erased meanwhile; ask again");
+    return code ? code : erasures_seen(erasures, engine_ordinal(reading->engine), see, reading);
+}
+
 static poise_code read_past(struct reading *reading, uint64_t until)
 {
     struct inquiry *inquiry = reading->inquiry;
     const struct history_visit visit = {.runs = read_runs, .record = read_record, .visitor = reading};
+    struct erasures *erasures = &reading->options->memory->erasures;
     uint64_t in_runs = 0;
     reading->until = until;
     poise_code code =
-        history_read(reading->options->store, until, inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX,
-                     &visit, &in_runs, &inquiry->error);
+        erasures_fold(erasures, reading->options->store, store_last_lsn(reading->options->store),
+                      reading->options->stop, &inquiry->error);
+    size_t erased = erasures->count;
+    reading->pends =
+        erased > 0 && erasures->items[erased - 1].lsn > store_erased_lsn(reading->options->store);
+    /* Of a frozen input what says that a row has gone may have gone itself. */
+    reading->doubts = (reading->options->doubts || reading->pends) && reading->definitions.frozen_count == 0;
+    if (!code)
+        code = history_read(reading->options->store, until,
+                            inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX, &visit, &in_runs,
+                            &inquiry->error);
     if (reading->lsn < in_runs)
         reading->lsn = in_runs;
+    if (!code)
+        code = end_reading(reading, erased);
     return code ? code : read_revisions(reading, in_runs);
 }
 
@@ -246,6 +294,14 @@ static poise_code encode_done(struct inquiry *inquiry)
 {
     const struct restate *restate = inquiry->restate;
     const struct rescore *rescore = inquiry->rescore;
+    const struct erase *erase = inquiry->erase;
+    if (erase) {
+        const struct wire_erased answer = {.id = inquiry->id,
+                                           .rows = erase->count + erase->held,
+                                           .counted = erase->counted,
+                                           .lsn = erase->lsn};
+        return wire_encode_erased(&answer, &inquiry->bodies);
+    }
     if (rescore) {
         const struct wire_rescored answer = {.id = inquiry->id,
                                              .scorecards = rescore->scorecards,
@@ -333,7 +389,6 @@ static poise_code freeze(struct reading *reading)
                          reading->options->stop, &reading->inquiry->error);
     for (size_t i = 0; !code && i < definitions->frozen_count; i++)
         engine_freeze(reading->engine, definitions->frozen[i].input, definitions->frozen[i].until_ms);
-    reading->doubts = reading->options->doubts && definitions->frozen_count == 0;
     return code;
 }
 
@@ -377,9 +432,29 @@ static const struct scorecard *find_card(const struct inquirer_options *options,
     return NULL;
 }
 
+static bool answer_erase(const struct inquirer_options *options, struct inquiry *inquiry)
+{
+    struct erase *erase = inquiry->erase;
+    struct erasures *erasures = &options->memory->erasures;
+    uint64_t until = store_last_lsn(options->store);
+    const char *name = inquiry->reader ? access_name(inquiry->reader) : NULL;
+    poise_code code = erasures_fold(erasures, options->store, until, options->stop, &inquiry->error);
+    if (!code)
+        code = erase_find(erase, options->store, until, erasures, options->stop, &inquiry->error);
+    if (!code)
+        code = erase_put_order(erase, name ? name : "", &inquiry->error);
+    inquiry->error.code = code;
+    bool done = !code && (erase->dry_run || erase->count + erase->held == 0);
+    if (done)
+        inquiry_done(inquiry);
+    return code || done;
+}
+
 /* What the inquirer does of an operator's order. */
 static bool answer_order(const struct inquirer_options *options, struct inquiry *inquiry)
 {
+    if (inquiry->erase)
+        return answer_erase(options, inquiry);
     if (inquiry->rescore)
         return inquiry->scorecard[0] && !find_card(options, inquiry);
     inquiry->error.code = restate_find(inquiry->restate, options->store, &inquiry->error);
@@ -407,7 +482,7 @@ bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     }
     if (inquiry->losses)
         return false;
-    if (inquiry->restate || inquiry->rescore)
+    if (inquiry->restate || inquiry->rescore || inquiry->erase)
         return answer_order(options, inquiry);
     const struct scorecard *card = find_card(options, inquiry);
     if (!card)

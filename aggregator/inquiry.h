@@ -30,6 +30,7 @@ struct inquiry {
     int64_t known_at_ms;           /* 0: all that is known now */
     uint64_t known_lsn;            /* likewise */
     struct restate *restate;       /* instead of all these: what an operator wants to let in; else NULL */
+    struct erase *erase;           /* likewise: to have erased */
     struct rescore *rescore;       /* likewise: periods to be scored by the current definition */
     char backup[POISE_ID_MAX + 1]; /* likewise: the name of a backup to be written; else "" */
     bool losses;                   /* likewise: what producers have lost, which the writer knows */
@@ -66,6 +67,7 @@ bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
 
 /* The body of an answer that was appended last is whole. */
 poise_code inquiry_end_body(struct inquiry *inquiry);
+enum wire_kind inquiry_kind(const struct inquiry *inquiry); /* of the answer's messages */
 /* The answer to an operator's order that was done. */
 void inquiry_done(struct inquiry *inquiry);
 

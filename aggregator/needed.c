@@ -116,6 +116,16 @@ static poise_code see(struct needing *needing, struct wanted *wanted)
     return code;
 }
 
+static bool is_erased(const struct needing *needing, const struct wanted *wanted,
+                      const struct engine_row *row, uint64_t place)
+{
+    const struct needed *needed = needing->needed;
+    uint32_t input = (uint32_t)(needing->list - needing->lists);
+    return needed->erasures->count > 0 && !row->retract &&
+           erasures_have(needed->erasures, intern_text(&needed->inputs->measures, input),
+                         engine_series_org(needed->engine, wanted->series), row->time_ms, place);
+}
+
 static poise_code take_rows(void *visitor, uint64_t series, const struct chunk_rows *rows)
 {
     struct needing *needing = visitor;
@@ -125,7 +135,12 @@ static poise_code take_rows(void *visitor, uint64_t series, const struct chunk_r
     if (needed->stop && atomic_load_explicit(needed->stop, memory_order_relaxed))
         return error_set(needed->err, POISE_EBUSY, "the aggregator is stopping");
     for (size_t i = 0; !code && i < rows->count; i++) {
-        const struct engine_row row = history_row(rows, i);
+        struct engine_row row = history_row(rows, i);
+        if (is_erased(needing, wanted, &row, rows->ordinal[i])) {
+            if (!row.key)
+                continue;
+            row.retract = true;
+        }
         bool gone = rows->gone && rows->gone[i] && !needed->doubts;
         if (!row.retract && !wanted->seen)
             code = see(needing, wanted);

@@ -9,16 +9,18 @@
 #define AGGREGATOR_NEEDED_H
 
 #include "definitions.h"
+#include "erasures.h"
 #include "names.h"
 #include <engine/engine.h>
 #include <stdatomic.h>
 #include <store/runs.h>
 
 struct needed {
-    struct engine *engine; /* offline; it has begun at T, but for a history */
-    struct names *inputs;  /* inputs only; read on */
-    const char *org;       /* NULL: all orgs */
-    bool history;          /* all rows up to as_of_ms, of all orgs: it begins with the earliest of them */
+    struct engine *engine;           /* offline; it has begun at T, but for a history */
+    struct names *inputs;            /* inputs only; read on */
+    const struct erasures *erasures; /* those rows are left out, or, with a key, retract it */
+    const char *org;                 /* NULL: all orgs */
+    bool history; /* all rows up to as_of_ms, of all orgs: it begins with the earliest of them */
     int64_t as_of_ms;
     bool all;                          /* all rows of all orgs, whatever their time */
     bool doubts;                       /* what has gone is applied, too */

@@ -2,6 +2,7 @@
 
 #include "actions.h"
 #include "dump.h"
+#include "erase.h"
 #include "rescore.h"
 #include "restate.h"
 #include <base/error.h>
@@ -9,8 +10,9 @@
 
 bool order_is_noted(const struct inquiry *inquiry)
 {
+    bool erases = inquiry->erase && !inquiry->erase->dry_run;
     bool begins = inquiry->dump && inquiry->dump->cursor_length == 0;
-    return inquiry->restate || inquiry->rescore || inquiry->backup[0] || begins;
+    return inquiry->restate || inquiry->rescore || erases || inquiry->backup[0] || begins;
 }
 
 static void put_range(struct buf *out, int64_t from_ms, int64_t to_ms)
@@ -36,6 +38,10 @@ static void put_about(struct buf *out, const struct inquiry *inquiry)
         put_selection(out, restate->measure, restate->org);
         put_range(out, restate->from_ms, restate->to_ms);
         buf_printf(out, ": %s", restate->reason);
+    } else if (inquiry->erase) {
+        put_selection(out, inquiry->erase->measure, inquiry->erase->org);
+        put_range(out, inquiry->erase->from_ms, inquiry->erase->to_ms);
+        buf_printf(out, ": %s", inquiry->erase->reason);
     } else if (rescore) {
         format_time_ms(rescore->from_ms, from);
         buf_printf(out, "%s from %s: %s", inquiry->scorecard[0] ? inquiry->scorecard : "all", from,
@@ -58,6 +64,7 @@ poise_code order_note(const char *store, const struct clock *clock, const struct
                                   .name = inquiry->reader ? access_name(inquiry->reader) : NULL,
                                   .what = inquiry->restate   ? "restate"
                                           : inquiry->rescore ? "rescore"
+                                          : inquiry->erase   ? "erase"
                                           : inquiry->dump    ? "dump"
                                                              : "backup",
                                   .about = (const char *)about.data,

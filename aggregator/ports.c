@@ -56,7 +56,9 @@ static poise_code reread_batch(struct rereading *reading, const struct wire_batc
         bool in_time = rows->time_ms[at] >= reading->from_ms && rows->time_ms[at] < reading->to_ms;
         if (!in_time || (rows->retract && rows->retract[at]) ||
             strcmp(rows->symbols[series->measure], reading->input) != 0 ||
-            batch_row_refused(refused, refused_count, &refused_at, at))
+            batch_row_refused(refused, refused_count, &refused_at, at) ||
+            erasures_have(&reading->writer->erasures, reading->input, rows->symbols[series->org],
+                          rows->time_ms[at], first_ordinal + at))
             continue;
         poise_measurement measurement = wire_batch_row(rows, at);
         struct engine_past_row row = {
@@ -118,7 +120,9 @@ static poise_code reread_rows(void *visitor, uint64_t series, const struct chunk
         bool gone = rows->gone && rows->gone[i] && rows->gone[i] <= engine_ordinal(engine);
         past.ordinal = rows->ordinal[i];
         past.row = history_row(rows, i);
-        if (!gone && !past.row.retract)
+        bool erased = erasures_have(&reading->writer->erasures, reading->input,
+                                    engine_series_org(engine, past.series), past.row.time_ms, past.ordinal);
+        if (!gone && !past.row.retract && !erased)
             code = reading->visit(reading->visitor, &past);
     }
     return code;

@@ -1,6 +1,7 @@
 /* Start and checkpoints: from the store to an engine and back. Start reads the checkpointed state and the
  * journal behind it, never history; but where the definitions have changed, all cells are made again from the
  * whole journal. */
+#include "erase.h"
 #include "history.h"
 #include "restate.h"
 #include "writer_private.h"
@@ -82,6 +83,12 @@ static poise_code adopt_state(struct writer *writer, poise_error *err)
     return store_checkpoint_commit(store, &mark, err);
 }
 
+/* Made anew of rows, the state never has those that were erased; one that was adopted may. */
+static bool leaves_out(const struct writer *writer)
+{
+    return writer->rebuilding && !is_frozen(writer);
+}
+
 /* ---- replay ---- */
 
 static poise_code ignore_state(void *visitor, const poise_state *state)
@@ -117,9 +124,35 @@ static poise_code replay_rescore(struct replay *replay, const struct journal_bat
     return order_each(batch->body, batch->body_length, rescore_again, replay, replay->err);
 }
 
+/* What it found then is found again: nothing of it goes from the disk before it is in the state. Where all is
+ * made anew its rows were left out. */
+static poise_code replay_erase(struct replay *replay, const struct journal_batch *batch)
+{
+    struct writer *writer = replay->writer;
+    struct erasures *erasures = &writer->erasures;
+    struct erasures before = *erasures;
+    struct erase *erase = NULL;
+    if (leaves_out(writer)) {
+        engine_skip(writer->engine);
+        return POISE_OK;
+    }
+    poise_code code =
+        erasures_take(erasures, batch->body, batch->body_length, writer->replayed_lsn, replay->err);
+    before.items = erasures->items;
+    if (!code)
+        code = erase_find_again(&erasures->items[before.count], writer->options.store,
+                                writer->replayed_lsn - 1, &before, &erase, replay->err);
+    if (!code)
+        code = erase_apply(erase, writer->engine, replay->err);
+    erase_free(erase);
+    return code;
+}
+
 static poise_code replay_batch(struct replay *replay, const struct journal_batch *batch)
 {
     struct writer *writer = replay->writer;
+    if (strcmp(batch->producer, ERASE_PRODUCER) == 0)
+        return replay_erase(replay, batch);
     if (order_takes_place(batch))
         return replay_rescore(replay, batch);
     if (strcmp(batch->producer, DEFINE_PRODUCER) == 0 || strcmp(batch->producer, FREEZE_PRODUCER) == 0)
@@ -150,6 +183,7 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
                                    .refused_count = batch->refused_count,
                                    .now_ms = ENGINE_LET_IN,
                                    .replays = true,
+                                   .erasures = leaves_out(writer) ? &writer->erasures : NULL,
                                    .notes = batch->notes_length ? &notes : NULL};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
@@ -163,11 +197,17 @@ static poise_code replay_time(struct replay *replay, const struct journal_record
 }
 
 /* The records that were there when the state was begun are replayed; what comes behind them is as it was. */
+static poise_code see(void *visitor, const char *measure, const char *org)
+{
+    const struct replay *replay = visitor;
+    return engine_see_org(replay->writer->engine, measure, org, replay->err);
+}
+
 static poise_code end_rebuilding(struct replay *replay)
 {
     struct writer *writer = replay->writer;
-    poise_code code = POISE_OK;
-    if (engine_as_of_ms(writer->engine) != INT64_MIN)
+    poise_code code = erasures_seen(&writer->erasures, engine_ordinal(writer->engine), see, replay);
+    if (!code && engine_as_of_ms(writer->engine) != INT64_MIN)
         code = engine_settle(writer->engine, SIZE_MAX, ignore_state, NULL, replay->err);
     writer->rebuilding = false;
     writer->settled_lsn = writer->begun_lsn;
@@ -252,8 +292,11 @@ static poise_code replay_runs(void *visitor, struct store_reader *reader, uint64
 {
     struct replay *replay = visitor;
     struct names names = {0};
-    const struct history_apply apply = {
-        .engine = replay->writer->engine, .names = &names, .numbers = true, .err = replay->err};
+    const struct history_apply apply = {.engine = replay->writer->engine,
+                                        .names = &names,
+                                        .erasures = &replay->writer->erasures,
+                                        .numbers = true,
+                                        .err = replay->err};
     int64_t as_of_ms = store_reader_past(reader).as_of_ms;
     poise_code code = as_of_ms == INT64_MIN ? POISE_OK : engine_begin(apply.engine, as_of_ms, replay->err);
     if (!code)
@@ -386,12 +429,16 @@ poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records,
         code = open_engine(writer, err);
     if (code)
         return code;
-    code = engine_fill(writer->engine, false, err);
-    if (code)
-        return code;
     struct store_mark mark = store_mark(store);
     writer->generation = mark.generation;
     writer->rebuilding = mark.state_lsn < writer->begun_lsn;
+    erasures_free(&writer->erasures);
+    code = erasures_fold(&writer->erasures, store, leaves_out(writer) ? writer->begun_lsn : mark.state_lsn,
+                         NULL, err);
+    if (!code)
+        code = engine_fill(writer->engine, false, err);
+    if (code)
+        return code;
     writer->unsaid = writer->definitions.defined_lsn > 1 && mark.state_lsn <= writer->definitions.defined_lsn;
     engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
@@ -432,6 +479,7 @@ poise_code recover(struct writer *writer, poise_error *err)
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
     writer_sum_losses(writer);
     freeze_count(writer);
+    writer_note_erasures(writer);
     warn_of_clock(writer);
     return POISE_OK;
 }

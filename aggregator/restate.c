@@ -70,6 +70,7 @@ struct held { /* a measurement that was refused as locked */
 struct finding {
     struct restate *restate;
     struct wire_restate order;
+    struct erasures erasures;
     struct held *held;
     size_t count, capacity;
     struct definitions definitions; /* of which only what is frozen is looked at */
@@ -119,8 +120,11 @@ static poise_code find_held(struct finding *finding, const struct journal_batch 
         if (batch->reasons[i] != POISE_REFUSAL_LOCKED || batch->refused[i] >= rows.rows)
             continue;
         poise_measurement row = wire_batch_row(&rows, batch->refused[i]);
-        if (names(&finding->order, &row))
-            code = keep(finding, &row, first_ordinal + batch->refused[i]);
+        uint64_t place = first_ordinal + batch->refused[i];
+        bool erased = !row.retract && erasures_have(&finding->erasures, row.measure, row.org ? row.org : "",
+                                                    row.time_ms, place);
+        if (names(&finding->order, &row) && !erased)
+            code = keep(finding, &row, place);
     }
     return code;
 }
@@ -215,13 +219,15 @@ poise_code restate_find(struct restate *restate, struct store *store, poise_erro
                                         .to_ms = restate->to_ms},
                               .err = err};
     struct store_reader *reader;
-    poise_code code = store_reader_open(store, &reader, err);
-    if (code)
-        return code;
-    code = definitions_fold(&finding.definitions, store, store_reader_lsn(reader), 0, NULL, err);
+    poise_code code = erasures_fold(&finding.erasures, store, store_last_lsn(store), NULL, err);
     if (!code)
-        code = store_read_journal(reader, 1, store_reader_lsn(reader), NULL, visit, &finding, err);
-    store_reader_close(reader);
+        code = definitions_fold(&finding.definitions, store, finding.erasures.folded_lsn, 0, NULL, err);
+    if (!code)
+        code = store_reader_open(store, &reader, err);
+    if (!code) {
+        code = store_read_journal(reader, 1, finding.erasures.folded_lsn, NULL, visit, &finding, err);
+        store_reader_close(reader);
+    }
     if (!code && finding.frozen > 0 && finding.frozen == finding.count)
         code = error_set(err, POISE_EINVAL,
                          "all %zu measurements of these that are held are of frozen periods: what these were "
@@ -231,6 +237,7 @@ poise_code restate_find(struct restate *restate, struct store *store, poise_erro
         code = put_order(&finding);
     if (!code)
         code = put_rows(&finding);
+    erasures_free(&finding.erasures);
     free(finding.held);
     definitions_free(&finding.definitions);
     arena_free(&finding.texts);

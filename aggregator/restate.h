@@ -6,6 +6,7 @@
 #define AGGREGATOR_RESTATE_H
 
 #include "batch.h"
+#include "erasures.h"
 #include <store/store.h>
 
 enum {

@@ -37,7 +37,17 @@ static bool go_on(struct reading *reading, size_t bytes)
 /* A row, or the end of what the visitor wants. */
 static poise_code give(struct reading *reading, const poise_measurement *row, uint64_t place)
 {
-    poise_code code = reading->visit->row(reading->visit->visitor, row, place);
+    poise_measurement left = *row;
+    if (!row->retract && erasures_have(&reading->memory->erasures, row->measure, row->org ? row->org : "",
+                                       row->time_ms, place)) {
+        if (!row->key)
+            return POISE_OK;
+        left.retract = true;
+        left.time_ms = 0;
+        left.value = 0;
+        left.of = 1;
+    }
+    poise_code code = reading->visit->row(reading->visit->visitor, &left, place);
     if (code)
         reading->at->place = place;
     reading->ended = code == POISE_ECLOSED;
@@ -138,6 +148,7 @@ void rows_memory_free(struct rows_memory *memory)
     forget_window(memory);
     definitions_free(&memory->definitions);
     names_free(&memory->inputs);
+    erasures_free(&memory->erasures);
 }
 
 static poise_code fill_rows(void *visitor, uint64_t series, const struct chunk_rows *rows)
@@ -260,7 +271,9 @@ poise_code rows_read(struct store *store, struct rows_memory *memory, struct row
     struct store_reader *reader;
     if (at->lsn == 0)
         at->lsn = 1;
-    poise_code code = store_reader_open(store, &reader, err);
+    poise_code code = erasures_fold(&memory->erasures, store, store_last_lsn(store), visit->stop, err);
+    if (!code)
+        code = store_reader_open(store, &reader, err);
     if (code)
         return code;
     while (!code && !reading.ended && reading.trimmed && at->lsn <= until) {

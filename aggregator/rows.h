@@ -1,9 +1,11 @@
 /* The rows that were counted, with their places, in the order of their places, from anywhere: those of runs,
- * then those of the journal. The one way for who lists measurements rather than scores them. */
+ * then those of the journal. What was erased is not there; of those with a key a retraction is. The one way
+ * for who lists measurements rather than scores them. */
 #ifndef AGGREGATOR_ROWS_H
 #define AGGREGATOR_ROWS_H
 
 #include "definitions.h"
+#include "erasures.h"
 #include "names.h"
 #include <stdatomic.h>
 #include <wire/wire.h>
@@ -21,6 +23,7 @@ struct rows_window;
 struct rows_memory {
     struct names names;
     struct definitions definitions; /* of which only what is frozen is looked at */
+    struct erasures erasures;       /* of the whole journal, as of the last call of who folds it */
     struct names inputs;            /* without the series */
     struct rows_window *window;
 };

@@ -25,6 +25,9 @@
     X(forks, "counter", "events", "Producers whose history contradicts what is stored")                      \
     X(losses, "gauge", "losses", "Ranges of batches that producers have lost, as `poise losses` tells")      \
     X(rows_lost, "gauge", "rows", "Measurements in them, as far as they are known")                          \
+    X(erasures, "gauge", "orders", "Operators' orders to erase measurements")                                \
+    X(erasures_pending, "gauge", "orders", "Those of them of which the disk still has something")            \
+    X(rows_erased, "gauge", "rows", "Measurements that were erased")                                         \
     X(protocol_errors, "counter", "messages", "Messages thrown away because they broke the protocol")        \
     X(connections_denied, "counter", "connections",                                                          \
       "Peers that were not let in: an unknown key, or one that may do nothing at the endpoint")              \

@@ -2,6 +2,7 @@
 
 #include "changelog.h"
 #include "dump.h"
+#include "erase.h"
 #include "numbers.h"
 #include "orders.h"
 #include "refusals.h"
@@ -467,24 +468,50 @@ static poise_code hand_over(struct stream *stream, struct inquiry *inquiry, pois
     return POISE_OK;
 }
 
+/* A question, or order, of which one answer comes; it is handed over once it is made of what was asked for.
+ */
+static poise_code new_plain(struct stream *stream, uint64_t id, const char *scorecard,
+                            const struct net_message *message, uint64_t *ret_id, struct inquiry **ret_inquiry,
+                            poise_error *err)
+{
+    *ret_id = id;
+    const struct wire_query query = {.id = id, .scorecard = scorecard, .org = "", .credit = 1};
+    return new_inquiry(stream, &query, message, ret_inquiry, err);
+}
+
+static poise_code hand_over_made(struct stream *stream, struct inquiry *inquiry, poise_code code,
+                                 poise_error *err)
+{
+    if (!code)
+        return hand_over(stream, inquiry, err);
+    inquiry_free(inquiry);
+    return code;
+}
+
 static poise_code on_restate(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
                              poise_error *err)
 {
     struct wire_restate order;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_restate(message->body, message->body_length, &stream->arena, &order, err);
-    if (code)
-        return code;
-    *ret_id = order.id;
-    const struct wire_query query = {.id = order.id, .scorecard = "", .org = "", .credit = 1};
-    code = new_inquiry(stream, &query, message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, order.id, "", message, ret_id, &inquiry, err);
     if (!code)
         code = restate_open(&order, &inquiry->restate, err);
-    if (code) {
-        inquiry_free(inquiry);
-        return code;
-    }
-    return hand_over(stream, inquiry, err);
+    return hand_over_made(stream, inquiry, code, err);
+}
+
+static poise_code on_erase(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
+                           poise_error *err)
+{
+    struct wire_erase order;
+    struct inquiry *inquiry = NULL;
+    poise_code code = wire_decode_erase(message->body, message->body_length, &stream->arena, &order, err);
+    if (!code)
+        code = new_plain(stream, order.id, "", message, ret_id, &inquiry, err);
+    if (!code)
+        code = erase_open(&order, &inquiry->erase, err);
+    return hand_over_made(stream, inquiry, code, err);
 }
 
 static poise_code on_rescore(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
@@ -493,18 +520,11 @@ static poise_code on_rescore(struct stream *stream, const struct net_message *me
     struct wire_rescore order;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_rescore(message->body, message->body_length, &stream->arena, &order, err);
-    if (code)
-        return code;
-    *ret_id = order.id;
-    const struct wire_query query = {.id = order.id, .scorecard = order.scorecard, .org = "", .credit = 1};
-    code = new_inquiry(stream, &query, message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, order.id, order.scorecard, message, ret_id, &inquiry, err);
     if (!code)
         code = rescore_open(&order, &inquiry->rescore, err);
-    if (code) {
-        inquiry_free(inquiry);
-        return code;
-    }
-    return hand_over(stream, inquiry, err);
+    return hand_over_made(stream, inquiry, code, err);
 }
 
 static poise_code on_dump(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
@@ -513,18 +533,11 @@ static poise_code on_dump(struct stream *stream, const struct net_message *messa
     struct wire_dump asked;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_dump(message->body, message->body_length, &stream->arena, &asked, err);
-    if (code)
-        return code;
-    *ret_id = asked.id;
-    const struct wire_query query = {.id = asked.id, .scorecard = "", .org = "", .credit = 1};
-    code = new_inquiry(stream, &query, message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, asked.id, "", message, ret_id, &inquiry, err);
     if (!code)
         code = dump_open(&asked, &inquiry->dump, err);
-    if (code) {
-        inquiry_free(inquiry);
-        return code;
-    }
-    return hand_over(stream, inquiry, err);
+    return hand_over_made(stream, inquiry, code, err);
 }
 
 static poise_code on_losses(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
@@ -533,13 +546,11 @@ static poise_code on_losses(struct stream *stream, const struct net_message *mes
     struct inquiry *inquiry = NULL;
     poise_code code =
         wire_decode_losses_request(message->body, message->body_length, &stream->arena, ret_id, err);
-    const struct wire_query query = {.id = *ret_id, .scorecard = "", .org = "", .credit = 1};
     if (!code)
-        code = new_inquiry(stream, &query, message, &inquiry, err);
-    if (code)
-        return code;
-    inquiry->losses = true;
-    return hand_over(stream, inquiry, err);
+        code = new_plain(stream, *ret_id, "", message, ret_id, &inquiry, err);
+    if (!code)
+        inquiry->losses = true;
+    return hand_over_made(stream, inquiry, code, err);
 }
 
 static poise_code on_changes(struct stream *stream, const struct net_message *message, uint64_t *ret_id,
@@ -548,19 +559,13 @@ static poise_code on_changes(struct stream *stream, const struct net_message *me
     struct wire_changes asked;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_changes(message->body, message->body_length, &stream->arena, &asked, err);
-    if (code)
-        return code;
-    *ret_id = asked.id;
-    const struct wire_query query = {.id = asked.id, .scorecard = "", .org = "", .credit = 1};
-    code = new_inquiry(stream, &query, message, &inquiry, err);
+    if (!code)
+        code = new_plain(stream, asked.id, "", message, ret_id, &inquiry, err);
     if (!code)
         code = changelog_open(&asked, &inquiry->changelog, err);
-    if (code) {
-        inquiry_free(inquiry);
-        return code;
-    }
-    inquiry->changelog->reader = inquiry->reader;
-    return hand_over(stream, inquiry, err);
+    if (!code)
+        inquiry->changelog->reader = inquiry->reader;
+    return hand_over_made(stream, inquiry, code, err);
 }
 
 static poise_code check_backup(const struct stream *stream, const struct wire_backup *order, poise_error *err)
@@ -591,9 +596,8 @@ static poise_code on_backup(struct stream *stream, const struct net_message *mes
         return code;
     *ret_id = order.id;
     code = check_backup(stream, &order, err);
-    const struct wire_query query = {.id = order.id, .scorecard = "", .org = "", .credit = 1};
     if (!code)
-        code = new_inquiry(stream, &query, message, &inquiry, err);
+        code = new_plain(stream, order.id, "", message, ret_id, &inquiry, err);
     if (code)
         return code;
     memcpy(inquiry->backup, order.name, strlen(order.name) + 1);
@@ -628,15 +632,8 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
     }
     while (inquiry->sent < inquiry->count && inquiry->credit > 0) {
         size_t start = inquiry->sent ? inquiry->ends[inquiry->sent - 1] : 0;
-        enum wire_kind kind = inquiry->restate     ? WIRE_RESTATED
-                              : inquiry->rescore   ? WIRE_RESCORED
-                              : inquiry->dump      ? WIRE_ROWS
-                              : inquiry->losses    ? WIRE_LOSSES
-                              : inquiry->changelog ? WIRE_CHANGED
-                              : inquiry->backup[0] ? WIRE_BACKED_UP
-                                                   : WIRE_RESULT;
-        poise_code code = send_body(stream, &inquiry->peer, kind, inquiry->bodies.data + start,
-                                    inquiry->ends[inquiry->sent] - start);
+        poise_code code = send_body(stream, &inquiry->peer, inquiry_kind(inquiry),
+                                    inquiry->bodies.data + start, inquiry->ends[inquiry->sent] - start);
         if (code == POISE_ECLOSED)
             return true;
         if (code)
@@ -725,6 +722,8 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         return on_query(stream, message, ret_id, err);
     case WIRE_RESTATE:
         return on_restate(stream, message, ret_id, err);
+    case WIRE_ERASE:
+        return on_erase(stream, message, ret_id, err);
     case WIRE_RESCORE:
         return on_rescore(stream, message, ret_id, err);
     case WIRE_DUMP:

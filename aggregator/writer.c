@@ -172,6 +172,19 @@ static struct changes *end_part(struct writer *writer, uint64_t lsn)
     return changes;
 }
 
+void writer_note_erasures(struct writer *writer)
+{
+    const struct erasures *erasures = &writer->erasures;
+    uint64_t rows = 0, pending = 0, gone = store_erased_lsn(writer->options.store);
+    for (size_t i = 0; i < erasures->count; i++) {
+        rows += erasures->items[i].rows;
+        pending += erasures->items[i].lsn > gone;
+    }
+    stats_set(writer->options.stats, STAT_erasures, erasures->count);
+    stats_set(writer->options.stats, STAT_erasures_pending, pending);
+    stats_set(writer->options.stats, STAT_rows_erased, rows);
+}
+
 void writer_sum_losses(struct writer *writer)
 {
     uint64_t losses, rows;
@@ -657,6 +670,7 @@ void writer_clear(struct writer *writer)
     ledger_free(&writer->ledger);
     feed_free(&writer->feed);
     names_free(&writer->inputs);
+    erasures_free(&writer->erasures);
     silence_free(&writer->silence);
     arena_free(&writer->arena);
     buf_free(&writer->bytes);

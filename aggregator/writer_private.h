@@ -5,6 +5,7 @@
 #include "committer.h"
 #include "compact.h"
 #include "definitions.h"
+#include "erasures.h"
 #include "feed.h"
 #include "names.h"
 #include "silence.h"
@@ -27,7 +28,8 @@ struct writer {
     uint64_t made_lsn;     /* of the !define that it was made with */
     uint64_t begun_lsn;    /* the records up to it were there when the state was begun */
     struct feed feed;
-    struct names inputs; /* for rereading */
+    struct names inputs;      /* for rereading */
+    struct erasures erasures; /* which the engine is without */
     struct silence silence;
 
     /* the commit at hand */
@@ -72,7 +74,7 @@ struct writer {
     int64_t upkeep_us;                 /* not before: there was no room */
     struct piece *piece;               /* to be put next; NULL: the ring has it */
     bool piece_was;                    /* the last slice was one */
-    uint64_t restated_lsn;             /* of the last restatement of this run */
+    uint64_t restated_lsn;             /* of the last restatement, or erasure, of this run */
     struct arena arena;                /* for reading old batches */
     uint64_t replayed_lsn;             /* while recovering: the record at hand; 0: not recovering */
     bool rebuilding;                   /* from the whole journal, because the definitions have changed */
@@ -100,6 +102,8 @@ bool gather_is_full(const struct writer *writer);
 /* The operator's order is on disk. */
 poise_code gather_end_order(struct writer *writer, uint64_t lsn, poise_error *err);
 
+/* Tells the stats what was erased, and of what something is left. */
+void writer_note_erasures(struct writer *writer);
 /* Tells the stats what producers have lost. */
 void writer_sum_losses(struct writer *writer);
 /* What a settle changes. */

@@ -14,10 +14,11 @@ struct verb {
 };
 static char shown_send[] = "poise send", shown_get[] = "poise get", shown_watch[] = "poise watch",
             shown_eval[] = "poise eval", shown_check[] = "poise check", shown_verify[] = "poise verify",
-            shown_restate[] = "poise restate", shown_rescore[] = "poise rescore", shown_dump[] = "poise dump",
-            shown_import[] = "poise import", shown_stats[] = "poise stats", shown_backup[] = "poise backup",
-            shown_restore[] = "poise restore", shown_keygen[] = "poise keygen",
-            shown_losses[] = "poise losses", shown_changes[] = "poise changes";
+            shown_restate[] = "poise restate", shown_erase[] = "poise erase",
+            shown_rescore[] = "poise rescore", shown_dump[] = "poise dump", shown_import[] = "poise import",
+            shown_stats[] = "poise stats", shown_backup[] = "poise backup", shown_restore[] = "poise restore",
+            shown_keygen[] = "poise keygen", shown_losses[] = "poise losses",
+            shown_changes[] = "poise changes";
 
 static const struct verb verbs[] = {
     {"check", cli_check, shown_check, "check scorecard files and name every problem"},
@@ -26,6 +27,7 @@ static const struct verb verbs[] = {
     {"get", cli_get, shown_get, "print an aggregator's scores, now or as of a time"},
     {"watch", cli_watch, shown_watch, "follow an aggregator's scores as they change"},
     {"changes", cli_changes, shown_changes, "write the log of changes, each once, as CSV or JSON Lines"},
+    {"erase", cli_erase, shown_erase, "erase measurements for good"},
     {"restate", cli_restate, shown_restate, "let in what locked periods have held up"},
     {"rescore", cli_rescore, shown_rescore, "score closed periods by the current definition"},
     {"dump", cli_dump, shown_dump,

@@ -19,6 +19,7 @@ int cli_get(int argc, char **argv);
 int cli_watch(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_check(int argc, char **argv);
+int cli_erase(int argc, char **argv);
 int cli_restate(int argc, char **argv);
 int cli_rescore(int argc, char **argv);
 int cli_verify(int argc, char **argv);

@@ -213,6 +213,24 @@ POISE_API poise_code poise_restate(poise_client *client, const poise_restatement
                                    int64_t timeout_ms, uint64_t *ret_rows, uint64_t *ret_refused,
                                    poise_error *err);
 
+/* What an operator has erased: measurements that were taken in before. */
+typedef struct poise_erasure {
+    const char *measure;    /* the input; NULL: all, of the org */
+    const char *org;        /* a glob as in scorecards; NULL: all, of the measure */
+    int64_t from_ms, to_ms; /* of the measurements' times, from <= time < to */
+    const char *reason;     /* for the journal and the log */
+    bool dry_run;           /* only say how many there are */
+} poise_erasure;
+typedef struct poise_erased {
+    uint64_t rows;    /* of the measurements: replaced ones and such that locked periods hold, too */
+    uint64_t counted; /* of them, that counted until now */
+    uint64_t lsn;     /* of the journal's record; 0: there were none, or it was a dry run */
+} poise_erased;
+/* They count no more, and that is on disk, with POISE_OK; what is left of them on the disk goes from then on.
+ * EBUSY: another order came first, try again. ELIMIT: it names too many at once. */
+POISE_API poise_code poise_erase(poise_client *client, const poise_erasure *erasure, int64_t timeout_ms,
+                                 poise_erased *ret_erased, poise_error *err);
+
 /* The closed periods that an operator has scored by the current definition. */
 typedef struct poise_rescoring {
     const char *scorecard; /* NULL: all */

@@ -285,6 +285,51 @@ poise_code poise_restate(poise_client *client, const poise_restatement *restatem
     return code;
 }
 
+static poise_code take_erased(const struct question *question, struct wire_erased *ret_erased,
+                              poise_error *err)
+{
+    do {
+        struct link_message message;
+        poise_code code = next_answer(question, WIRE_ERASED, &message, err);
+        if (code == POISE_OK) {
+            code = wire_decode_erased(message.body, message.length, &question->client->link.arena, ret_erased,
+                                      err);
+        }
+        if (code != POISE_OK) {
+            return code;
+        }
+    } while (ret_erased->id != question->id);
+    return POISE_OK;
+}
+
+poise_code poise_erase(poise_client *client, const poise_erasure *erasure, int64_t timeout_ms,
+                       poise_erased *ret_erased, poise_error *err)
+{
+    struct question question = {0};
+    poise_code code = question_begin(client, timeout_ms, &question, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const struct wire_erase order = {.id = question.id,
+                                     .measure = erasure->measure ? erasure->measure : "",
+                                     .org = erasure->org ? erasure->org : "",
+                                     .reason = erasure->reason ? erasure->reason : "",
+                                     .from_ms = erasure->from_ms,
+                                     .to_ms = erasure->to_ms,
+                                     .dry_run = erasure->dry_run};
+    struct buf body = {0};
+    code = question_send(&question, WIRE_ERASE, wire_encode_erase(&order, &body), &body, err);
+    buf_free(&body);
+    struct wire_erased erased;
+    if (code == POISE_OK) {
+        code = take_erased(&question, &erased, err);
+    }
+    if (code == POISE_OK) {
+        *ret_erased = (poise_erased){.rows = erased.rows, .counted = erased.counted, .lsn = erased.lsn};
+    }
+    return code;
+}
+
 static poise_code take_rescored(const struct question *question, struct wire_rescored *ret_rescored,
                                 poise_error *err)
 {

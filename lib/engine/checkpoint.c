@@ -280,7 +280,7 @@ static poise_code give_future(struct engine *engine)
     }
     for (size_t i = 0; i < engine->future.count && code == POISE_OK; i++) {
         struct waiting *waiting = engine->future.items[i].value;
-        if (!waiting->saved) {
+        if (!waiting->saved && !waiting->erased) {
             future_key(waiting, &giving->key);
             future_encode(engine, waiting, &giving->value);
             waiting->saved = true;

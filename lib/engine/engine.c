@@ -303,6 +303,22 @@ static poise_code apply_event(struct engine *engine, struct engine_series *serie
     return future_count(engine, series, sample, NULL, err);
 }
 
+bool unit_see(struct engine *engine, const struct input *input, uint32_t org, bool stored)
+{
+    bool is_new;
+    if (!units_add_seen(engine, input, org, &is_new)) {
+        return false;
+    }
+    if (is_new && !stored) {
+        struct buf *out = &engine->unsaved_seen;
+        size_t length = intern_length(&engine->input_names, input->id);
+        buf_put_varint(out, length + sizeof org);
+        put_big32(out, org);
+        buf_put(out, input->name, length);
+    }
+    return !engine->unsaved_seen.failed;
+}
+
 /* From now on the series has a number, and its org is one of those where scorecards that read the input are
  * scored. What a series says in the store is of the row that numbers it and never changes, since a checkpoint
  * gives it later than as of when. */
@@ -315,20 +331,11 @@ static poise_code see(struct engine *engine, struct engine_series *series, bool 
     if (retract) {
         return POISE_OK;
     }
-    const struct input *input = input_of(engine, series);
-    bool is_new;
-    if (!units_add_seen(engine, input, series->org, &is_new)) {
+    if (!unit_see(engine, input_of(engine, series), series->org, is_first)) {
         return error_nomem(err, "a scorecard at an org");
     }
     series->seen = is_first;
-    if (is_new && !is_first) {
-        struct buf *out = &engine->unsaved_seen;
-        size_t length = intern_length(&engine->input_names, input->id);
-        buf_put_varint(out, length + sizeof series->org);
-        put_big32(out, series->org);
-        buf_put(out, input->name, length);
-    }
-    return engine->unsaved_seen.failed ? error_nomem(err, "a scorecard at an org") : POISE_OK;
+    return POISE_OK;
 }
 
 /* ret_refusal NULL: it was accepted before. */
@@ -409,6 +416,22 @@ bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone)
     }
     *ret_gone = (struct engine_gone){engine->gone.series->number, engine->gone.time_ms, engine->gone.ordinal};
     return true;
+}
+
+poise_code engine_erase(struct engine *engine, const struct engine_erased *rows, size_t count,
+                        size_t *ret_counted, poise_error *err)
+{
+    poise_code code = check_usable(engine, err);
+    if (code == POISE_OK && engine->options.offline) {
+        code = error_set(err, POISE_EINVAL, "offline, what was erased is left out");
+    }
+    return code == POISE_OK ? or_break(engine, erase_rows(engine, rows, count, ret_counted, err)) : code;
+}
+
+poise_code engine_see_org(struct engine *engine, const char *measure, const char *org, poise_error *err)
+{
+    poise_code code = check_usable(engine, err);
+    return code == POISE_OK ? or_break(engine, erase_see(engine, measure, org, err)) : code;
 }
 
 void engine_skip(struct engine *engine)

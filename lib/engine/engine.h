@@ -137,6 +137,7 @@ enum { ENGINE_NAMES = ENGINE_SOURCE + 1 };
 uint32_t engine_name(const struct engine *engine, enum engine_name kind, const char *text);
 /* The series of a number of each kind; NULL: there is none, so far. */
 struct engine_series *engine_known_series(struct engine *engine, const uint32_t names[ENGINE_NAMES]);
+const char *engine_series_org(const struct engine *engine, const struct engine_series *series);
 uint32_t engine_series_source(const struct engine_series *series); /* its source's number, from 0 */
 /* Series are numbered 0, 1, ... as their first row is accepted: the same rows, the same numbers. */
 #define ENGINE_UNNUMBERED UINT32_MAX /* not an enum: ISO C wants those within int */
@@ -175,6 +176,20 @@ struct engine_gone {
 /* What went because of the row that was accepted last: the one that it has replaced or retracted; it itself,
  * where it says less than what stands (a lower seq, a duplicate). False: nothing. */
 bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone);
+/* An accepted row that is to be as if it had never come, but for its key, which stays as that of a retraction
+ * of its rank. */
+struct engine_erased {
+    struct engine_series *series;
+    uint64_t ordinal;
+    struct engine_row row;
+};
+/* *ret_counted of them counted, or would have at their time; others are no more what their keys say. What is
+ * erased must not be reread from here on, not by the call's own settle either. Revisions by it have the
+ * ordinal as cause that was taken last. */
+poise_code engine_erase(struct engine *engine, const struct engine_erased *rows, size_t count,
+                        size_t *ret_counted, poise_error *err);
+/* That a row was accepted of the input at the org, which was erased: there are units for it all the same. */
+poise_code engine_see_org(struct engine *engine, const char *measure, const char *org, poise_error *err);
 /* A row that was refused before it came here, or an operator's order: takes its ordinal. */
 void engine_skip(struct engine *engine);
 /* Offline, in the place of rows that a question as of T (which has begun) does not need. Rows up to T that
@@ -247,6 +262,8 @@ void engine_freeze(struct engine *engine, const char *input, int64_t until_ms);
  * state lacks of the rows that stand (ports.reread). EUNSUPPORTED: not all of these are there. only_check,
  * with other definitions: nothing more than that, and whether what is stored is of the same periods. */
 poise_code engine_fill(struct engine *engine, bool only_check, poise_error *err);
+/* Times before it are frozen for the measurements of that name; INT64_MIN: none are. */
+int64_t engine_input_frozen_ms(const struct engine *engine, const char *name);
 /* The ends up to it are of times that are frozen for some measure of the scorecard; INT64_MIN: none. */
 int64_t engine_frozen_ms(const struct engine *engine, const char *card);
 /* An input of which a score needed dropped measurements, so that it is none; NULL: none did. Offline, where

@@ -100,6 +100,12 @@ void engine_freeze(struct engine *engine, const char *name, int64_t until_ms)
     }
 }
 
+int64_t engine_input_frozen_ms(const struct engine *engine, const char *name)
+{
+    const struct input *input = definition_input(engine, name, strlen(name));
+    return input ? input->frozen_ms : INT64_MIN;
+}
+
 int64_t engine_frozen_ms(const struct engine *engine, const char *card)
 {
     int64_t frozen_ms = INT64_MIN;

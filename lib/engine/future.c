@@ -39,8 +39,8 @@ static poise_code still_stands(struct engine *engine, const struct waiting *wait
                                poise_error *err)
 {
     const struct engine_series *series = waiting->series;
-    *ret_stands = true;
-    if (!waiting->keyed) {
+    *ret_stands = !waiting->erased;
+    if (!waiting->keyed || waiting->erased) {
         return POISE_OK;
     }
     struct key *key;

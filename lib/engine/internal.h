@@ -9,7 +9,7 @@
  *     cell.c    cells, loaded on demand                  cells.c   those in memory
  *     key.c     where keyed measurements stand           future.c  what waits for its time
  *     reread.c  cells that lost an extreme               freeze.c  what never does: its rows are dropped
- *     fill.c    cells that the stored state lacks
+ *     fill.c    cells that the stored state lacks        erase.c   what an operator has erased
  *     unit.c    scorecards at orgs and their marks       moved.c   what the passing of time marks
  *     settle.c  from marks to changes                    past.c    what closed periods were
  *     revision.c changes of closed periods               rescore.c another definition for them
@@ -199,7 +199,7 @@ struct waiting { /* a measurement of the future */
     struct engine_series *series;
     struct sample sample;
     struct hash128 key;
-    bool keyed, saved;
+    bool keyed, saved, erased;
 };
 
 /* Rows that come next (expect.c). */
@@ -446,6 +446,15 @@ poise_code future_reached(struct engine *engine, poise_error *err);
 void future_key(const struct waiting *waiting, struct buf *out);
 void future_encode(const struct engine *engine, const struct waiting *waiting, struct buf *out);
 poise_code future_restore(struct engine *engine, struct cursor key, struct cursor value, poise_error *err);
+
+/* engine.c */
+/* An accepted row was at the org; `stored`: its series says so in the store. false: out of memory. */
+bool unit_see(struct engine *engine, const struct input *input, uint32_t org, bool stored);
+
+/* erase.c */
+poise_code erase_rows(struct engine *engine, const struct engine_erased *rows, size_t count,
+                      size_t *ret_counted, poise_error *err);
+poise_code erase_see(struct engine *engine, const char *measure, const char *org, poise_error *err);
 
 /* reread.c */
 /* Whether an accepted row counts now; where it does: its org and what it is. */

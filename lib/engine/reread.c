@@ -6,8 +6,8 @@
 
 struct rereading {
     struct engine *engine;
-    struct feed *feed;
-    int64_t start_ms;
+    struct input *input;
+    struct period period; /* of all that is read in one go */
     poise_error *err;
 };
 
@@ -49,6 +49,21 @@ poise_code row_stands(struct engine *engine, struct input *input, const struct e
     return stands(engine, input, row, source, ret_stands, err);
 }
 
+/* To the cells of a feed, from the org's upwards, that are built again. */
+static bool add_to_marked(struct engine *engine, struct feed *feed, uint32_t org, const struct sample *sample)
+{
+    int64_t start_ms = feed_tile(feed, sample->time_ms).start_ms;
+    bool ok = true;
+    while (org != INTERN_NONE && ok) {
+        uint32_t cell = cells_find(&engine->cells, feed, org, start_ms);
+        if (cell != CELL_NONE && block_of(&engine->cells, cell)->reread & bit_in_block(cell)) {
+            ok = accumulator_add(&feed->layout, cell_body(&engine->cells, cell), sample);
+        }
+        org = feed->subtree ? engine->org_table[org].parent : INTERN_NONE;
+    }
+    return ok;
+}
+
 static poise_code add_row(void *visitor, const struct engine_past_row *row)
 {
     const struct rereading *rereading = visitor;
@@ -56,57 +71,74 @@ static poise_code add_row(void *visitor, const struct engine_past_row *row)
     uint32_t org;
     struct sample sample;
     bool counts;
-    poise_code code = row_stands(engine, rereading->feed->input, row, &org, &sample, &counts, rereading->err);
+    poise_code code = row_stands(engine, rereading->input, row, &org, &sample, &counts, rereading->err);
     if (code != POISE_OK || !counts) {
         return code;
     }
-    while (org != INTERN_NONE) {
-        uint32_t cell = cells_find(&engine->cells, rereading->feed, org, rereading->start_ms);
-        bool is_marked = cell != CELL_NONE && block_of(&engine->cells, cell)->reread & bit_in_block(cell);
-        if (is_marked &&
-            !accumulator_add(&rereading->feed->layout, cell_body(&engine->cells, cell), &sample)) {
-            return error_nomem(rereading->err, "a cell");
-        }
-        org = rereading->feed->subtree ? engine->org_table[org].parent : INTERN_NONE;
+    bool ok = true;
+    for (struct feed *feed = rereading->input->feeds; feed && ok; feed = feed->next) {
+        ok = add_to_marked(engine, feed, org, &sample);
     }
-    return POISE_OK;
+    return ok ? POISE_OK : error_nomem(rereading->err, "a cell");
 }
 
-/* Cells of one feed and period. */
-static poise_code reread(struct engine *engine, const uint32_t *cells, size_t count, poise_error *err)
+static struct period period_of_cell(const struct engine *engine, uint32_t cell)
 {
+    const struct block *block = block_of(&engine->cells, cell);
+    return feed_tile(block->feed, block->start_ms);
+}
+
+/* Cells of one input, whose periods follow one another, or overlap. */
+static poise_code reread(struct rereading *rereading, const uint32_t *cells, size_t count)
+{
+    struct engine *engine = rereading->engine;
     const struct engine_ports *ports = &engine->options.ports;
-    struct feed *feed = block_of(&engine->cells, cells[0])->feed;
-    struct rereading rereading = {
-        .engine = engine, .feed = feed, .start_ms = block_of(&engine->cells, cells[0])->start_ms, .err = err};
     if (!ports->reread) {
-        return error_set(err, POISE_EUNSUPPORTED,
+        return error_set(rereading->err, POISE_EUNSUPPORTED,
                          "an extreme of input %s was taken away, and nothing can be reread",
-                         feed->input->name);
+                         rereading->input->name);
     }
     for (size_t i = 0; i < count; i++) {
-        accumulator_clear(&feed->layout, cell_body(&engine->cells, cells[i]));
+        accumulator_clear(&block_of(&engine->cells, cells[i])->feed->layout,
+                          cell_body(&engine->cells, cells[i]));
     }
-    struct period period = feed_tile(feed, rereading.start_ms);
-    poise_code code = ports->reread(ports->context, feed->input->name, period.start_ms, period.end_ms,
-                                    add_row, &rereading, err);
+    poise_code code = ports->reread(ports->context, rereading->input->name, rereading->period.start_ms,
+                                    rereading->period.end_ms, add_row, rereading, rereading->err);
     for (size_t i = 0; i < count && code == POISE_OK; i++) {
         block_of(&engine->cells, cells[i])->reread &= (uint16_t)~bit_in_block(cells[i]);
     }
     return code;
 }
 
-/* Cells of one feed and period together. */
-static int by_period(const void *a, const void *b, void *context)
+/* By input, then by time. */
+static int by_start(const void *a, const void *b, void *context)
 {
     const struct cells *cells = context;
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    const struct block *left_block = block_of(cells, left), *right_block = block_of(cells, right);
-    if (left_block->feed != right_block->feed) {
-        return left_block->feed->id < right_block->feed->id ? -1 : 1;
+    const struct block *left = block_of(cells, *(const uint32_t *)a);
+    const struct block *right = block_of(cells, *(const uint32_t *)b);
+    if (left->feed->input != right->feed->input) {
+        return left->feed->input->id < right->feed->input->id ? -1 : 1;
     }
-    int64_t left_ms = left_block->start_ms, right_ms = right_block->start_ms;
-    return left_ms < right_ms ? -1 : left_ms > right_ms;
+    return (left->start_ms > right->start_ms) - (left->start_ms < right->start_ms);
+}
+
+/* From that cell on those that are read in one go: many may have lost an extreme at once. */
+static size_t go_together(struct rereading *rereading, const uint32_t *cells, size_t from, size_t count)
+{
+    struct engine *engine = rereading->engine;
+    size_t to = from;
+    rereading->input = block_of(&engine->cells, cells[from])->feed->input;
+    rereading->period = period_of_cell(engine, cells[from]);
+    while (++to < count && block_of(&engine->cells, cells[to])->feed->input == rereading->input) {
+        struct period period = period_of_cell(engine, cells[to]);
+        if (period.start_ms > rereading->period.end_ms) {
+            break;
+        }
+        if (period.end_ms > rereading->period.end_ms) {
+            rereading->period.end_ms = period.end_ms;
+        }
+    }
+    return to;
 }
 
 poise_code reread_marked(struct engine *engine, poise_error *err)
@@ -118,13 +150,12 @@ poise_code reread_marked(struct engine *engine, poise_error *err)
     }
     uint32_t *cells = marked->items;
     if (marked->count > 1) {
-        qsort_r(cells, marked->count, sizeof *cells, by_period, &engine->cells);
+        qsort_r(cells, marked->count, sizeof *cells, by_start, &engine->cells);
     }
-    for (size_t from = 0, to = 1; from < marked->count; from = to++) {
-        while (to < marked->count && by_period(&cells[from], &cells[to], &engine->cells) == 0) {
-            to++;
-        }
-        poise_code code = reread(engine, cells + from, to - from, err);
+    struct rereading rereading = {.engine = engine, .err = err};
+    for (size_t from = 0, to; from < marked->count; from = to) {
+        to = go_together(&rereading, cells, from, marked->count);
+        poise_code code = reread(&rereading, cells + from, to - from);
         if (code != POISE_OK) {
             return code;
         }

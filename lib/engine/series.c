@@ -214,6 +214,11 @@ poise_code engine_series(struct engine *engine, const char *measure, const char 
     return *ret_series ? POISE_OK : error_nomem(err, "a series");
 }
 
+const char *engine_series_org(const struct engine *engine, const struct engine_series *series)
+{
+    return intern_text(&engine->orgs, series->org);
+}
+
 uint32_t engine_series_source(const struct engine_series *series)
 {
     return series->source;

@@ -123,6 +123,8 @@ static poise_code check_meta(struct check *check, struct cursor key, struct curs
         check->has_mark = !value.failed;
     } else if (is(key, "chunks")) {
         check->chunks_lsn = cursor_u64(&value);
+    } else if (is(key, "erased")) {
+        (void)cursor_u64(&value);
     } else if (is(key, "backup")) {
         check->found.backup = true;
     } else {

@@ -44,6 +44,14 @@ enum {
 };
 extern const char *const lmdb_names[LMDB_TABLES];
 
+/* What older versions of entries and records is to go (tables.c), since something in it was erased. */
+struct scrub {
+    uint64_t lsn;            /* records below it are trimmed; 0: nothing is wanted */
+    uint64_t run;            /* runs of state before this one are merged, all of them */
+    _Atomic uint64_t done;   /* so far as all of it is done */
+    _Atomic uint64_t erased; /* orders to erase up to it are done: as meta says */
+};
+
 struct store {
     char *path;
     int lock_fd;
@@ -56,12 +64,13 @@ struct store {
     MDB_env *env;
     MDB_dbi main; /* of the names of the tables */
     MDB_dbi lmdb[LMDB_TABLES];
-    struct state_runs runs;                   /* whole and dropped ones of `state` */
-    struct state_job merging;                 /* or nothing */
-    _Atomic int64_t lag_bytes;                /* of the records behind mark.state_lsn */
-    _Atomic int64_t journal_bytes;            /* about */
-    int64_t journal_max;                      /* that may stay */
-    uint64_t trimmed_lsn;                     /* no record up to it is left */
+    struct state_runs runs;        /* whole and dropped ones of `state` */
+    struct state_job merging;      /* or nothing */
+    _Atomic int64_t lag_bytes;     /* of the records behind mark.state_lsn */
+    _Atomic int64_t journal_bytes; /* about */
+    int64_t journal_max;           /* that may stay */
+    uint64_t trimmed_lsn;          /* no record up to it is left */
+    struct scrub scrub;
     _Atomic unsigned copying;                 /* copies under way: chunks and runs stay as they are */
     _Atomic uint64_t chunks_changes;          /* how often they were changed */
     _Atomic int64_t opened_us[READERS_NOTED]; /* when each reader's transaction was begun; 0: a free slot */
@@ -120,6 +129,8 @@ bool meta_is_backup(const MDB_val *key);                /* of that entry */
 /* An env_fill: all tables, empty. */
 int store_make_tables(struct store *store, MDB_txn *txn, const void *work);
 int meta_put_mark(struct store *store, MDB_txn *txn, const struct store_mark *mark);
+int meta_put_erased(struct store *store, MDB_txn *txn, uint64_t lsn);
+poise_code meta_get_erased(struct store *store, MDB_txn *txn, uint64_t *ret_lsn, poise_error *err);
 int meta_put_chunks(struct store *store, MDB_txn *txn, const struct store_past *past);
 poise_code meta_get_chunks(struct store *store, MDB_txn *txn, struct store_past *ret_past, poise_error *err);
 poise_code meta_get_mark(struct store *store, MDB_txn *txn, struct store_mark *ret_mark, poise_error *err);

@@ -135,9 +135,15 @@ static uint64_t trim_until(const struct store *store)
     return until < last || last == 0 ? until : last - 1; /* the last one says how they go on */
 }
 
+/* Of a journal that is so much shorter than this one. */
+static bool is_long(const struct store *store, uint64_t trimmed_lsn, int64_t shorter)
+{
+    return store->journal_bytes - shorter > store->journal_max || trimmed_lsn + 1 < store->scrub.lsn;
+}
+
 bool journal_trim_due(const struct store *store)
 {
-    return store->journal_bytes > store->journal_max && trim_until(store) > store->trimmed_lsn &&
+    return is_long(store, store->trimmed_lsn, 0) && trim_until(store) > store->trimmed_lsn &&
            atomic_load(&store->copying) == 0;
 }
 
@@ -153,7 +159,7 @@ static int fill_trim(struct store *store, MDB_txn *txn, const void *work)
     int rc = mdb_cursor_open(txn, store->lmdb[LMDB_JOURNAL], &at);
     struct trimmed done = {.lsn = store->trimmed_lsn};
     for (int i = 0; i < TRIM_RECORDS && rc == 0 && done.bytes < TRIM_BYTES &&
-                    store->journal_bytes - done.bytes > store->journal_max && done.lsn < trim_until(store);
+                    is_long(store, done.lsn, done.bytes) && done.lsn < trim_until(store);
          i++) {
         MDB_val key, value;
         rc = mdb_cursor_get(at, &key, &value, MDB_FIRST);

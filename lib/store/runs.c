@@ -267,6 +267,9 @@ static int fill_commit(struct store *store, MDB_txn *txn, const void *work)
     if (rc == 0 && commit->slice->whole) {
         rc = make_whole(store, txn, commit->slice);
     }
+    if (rc == 0 && commit->slice->erased_lsn > 0) {
+        rc = meta_put_erased(store, txn, commit->slice->erased_lsn);
+    }
     if (rc == 0 && commit->slice->sweep > 0) {
         rc = sweep(store, txn, commit->slice->sweep, &commit->result->swept);
     }
@@ -319,6 +322,9 @@ static void note_slice(struct store *store, const struct store_slice *slice, boo
     }
     if (has_run || slice->sweep > 0) {
         atomic_fetch_add(&store->chunks_changes, 1);
+    }
+    if (slice->erased_lsn > 0) {
+        atomic_store(&store->scrub.erased, slice->erased_lsn);
     }
     if (slice->source_count > 0) {
         store->is_swept = false;
@@ -382,6 +388,23 @@ poise_code store_commit(struct store *store, const struct journal_record *record
 uint64_t store_chunks_lsn(const struct store *store)
 {
     return atomic_load(&store->chunks_lsn);
+}
+
+uint64_t store_erased_lsn(const struct store *store)
+{
+    return atomic_load(&store->scrub.erased);
+}
+
+uint64_t store_scrubbed_lsn(const struct store *store)
+{
+    return atomic_load(&store->scrub.done);
+}
+
+void store_scrub(struct store *store, uint64_t lsn)
+{
+    store->scrub.lsn = lsn;
+    store->scrub.run = store->runs.next_id;
+    atomic_store(&store->scrub.done, 0);
 }
 
 bool store_has_dropped(const struct store *store)

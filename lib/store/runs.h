@@ -31,6 +31,8 @@ struct store_slice {
     uint32_t input;
     const uint64_t *sources; /* with `whole` */
     size_t source_count;
+    /* Orders to erase up to this record are done, nothing is left on the disk; 0: as before. */
+    uint64_t erased_lsn;
     /* So many blocks, at most, of runs whose place was taken are deleted. */
     size_t sweep;
 };
@@ -44,8 +46,14 @@ poise_code store_commit(struct store *store, const struct journal_record *record
 /* Deletes the blocks of all runs that are being built, whoever began them: after a failed compaction. They
  * are to be built anew then. A synced transaction for each 1,024 blocks. */
 poise_code store_runs_clean(struct store *store, poise_error *err);
-uint64_t store_chunks_lsn(const struct store *store); /* any thread */
-bool store_has_dropped(const struct store *store);    /* blocks to sweep; the writer thread */
+uint64_t store_erased_lsn(const struct store *store); /* of a slice; any thread */
+/* From now on upkeep also trims the journal up to before that record, sweeps all, and merges all state, since
+ * older records, blocks and values may have what was erased. Not before runs and state are there. When it is
+ * done store_scrubbed_lsn is that. */
+void store_scrub(struct store *store, uint64_t lsn);
+uint64_t store_scrubbed_lsn(const struct store *store); /* any thread */
+uint64_t store_chunks_lsn(const struct store *store);   /* any thread */
+bool store_has_dropped(const struct store *store);      /* blocks to sweep; the writer thread */
 
 /* ---- reading ---- */
 
@@ -101,10 +109,20 @@ struct store_rows_visit {
 poise_code store_read_rows(struct store_reader *reader, const struct store_rows_query *query,
                            const struct store_rows_visit *visit, poise_error *err);
 
+/* Rows that a merge leaves out; those with a key become a retraction of it. */
+struct store_without {
+    bool (*is_out)(void *context, uint64_t series, int64_t time_ms, uint64_t place);
+    void *context;
+};
 /* The compactor: merges runs of one bucket and input into blocks of run `into`, marks folded. The sources
  * must stay until it is done (whoever drops runs is the one who merges). ENOTFOUND: one is not there. */
 poise_code store_merge_runs(struct store_reader *reader, int32_t bucket, uint32_t input,
                             const uint64_t *sources, size_t source_count, uint64_t into, block_take *take,
                             void *taker, poise_error *err);
+/* The same, without some rows, and without marks of them; NULL: with all. */
+poise_code store_merge_without(struct store_reader *reader, int32_t bucket, uint32_t input,
+                               const uint64_t *sources, size_t source_count, uint64_t into,
+                               const struct store_without *without, block_take *take, void *taker,
+                               poise_error *err);
 
 #endif

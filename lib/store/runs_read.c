@@ -199,6 +199,7 @@ struct reading {
     const struct store_rows_visit *visit;
     struct row_buf kept;
     struct block_builder *builder;
+    const struct store_without *without; /* of the rows that it gets; NULL: nothing */
 };
 
 static void close_merge(struct reading *reading)
@@ -465,15 +466,79 @@ poise_code store_read_rows(struct store_reader *reader, const struct store_rows_
 
 /* ---- merges ---- */
 
+static bool is_out(const struct reading *reading, uint64_t series, const struct chunk_rows *rows, size_t at)
+{
+    const struct store_without *without = reading->without;
+    return without->is_out(without->context, series, rows->time_ms[at], rows->ordinal[at]);
+}
+
+/* A row without a key, or a mark, goes; of one with a key stays what a retraction says. */
+static bool keep_rest(struct row_buf *kept, const struct chunk_rows *rows, size_t at)
+{
+    if (!rows->key || !rows->key[at].text) {
+        return true;
+    }
+    if (!row_buf_add(kept, rows, at, 1)) {
+        return false;
+    }
+    size_t last = kept->count - 1;
+    kept->value[last] = 0;
+    kept->of[last] = 1;
+    kept->gone[last] = 0;
+    kept->retract[last] = true;
+    kept->has_retract = true;
+    return true;
+}
+
+/* *ret_view: what is left of the rows. */
+static poise_code leave_out(struct reading *reading, const struct merge_item *item,
+                            struct chunk_rows *ret_view, poise_error *err)
+{
+    const struct chunk_rows *rows = &item->rows;
+    struct row_buf *kept = &reading->kept;
+    bool ok = true;
+    kept->count = kept->texts.length = 0;
+    for (size_t i = 0; i < rows->count && ok; i++) {
+        bool retracts = item->kind == MERGE_ROWS && rows->retract && rows->retract[i];
+        ok = !retracts && is_out(reading, item->series, rows, i)
+                 ? item->kind == MERGE_MARKS || keep_rest(kept, rows, i)
+                 : row_buf_add(kept, rows, i, 1);
+    }
+    *ret_view = row_buf_rows(kept, 0, kept->count);
+    return ok ? POISE_OK : error_nomem(err, "rows of a merge");
+}
+
+static bool has_out(const struct reading *reading, const struct merge_item *item)
+{
+    bool any = false;
+    for (size_t i = 0; reading->without && i < item->rows.count && !any; i++) {
+        any = is_out(reading, item->series, &item->rows, i);
+    }
+    return any;
+}
+
 static poise_code give_to_builder(struct reading *reading, const struct merge_item *item, poise_error *err)
 {
-    return merge_give(item, (struct block_place){.bucket = reading->bucket, .input = reading->input},
-                      reading->builder, err);
+    const struct block_place place = {.bucket = reading->bucket, .input = reading->input};
+    struct merge_item left = *item;
+    poise_code code = POISE_OK;
+    if (has_out(reading, item)) {
+        code = leave_out(reading, item, &left.rows, err);
+    }
+    return code != POISE_OK || left.rows.count == 0 ? code : merge_give(&left, place, reading->builder, err);
 }
 
 poise_code store_merge_runs(struct store_reader *reader, int32_t bucket, uint32_t input,
                             const uint64_t *sources, size_t source_count, uint64_t into, block_take *take,
                             void *taker, poise_error *err)
+{
+    return store_merge_without(reader, bucket, input, sources, source_count, into, NULL, take, taker, err);
+}
+
+poise_code store_merge_without(struct store_reader *reader, int32_t bucket, uint32_t input,
+                               const uint64_t *sources, size_t source_count, uint64_t into,
+                               const struct store_without *without, block_take *take, void *taker,
+                               poise_error *err)
 {
     struct reading reading = {.reader = reader,
                               .range = {.until_series = UINT64_MAX,
@@ -484,13 +549,17 @@ poise_code store_merge_runs(struct store_reader *reader, int32_t bucket, uint32_
                               .until_place = UINT64_MAX,
                               .sources = sources,
                               .source_count = source_count,
+                              .without = without,
                               .give = give_to_builder,
                               .bucket = bucket,
                               .builder = block_builder_open(into, take, taker)};
-    poise_code code = reading.builder ? read_bucket(&reading, err) : error_nomem(err, "a merge of runs");
+    poise_code code = reading.builder && (!without || row_buf_make(&reading.kept, CHUNK_PART))
+                          ? read_bucket(&reading, err)
+                          : error_nomem(err, "a merge of runs");
     if (code == POISE_OK) {
         code = block_builder_end(reading.builder, err);
     }
+    row_buf_free(&reading.kept);
     block_builder_close(reading.builder);
     free(reading.runs);
     return code;

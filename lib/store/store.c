@@ -21,6 +21,7 @@ static const int64_t JOURNAL_BYTES = INT64_C(256) << 20;
 static const MDB_val STORE_KEY = {.mv_size = 5, .mv_data = (char[]){'s', 't', 'o', 'r', 'e'}};
 static const MDB_val MARK_KEY = {.mv_size = 4, .mv_data = (char[]){'m', 'a', 'r', 'k'}};
 static const MDB_val CHUNKS_KEY = {.mv_size = 6, .mv_data = (char[]){'c', 'h', 'u', 'n', 'k', 's'}};
+static const MDB_val ERASED_KEY = {.mv_size = 6, .mv_data = (char[]){'e', 'r', 'a', 's', 'e', 'd'}};
 static const MDB_val BACKUP_KEY = {.mv_size = 6, .mv_data = (char[]){'b', 'a', 'c', 'k', 'u', 'p'}};
 
 /* ---- meta ---- */
@@ -107,6 +108,32 @@ poise_code meta_get_mark(struct store *store, MDB_txn *txn, struct store_mark *r
         if (value.failed) {
             code =
                 error_set(err, POISE_ECORRUPT, "%s is damaged: \"mark\" in meta is too short", store->path);
+        }
+    }
+    return code;
+}
+
+int meta_put_erased(struct store *store, MDB_txn *txn, uint64_t lsn)
+{
+    struct buf value = {0};
+    buf_put_u64(&value, lsn);
+    int rc = meta_put(store, txn, ERASED_KEY, &value);
+    buf_free(&value);
+    return rc;
+}
+
+poise_code meta_get_erased(struct store *store, MDB_txn *txn, uint64_t *ret_lsn, poise_error *err)
+{
+    MDB_val key = ERASED_KEY, stored;
+    struct cursor value;
+    *ret_lsn = 0;
+    int rc = mdb_get(txn, store->lmdb[LMDB_META], &key, &stored);
+    poise_code code = rc == MDB_NOTFOUND ? POISE_OK : meta_get(store, txn, ERASED_KEY, &value, err);
+    if (rc != MDB_NOTFOUND && code == POISE_OK) {
+        *ret_lsn = cursor_u64(&value);
+        if (value.failed) {
+            code =
+                error_set(err, POISE_ECORRUPT, "%s is damaged: \"erased\" in meta is too short", store->path);
         }
     }
     return code;
@@ -272,6 +299,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
 {
     uint64_t first, last;
     struct store_past past = {0};
+    uint64_t erased = 0;
     poise_code code = load_store(store, txn, err);
     if (code == POISE_OK) {
         code = refuse_backup(store, txn, err);
@@ -297,6 +325,9 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
     if (code == POISE_OK) {
         code = meta_get_chunks(store, txn, &past, err);
     }
+    if (code == POISE_OK) {
+        code = meta_get_erased(store, txn, &erased, err);
+    }
     if (code == POISE_OK && first > past.lsn + 1) {
         return error_set(err, POISE_ECORRUPT,
                          "%s is damaged: its journal begins at record %" PRIu64 ", but runs go up to %" PRIu64
@@ -320,6 +351,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
         atomic_store(&store->last_lsn, last);
         atomic_store(&store->lag_bytes, lag_bytes);
         atomic_store(&store->chunks_lsn, past.lsn);
+        atomic_store(&store->scrub.erased, erased);
     }
     return code;
 }

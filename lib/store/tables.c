@@ -416,10 +416,32 @@ static poise_code sweep_blocks(struct store *store, poise_error *err)
     return store_commit(store, NULL, &slice, NULL, err);
 }
 
+/* Some state may have been put before it was erased. */
+static bool scrub_merges(const struct store *store)
+{
+    bool any = false;
+    for (size_t i = 0; i < store->runs.whole; i++) {
+        any |= store->runs.items[i].id < store->scrub.run;
+    }
+    return any;
+}
+
+static bool scrub_ends(const struct store *store)
+{
+    return store->scrub.lsn > atomic_load(&store->scrub.done) && !scrub_merges(store) &&
+           !store->merging.store && store->runs.count == store->runs.whole && !store_has_dropped(store) &&
+           store->trimmed_lsn + 1 >= store->scrub.lsn;
+}
+
+static size_t count_to_merge(const struct store *store, bool idle)
+{
+    return scrub_merges(store) ? store->runs.whole : state_to_merge(&store->runs, idle);
+}
+
 bool store_upkeep_due(const struct store *store, bool idle)
 {
-    return store->merging.store || store->runs.count > store->runs.whole ||
-           state_to_merge(&store->runs, idle) > 0 || sweep_due(store) || journal_trim_due(store);
+    return store->merging.store || store->runs.count > store->runs.whole || count_to_merge(store, idle) > 0 ||
+           sweep_due(store) || journal_trim_due(store) || scrub_ends(store);
 }
 
 bool store_upkeep_presses(const struct store *store)
@@ -441,7 +463,10 @@ poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
     if (sweep_due(store)) {
         return sweep_blocks(store, err);
     }
-    size_t count = state_to_merge(&store->runs, idle);
+    if (scrub_ends(store)) {
+        atomic_store(&store->scrub.done, store->scrub.lsn);
+    }
+    size_t count = count_to_merge(store, idle);
     uint64_t bytes = 0;
     for (size_t i = 0; i < count; i++) {
         bytes += store->runs.items[i].bytes;

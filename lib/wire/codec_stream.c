@@ -1,4 +1,4 @@
-/* SUBSCRIBE, CREDIT, UNSUBSCRIBE, QUERY, RESTATE, RESCORE, STATS. */
+/* SUBSCRIBE, CREDIT, UNSUBSCRIBE, QUERY, RESTATE, ERASE, RESCORE, STATS. */
 #include "codec.h"
 #include <base/error.h>
 #include <poise.pb-c.h>
@@ -10,6 +10,8 @@ static const struct codec_kind unsubscribe_kind = {"UNSUBSCRIBE", &poise__v1__un
                                                    WIRE_TEXT_MAX};
 static const struct codec_kind query_kind = {"QUERY", &poise__v1__query__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind restate_kind = {"RESTATE", &poise__v1__restate__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind erase_kind = {"ERASE", &poise__v1__erase__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind erased_kind = {"ERASED", &poise__v1__erased__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind restated_kind = {"RESTATED", &poise__v1__restated__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind rescore_kind = {"RESCORE", &poise__v1__rescore__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind rescored_kind = {"RESCORED", &poise__v1__rescored__descriptor, WIRE_TEXT_MAX};
@@ -288,6 +290,69 @@ poise_code wire_encode_restated(const struct wire_restated *restated, struct buf
     message.rows = restated->rows;
     message.refused = restated->refused;
     message.lsn = restated->lsn;
+    return codec_put(out, &message.base);
+}
+
+/* ---- ERASE ---- */
+
+poise_code wire_decode_erase(const void *body, size_t length, struct arena *arena, struct wire_erase *ret,
+                             poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&erase_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Erase *message = unpacked;
+    code = check_id(&erase_kind, message->id, err);
+    if (code == POISE_OK) {
+        *ret = (struct wire_erase){.id = message->id,
+                                   .measure = message->measure,
+                                   .org = message->org,
+                                   .reason = message->reason,
+                                   .from_ms = message->from_ms,
+                                   .to_ms = message->to_ms,
+                                   .dry_run = message->dry_run};
+    }
+    return code;
+}
+
+poise_code wire_encode_erase(const struct wire_erase *erase, struct buf *out)
+{
+    Poise__V1__Erase message;
+    poise__v1__erase__init(&message);
+    message.id = erase->id;
+    message.measure = codec_text(erase->measure);
+    message.org = codec_text(erase->org);
+    message.reason = codec_text(erase->reason);
+    message.from_ms = erase->from_ms;
+    message.to_ms = erase->to_ms;
+    message.dry_run = erase->dry_run;
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_decode_erased(const void *body, size_t length, struct arena *arena, struct wire_erased *ret,
+                              poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&erased_kind, body, length, arena, &unpacked, err);
+    if (code != POISE_OK) {
+        return code;
+    }
+    const Poise__V1__Erased *message = unpacked;
+    *ret = (struct wire_erased){
+        .id = message->id, .rows = message->rows, .counted = message->counted, .lsn = message->lsn};
+    return POISE_OK;
+}
+
+poise_code wire_encode_erased(const struct wire_erased *erased, struct buf *out)
+{
+    Poise__V1__Erased message;
+    poise__v1__erased__init(&message);
+    message.id = erased->id;
+    message.rows = erased->rows;
+    message.counted = erased->counted;
+    message.lsn = erased->lsn;
     return codec_put(out, &message.base);
 }
 

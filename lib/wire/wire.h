@@ -58,7 +58,9 @@ enum wire_kind {
     WIRE_LOSSES_REQUEST = 40,
     WIRE_LOSSES = 41,
     WIRE_CHANGES = 42,
-    WIRE_CHANGED = 43
+    WIRE_CHANGED = 43,
+    WIRE_ERASE = 44,
+    WIRE_ERASED = 45
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -140,6 +142,15 @@ struct wire_restate {
 };
 struct wire_restated {
     uint64_t id, rows, refused, lsn;
+};
+struct wire_erase {
+    uint64_t id;
+    const char *measure, *org, *reason;
+    int64_t from_ms, to_ms;
+    bool dry_run;
+};
+struct wire_erased {
+    uint64_t id, rows, counted, lsn;
 };
 struct wire_rescore {
     uint64_t id;
@@ -282,6 +293,10 @@ poise_code wire_each_change(const void *changes, size_t length, struct arena *ar
                             poise_error *err);
 poise_code wire_decode_query(const void *body, size_t length, struct arena *arena, struct wire_query *ret,
                              poise_error *err);
+poise_code wire_decode_erase(const void *body, size_t length, struct arena *arena, struct wire_erase *ret,
+                             poise_error *err);
+poise_code wire_decode_erased(const void *body, size_t length, struct arena *arena, struct wire_erased *ret,
+                              poise_error *err);
 poise_code wire_decode_restate(const void *body, size_t length, struct arena *arena, struct wire_restate *ret,
                                poise_error *err);
 poise_code wire_decode_restated(const void *body, size_t length, struct arena *arena,
@@ -331,6 +346,8 @@ poise_code wire_encode_states_tail(enum wire_kind kind, const struct wire_states
 enum { WIRE_STATES_HEAD_MAX = 64 };
 size_t wire_state_size(const poise_state *state);
 poise_code wire_encode_query(const struct wire_query *message, struct buf *out);
+poise_code wire_encode_erase(const struct wire_erase *message, struct buf *out);
+poise_code wire_encode_erased(const struct wire_erased *message, struct buf *out);
 poise_code wire_encode_restate(const struct wire_restate *message, struct buf *out);
 poise_code wire_encode_restated(const struct wire_restated *message, struct buf *out);
 poise_code wire_encode_rescore(const struct wire_rescore *message, struct buf *out);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUBSCRIBE, GET, ASK, RESTATE, RESCORE, DUMP, BACKUP, STATS, SEND, KINDS };
+enum { SUBSCRIBE, GET, ASK, RESTATE, RESCORE, DUMP, BACKUP, STATS, SEND, ERASE, KINDS };
 enum { ROWS = 6, ROWS_OF_BATCH = 2, STEPS_MAX = 200 };
 
 struct script {
@@ -238,11 +238,15 @@ static poise_code order(poise_client *client, int kind, poise_error *err)
 {
     uint64_t rows, refused;
     poise_rescored rescored;
+    poise_erased erased;
     poise_backed_up backed_up;
     switch (kind) {
     case RESTATE:
         return poise_restate(client, &(poise_restatement){.to_ms = 1, .reason = "r"}, 1000, &rows, &refused,
                              err);
+    case ERASE:
+        return poise_erase(client, &(poise_erasure){.org = "**", .to_ms = 1, .reason = "r"}, 1000, &erased,
+                           err);
     case RESCORE:
         return poise_rescore(client, &(poise_rescoring){.scorecard = "card"}, 1000, &rescored, err);
     case BACKUP: {

@@ -177,6 +177,10 @@ static poise_code again(enum wire_kind kind, const void *body, size_t length, st
              message.id > 0 && is_wire_text(message.measure) && is_wire_text(message.org) &&
                  is_wire_text(message.reason))
         KIND(RESTATED, restated, true)
+        KIND(ERASE, erase,
+             message.id > 0 && is_wire_text(message.measure) && is_wire_text(message.org) &&
+                 is_wire_text(message.reason))
+        KIND(ERASED, erased, true)
         KIND(RESCORE, rescore,
              message.id > 0 && is_wire_text(message.scorecard) && is_wire_text(message.reason))
         KIND(RESCORED, rescored, true)

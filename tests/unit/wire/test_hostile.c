@@ -72,6 +72,8 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         struct wire_stats stats;
         struct wire_restate restate;
         struct wire_restated restated;
+        struct wire_erase erase;
+        struct wire_erased erased;
         struct wire_rescore rescore;
         struct wire_rescored rescored;
         uint64_t id;
@@ -105,6 +107,10 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
         return wire_decode_restate(body, length, arena, &to.restate, &err);
     case WIRE_RESTATED:
         return wire_decode_restated(body, length, arena, &to.restated, &err);
+    case WIRE_ERASE:
+        return wire_decode_erase(body, length, arena, &to.erase, &err);
+    case WIRE_ERASED:
+        return wire_decode_erased(body, length, arena, &to.erased, &err);
     case WIRE_RESCORE:
         return wire_decode_rescore(body, length, arena, &to.rescore, &err);
     case WIRE_RESCORED:
