@@ -139,7 +139,7 @@ class Retention(Case):
             more = more if at else history(range(1, MONTHS))
             self.send(more)
             all_rows += more
-            time.sleep(0.3 * at)
+            time.sleep(0.15 * at)
             self.aggregator.kill()
             self.aggregator.start()
             self.check(all_rows)
