@@ -17,6 +17,7 @@ struct net {
 struct net_socket {
     void *handle;
     bool router;
+    bool locked;                /* by CURVE */
     struct guard *guard;        /* of a ROUTER with a limit of connections; else NULL */
     zmq_msg_t peer, head, body; /* of the message received last */
     char endpoint[ENDPOINT_MAX];
@@ -222,6 +223,7 @@ static poise_code open_socket(struct net *net, bool router, const char *endpoint
     if (!socket) {
         return error_nomem(err, "a socket");
     }
+    socket->locked = locked;
     code = socket->handle && configure(socket, ipv6, limits) && (!locked || set_curve(socket, curve))
                ? watch(net, socket, limits, err)
                : zmq_failed(err, "make a socket for", endpoint);
@@ -374,7 +376,7 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
     ret_message->body = zmq_msg_data(&socket->body);
     ret_message->body_length = zmq_msg_size(&socket->body);
     /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
-    ret_message->user = socket->router ? zmq_msg_gets(&socket->body, "User-Id") : NULL;
+    ret_message->user = socket->router && socket->locked ? zmq_msg_gets(&socket->body, "User-Id") : NULL;
     return POISE_OK;
 }
 
