@@ -32,7 +32,8 @@ struct uplink {
     int64_t heard_us;                /* of the last message */
     uint64_t next;                   /* batch to send next, set by WELCOME */
     uint32_t credit;
-    uint32_t max_rows, max_bytes; /* of a batch, as the aggregator says; 0: not known */
+    bool welcomed;                             /* ever */
+    uint32_t max_rows, max_bytes, max_symbols; /* of a batch, as the aggregator said; 0: it did not */
 };
 
 /* outbox, producer and software are set by the owner and outlive the uplink. */

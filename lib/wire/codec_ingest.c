@@ -100,7 +100,8 @@ poise_code wire_decode_welcome(const void *body, size_t length, struct arena *ar
                                  .last_hash = message->last_hash,
                                  .credit = message->credit,
                                  .max_batch_bytes = message->max_batch_bytes,
-                                 .max_batch_rows = message->max_batch_rows};
+                                 .max_batch_rows = message->max_batch_rows,
+                                 .max_batch_symbols = message->max_batch_symbols};
     memcpy(ret->store_id, message->store_id.data, WIRE_STORE_ID);
     return POISE_OK;
 }
@@ -117,6 +118,7 @@ poise_code wire_encode_welcome(const struct wire_welcome *welcome, struct buf *o
     message.credit = welcome->credit;
     message.max_batch_bytes = welcome->max_batch_bytes;
     message.max_batch_rows = welcome->max_batch_rows;
+    message.max_batch_symbols = welcome->max_batch_symbols;
     return codec_put(out, &message.base);
 }
 

@@ -42,7 +42,7 @@ def messages(pb):
             incarnation=9, software="poise-collector 0.1.0")),
         "welcome": (2, pb.Welcome(
             store_id=STORE, incarnation=9, epoch=EPOCH, next_seq=43, last_hash=0x0123456789ABCDEF, credit=16,
-            max_batch_bytes=262144, max_batch_rows=16384)),
+            max_batch_bytes=262144, max_batch_rows=16384, max_batch_symbols=65536)),
         "batch": (3, pb.Batch(
             epoch=EPOCH, seq=43, symbols=["rejects", "plant-1/line-3", "mes", "order-1", "", "order-ü"],
             series_measure=[0, 0], series_org=[1, 4], series_source=[2, 4], base_time_ms=NOON,

@@ -51,7 +51,8 @@ static void encode_welcome(struct buf *out)
                                    .last_hash = 0x0123456789abcdefu,
                                    .credit = 16,
                                    .max_batch_bytes = 262144,
-                                   .max_batch_rows = 16384};
+                                   .max_batch_rows = 16384,
+                                   .max_batch_symbols = 65536};
     memcpy(welcome.store_id, store_id, sizeof store_id);
     ENCODED(wire_encode_welcome(&welcome, out));
 }
@@ -68,6 +69,7 @@ static void check_welcome(const void *body, size_t length, struct arena *arena)
     assert_int_equal(welcome.credit, 16);
     assert_int_equal(welcome.max_batch_bytes, 262144);
     assert_int_equal(welcome.max_batch_rows, 16384);
+    assert_int_equal(welcome.max_batch_symbols, 65536);
 }
 
 static void encode_ack(struct buf *out)
