@@ -5,7 +5,7 @@
 
 enum {
     SLICE_ENTRIES = 8192, /* given out by the engine, some 2 ms */
-    SLICE_US = 2500,      /* a slice of several steps has no other one after that */
+    SLICE_US = 1500,      /* a slice of several steps has no other one after that */
     SLICE_STEPS = 4,
     SLICE_EACH = 4,    /* commits, while they do not end, a slice comes; */
     SLICE_KEYS = 3000, /* where KEYS_MAX wait, for so many rows, where twice as many, for half of them, ... */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { EXPECTED_LEAST = 8 /* rows of a batch; of fewer it costs more to look ahead than memory does */ };
+
 const struct feed_summary feed_nothing = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN};
 
 void feed_free(struct feed *feed)
@@ -126,6 +128,7 @@ struct feeding {
     const struct wire_batch *rows;
     const struct feed_options *options;
     struct feed_summary *summary;
+    uint32_t ahead;           /* so many rows ahead the engine expects one */
     size_t refused_at;        /* in options->refused */
     size_t expect_refused_at; /* likewise, of the rows that are expected */
     size_t gone_at;           /* in options->believed */
@@ -145,7 +148,7 @@ static poise_code expect_row(struct feeding *feeding, uint32_t at)
         code = look_up(feeding->feed, feeding->engine, feeding->rows, index, denied, feeding->err);
         series = feeding->feed->series[index];
     }
-    if (code)
+    if (code || feeding->ahead == 0)
         return code;
     engine_expect(feeding->engine, series);
     if (series && feeding->rows->key && feeding->rows->key[at]) {
@@ -289,15 +292,20 @@ poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wir
         return POISE_OK;
     if (!reserve(feed, rows))
         return error_nomem(err, "the series of a batch");
-    struct feeding feeding = {
-        .feed = feed, .engine = engine, .rows = rows, .options = options, .summary = summary, .err = err};
+    struct feeding feeding = {.feed = feed,
+                              .engine = engine,
+                              .rows = rows,
+                              .options = options,
+                              .summary = summary,
+                              .ahead = rows->rows < EXPECTED_LEAST ? 0 : ENGINE_EXPECT_AHEAD,
+                              .err = err};
     uint64_t who = options->producer ? hash64(options->producer, strlen(options->producer), 0) : 0;
     engine_backfill(engine, who, rows->backfill != WIRE_BACKFILL_NONE);
     poise_code code = POISE_OK;
-    for (uint32_t at = 0, ahead = ENGINE_EXPECT_AHEAD; at < rows->rows + ahead && !code; at++) {
+    for (uint32_t at = 0; at < rows->rows + feeding.ahead && !code; at++) {
         code = expect_row(&feeding, at);
-        if (!code && at >= ahead)
-            code = apply_row(&feeding, at - ahead);
+        if (!code && at >= feeding.ahead)
+            code = apply_row(&feeding, at - feeding.ahead);
     }
     if (!code && rows->backfill == WIRE_BACKFILL_ENDS)
         engine_backfill(engine, who, false);

@@ -542,7 +542,9 @@ static void put_back(struct ingest *ingest, struct batch *batch)
 /* One acknowledgement tells of all that came back of a producer. */
 static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise_error *err)
 {
-    struct producer *producer = find_producer(ingest, batch->producer, batch->epoch);
+    struct producer *producer = ingest->owed; /* mostly it is the same one's */
+    if (!producer || producer->entry->producer != batch->producer || producer->entry->epoch != batch->epoch)
+        producer = find_producer(ingest, batch->producer, batch->epoch);
     bool known = producer && ledger_commit(producer->entry, batch->seq, batch->hash, batch->refused,
                                            batch->reasons, batch->refused_count);
     bool refused = batch->refused_count > 0;

@@ -210,12 +210,16 @@ static poise_code note_loss(struct writer *writer, struct ledger_entry *entry, c
 /* The ledger goes into checkpoints, and none begins before the batches are on disk. */
 static poise_code note_batches(struct writer *writer, struct flight *flight, uint64_t lsn, poise_error *err)
 {
+    const struct batch *before = NULL;
+    struct ledger_entry *entry = NULL;
     flight->batch_count = 0;
     for (size_t i = 0; i < writer->batch_count; i++) {
         struct batch *batch = writer->batches[i];
         if (writer->ordering || batch == &writer->defining)
             continue; /* of no producer */
-        struct ledger_entry *entry = ledger_add(&writer->ledger, batch->producer, batch->epoch);
+        if (!before || before->producer != batch->producer || before->epoch != batch->epoch)
+            entry = ledger_add(&writer->ledger, batch->producer, batch->epoch);
+        before = batch;
         if (!entry || !ledger_commit(entry, batch->seq, batch->hash, batch->refused, batch->reasons,
                                      batch->refused_count))
             return error_nomem(err, "the ledger of producers");

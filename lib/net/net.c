@@ -22,6 +22,7 @@ struct net {
 struct net_socket {
     void *handle;
     bool router;
+    bool locked;                /* by CURVE */
     struct guard *guard;        /* of a ROUTER with a limit of connections; else NULL */
     zmq_msg_t peer, head, body; /* of the message received last */
     char endpoint[ENDPOINT_MAX];
@@ -235,6 +236,7 @@ static poise_code open_socket(struct net *net, bool router, const char *endpoint
     if (!socket) {
         return error_nomem(err, "a socket");
     }
+    socket->locked = locked;
     code = socket->handle && configure(socket, ipv6, limits) && (!locked || set_curve(socket, curve))
                ? watch(net, socket, limits, locked, err)
                : zmq_failed(err, "make a socket for", endpoint);
@@ -386,7 +388,7 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
     ret_message->peer = (struct net_peer){0};
     /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
     zmq_msg_t *last = count > 2 ? &socket->body : &socket->head;
-    ret_message->user = socket->router && count > 1 ? zmq_msg_gets(last, "User-Id") : NULL;
+    ret_message->user = socket->locked && socket->router && count > 1 ? zmq_msg_gets(last, "User-Id") : NULL;
     bool own_peer = socket->router && take_peer(&socket->peer, &ret_message->peer);
     if (socket->guard) {
         guard_took(socket->guard, &ret_message->peer, last, ret_message->user, count, bytes);

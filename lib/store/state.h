@@ -12,7 +12,7 @@ enum {
     STATE_HEAD_BYTES = 9, /* run, and kind, before the rest of a key in LMDB */
     STATE_BLOCK_KEY_MAX = STATE_HEAD_BYTES + SORTED_KEY_MAX,
     STATE_FILTER_KEY = STATE_HEAD_BYTES + 4,
-    STATE_SLICE_BYTES = 1 << 20
+    STATE_SLICE_BYTES = 1 << 19 /* to be made and written in some ms */
 };
 
 enum state_status {

@@ -219,6 +219,19 @@ static poise_code end_run(struct checkpoint *checkpoint, poise_error *err)
     return POISE_OK;
 }
 
+/* What is left is mostly little. If it stayed behind what was taken all puts would be in memory at the end. */
+static void forget_taken(struct checkpoint *checkpoint)
+{
+    struct buf *puts = &checkpoint->puts;
+    size_t left = puts->length - checkpoint->taken;
+    if (left > PART_BYTES) {
+        return;
+    }
+    memmove(puts->data, puts->data + checkpoint->taken, left);
+    puts->length = left;
+    checkpoint->taken = 0;
+}
+
 /* The run at hand goes on with it, if it is behind all that the run has. */
 static poise_code begin_part(struct store *store, bool *ret_sorted, poise_error *err)
 {
@@ -237,10 +250,7 @@ static poise_code begin_part(struct store *store, bool *ret_sorted, poise_error 
         return error_nomem(err, "a part of a checkpoint");
     }
     checkpoint->taken += (size_t)(in.at - from);
-    if (checkpoint->taken == checkpoint->puts.length) {
-        buf_reset(&checkpoint->puts);
-        checkpoint->taken = 0;
-    }
+    forget_taken(checkpoint);
     state_part_free(&checkpoint->part);
     poise_code code = state_part_sort(&checkpoint->part, &part, count, ret_sorted, err);
     checkpoint->ends =
