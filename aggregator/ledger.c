@@ -88,11 +88,12 @@ bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, cons
 {
     if (seq <= entry->seq) /* the journal is replayed from before the checkpoint that the entry is of */
         return true;
+    uint64_t first = entry->seq + 1; /* a loss takes many numbers, and a place in the window */
     entry->seq = seq;
     entry->hash = hash;
     entry->dirty = true;
     size_t old = 0;
-    while (old < entry->refusal_count && entry->refusals[old].seq + LEDGER_WINDOW <= seq)
+    while (old < entry->refusal_count && entry->refusals[old].seq + LEDGER_WINDOW <= first)
         old++;
     if (old)
         forget_first(entry, old);

@@ -117,9 +117,10 @@ struct wire_states { /* SNAPSHOT, UPDATE, RESULT */
     uint64_t id, lsn;
     uint64_t prev;    /* UPDATE */
     int64_t as_of_ms; /* not RESULT: each state has its own */
-    bool last;        /* part of the snapshot or result; an UPDATE is always whole */
-    bool more;        /* SNAPSHOT with last, UPDATE: revisions up to lsn follow */
-    uint64_t view;    /* SNAPSHOT with last */
+    bool last;        /* part of the snapshot or result; of an UPDATE always */
+    bool part;     /* UPDATE: with lsn = prev, others follow; the view is whole again with the last of them */
+    bool more;     /* SNAPSHOT with last, UPDATE: revisions up to lsn follow */
+    uint64_t view; /* SNAPSHOT with last */
     poise_state *states;
     size_t count;
 };

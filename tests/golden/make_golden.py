@@ -68,7 +68,7 @@ def messages(pb):
         "unsubscribe": (18, pb.Unsubscribe(id=5)),
         "snapshot": (19, pb.Snapshot(
             id=5, lsn=1000, as_of_ms=NOON, last=True, states=states(pb)[:2], view=0x0102030405060708, more=True)),
-        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:], more=True)),
+        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:], more=True, part=True)),
         "query": (24, pb.Query(
             id=6, scorecard="production", org="plant-1", all_orgs=True, as_of_ms=-86400000, history=True, credit=2)),
         "result": (25, pb.Result(id=6, lsn=1003, last=True, states=states(pb)[:1])),

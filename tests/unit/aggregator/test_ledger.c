@@ -78,6 +78,22 @@ static void refusals_are_kept_for_the_window(void **state)
     ledger_free(&ledger);
 }
 
+/* A loss takes many numbers at once; its producer need not have heard of what came before it. */
+static void a_loss_forgets_no_refusals(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    size_t count;
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    commit(entry, 1, 2);
+    commit(entry, 1 + 5 * LEDGER_WINDOW, 0);
+    assert_non_null(ledger_refusals(entry, 1, &count));
+    assert_int_equal(count, 2);
+    commit(entry, 2 + 5 * LEDGER_WINDOW, 0); /* who goes on has heard */
+    assert_null(ledger_refusals(entry, 1, &count));
+    ledger_free(&ledger);
+}
+
 static void refusals_are_bounded_but_never_the_last_batch(void **state)
 {
     (void)state;
@@ -324,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_are_by_producer_and_epoch),
         cmocka_unit_test(refusals_are_kept_for_the_window),
+        cmocka_unit_test(a_loss_forgets_no_refusals),
         cmocka_unit_test(impossible_counts_are_not_believed),
         cmocka_unit_test(refusals_are_bounded_but_never_the_last_batch),
         cmocka_unit_test(a_history_that_is_read_again_says_nothing_new),

@@ -639,7 +639,7 @@ static void on_lost(void *context, const poise_loss *loss, const char *aside)
 /* Into a spool that has no room for all of them; the rest may have been told as lost. */
 static void fill_dropping(struct bench *b, poise_when_full when_full, int batches)
 {
-    b->options.spool_max_bytes = 16000;
+    b->options.spool_max_bytes = batches > BATCHES ? 40000 : 16000;
     b->options.when_full = when_full;
     b->options.lost = on_lost;
     reopen(b);
@@ -688,6 +688,31 @@ static void test_the_oldest_are_dropped(void **state)
     assert_int_equal(loss.reason, POISE_LOSS_OLDEST);
     assert_int_equal(loss.rows + counted, BATCHES - 2);
     assert_int_equal(loss.rows, loss.last_seq - 2);
+}
+
+/* The aggregator has got a loss, its acknowledgement was lost, and more goes meanwhile: what was told in one
+ * message is not put together with what comes behind it. */
+static void test_a_loss_that_was_told_does_not_grow(void **state)
+{
+    enum { MORE = 550, ALL = 700 };
+    struct bench *b = *state;
+    struct wire_loss loss;
+    fill_dropping(b, POISE_DROP_OLDEST, MORE);
+    expect_hello(b);
+    welcome(b, 1, 0, 200);
+    struct wire_batch first = expect_batch(b, 1);
+    assert_int_equal(first.loss.rows, first.loss.last_seq);
+    uint64_t next = first.loss.last_seq + 1;
+    for (int i = MORE + 1; i <= ALL; i++) {
+        send_batch(b, i, 1);
+    }
+    reopen(b);
+    expect_hello(b);
+    welcome(b, next, 0, 200);
+    ack(b, next - 1, 200, NULL, 0); /* once more */
+    uint64_t counted = expect_rest(b, next, ALL, &loss);
+    assert_int_equal(first.loss.rows + loss.rows + counted, ALL);
+    assert_true(loss.last_seq > next);
 }
 
 static void test_the_newest_are_dropped(void **state)
@@ -886,6 +911,7 @@ int main(void)
         TEST(test_a_bad_measurement_is_refused_at_once),
         TEST(test_a_full_spool_neither_loses_nor_doubles),
         TEST(test_the_oldest_are_dropped),
+        TEST(test_a_loss_that_was_told_does_not_grow),
         TEST(test_the_newest_are_dropped),
         TEST(test_another_store_is_refused),
         TEST(test_a_fork_is_seen),
