@@ -303,31 +303,6 @@ static void test_the_aggregators_limits_are_kept(void **state)
     assert_int_equal(expect_batch(b, 4).rows, 1);
 }
 
-/* What is spooled cannot be cut again, so before WELCOME batches are such as all take; then as many texts. */
-static void test_what_is_taken_is_learned(void **state)
-{
-    struct bench *b = *state;
-    b->options.batch_rows = 5000;
-    reopen(b);
-    send_batch(b, 1, 2500);
-    expect_hello(b);
-    struct wire_welcome wide = {.epoch = b->epoch, .next_seq = 1, .credit = 99, .max_batch_symbols = 12};
-    fake_send(&b->fake, WIRE_WELCOME, wire_encode_welcome(&wide, &b->fake.body));
-    for (uint64_t seq = 1; seq <= 3; seq++) {
-        assert_int_equal(expect_batch(b, seq).rows, seq < 3 ? WIRE_ROWS_SURE : 500);
-    }
-    send_batch(b, 1, 2500);
-    assert_int_equal(expect_batch(b, 4).rows, 2500);
-    for (int i = 0; i < 9; i++) {
-        poise_measurement m = {.measure = "m", .value = 1, .of = 1, .key = (char[]){(char)('a' + i), '\0'}};
-        assert_int_equal(poise_send(b->sender, &m, NULL, NULL), POISE_OK);
-    }
-    assert_int_equal(poise_sender_flush(b->sender, NULL), POISE_OK);
-    for (uint64_t seq = 5; seq <= 6; seq++) {
-        assert_in_range(expect_batch(b, seq).symbol_count, 4, 12);
-    }
-}
-
 static void test_credit_is_respected(void **state)
 {
     struct bench *b = *state;
@@ -896,7 +871,6 @@ int main(void)
         TEST(test_a_later_send_closes_a_lingering_batch),
         TEST(test_full_batches_are_closed),
         TEST(test_the_aggregators_limits_are_kept),
-        TEST(test_what_is_taken_is_learned),
         TEST(test_credit_is_respected),
         TEST(test_a_restarted_sender_resends),
         TEST(test_an_aggregator_that_forgot_us_is_greeted_again),
