@@ -42,21 +42,17 @@ static void say_failed(struct connections *connections, const struct net_failure
 static void note_failures(struct connections *connections, uint64_t more)
 {
     struct net_failure failure;
-    uint64_t unsaid = 0;
     stats_add(connections->stats, STAT_handshakes_failed, more);
     for (int why = NET_FAILING_NONE + 1; why < NET_FAILINGS; why++) {
         uint64_t now = net_socket_failed(connections->socket, (enum net_failing)why);
-        uint64_t come = now - connections->failed[why];
-        stats_handshakes(connections->stats, (enum net_failing)why, come);
+        stats_handshakes(connections->stats, (enum net_failing)why, now - connections->failed[why]);
         connections->failed[why] = now;
-        unsaid += why == NET_FAILING_DENIED ? 0 : come; /* the gatekeeper has said whose key it is */
     }
-    while (net_socket_failure(connections->socket, &failure))
-        if (failure.why != NET_FAILING_DENIED && unsaid > 0) {
+    while (net_socket_failure(connections->socket, &failure)) {
+        connections->unsaid += failure.lost;
+        if (failure.why != NET_FAILING_DENIED) /* the gatekeeper has said whose key it is */
             say_failed(connections, &failure);
-            unsaid--;
-        }
-    connections->unsaid += unsaid;
+    }
 }
 
 void connections_note(struct connections *connections)

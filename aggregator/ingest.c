@@ -628,6 +628,8 @@ poise_code ingest_open(const struct ingest_options *options, struct ledger *ledg
     if (!ingest)
         return error_nomem(err, "ingest");
     ingest->options = *options;
+    if (!options->max_batch_rows)
+        ingest->options.max_batch_rows = WIRE_BATCH_ROWS_MAX;
     if (!options->max_batch_bytes)
         ingest->options.max_batch_bytes = WIRE_MESSAGE_MAX;
     if (!options->max_batch_symbols)

@@ -18,9 +18,11 @@ const char *net_failing_name(enum net_failing failing)
 
 /* ---- noting ---- */
 
-static void note(struct failures *failures, enum net_failing why, const char *address)
+static void note(struct failures *failures, enum net_failing why, const char *address, int64_t now_us)
 {
-    struct net_failure *failure = &failures->last[failures->noted++ % FAILURES_KEPT];
+    size_t at = failures->noted++ % FAILURES_KEPT;
+    struct net_failure *failure = &failures->last[at];
+    failures->noted_us[at] = now_us;
     failure->why = why;
     snprintf(failure->address, sizeof failure->address, "%s", address);
     failures->by_reason[why]++;
@@ -39,41 +41,52 @@ static enum net_failing protocol_failing(int value)
     }
 }
 
-void failures_event(struct failures *failures, uint16_t event, int value)
+void failures_event(struct failures *failures, uint16_t event, int value, int64_t now_us)
 {
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) { /* who said no knows more, and its end comes later */
-        note(failures, NET_FAILING_DENIED, "");
+        note(failures, NET_FAILING_DENIED, "", now_us);
         return;
     }
     if (event == ZMQ_EVENT_ACCEPT_FAILED) {
-        note(failures, NET_FAILING_ACCEPT, "");
+        note(failures, NET_FAILING_ACCEPT, "", now_us);
         return;
     }
     if (failures->waiting) {
-        note(failures, failures->waiting, "");
+        note(failures, failures->waiting, "", now_us);
     }
     failures->waiting =
         event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ? protocol_failing(value) : NET_FAILING_LEFT;
 }
 
-void failures_ended(struct failures *failures, const char *address, bool late)
+void failures_ended(struct failures *failures, const char *address, bool late, int64_t now_us)
 {
     enum net_failing why = failures->waiting;
     failures->waiting = NET_FAILING_NONE;
     if (why) {
-        note(failures, why == NET_FAILING_LEFT && late ? NET_FAILING_TIME : why, address);
+        note(failures, why == NET_FAILING_LEFT && late ? NET_FAILING_TIME : why, address, now_us);
     }
 }
 
-bool failures_next(struct failures *failures, struct net_failure *ret_failure)
+void failures_disown(struct failures *failures, const char *address)
 {
-    if (failures->noted - failures->taken > FAILURES_KEPT) {
-        failures->taken = failures->noted - FAILURES_KEPT;
+    for (size_t i = 0; address[0] && i < FAILURES_KEPT; i++) {
+        if (strcmp(failures->last[i].address, address) == 0) {
+            failures->last[i].address[0] = '\0';
+        }
     }
-    if (failures->taken == failures->noted) {
+}
+
+bool failures_next(struct failures *failures, int64_t now_us, struct net_failure *ret_failure)
+{
+    bool some_lost = failures->noted - failures->taken > FAILURES_KEPT;
+    uint64_t first = some_lost ? failures->noted - FAILURES_KEPT : failures->taken;
+    size_t at = first % FAILURES_KEPT;
+    if (first == failures->noted || now_us - failures->noted_us[at] < FAILURES_WAIT_US) {
         return false;
     }
-    *ret_failure = failures->last[failures->taken++ % FAILURES_KEPT];
+    *ret_failure = failures->last[at];
+    ret_failure->lost = first - failures->taken;
+    failures->taken = first + 1;
     return true;
 }
 

@@ -5,20 +5,27 @@
 
 #include <net/net.h>
 
-enum { FAILURES_KEPT = 16 };
+enum {
+    FAILURES_KEPT = 16,
+    FAILURES_WAIT_US = 20000, /* until one is told */
+};
 
 struct failures {
     struct net_failure last[FAILURES_KEPT]; /* number n at n % FAILURES_KEPT */
+    int64_t noted_us[FAILURES_KEPT];
     uint64_t noted, taken;
     uint64_t by_reason[NET_FAILINGS];
     enum net_failing waiting; /* for the connection's end; NET_FAILING_NONE: none does */
 };
 
 /* An event of a monitor that is neither ZMQ_EVENT_ACCEPTED nor ZMQ_EVENT_DISCONNECTED, with its value. */
-void failures_event(struct failures *failures, uint16_t event, int value);
+void failures_event(struct failures *failures, uint16_t event, int value, int64_t now_us);
 /* A connection has ended, late: when a handshake had taken too long. */
-void failures_ended(struct failures *failures, const char *address, bool late);
-bool failures_next(struct failures *failures, struct net_failure *ret_failure);
+void failures_ended(struct failures *failures, const char *address, bool late, int64_t now_us);
+/* Somebody else has that address: whoever had his descriptor before had gone when it was looked up. */
+void failures_disown(struct failures *failures, const char *address);
+/* Some ms after it was noted: until then it may turn out that the address is another's. */
+bool failures_next(struct failures *failures, int64_t now_us, struct net_failure *ret_failure);
 
 /* "192.0.2.7:40000"; empty: not known. */
 void failures_address(int fd, char address[NET_ADDRESS_MAX]);

@@ -129,6 +129,7 @@ static void on_accepted(struct guard *guard, int fd, int64_t now_us)
                                       .number = guard->counts.accepted,
                                       .accepted_us = now_us};
     failures_address(fd, connection->address);
+    failures_disown(&guard->failures, connection->address);
     guard->open++;
 }
 
@@ -137,7 +138,7 @@ static void on_disconnected(struct guard *guard, int fd, int64_t now_us)
     struct connection *connection = connection_of(guard, fd);
     bool known = connection && connection->open;
     failures_ended(&guard->failures, known ? connection->address : "",
-                   known && now_us - connection->accepted_us >= guard->limits.handshake_us / 10 * 9);
+                   known && now_us - connection->accepted_us >= guard->limits.handshake_us / 10 * 9, now_us);
     if (connection && connection->open) {
         connection->open = false;
         guard->open -= !connection->cut;
@@ -208,7 +209,7 @@ static void read_events(struct guard *guard, int64_t now_us)
             on_disconnected(guard, value, now_us);
         } else {
             guard->counts.failed++;
-            failures_event(&guard->failures, event, value);
+            failures_event(&guard->failures, event, value, now_us);
         }
     }
     int fd;
@@ -357,6 +358,9 @@ void guard_look(struct guard *guard)
 
 int64_t guard_wait_ms(const struct guard *guard)
 {
+    if (guard->failures.noted != guard->failures.taken) {
+        return FAILURES_WAIT_US / 1000;
+    }
     if (guard->open == 0) {
         return -1;
     }

@@ -1,5 +1,6 @@
 #include "guard.h"
 #include "socket.h"
+#include <base/clock.h>
 #include <base/error.h>
 #include <errno.h>
 #include <pthread.h>
@@ -289,7 +290,8 @@ void net_socket_connections(const struct net_socket *socket, struct net_connecti
 
 bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure)
 {
-    return socket->guard && failures_next(guard_failures(socket->guard), ret_failure);
+    return socket->guard &&
+           failures_next(guard_failures(socket->guard), clock_monotonic_us(&clock_system), ret_failure);
 }
 
 uint64_t net_socket_failed(const struct net_socket *socket, enum net_failing why)

@@ -84,6 +84,7 @@ enum { NET_ADDRESS_MAX = 64 };
 struct net_failure {
     enum net_failing why;
     char address[NET_ADDRESS_MAX]; /* empty: not known */
+    uint64_t lost;                 /* so many before it are not told */
 };
 /* The next that failed; of many at once only the last 16. false: that was all. */
 bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure);

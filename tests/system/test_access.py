@@ -439,6 +439,8 @@ sources:
         reasons = ("mechanism", "malformed", "timeout", "wrong_key", "denied")
         for reason in reasons:
             self.wait_stat(f'poise_handshakes{{reason="{reason}"}}')
+            if reason != "denied":
+                self.aggregator.wait_log(f"handshake_failed .* reason={reason}")
         log = self.aggregator.log.read_text()
         for part, reason in zip(raw, reasons):
             address = ":".join(map(str, part.getsockname()))

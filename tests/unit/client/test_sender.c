@@ -303,46 +303,6 @@ static void test_the_aggregators_limits_are_kept(void **state)
     assert_int_equal(expect_batch(b, 4).rows, 1);
 }
 
-/* What is spooled cannot be cut again, and the aggregator may take less than others do. */
-static void test_before_welcome_batches_are_such_as_all_take(void **state)
-{
-    struct bench *b = *state;
-    b->options.batch_rows = 5000;
-    reopen(b);
-    send_batch(b, 1, 2500);
-    expect_hello(b);
-    struct wire_welcome wide = {.epoch = b->epoch, .next_seq = 1, .credit = 99, .max_batch_symbols = 5000};
-    fake_send(&b->fake, WIRE_WELCOME, wire_encode_welcome(&wide, &b->fake.body));
-    for (uint64_t seq = 1; seq <= 3; seq++) {
-        assert_int_equal(expect_batch(b, seq).rows, seq < 3 ? WIRE_ROWS_SURE : 500);
-    }
-    send_batch(b, 1, 2500);
-    assert_int_equal(expect_batch(b, 4).rows, 2500);
-}
-
-static void test_the_aggregators_limit_of_symbols_is_kept(void **state)
-{
-    struct bench *b = *state;
-    send_batch(b, 1, 1);
-    expect_hello(b);
-    struct wire_welcome small = {.epoch = b->epoch, .next_seq = 1, .credit = 8, .max_batch_symbols = 12};
-    fake_send(&b->fake, WIRE_WELCOME, wire_encode_welcome(&small, &b->fake.body));
-    expect_batch(b, 1);
-    for (int i = 0; i < 9; i++) {
-        char key[8];
-        snprintf(key, sizeof key, "k%d", i);
-        poise_measurement m = {.measure = "m", .org = "o", .value = 1, .of = 1, .key = key};
-        assert_int_equal(poise_send(b->sender, &m, NULL, NULL), POISE_OK);
-    }
-    assert_int_equal(poise_sender_flush(b->sender, NULL), POISE_OK);
-    size_t rows = 0;
-    for (uint64_t seq = 2; rows < 9; seq++) {
-        struct wire_batch batch = expect_batch(b, seq);
-        assert_in_range(batch.symbol_count, 4, 12);
-        rows += batch.rows;
-    }
-}
-
 static void test_credit_is_respected(void **state)
 {
     struct bench *b = *state;
@@ -911,8 +871,6 @@ int main(void)
         TEST(test_a_later_send_closes_a_lingering_batch),
         TEST(test_full_batches_are_closed),
         TEST(test_the_aggregators_limits_are_kept),
-        TEST(test_the_aggregators_limit_of_symbols_is_kept),
-        TEST(test_before_welcome_batches_are_such_as_all_take),
         TEST(test_credit_is_respected),
         TEST(test_a_restarted_sender_resends),
         TEST(test_an_aggregator_that_forgot_us_is_greeted_again),
