@@ -7,8 +7,10 @@
 #include <collector/replay.h>
 #include <collector/source.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poise/client.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -99,10 +101,25 @@ static poise_code on_refused(void *context, const poise_refused *items, size_t c
 static void on_lost(void *context, const poise_loss *loss, const char *aside)
 {
     const struct collector *collector = context;
-    log_event(collector->options->log, LOG_WARN, aside ? "spool damaged" : "spool full",
-              log_text("lost", poise_loss_text(loss->reason)), log_int("first", (int64_t)loss->first_seq),
-              log_int("last", (int64_t)loss->last_seq), log_int("measurements", (int64_t)loss->rows),
-              log_text("kept", aside ? aside : "no"));
+    const char *event = loss->reason == POISE_LOSS_FORKED ? "spool copied"
+                        : aside                           ? "spool damaged"
+                                                          : "spool full";
+    log_event(collector->options->log, LOG_WARN, event, log_text("lost", poise_loss_text(loss->reason)),
+              log_int("first", (int64_t)loss->first_seq), log_int("last", (int64_t)loss->last_seq),
+              log_int("measurements", (int64_t)loss->rows), log_text("kept", aside ? aside : "no"));
+}
+
+/* What follows goes under another epoch, and the aggregator counts it beside what the other copy sends. */
+static void on_forked(void *context, const poise_fork *fork)
+{
+    const struct collector *collector = context;
+    char old[24], fresh[24];
+    snprintf(old, sizeof old, "%016" PRIx64, fork->epoch);
+    snprintf(fresh, sizeof fresh, "%016" PRIx64, fork->new_epoch);
+    log_event(collector->options->log, LOG_WARN,
+              "fork: the spool was copied or restored, and another copy has sent; this one goes on by itself",
+              log_text("epoch", old), log_text("goes_on_as", fresh),
+              log_int("batches", (int64_t)fork->batches), log_int("in_doubt", (int64_t)fork->doubtful));
 }
 
 /* ---- sending ---- */
@@ -397,6 +414,7 @@ static poise_code open_sender(struct collector *collector, poise_error *err)
                                           .software = "poise-collector",
                                           .refused = on_refused,
                                           .lost = on_lost,
+                                          .forked = on_forked,
                                           .when_full = config->when_full,
                                           .routes = config->routes.items,
                                           .route_count = config->routes.count,

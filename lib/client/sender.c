@@ -71,6 +71,7 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
     sender->outbox.refused = options->refused;
     sender->outbox.context = options->context;
     sender->outbox.lost = options->lost;
+    sender->outbox.forked = options->forked;
     sender->outbox.when_full = options->when_full;
     sender->outbox.producer = sender->producer;
     sender->uplink.outbox = &sender->outbox;
@@ -394,5 +395,6 @@ void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_
                                       .lost = sender->outbox.lost_count,
                                       .batches_left = spool_next_seq(spool) - spool_first_seq(spool),
                                       .spool_bytes = spool_bytes(spool),
-                                      .connected = sender->uplink.phase == UPLINK_OPEN};
+                                      .connected = sender->uplink.phase == UPLINK_OPEN,
+                                      .forks = sender->outbox.forks};
 }

@@ -31,6 +31,8 @@ struct uplink {
     int64_t hello_us;                /* of the last HELLO */
     int64_t heard_us;                /* of the last message */
     uint64_t next;                   /* batch to send next, set by WELCOME */
+    unsigned suspicions;             /* HELLOs since the aggregator saw a fork, or made one likely */
+    int64_t forked_us;               /* when the epoch began, where outbox->forks says that one did */
     uint32_t credit;
     uint32_t max_rows, max_bytes; /* of a batch, as the aggregator says; 0: not known */
 };

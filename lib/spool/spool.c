@@ -86,17 +86,17 @@ void spool_close(struct spool *spool)
 
 uint64_t spool_epoch(const struct spool *spool)
 {
-    return spool->epoch;
+    return spool->fork.epoch ? spool->fork.epoch : spool->epoch;
 }
 
 uint64_t spool_next_seq(const struct spool *spool)
 {
-    return spool->next_seq;
+    return spool->next_seq - spool->fork.base;
 }
 
 uint64_t spool_first_seq(const struct spool *spool)
 {
-    return spool->first_seq;
+    return spool->first_seq - spool->fork.base;
 }
 
 int64_t spool_bytes(const struct spool *spool)
@@ -471,16 +471,23 @@ poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, 
 
 /* ---- reading and acknowledging ---- */
 
+/* Whether the epoch has it, and it is still there. */
+static bool is_kept(const struct spool *spool, uint64_t seq)
+{
+    return seq >= spool_kept_seq(spool) && seq < spool_next_seq(spool);
+}
+
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err)
 {
-    if (seq < spool->first_seq || seq >= spool->next_seq) {
+    if (!is_kept(spool, seq)) {
         return error_set(err, POISE_ENOTFOUND,
                          "batch %" PRIu64 " is not in the spool, which has %" PRIu64 " to before %" PRIu64,
-                         seq, spool->first_seq, spool->next_seq);
+                         seq, spool_kept_seq(spool), spool_next_seq(spool));
     }
     struct record_head head;
-    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
-    if (code == POISE_OK && head.lost) {
+    uint64_t at = seq + spool->fork.base;
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, at), at, &head, err);
+    if (code == POISE_OK && (head.lost || seq <= spool->fork.doubt.last)) {
         code = error_set(err, POISE_EGAP, "batch %" PRIu64 " of the spool %s is lost", seq, spool->path);
     }
     return code == POISE_OK ? place_body(&spool->reading, &head, out, err) : code;
@@ -488,13 +495,20 @@ poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_
 
 poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_loss, poise_error *err)
 {
-    if (seq < spool->first_seq || seq >= spool->next_seq) {
+    if (!is_kept(spool, seq)) {
         return error_set(err, POISE_ENOTFOUND, "batch %" PRIu64 " is not in the spool", seq);
     }
+    if (seq <= spool->fork.doubt.last) {
+        *ret_loss = spool->fork.doubt;
+        return POISE_OK;
+    }
     struct record_head head;
-    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
+    uint64_t at = seq + spool->fork.base;
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, at), at, &head, err);
     if (code == POISE_OK && head.lost) {
-        return place_loss(&spool->reading, &head, ret_loss, err);
+        code = place_loss(&spool->reading, &head, ret_loss, err);
+        *ret_loss = code == POISE_OK ? spool_loss_of(spool, ret_loss) : *ret_loss;
+        return code;
     }
     if (code == POISE_OK) {
         *ret_loss = (struct spool_loss){0};
@@ -508,12 +522,13 @@ static uint64_t hash_of(const struct record_head *head, uint64_t seq)
     return seq == head->seq + head->span - 1 ? head->hash : 0;
 }
 
-poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
+poise_code spool_ack(struct spool *spool, uint64_t epoch_seq, poise_error *err)
 {
-    if (seq >= spool->next_seq) {
+    uint64_t seq = epoch_seq + spool->fork.base;
+    if (epoch_seq >= spool_next_seq(spool)) {
         return error_set(err, POISE_EINVAL,
-                         "batch %" PRIu64 " is acknowledged, but the next is only %" PRIu64, seq,
-                         spool->next_seq);
+                         "batch %" PRIu64 " is acknowledged, but the next is only %" PRIu64, epoch_seq,
+                         spool_next_seq(spool));
     }
     if (seq < spool->first_seq) {
         return POISE_OK;
@@ -530,7 +545,7 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
         return break_on_eio(spool, code);
     }
     spool->first_seq = seq + 1;
-    spool->acked_hash = hash_of(&head, seq);
+    spool->acked_hash = spool_hash(spool, seq, hash_of(&head, seq));
     return break_on_eio(spool, spool_drop_acked(spool, 0, err));
 }
 
@@ -538,7 +553,11 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
 
 uint64_t spool_kept_seq(const struct spool *spool)
 {
-    return spool->segments[0].first_seq < spool->first_seq ? spool->segments[0].first_seq : spool->first_seq;
+    uint64_t kept = spool->segments[0].first_seq, base = spool->fork.base;
+    return (kept > base && kept < spool->first_seq ? kept
+            : kept <= base                         ? base + 1
+                                                   : spool->first_seq) -
+           base;
 }
 
 /* What was only kept is read before it is relied on. */
@@ -589,17 +608,17 @@ static poise_code hash_before(struct spool *spool, uint64_t seq, uint64_t *ret_h
     return code;
 }
 
-poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
+poise_code spool_rewind(struct spool *spool, uint64_t epoch_seq, poise_error *err)
 {
-    uint64_t hash = 0;
+    uint64_t hash = 0, seq = epoch_seq + spool->fork.base;
     if (seq >= spool->first_seq) {
         return POISE_OK;
     }
-    if (seq < spool_kept_seq(spool)) {
+    if (epoch_seq < spool_kept_seq(spool)) {
         return error_set(err, POISE_ENOTFOUND,
                          "batch %" PRIu64 " is not in the spool %s any more, which was kept from %" PRIu64
                          " on",
-                         seq, spool->path, spool_kept_seq(spool));
+                         epoch_seq, spool->path, spool_kept_seq(spool));
     }
     poise_code code = check_whole(spool, err);
     if (code == POISE_OK) {
@@ -619,6 +638,6 @@ poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
         return break_on_eio(spool, code);
     }
     spool->first_seq = seq;
-    spool->acked_hash = hash;
+    spool->acked_hash = seq == spool->fork.base + 1 ? 0 : spool_hash(spool, seq - 1, hash);
     return POISE_OK;
 }
