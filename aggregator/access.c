@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct rule {
     struct texts inputs, orgs, sources; /* of `send`; count 0: all */
@@ -424,7 +425,15 @@ static void read_peers(struct reader *reader, const struct yaml_node *list, stru
 static void check_modes(const char *path, struct problems *problems)
 {
     struct stat status;
-    if (stat(path, &status) == 0 && status.st_mode & (S_IWGRP | S_IWOTH))
+    if (stat(path, &status) != 0)
+        return; /* who reads it says why */
+    if (status.st_uid != 0 && status.st_uid != geteuid())
+        problems_add(
+            problems, path, 0, 0,
+            "this file belongs to user %ld, who may so give himself access: chown it to root or to user "
+            "%ld, who runs this",
+            (long)status.st_uid, (long)geteuid());
+    if (status.st_mode & (S_IWGRP | S_IWOTH))
         problems_add(problems, path, 0, 0,
                      "others than its owner may write this file (mode %04o), and so give themselves access: "
                      "chmod go-w it",

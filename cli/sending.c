@@ -332,11 +332,12 @@ poise_code sending_wait(struct sending *sending, poise_error *err)
         heard_us = stats.batches_left < left ? now_us : heard_us;
         left = stats.batches_left;
         if (code == POISE_OK && left > 0 && now_us - heard_us >= 1000 * sending->timeout_ms) {
-            return error_set(
-                err, POISE_ETIMEOUT,
-                "%s %s; what was not acknowledged waits in %s and goes out with the next `poise %s` there",
-                sending->endpoint, stats.connected ? "acknowledges nothing" : "does not answer",
-                sending->spool, sending->verb);
+            const char *trouble = poise_sender_trouble(sending->sender);
+            return error_set(err, POISE_ETIMEOUT,
+                             "%s %s%s%s; what was not acknowledged waits in %s and goes out with the next "
+                             "`poise %s` there",
+                             sending->endpoint, stats.connected ? "acknowledges nothing" : "does not answer",
+                             trouble[0] ? ": " : "", trouble, sending->spool, sending->verb);
         }
     }
     sending->count = sending->at = 0;

@@ -38,6 +38,8 @@ struct collector {
     poise_error failure; /* of a callback; code POISE_OK: none */
     poise_code denied;   /* why the aggregator took nothing, and when the log said so */
     int64_t denied_us;
+    char trouble[256]; /* that keeps us from a connection, as the log said it, and when */
+    int64_t trouble_us;
     int64_t progress_us;
     struct numbers numbers;
 };
@@ -153,6 +155,24 @@ static void report_denial(struct collector *collector, const poise_error *denial
     }
 }
 
+/* Why there is no connection: once, when it changes, and now and then. */
+static void report_trouble(struct collector *collector)
+{
+    const char *trouble = poise_sender_trouble(collector->sender);
+    int64_t now_us = clock_monotonic_us(collector->options->clock);
+    bool same = strcmp(trouble, collector->trouble) == 0;
+    if (same && (!trouble[0] || now_us - collector->trouble_us < DENIED_US)) {
+        return;
+    }
+    snprintf(collector->trouble, sizeof collector->trouble, "%s", trouble);
+    collector->trouble_us = now_us;
+    if (trouble[0]) {
+        log_event(
+            collector->options->log, LOG_WARN, "no connection: rows gather in the spool, it is tried again",
+            log_text("aggregator", collector->options->config->aggregator), log_text("reason", trouble));
+    }
+}
+
 /* A denial ends only a run that has an end: to one that follows its sources an aggregator that is to be
  * mended is as good as one that is away, and what comes on standard input meanwhile would be lost. */
 static poise_code step(struct collector *collector, int64_t timeout_ms, poise_error *err)
@@ -166,6 +186,7 @@ static poise_code step(struct collector *collector, int64_t timeout_ms, poise_er
         report_denial(collector, &problem);
         code = POISE_OK;
     }
+    report_trouble(collector);
     return code == POISE_OK ? letters_sync(collector->letters, err)
                             : error_set(err, code, "%s", problem.text);
 }
@@ -385,9 +406,11 @@ static poise_code finish(struct collector *collector, poise_error *err)
         }
         if (options->timeout_ms > 0 &&
             clock_monotonic_us(options->clock) - started_us > options->timeout_ms * 1000) {
-            return error_set(
-                err, POISE_ETIMEOUT, "%s has not acknowledged all in time; batches that wait in %s: %llu",
-                options->config->aggregator, options->config->spool, (unsigned long long)stats.batches_left);
+            const char *trouble = poise_sender_trouble(collector->sender);
+            return error_set(err, POISE_ETIMEOUT,
+                             "%s has not acknowledged all in time%s%s; batches that wait in %s: %llu",
+                             options->config->aggregator, trouble[0] ? ": " : "", trouble,
+                             options->config->spool, (unsigned long long)stats.batches_left);
         }
         code = step(collector, IDLE_MS, err);
         if (code != POISE_OK) {

@@ -127,6 +127,9 @@ typedef struct poise_sender_stats {
     uint64_t forks;        /* times that the spool took a new epoch, since open */
 } poise_sender_stats;
 POISE_API void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_stats);
+/* Why there is no connection to the address that is tried now, in a sentence for people ("it does not let our
+ * key ... in: ..."); "": there is one, or nothing is known. Lives until the next call. */
+POISE_API const char *poise_sender_trouble(poise_sender *sender);
 
 /* ---- subscribing and asking ---- */
 
@@ -142,6 +145,9 @@ typedef struct poise_client_options {
 POISE_API poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client,
                                        poise_error *err);
 POISE_API void poise_client_close(poise_client *client);
+/* Why there is no connection, in a sentence for people; "": there is one, or nothing is known. Lives until the
+ * next call. */
+POISE_API const char *poise_client_trouble(poise_client *client);
 
 /* Lists may be NULL and 0, as all else: everything. Orgs are globs as in scorecards, nodes are paths and what
  * lies below them. */

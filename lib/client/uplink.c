@@ -12,7 +12,7 @@ enum {
      * one is only connected anew. A quarter more or less, so that not all come at once after a restart. */
     ROUTE_US = 2 * SECOND_US,
     LONE_ROUTE_US = 20 * SECOND_US,
-    ROUNDS_MAX = 5,
+    ROUNDS_MAX = 2,
     FORK_US = 60 * SECOND_US, /* a new epoch is taken no sooner after another */
     SUSPICIONS_MAX = 3,       /* HELLOs that may show no fork where one was said to be */
     LOOK_BACK = 1024,         /* batches that it asks about then */
