@@ -421,12 +421,17 @@ static void read_peers(struct reader *reader, const struct yaml_node *list, stru
     }
 }
 
-/* Who may write the file has every right that it gives. */
-static void check_modes(const char *path, struct problems *problems)
+/* Who may write the file has every right that it gives. False: opening it could take for ever, as of a pipe
+ * to which nobody writes, and nobody would be let in meanwhile. */
+static bool check_file(const char *path, struct problems *problems)
 {
     struct stat status;
-    if (stat(path, &status) != 0)
-        return; /* who reads it says why */
+    if (stat(path, &status) != 0) /* opening it says why */
+        return true;
+    if (!S_ISREG(status.st_mode)) {
+        problems_add(problems, path, 0, 0, "this is no regular file");
+        return false;
+    }
     if (status.st_uid != 0 && status.st_uid != geteuid())
         problems_add(
             problems, path, 0, 0,
@@ -438,6 +443,7 @@ static void check_modes(const char *path, struct problems *problems)
                      "others than its owner may write this file (mode %04o), and so give themselves access: "
                      "chmod go-w it",
                      (unsigned)(status.st_mode & 07777));
+    return true;
 }
 
 poise_code access_read(const char *path, struct access **ret_access, struct problems *problems)
@@ -452,8 +458,8 @@ poise_code access_read(const char *path, struct access **ret_access, struct prob
     }
     access->users = 1;
     arena_init(&access->arena, 0);
-    check_modes(path, problems);
-    poise_code code = yaml_read_file(path, &tree, problems);
+    bool readable = check_file(path, problems);
+    poise_code code = readable ? yaml_read_file(path, &tree, problems) : POISE_ECONFIG;
     if (tree) {
         struct reader reader = {.tree = tree, .problems = problems, .arena = &access->arena};
         if (yaml_root(tree))
@@ -518,6 +524,25 @@ void access_compare(const struct access *before, const struct access *after, str
         buf_printf(out, ", ...");
     if (out->length)
         buf_put_u8(out, 0);
+}
+
+bool access_enters(const struct access_peer *peer, const char *endpoint)
+{
+    if (!peer)
+        return false;
+    return strcmp(endpoint, ACCESS_AT_INGEST) == 0
+               ? access_may(peer, ACCESS_SEND)
+               : access_may(peer, ACCESS_READ) || access_may(peer, ACCESS_QUERY) ||
+                     access_may(peer, ACCESS_ADMINISTER);
+}
+
+bool access_narrowed(const struct access *before, const struct access *after, const char *endpoint)
+{
+    const struct key *key;
+    for (size_t at = 0; (key = hmap_next(&before->keys, &at));)
+        if (access_enters(key->peer, endpoint) && !access_enters(access_find(after, key->text), endpoint))
+            return true;
+    return false;
 }
 
 /* ---- which is in force ---- */

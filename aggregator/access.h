@@ -41,6 +41,13 @@ bool access_same(const struct access_peer *a, const struct access_peer *b);
 
 enum access_right { ACCESS_SEND, ACCESS_READ, ACCESS_QUERY, ACCESS_ADMINISTER };
 bool access_may(const struct access_peer *peer, enum access_right right); /* at all */
+/* The names of the endpoints, for ZAP. */
+#define ACCESS_AT_INGEST "ingest"
+#define ACCESS_AT_QUERY  "query"
+/* Whether there is something that it may do at an endpoint; NULL: nobody may. */
+bool access_enters(const struct access_peer *peer, const char *endpoint);
+/* Whether some key may do nothing there now that before could. */
+bool access_narrowed(const struct access *before, const struct access *after, const char *endpoint);
 bool access_speaks_for(const struct access_peer *peer, const char *producer);
 /* A row with a key replaces what the key said before, at whatever org: where orgs are limited only sources
  * that are named, too, may have keys. */

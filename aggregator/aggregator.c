@@ -357,7 +357,9 @@ static poise_code open_ingest(struct aggregator *a, poise_error *err)
                                      .pool = (size_t)a->config->pool,
                                      .credit = (uint32_t)a->config->credit,
                                      .max_producers = (size_t)a->config->max_producers,
-                                     .max_batch_rows = WIRE_BATCH_ROWS_MAX};
+                                     .max_batch_rows = (uint32_t)a->config->max_batch_rows,
+                                     .max_batch_bytes = (uint32_t)a->config->max_batch_bytes,
+                                     .max_batch_symbols = (uint32_t)a->config->max_batch_symbols};
     poise_code code = writer_ledger(a->writer, &ledger, err);
     if (!code)
         code = ingest_open(&options, &ledger, &a->ingest, err);
@@ -385,7 +387,8 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
                                      .log = a->log,
                                      .clock = a->clock,
                                      .max_subscriptions = (size_t)a->config->max_subscriptions,
-                                     .max_subscriptions_each = (size_t)a->config->max_subscriptions_each};
+                                     .max_subscriptions_each = (size_t)a->config->max_subscriptions_each,
+                                     .max_questions = (size_t)a->config->max_questions};
     return stream_open(&options, &a->stream, err);
 }
 
@@ -425,11 +428,14 @@ static poise_code open_gatekeeper(struct aggregator *a, struct net_keys *keys, p
 static poise_code bind_sockets(struct aggregator *a, const struct net_keys *keys, poise_error *err)
 {
     const struct config *config = a->config;
-    struct net_curve ingest_curve = {.domain = GATE_INGEST}, query_curve = {.domain = GATE_QUERY};
+    struct net_curve ingest_curve = {.domain = ACCESS_AT_INGEST}, query_curve = {.domain = ACCESS_AT_QUERY};
     struct net_limits limits = {.max_message = WIRE_MESSAGE_MAX,
                                 .max_connections = (size_t)config->max_connections,
-                                .max_queued = config->max_queued};
+                                .max_queued = config->max_queued,
+                                .max_handshakes = (size_t)config->max_handshakes,
+                                .handshake_ms = (int)config->handshake_ms};
     struct net_limits ingest_limits = limits;
+    limits.max_message = config->max_request;
     ingest_limits.send_hwm = INGEST_SEND_HWM;
     if (keys) {
         ingest_curve.own = query_curve.own = *keys;
@@ -440,10 +446,16 @@ static poise_code bind_sockets(struct aggregator *a, const struct net_keys *keys
         net_bind(a->net, config->ingest, config->insecure, &ingest_limits, &a->ingest_socket, err);
     if (!code)
         code = net_bind(a->net, config->query, config->insecure, &limits, &a->query_socket, err);
-    a->producers = (struct connections){
-        .socket = a->ingest_socket, .open = STAT_ingest_connections, .stats = &a->stats, .log = a->log};
-    a->askers = (struct connections){
-        .socket = a->query_socket, .open = STAT_query_connections, .stats = &a->stats, .log = a->log};
+    a->producers = (struct connections){.socket = a->ingest_socket,
+                                        .open = STAT_ingest_connections,
+                                        .stats = &a->stats,
+                                        .log = a->log,
+                                        .clock = a->clock};
+    a->askers = (struct connections){.socket = a->query_socket,
+                                     .open = STAT_query_connections,
+                                     .stats = &a->stats,
+                                     .log = a->log,
+                                     .clock = a->clock};
     explicit_bzero(&ingest_curve, sizeof ingest_curve);
     explicit_bzero(&query_curve, sizeof query_curve);
     return code;

@@ -130,7 +130,8 @@ poise_code audit_again(struct audit *audit, size_t card, engine_visit *visit, vo
                                              .cards = audit->cards,
                                              .card_count = audit->card_count,
                                              .stop = &never,
-                                             .memory = &audit->memory};
+                                             .memory = &audit->memory,
+                                             .doubts = true};
     struct inquiry *inquiry = calloc(1, sizeof *inquiry);
     if (!inquiry)
         return error_nomem(err, "a question");

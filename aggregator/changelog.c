@@ -21,8 +21,10 @@ poise_code changelog_open(const struct wire_changes *asked, struct changelog **r
 {
     poise_code code = filter_check(&asked->filter, err);
     if (!code && (asked->filter.changes & POISE_CHANGES_STATUS))
-        code = error_set(err, POISE_EUNSUPPORTED,
-                         "the log does not know which changes are of a status: subscribe, or compare");
+        code = error_set(
+            err, POISE_EUNSUPPORTED,
+            "the log has what each change became, and not what it was before: subscribe for changes of "
+            "a status, or take all and compare");
     if (code)
         return code;
     struct changelog *changelog = calloc(1, sizeof *changelog);

@@ -206,10 +206,16 @@ static poise_code add_mark(struct taking *taking, const struct journal_gone *gon
     return code;
 }
 
+/* A retraction's value and `of` mean nothing, and need not even be numbers. */
+static bool is_retraction(const struct wire_batch *rows, uint32_t at)
+{
+    return rows->retract && rows->retract[at];
+}
+
 /* The time that a row is kept at: a retraction lies beside the row that it took away. */
 static int64_t time_of(const struct taking *taking, uint32_t at, const struct journal_gone *gone)
 {
-    if (!taking->rows->retract || !taking->rows->retract[at])
+    if (!is_retraction(taking->rows, at))
         return taking->rows->time_ms[at];
     if (gone)
         return gone->time_ms;
@@ -222,9 +228,10 @@ static int64_t time_of(const struct taking *taking, uint32_t at, const struct jo
 static bool take_extra(struct taking *taking, uint32_t at, struct sorter_extra *ret_extra)
 {
     const struct wire_batch *rows = taking->rows;
-    *ret_extra = (struct sorter_extra){.of = rows->of ? rows->of[at] : 1.0,
+    bool retract = is_retraction(rows, at);
+    *ret_extra = (struct sorter_extra){.of = rows->of && !retract ? rows->of[at] : 1.0,
                                        .seq = rows->row_seq ? rows->row_seq[at] : 0,
-                                       .retract = rows->retract && rows->retract[at]};
+                                       .retract = retract};
     uint32_t key = rows->key ? rows->key[at] : 0;
     if (key == 0)
         return true;
@@ -261,7 +268,7 @@ static poise_code add_row(struct taking *taking, uint32_t at)
     bool plain = !rows->of && !rows->row_seq && !rows->retract && !(rows->key && rows->key[at]);
     bool ok = (plain || take_extra(taking, at, &extra)) &&
               sorter_add(taking->compact->sorter, group - 1, time_ms, taking->first_place + at,
-                         rows->value[at], plain ? NULL : &extra);
+                         is_retraction(rows, at) ? 0 : rows->value[at], plain ? NULL : &extra);
     return ok ? POISE_OK : no_memory(taking);
 }
 

@@ -1,11 +1,13 @@
 #include "config.h"
 
 #include "access.h"
+#include "inquiry.h"
 #include <base/buf.h>
 #include <net/keys.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wire/wire.h>
 
 static const char *const clocks[] = {"wall", "event", NULL};
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
@@ -68,6 +70,19 @@ static const struct setting table[] = {
          "more, for as many rows: 1,024 at most, and half of `pool`."},
     {"pool", SETTING_INT, FIELD(pool), .min = 1, .max = 65536, .fallback = "2048", .unit = "batches",
      .text = "Batches in memory between ingest and disk, from all collectors together."},
+    {"max_batch_rows", SETTING_INT, FIELD(max_batch_rows), .min = WIRE_ROWS_SURE, .max = WIRE_BATCH_ROWS_MAX,
+     .fallback = "16384", .unit = "measurements",
+     .text =
+         "In a batch. Collectors learn this and the next two when they connect, and make batches that fit; "
+         "one that is larger, as it was spooled before the limit, is refused whole, as `malformed`."},
+    {"max_batch_bytes", SETTING_SIZE, FIELD(max_batch_bytes), .min = WIRE_BYTES_SURE, .max = WIRE_MESSAGE_MAX,
+     .fallback = "256KiB", .text = "Of a batch, as it is sent."},
+    {"max_batch_symbols", SETTING_INT, FIELD(max_batch_symbols), .min = WIRE_SYMBOLS_SURE,
+     .max = WIRE_SYMBOLS_MAX, .fallback = "65536", .unit = "texts",
+     .text = "In a batch: names of measures, orgs and sources, and keys, each once."},
+    {"max_request", SETTING_SIZE, FIELD(max_request), .min = 4096, .max = WIRE_MESSAGE_MAX,
+     .fallback = "256KiB",
+     .text = "A message to the query endpoint, most of which is a filter; who sends a longer one is cut."},
     {"max_producers", SETTING_INT, FIELD(max_producers), .min = 1, .max = 1e6, .fallback = "1000",
      .text = "Collectors and spools that are known; more are refused."},
     {"max_subscriptions", SETTING_INT, FIELD(max_subscriptions), .min = 1, .max = 1e6, .fallback = "1000",
@@ -81,7 +96,18 @@ static const struct setting table[] = {
      .text = "What may lie in queues for or from connections by TCP, for each endpoint. While it is more, "
              "those with most of it are cut."},
     {"max_answer", SETTING_SIZE, FIELD(max_answer), .min = 1 << 20, .max = 1 << 30, .fallback = "64MiB",
-     .text = "The answer to a question about the past; a longer one is refused. There may be 16 at a time."},
+     .text = "The answer to a question about the past; a longer one is refused. There may be `max_questions` "
+             "at a time."},
+    {"max_questions", SETTING_INT, FIELD(max_questions), .min = 1, .max = INQUIRIES_MAX, .fallback = "16",
+     .text =
+         "Questions about the past, dumps and orders that wait or are answered at a time; more are refused "
+         "(`EBUSY`), and clients ask again."},
+    {"max_handshakes", SETTING_INT, FIELD(max_handshakes), .min = 1, .max = 1e5, .fallback = "1000",
+     .text =
+         "Connections to each endpoint that are not through the handshake yet. For one more that one is cut "
+         "which came first of them."},
+    {"handshake", SETTING_DURATION, FIELD(handshake_ms), .min = 100, .max = 600e3, .fallback = "5s",
+     .text = "So long a handshake may take; who is not through then is cut."},
     {"max_orgs", SETTING_INT, FIELD(max_orgs), .min = 1, .max = 1e8, .fallback = "100000",
      .text = "Orgs that measurements may create; measurements of more are refused."},
     {"max_series", SETTING_INT, FIELD(max_series), .min = 1, .max = 1e9, .fallback = "2000000",

@@ -19,6 +19,8 @@ struct config {
     bool insecure;
     int log; /* enum log_level */
     int64_t credit, pool, max_producers, max_subscriptions, max_orgs, max_series, max_cells;
+    int64_t max_batch_rows, max_batch_bytes, max_batch_symbols, max_request, max_questions;
+    int64_t max_handshakes, handshake_ms; /* connections */
     int64_t max_connections, max_queued, max_subscriptions_each, max_answer;
     /* read from the files of scorecards */
     struct scorecard **cards;

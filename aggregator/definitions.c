@@ -44,14 +44,24 @@ bool definitions_configured(const struct definitions *definitions, const char *c
 
 /* ---- changes ---- */
 
-/* Drops those of a scorecard that are in force only behind a time, but for its newest. */
-static void drop_from(struct definitions *definitions, const char *card, int64_t after_ms)
+/* Where it ends to be in force: with the newer ones; not behind its beginning: it is so no more. */
+static int64_t until_of(const struct definitions *definitions, size_t at)
 {
-    const struct definition *current = newest(definitions, card);
+    int64_t until_ms = INT64_MAX;
+    for (size_t i = at + 1; i < definitions->count; i++) {
+        const struct definition *item = &definitions->items[i];
+        if (item->after_ms < until_ms && strcmp(item->card, definitions->items[at].card) == 0)
+            until_ms = item->after_ms;
+    }
+    return until_ms;
+}
+
+void definitions_trim(struct definitions *definitions)
+{
     size_t kept = 0;
-    for (size_t i = 0; i < definitions->count; i++) {
+    for (size_t i = 0; i < definitions->count; i++) { /* what is kept before it does not matter */
         struct definition *item = &definitions->items[i];
-        if (item != current && strcmp(item->card, card) == 0 && item->after_ms >= after_ms)
+        if (until_of(definitions, i) <= item->after_ms)
             free(item->text);
         else
             definitions->items[kept++] = *item;
@@ -94,7 +104,7 @@ static poise_code add_current(struct definitions *definitions, const struct defi
 {
     poise_code code = add(definitions, made, text, err);
     if (!code)
-        drop_from(definitions, made->card, made->after_ms);
+        definitions_trim(definitions);
     return code;
 }
 
@@ -122,10 +132,8 @@ poise_code definitions_define(struct definitions *definitions, const struct scor
 void definitions_rescore(struct definitions *definitions, const char *card, int64_t after_ms)
 {
     struct definition *current = newest(definitions, card);
-    if (!current || after_ms >= current->after_ms)
-        return;
-    current->after_ms = after_ms;
-    drop_from(definitions, card, after_ms);
+    if (current && after_ms < current->after_ms)
+        current->after_ms = after_ms;
 }
 
 /* ---- bytes ---- */
@@ -303,8 +311,12 @@ static poise_code load_entry(void *visitor, struct cursor key, struct cursor val
         return load_place(loading, &value);
     if (cursor_left(&key) > 0 && *key.at == 0) /* of a version that kept hashes only: no id begins so */
         return POISE_OK;
-    const struct journal_batch batch = {.body = value.at, .body_length = cursor_left(&value)};
-    return take_order(loading->definitions, &batch, loading->err);
+    struct definition entry;
+    const char *text = NULL;
+    uint8_t kind;
+    if (!take_entry(&value, &text, &entry, &kind) || kind != ENTRY_DEFINE)
+        return unreadable(loading->err);
+    return add(loading->definitions, &entry, text, loading->err);
 }
 
 poise_code definitions_load(struct definitions *definitions, struct store *store, uint64_t *ret_made_lsn,
@@ -395,22 +407,21 @@ static poise_code read_again(const struct definition *item, struct compiled *com
     return code;
 }
 
-poise_code definitions_compile(const struct definitions *definitions, const char *id,
-                               const struct scorecard *card, int64_t from_ms, int64_t to_ms,
-                               struct compiled *ret_compiled, poise_error *err)
+/* Each that has some time in common with them; `all`: also those that are in force for none. */
+static poise_code compile(const struct definitions *definitions, const char *id, const struct scorecard *card,
+                          int64_t from_ms, int64_t to_ms, bool all, struct compiled *ret_compiled,
+                          poise_error *err)
 {
-    const struct definition *next = NULL; /* of the same scorecard; from the newest on */
-    size_t first = ret_compiled->count;
-    for (size_t i = definitions->count; i-- > 0;) {
+    for (size_t i = 0; i < definitions->count; i++) {
         const struct definition *item = &definitions->items[i];
         if (strcmp(item->card, id) != 0)
             continue;
-        struct engine_term term = {.after_ms = item->after_ms,
-                                   .until_ms = next ? next->after_ms : INT64_MAX,
-                                   .number = item->number,
-                                   .closed_ms = item->closed_ms};
-        next = item;
-        if (to_ms <= term.after_ms || from_ms > term.until_ms)
+        const struct engine_term term = {.after_ms = item->after_ms,
+                                         .until_ms = until_of(definitions, i),
+                                         .number = item->number,
+                                         .closed_ms = item->closed_ms};
+        bool some = to_ms > term.after_ms && from_ms <= term.until_ms && term.after_ms < term.until_ms;
+        if (!some && !all)
             continue;
         if (!reserve(ret_compiled))
             return error_nomem(err, "the definitions");
@@ -422,13 +433,19 @@ poise_code definitions_compile(const struct definitions *definitions, const char
         ret_compiled->cards[ret_compiled->count] = read;
         ret_compiled->terms[ret_compiled->count++] = term;
     }
-    for (size_t low = first, high = ret_compiled->count; low + 1 < high; low++, high--) {
-        const struct scorecard *swapped = ret_compiled->cards[low];
-        struct engine_term term = ret_compiled->terms[low];
-        ret_compiled->cards[low] = ret_compiled->cards[high - 1];
-        ret_compiled->terms[low] = ret_compiled->terms[high - 1];
-        ret_compiled->cards[high - 1] = swapped;
-        ret_compiled->terms[high - 1] = term;
-    }
     return POISE_OK;
+}
+
+poise_code definitions_compile(const struct definitions *definitions, const char *id,
+                               const struct scorecard *card, int64_t from_ms, int64_t to_ms,
+                               struct compiled *ret_compiled, poise_error *err)
+{
+    return compile(definitions, id, card, from_ms, to_ms, false, ret_compiled, err);
+}
+
+poise_code definitions_compile_all(const struct definitions *definitions, const char *id,
+                                   const struct scorecard *card, struct compiled *ret_compiled,
+                                   poise_error *err)
+{
+    return compile(definitions, id, card, INT64_MIN, INT64_MAX, true, ret_compiled, err);
 }

@@ -46,6 +46,9 @@ const struct definition *definitions_current(const struct definitions *definitio
  * ELIMIT: too many are kept. */
 poise_code definitions_define(struct definitions *definitions, const struct scorecard *card,
                               int64_t closed_ms, poise_error *err);
+/* Drops those that are in force for no time any more. A rescore does not: the state was made with them, and
+ * what is kept of one scorecard depends on all that its engine knows. */
+void definitions_trim(struct definitions *definitions);
 bool definitions_configured(const struct definitions *definitions, const char *card);
 void definitions_rescore(struct definitions *definitions, const char *card, int64_t after_ms);
 
@@ -95,6 +98,10 @@ struct compiled { /* zeroed at first */
 poise_code definitions_compile(const struct definitions *definitions, const char *id,
                                const struct scorecard *card, int64_t from_ms, int64_t to_ms,
                                struct compiled *ret_compiled, poise_error *err);
+/* All that there are: what the state was made with. */
+poise_code definitions_compile_all(const struct definitions *definitions, const char *id,
+                                   const struct scorecard *card, struct compiled *ret_compiled,
+                                   poise_error *err);
 void compiled_free(struct compiled *compiled);
 
 #endif

@@ -128,6 +128,7 @@ struct feeding {
     struct feed_summary *summary;
     size_t refused_at;        /* in options->refused */
     size_t expect_refused_at; /* likewise, of the rows that are expected */
+    size_t gone_at;           /* in options->believed */
     poise_error *err;
 };
 
@@ -212,6 +213,22 @@ static poise_code accept_row(struct feeding *feeding, uint32_t at, uint32_t inde
     return code;
 }
 
+/* Whether the row, which comes next, is believed never to have stood. */
+static bool never_stood(struct feeding *feeding, uint32_t at)
+{
+    const struct journal_notes *notes = feeding->options->believed;
+    while (notes && feeding->gone_at < notes->gone_count && notes->gone[feeding->gone_at].row < at)
+        feeding->gone_at++;
+    return notes && feeding->gone_at < notes->gone_count && notes->gone[feeding->gone_at].row == at &&
+           notes->gone[feeding->gone_at].ordinal == engine_ordinal(feeding->engine) + 1;
+}
+
+static poise_code see_row(struct feeding *feeding, uint32_t index, const struct engine_row *row)
+{
+    engine_skip(feeding->engine);
+    return row->retract ? POISE_OK : engine_see(feeding->engine, feeding->feed->series[index], feeding->err);
+}
+
 static poise_code apply_row(struct feeding *feeding, uint32_t at)
 {
     const struct feed_options *options = feeding->options;
@@ -225,6 +242,8 @@ static poise_code apply_row(struct feeding *feeding, uint32_t at)
     poise_code code = POISE_OK;
     if (!refusal && row.key && options->denied && options->denied[index] != ACCESS_SENDS)
         refusal = POISE_REFUSAL_NOT_ALLOWED;
+    if (!refusal && never_stood(feeding, at))
+        return see_row(feeding, index, &row);
     if (refusal)
         engine_skip(feeding->engine);
     else

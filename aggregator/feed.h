@@ -33,6 +33,9 @@ struct feed_options {
     const uint8_t *denied; /* by series of the batch: enum access_sending; NULL: nothing is */
     bool replays; /* series become numbered as they were, of inputs too that no definition reads any more */
     const struct journal_notes *notes; /* what the journal says of them; NULL: nothing */
+    /* NULL: whether a row stands is asked of its key. Else the rows of which these say that they never did
+     * are only seen, since what they say less than may not be there. */
+    const struct journal_notes *believed;
     /* A row that the engine refuses; may be NULL. */
     poise_code (*on_refusal)(void *context, uint32_t row, poise_refusal reason);
     void *context;

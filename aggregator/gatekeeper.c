@@ -82,21 +82,12 @@ bool gatekeeper_reload(struct gatekeeper *gatekeeper)
 
 /* ---- who is let in ---- */
 
-/* To an endpoint where there is something that it may do. */
-static bool may_enter(const struct access_peer *peer, const char *domain)
-{
-    if (strcmp(domain, GATE_INGEST) == 0)
-        return access_may(peer, ACCESS_SEND);
-    return access_may(peer, ACCESS_READ) || access_may(peer, ACCESS_QUERY) ||
-           access_may(peer, ACCESS_ADMINISTER);
-}
-
 static void answer(struct gatekeeper *gatekeeper, const struct net_zap_request *request)
 {
     char user[NET_KEY_TEXT_MAX], what[160];
     keys_text(request->key, user);
     const struct access_peer *peer = access_find(gatekeeper->view.access, user);
-    bool enters = peer && may_enter(peer, request->domain);
+    bool enters = access_enters(peer, request->domain);
     net_zap_answer(gatekeeper->zap, enters ? user : NULL);
     if (enters)
         return;

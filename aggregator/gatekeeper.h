@@ -10,10 +10,6 @@
 
 struct gatekeeper; /* opaque */
 
-/* The names of the endpoints, for ZAP. */
-#define GATE_INGEST "ingest"
-#define GATE_QUERY  "query"
-
 struct gatekeeper_options { /* all borrowed */
     struct net *net;
     const char *path; /* of the authorisation file */

@@ -7,6 +7,7 @@
 
 struct both {
     const struct history_visit *visit;
+    int64_t until_ms;
     uint64_t lsn; /* all up to it was visited */
     bool trimmed; /* the next is in runs by now */
 };
@@ -21,18 +22,18 @@ static poise_code visit_record(void *visitor, const struct journal_record *recor
 {
     struct both *both = visitor;
     both->trimmed = record->trimmed || record->lsn != both->lsn + 1;
-    if (both->trimmed)
+    if (both->trimmed || record->as_of_ms > both->until_ms) /* T only rises: that was all */
         return POISE_ECLOSED;
     poise_code code = both->visit->record(both->visit->visitor, record);
     both->lsn += !code;
     return code;
 }
 
-static poise_code visit_runs(struct both *both, struct store_reader *reader, uint64_t until, int64_t until_ms,
+static poise_code visit_runs(struct both *both, struct store_reader *reader, uint64_t until,
                              struct store_past *ret_past, poise_error *err)
 {
     struct store_past from = {0};
-    poise_code code = store_read_past(reader, until, until_ms, ret_past, err);
+    poise_code code = store_read_past(reader, until, both->until_ms, ret_past, err);
     if (!code && both->lsn)
         code = store_read_past(reader, both->lsn, INT64_MAX, &from, err);
     if (code || ret_past->lsn <= both->lsn)
@@ -44,7 +45,7 @@ static poise_code visit_runs(struct both *both, struct store_reader *reader, uin
 poise_code history_read(struct store *store, uint64_t until, int64_t until_ms,
                         const struct history_visit *visit, uint64_t *ret_lsn, poise_error *err)
 {
-    struct both both = {.visit = visit, .trimmed = true};
+    struct both both = {.visit = visit, .until_ms = until_ms, .trimmed = true};
     struct store_reader *reader;
     poise_code code = store_reader_open(store, &reader, err);
     if (code)
@@ -54,7 +55,7 @@ poise_code history_read(struct store *store, uint64_t until, int64_t until_ms,
         struct store_past past;
         uint64_t chunks = store_reader_chunks_lsn(reader);
         both.trimmed = false;
-        code = visit_runs(&both, reader, until, until_ms, &past, err);
+        code = visit_runs(&both, reader, until, &past, err);
         *ret_lsn = past.lsn;
         if (!code && past.lsn >= chunks)
             code = store_read_journal(reader, both.lsn + 1, until, is_wanted, visit_record, &both, err);

@@ -212,8 +212,9 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer,
                                    .next_seq = producer->entry->seq + 1,
                                    .last_hash = producer->entry->hash,
                                    .credit = credit_of(ingest, producer),
-                                   .max_batch_bytes = WIRE_MESSAGE_MAX,
+                                   .max_batch_bytes = ingest->options.max_batch_bytes,
                                    .max_batch_rows = ingest->options.max_batch_rows,
+                                   .max_batch_symbols = ingest->options.max_batch_symbols,
                                    .hashes = hashes,
                                    .hash_count = hashes_from(producer, from, hashes)};
     memcpy(welcome.store_id, ingest->store_id, sizeof welcome.store_id);
@@ -288,6 +289,13 @@ static void detach(struct ingest *ingest, struct producer *producer)
     producer->peer.length = 0;
 }
 
+/* Whether a connection of that key is of use still. */
+static bool stays(const void *context, const char *user)
+{
+    const struct ingest *ingest = context;
+    return access_enters(access_find(ingest->view.access, user), ACCESS_AT_INGEST);
+}
+
 /* Another authorisation file may be in force: who may not send any more is acknowledged nothing more. */
 static void renew_access(struct ingest *ingest)
 {
@@ -304,6 +312,8 @@ static void renew_access(struct ingest *ingest)
             detach(ingest, producer);
         }
     }
+    if (before && access_narrowed(before, ingest->view.access, ACCESS_AT_INGEST))
+        net_socket_revoke(ingest->options.socket, stays, ingest);
     access_drop(before);
 }
 
@@ -448,13 +458,44 @@ static void on_known(struct ingest *ingest, struct producer *producer, const str
     on_gap(ingest, producer);
 }
 
+/* More than WELCOME allows. The size is counted only where less is allowed than decoding does. */
+static bool is_too_large(struct ingest *ingest, const struct producer *producer,
+                         const struct net_message *message, uint64_t seq)
+{
+    const struct ingest_options *options = &ingest->options;
+    struct wire_batch_size size = {0};
+    if (options->max_batch_rows < WIRE_BATCH_ROWS_MAX || options->max_batch_symbols < WIRE_SYMBOLS_MAX)
+        size = wire_batch_size(message->body, message->body_length);
+    if (message->body_length <= options->max_batch_bytes && size.rows <= options->max_batch_rows &&
+        size.symbols <= options->max_batch_symbols)
+        return false;
+    stats_add(options->stats, STAT_batches_too_large, 1);
+    uint64_t count = stats_get(options->stats, STAT_batches_too_large);
+    if (count <= LOGGED_ERRORS || count % LOGGED_ERRORS == 0)
+        log_event(options->log, LOG_WARN, "batch_too_large", log_text("producer", producer->entry->producer),
+                  log_int("seq", (int64_t)seq), log_int("bytes", (int64_t)message->body_length),
+                  log_int("rows", (int64_t)size.rows), log_int("symbols", (int64_t)size.symbols),
+                  log_int("count", (int64_t)count));
+    return true;
+}
+
+/* Nothing is kept of one that is too large. */
+static poise_code read_batch(struct ingest *ingest, const struct producer *producer,
+                             const struct net_message *message, uint64_t seq, struct batch *batch)
+{
+    batch->malformed = is_too_large(ingest, producer, message, seq);
+    if (batch->malformed)
+        return POISE_OK;
+    buf_put(&batch->body, message->body, message->body_length);
+    return batch->body.failed ? POISE_ENOMEM : batch_decode(batch, ingest->options.max_batch_rows);
+}
+
 static poise_code take_batch(struct ingest *ingest, struct producer *producer,
                              const struct net_message *message, const struct access_peer *who, uint64_t seq,
                              uint64_t hash, poise_error *err)
 {
     struct batch *batch = ingest->free[ingest->free_count - 1];
-    buf_put(&batch->body, message->body, message->body_length);
-    if (batch->body.failed || batch_decode(batch, ingest->options.max_batch_rows))
+    if (read_batch(ingest, producer, message, seq, batch))
         return error_nomem(err, "a batch");
     const struct wire_loss *loss = &batch->rows.loss;
     if (loss->last_seq) { /* the numbers that it takes have no batches to compare with */
@@ -628,6 +669,10 @@ poise_code ingest_open(const struct ingest_options *options, struct ledger *ledg
     if (!ingest)
         return error_nomem(err, "ingest");
     ingest->options = *options;
+    if (!options->max_batch_bytes)
+        ingest->options.max_batch_bytes = WIRE_MESSAGE_MAX;
+    if (!options->max_batch_symbols)
+        ingest->options.max_batch_symbols = WIRE_SYMBOLS_MAX;
     ingest->view.holder = options->access;
     ingest->refusals =
         (struct refusals){.log = options->log, .clock = options->clock, .stats = options->stats};

@@ -5,6 +5,7 @@
 #include "dump.h"
 #include "feed.h"
 #include "history.h"
+#include "needed.h"
 #include "rescore.h"
 #include "restate.h"
 #include <base/error.h>
@@ -40,7 +41,7 @@ struct reading {
     struct feed feed;
     poise_state *part; /* states of the RESULT under construction */
     size_t part_count, part_bytes;
-    uint64_t lsn;
+    uint64_t lsn, until;   /* read so far; to be read */
     struct hmap revisions; /* of the nodes and closed periods that had some */
     struct arena noted;    /* they themselves */
 };
@@ -115,13 +116,19 @@ static poise_code read_batch(struct reading *reading, const struct journal_batch
     if (batch->rows == 0)
         return POISE_OK;
     struct wire_batch rows;
+    struct journal_notes notes;
+    bool believes = !reading->options->doubts && batch->notes_length > 0;
     arena_reset(&reading->arena);
     poise_code code =
         wire_decode_batch(batch->body, batch->body_length, &reading->arena, &rows, &inquiry->error);
+    if (!code && believes)
+        code = notes_decode(batch, &reading->arena, &notes, &inquiry->error);
     if (code)
         return code;
-    struct feed_options options = {
-        .refused = batch->refused, .refused_count = batch->refused_count, .now_ms = ENGINE_LET_IN};
+    struct feed_options options = {.refused = batch->refused,
+                                   .refused_count = batch->refused_count,
+                                   .now_ms = ENGINE_LET_IN,
+                                   .believed = believes ? &notes : NULL};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
 }
@@ -131,8 +138,6 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     struct reading *reading = visitor;
     if (atomic_load_explicit(reading->options->stop, memory_order_relaxed))
         return error_set(&reading->inquiry->error, POISE_ECLOSED, "the aggregator is stopping");
-    if (reading->inquiry->known_at_ms && record->as_of_ms > reading->inquiry->known_at_ms)
-        return POISE_ECLOSED; /* T only rises: that was all */
     reading->lsn = record->lsn;
     for (size_t i = 0; i < record->batch_count; i++) {
         poise_code code = read_batch(reading, &record->batches[i]);
@@ -142,17 +147,28 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     return note_revisions(reading, record);
 }
 
-/* Rows of runs: all of them, since a key of a later row may take an earlier one away, and every accepted row,
- * whatever its time, makes its org one that is asked about. */
+/* Rows of runs. Where those of before are read in part, what became runs meanwhile is read whole: its keys
+ * may take rows of before away. */
 static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t from_place,
                             uint64_t until_place)
 {
     const struct reading *reading = visitor;
-    const struct history_apply apply = {.engine = reading->engine,
-                                        .names = &reading->options->memory->names,
-                                        .stop = reading->options->stop,
-                                        .err = &reading->inquiry->error};
-    return history_apply(&apply, reader, from_place, until_place);
+    struct inquiry *inquiry = reading->inquiry;
+    const struct store_past past = store_reader_past(reader);
+    const struct needed needed = {.engine = reading->engine,
+                                  .inputs = &reading->options->memory->inputs,
+                                  .org = inquiry->all_orgs ? NULL : inquiry->org,
+                                  .history = inquiry->history,
+                                  .as_of_ms = inquiry->as_of_ms,
+                                  .all = reading->options->doubts || from_place > 0,
+                                  .doubts = reading->options->doubts,
+                                  .is_last = past.lsn >= reading->until || past.last_place > until_place,
+                                  .from_place = from_place,
+                                  .until_place = until_place,
+                                  .effort = reading->options->effort,
+                                  .stop = reading->options->stop,
+                                  .err = &inquiry->error};
+    return needed_apply(&needed, reader);
 }
 
 static bool has_revisions(void *visitor, const struct journal_record *head)
@@ -179,6 +195,7 @@ static poise_code read_past(struct reading *reading, uint64_t until)
     struct inquiry *inquiry = reading->inquiry;
     const struct history_visit visit = {.runs = read_runs, .record = read_record, .visitor = reading};
     uint64_t in_runs = 0;
+    reading->until = until;
     poise_code code =
         history_read(reading->options->store, until, inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX,
                      &visit, &in_runs, &inquiry->error);

@@ -14,7 +14,7 @@
 #include <store/store.h>
 #include <wire/wire.h>
 
-enum { INQUIRIES_MAX = 16, INQUIRY_BYTES_DEFAULT = 64 << 20 }; /* of them at a time; of each answer */
+enum { INQUIRIES_MAX = 256, INQUIRY_BYTES_DEFAULT = 64 << 20 }; /* of them at a time; of each answer */
 
 struct inquiry {
     /* the question; constant once handed over */
@@ -55,8 +55,10 @@ struct inquirer_options {
     struct store *store;
     const struct scorecard *const *cards;
     size_t card_count;
-    const _Atomic bool *stop;   /* ends a running answer */
-    struct rows_memory *memory; /* kept between answers */
+    const _Atomic bool *stop;    /* ends a running answer */
+    struct rows_memory *memory;  /* kept between answers */
+    bool doubts;                 /* all rows are read, and what the store says has gone is not believed */
+    struct merge_effort *effort; /* NULL, or what answers took of the runs is added here */
 };
 /* Answers one inquiry, on any thread; failures are part of the answer. false: the writer has to do the rest,
  * of an operator's order or of what it alone knows. */

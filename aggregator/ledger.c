@@ -88,11 +88,12 @@ bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, cons
 {
     if (seq <= entry->seq) /* the journal is replayed from before the checkpoint that the entry is of */
         return true;
+    uint64_t first = entry->seq + 1; /* a loss takes many numbers, and a place in the window */
     entry->seq = seq;
     entry->hash = hash;
     entry->dirty = true;
     size_t old = 0;
-    while (old < entry->refusal_count && entry->refusals[old].seq + LEDGER_WINDOW <= seq)
+    while (old < entry->refusal_count && entry->refusals[old].seq + LEDGER_WINDOW <= first)
         old++;
     if (old)
         forget_first(entry, old);
@@ -140,12 +141,15 @@ bool ledger_lose(struct ledger_entry *entry, const poise_loss *loss)
 poise_loss ledger_loss_of(const struct wire_batch *batch, uint64_t lsn, int64_t as_of_ms)
 {
     const struct wire_loss *loss = &batch->loss;
+    uint64_t batches = loss->last_seq - batch->seq + 1;
+    bool known = loss->rows <= LEDGER_LOST_ROWS_MAX &&
+                 (loss->rows + WIRE_BATCH_ROWS_MAX - 1) / WIRE_BATCH_ROWS_MAX <= batches;
     return (poise_loss){.epoch = batch->epoch,
                         .first_seq = batch->seq,
                         .last_seq = loss->last_seq,
-                        .rows = loss->rows,
-                        .from_ms = loss->from_ms,
-                        .to_ms = loss->to_ms,
+                        .rows = known ? loss->rows : 0, /* more than can be: who says so knows nothing */
+                        .from_ms = known ? loss->from_ms : 0,
+                        .to_ms = known ? loss->to_ms : 0,
                         .reason = loss->reason,
                         .lsn = lsn,
                         .as_of_ms = as_of_ms};

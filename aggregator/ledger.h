@@ -15,6 +15,8 @@ enum {
     LEDGER_LOSSES_MAX = 64 /* of a producer's epoch; beyond it the oldest two become one */
 };
 
+#define LEDGER_LOST_ROWS_MAX (UINT64_C(1) << 40) /* of a loss; so that all of them can be summed up */
+
 struct ledger_entry {
     char *producer;
     uint64_t epoch;

@@ -47,6 +47,7 @@ static poise_code begin_state(struct writer *writer, poise_error *err)
     struct store_mark mark = {.state_lsn = 0, .generation = is_new ? 1 : store_mark(store).generation + 1};
     writer->made_lsn = is_new ? 1 : writer->definitions.defined_lsn;
     writer->begun_lsn = store_last_lsn(store);
+    definitions_trim(&writer->definitions);
     poise_code code = store_checkpoint_begin(store, err);
     if (code)
         return code;
@@ -312,7 +313,7 @@ static poise_code compile(struct writer *writer, poise_error *err)
     poise_code code = POISE_OK;
     for (size_t i = 0; !code && i < writer->options.card_count; i++) {
         const struct scorecard *card = writer->options.cards[i];
-        code = definitions_compile(definitions, card->id, card, INT64_MIN, INT64_MAX, &writer->compiled, err);
+        code = definitions_compile_all(definitions, card->id, card, &writer->compiled, err);
     }
     return code;
 }
@@ -323,7 +324,7 @@ static poise_code compile_stored(struct writer *writer, poise_error *err)
     const char *id = (const char *)writer->stored.configured.data;
     poise_code code = POISE_OK;
     for (size_t i = 0; !code && i < writer->stored.configured_count; i++) {
-        code = definitions_compile(&writer->stored, id, NULL, INT64_MIN, INT64_MAX, &writer->compiled, err);
+        code = definitions_compile_all(&writer->stored, id, NULL, &writer->compiled, err);
         id += strlen(id) + 1;
     }
     return code;

@@ -122,13 +122,19 @@ struct rows_window {
     struct window_row rows[WINDOW_PLACES];
 };
 
-void rows_memory_free(struct rows_memory *memory)
+static void forget_window(struct rows_memory *memory)
 {
     if (memory->window)
         arena_free(&memory->window->keys);
     free(memory->window);
+    memory->window = NULL;
     names_free(&memory->names);
-    *memory = (struct rows_memory){0};
+}
+
+void rows_memory_free(struct rows_memory *memory)
+{
+    forget_window(memory);
+    names_free(&memory->inputs);
 }
 
 static poise_code fill_rows(void *visitor, uint64_t series, const struct chunk_rows *rows)
@@ -249,5 +255,7 @@ poise_code rows_read(struct store *store, struct rows_memory *memory, struct row
     }
     store_reader_close(reader);
     arena_free(&reading.arena);
+    if (at->lsn > until)
+        forget_window(memory);
     return code == POISE_ECLOSED ? POISE_OK : code;
 }

@@ -14,10 +14,12 @@ struct rows_position {
 };
 
 /* What is kept between two calls; one thread; zeroed at first. Rows of runs lie by day and series, so that
- * some 131,072 places are read at once, and kept for the next page. */
+ * some 131,072 places are read at once, and kept for the next page: 10 MB, their keys, and 12 bytes a series
+ * with each of their texts once. When all rows have come it is freed; names of inputs stay. */
 struct rows_window;
 struct rows_memory {
     struct names names;
+    struct names inputs; /* without the series */
     struct rows_window *window;
 };
 void rows_memory_free(struct rows_memory *memory);

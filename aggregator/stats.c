@@ -32,6 +32,7 @@ static const struct totals {
 enum { CODES = 0 POISE_ERRORS(STATS_CODE) };
 #undef STATS_CODE
 _Static_assert((int)CODES <= (int)STATS_LABELS_MAX, "an error has no counter");
+_Static_assert((int)NET_FAILINGS <= (int)STATS_LABELS_MAX, "why a handshake failed has no counter");
 _Static_assert((int)POISE_REFUSAL_COUNT <= (int)STATS_LABELS_MAX, "a reason has no counter");
 
 /* ---- counting ---- */
@@ -71,6 +72,13 @@ void stats_error(struct stats *stats, poise_code code)
         atomic_fetch_add_explicit(&stats->labelled[LABELLED_STAT_errors][code], 1, memory_order_relaxed);
 }
 
+void stats_handshakes(struct stats *stats, enum net_failing why, uint64_t more)
+{
+    if ((unsigned)why < NET_FAILINGS)
+        atomic_fetch_add_explicit(&stats->labelled[LABELLED_STAT_handshakes][why], more,
+                                  memory_order_relaxed);
+}
+
 /* ---- reading ---- */
 
 const char *stats_name(enum stat stat)
@@ -86,13 +94,16 @@ void stats_table_name(enum table_stat stat, const char *table, char name[STATS_N
 static const char *label_text(int stat, int label)
 {
     return stat == LABELLED_STAT_refusals ? poise_refusal_name((poise_refusal)label)
-                                          : poise_code_name((poise_code)label);
+           : stat == LABELLED_STAT_errors ? poise_code_name((poise_code)label)
+                                          : net_failing_name((enum net_failing)label);
 }
 
 static void each_labelled(const struct stats *stats, int stat,
                           void (*visit)(void *context, const char *name, double value), void *context)
 {
-    int count = stat == LABELLED_STAT_refusals ? (int)POISE_REFUSAL_COUNT : (int)CODES;
+    int count = stat == LABELLED_STAT_refusals ? (int)POISE_REFUSAL_COUNT
+                : stat == LABELLED_STAT_errors ? (int)CODES
+                                               : (int)NET_FAILINGS;
     for (int i = 1; i < count; i++) { /* 0 is that all is well */
         char name[STATS_NAME_MAX];
         snprintf(name, sizeof name, "%s{%s=\"%s\"}", labelled[stat].name, labels[stat], label_text(stat, i));

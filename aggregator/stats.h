@@ -3,6 +3,7 @@
 #ifndef AGGREGATOR_STATS_H
 #define AGGREGATOR_STATS_H
 
+#include <net/net.h>
 #include <poise/error.h>
 #include <poise/types.h>
 #include <stdatomic.h>
@@ -16,6 +17,8 @@
     X(rows_accepted, "counter", "rows", "Measurements that were counted")                                    \
     X(rows_refused, "counter", "rows", "Measurements that were refused, with the reason sent back")          \
     X(batches_malformed, "counter", "batches", "Batches that could not be decoded and were refused whole")   \
+    X(batches_too_large, "counter", "batches",                                                               \
+      "Batches above `max_batch_rows`, `max_batch_bytes` or `max_batch_symbols`, which were refused whole")  \
     X(batches_acknowledged, "counter", "batches", "Batches that are on disk, and told so")                   \
     X(batches_duplicate, "counter", "batches", "Batches that were there already and acknowledged again")     \
     X(gaps, "counter", "events", "Times a producer was told to go back to a missing batch")                  \
@@ -39,6 +42,12 @@
       "Connections that were cut because there were more than `max_connections`")                            \
     X(connections_endless, "counter", "connections",                                                         \
       "Connections that were cut because a message of theirs did not end")                                   \
+    X(connections_slow, "counter", "connections",                                                            \
+      "Connections that were cut because more than `max_handshakes` were not through their handshake")       \
+    X(connections_revoked, "counter", "connections",                                                         \
+      "Connections that were ended as their key was taken out of the authorisation file, or as nobody "      \
+      "could "                                                                                               \
+      "tell whose they were then")                                                                           \
     X(connections_greedy, "counter", "connections",                                                          \
       "Connections that were cut because queues held more than `max_queued`, and most for them")             \
     X(handshakes_failed, "counter", "connections", "Connections that spoke no ZeroMQ, or were not let in")   \
@@ -118,7 +127,9 @@
 #define LABELLED_STATS(X)                                                                                    \
     X(refusals, "counter", "rows", "reason",                                                                 \
       "Refused measurements by reason (proto/README.md); a batch that could not be decoded counts as one")   \
-    X(errors, "counter", "messages", "code", "Errors that peers were told, by code (proto/README.md)")
+    X(errors, "counter", "messages", "code", "Errors that peers were told, by code (proto/README.md)")       \
+    X(handshakes, "counter", "connections", "reason",                                                        \
+      "Of `poise_handshakes_failed` those that are over, by reason (docs/access.md)")
 
 /* How long something took, as a histogram: poise_..._bucket{le="US"} counts what took so long or less. Bounds
  * are 64 us, half as much again, twice as much, ...: a quantile that is read from them is never below the
@@ -183,6 +194,7 @@ void stats_time(struct stats *stats, enum stat count, enum stat sum, enum stat l
 void stats_histogram(struct stats *stats, enum histogram_stat histogram, int64_t us);
 void stats_refused(struct stats *stats, poise_refusal reason);
 void stats_error(struct stats *stats, poise_code code);
+void stats_handshakes(struct stats *stats, enum net_failing why, uint64_t more); /* that failed */
 
 const char *stats_name(enum stat stat); /* "poise_rows_received" */
 enum { STATS_NAME_MAX = 64 };

@@ -228,6 +228,13 @@ static poise_code send_keepalive(struct stream *stream, struct subscription *sub
 }
 
 /* Another authorisation file may be in force: what was asked for by who may less now ends at once. */
+/* Whether a connection of that key is of use still. */
+static bool stays(const void *context, const char *user)
+{
+    const struct stream *stream = context;
+    return access_enters(access_find(stream->view.access, user), ACCESS_AT_QUERY);
+}
+
 static void renew_access(struct stream *stream)
 {
     struct access *before = NULL;
@@ -252,6 +259,8 @@ static void renew_access(struct stream *stream)
         send_error(stream, &inquiry->peer, inquiry->id, &error);
         inquiry->given_up = true;
     }
+    if (before && access_narrowed(before, stream->view.access, ACCESS_AT_QUERY))
+        net_socket_revoke(stream->options.socket, stays, stream);
     access_drop(before);
 }
 
@@ -399,10 +408,11 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
         return error_set(err, POISE_EPROTO, "the scorecard or org of a query is too long");
     if (query->as_of_ms < TIME_MIN_MS || query->as_of_ms > TIME_MAX_MS)
         return error_set(err, POISE_EPROTO, "as_of of a query is outside 1900-01-01 to 2200-01-01");
-    if (stream->inquiry_count == INQUIRIES_MAX) {
+    size_t most = stream->options.max_questions ? stream->options.max_questions : INQUIRIES_MAX;
+    if (stream->inquiry_count >= most) {
         stats_add(stream->options.stats, STAT_questions_refused, 1);
-        return error_set(err, POISE_EBUSY, "%d questions are being answered already; ask again in a moment",
-                         INQUIRIES_MAX);
+        return error_set(err, POISE_EBUSY, "%zu questions are being answered already; ask again in a moment",
+                         most);
     }
     struct inquiry *inquiry = calloc(1, sizeof *inquiry);
     if (!inquiry)

@@ -33,6 +33,7 @@ struct stream_options { /* all borrowed */
     const struct log *log;
     const struct clock *clock;
     size_t max_subscriptions, max_subscriptions_each;
+    size_t max_questions; /* at most INQUIRIES_MAX; 0: that */
 };
 
 poise_code stream_open(const struct stream_options *options, struct stream **ret_stream, poise_error *err);

@@ -39,7 +39,7 @@ static bool resume(struct subscription *s, const struct wire_subscribe *wanted, 
     for (; left > 0 && mark.revised < board->revised; mark.revised++)
         left -= revision_passes(s, &board->revisions[(mark.revised + 1) % BOARD_REVISIONS]);
     s->phase = SUBSCRIPTION_LIVE;
-    s->position = mark.position;
+    s->position = s->base = mark.position;
     s->revised = mark.revised;
     s->lsn = wanted->from_lsn;
     return true;
@@ -65,7 +65,7 @@ poise_code subscription_open(const struct wire_subscribe *wanted, const struct n
     s->credit = wanted->credit;
     s->least_interval_us = (int64_t)wanted->least_interval_ms * 1000;
     s->once = wanted->once;
-    s->position = board->head;
+    s->position = s->base = board->head;
     s->revised = board->revised;
     s->last_us = INT64_MIN;
     s->resumed = resume(s, wanted, board);
@@ -132,7 +132,7 @@ static bool fill_scan(struct subscription *s, struct board *board, struct fillin
 static bool change_passes(struct subscription *s, const struct board_unit *unit, uint32_t node)
 {
     return (filter_has(&s->filter->wanted, POISE_CHANGES_NUMBERS) || s->phase != SUBSCRIPTION_LIVE ||
-            unit->status_positions[node] > s->position) &&
+            unit->status_positions[node] > s->base) &&
            filter_passes(s->filter, unit, node);
 }
 
@@ -186,6 +186,12 @@ static void start_over(struct subscription_message *message, const struct board 
     message->conflated = 0;
 }
 
+/* Parts of an update are out, and not yet the last. */
+static bool is_parted(const struct subscription *s)
+{
+    return s->phase == SUBSCRIPTION_LIVE && s->base < s->position;
+}
+
 bool subscription_lags(const struct subscription *s, const struct board *board)
 {
     return s->position < board->head || s->revised < board->revised;
@@ -201,7 +207,8 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
                                      .phase = (int)s->phase};
     struct filling filling = {.states = scratch, .room = room};
     bool whole = false;
-    if (m.phase == SUBSCRIPTION_LIVE && (!subscription_lags(s, board) || now_us < s->next_us)) {
+    bool parted = is_parted(s), part = false;
+    if (m.phase == SUBSCRIPTION_LIVE && !parted && (!subscription_lags(s, board) || now_us < s->next_us)) {
         ret_message->kind = 0;
         return;
     }
@@ -209,14 +216,11 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
     if (!board_has(board, m.position) || forgotten) /* so that it knows */
         start_over(&m, board);
     if (m.phase == SUBSCRIPTION_LIVE) {
-        if (!fill_changes(s, board, &filling, &m)) {
-            filling = (struct filling){.states = scratch, .room = room};
-            start_over(&m, board);
-        } else {
+        part = !fill_changes(s, board, &filling, &m);
+        if (!part)
             fill_revisions(s, board, &filling, &m);
-        }
-        if (m.phase == SUBSCRIPTION_LIVE && filling.count == 0) {
-            s->position = m.position; /* nothing of it is wanted here */
+        if (filling.count == 0 && !parted) {
+            s->position = s->base = m.position; /* nothing of it is wanted here */
             s->revised = m.revised;
             ret_message->kind = 0;
             return;
@@ -232,15 +236,17 @@ void subscription_next(struct subscription *s, struct board *board, int64_t now_
         whole = true;
     }
     m.kind = kind;
-    m.states = (struct wire_states){.id = s->id,
-                                    .lsn = board->lsn,
-                                    .prev = s->lsn,
-                                    .as_of_ms = board->as_of_ms,
-                                    .last = whole,
-                                    .more = m.phase == SUBSCRIPTION_LIVE && m.revised < board->revised,
-                                    .view = whole ? view_of(s, board) : 0,
-                                    .states = scratch,
-                                    .count = filling.count};
+    m.states =
+        (struct wire_states){.id = s->id,
+                             .lsn = part ? s->lsn : board->lsn,
+                             .prev = s->lsn,
+                             .as_of_ms = board->as_of_ms,
+                             .last = whole,
+                             .part = part,
+                             .more = m.phase == SUBSCRIPTION_LIVE && !part && m.revised < board->revised,
+                             .view = whole ? view_of(s, board) : 0,
+                             .states = scratch,
+                             .count = filling.count};
     *ret_message = m;
 }
 
@@ -304,6 +310,8 @@ void subscription_sent(struct subscription *s, const struct subscription_message
     s->scan_unit = message->scan_unit;
     s->scan_node = message->scan_node;
     s->position = message->position;
+    if (!message->states.part)
+        s->base = message->position;
     s->revised = message->revised;
     s->lsn = message->states.lsn;
     s->credit--;

@@ -5,8 +5,9 @@
  *   SCAN -----> CATCH_UP -----> LIVE          SCAN: snapshot parts, unit by unit, while the board moves on
  *    ^  all units sent   reached the head       CATCH_UP: what changed meanwhile; the part that reaches the
  * head is last
- *    +---------------------------+              LIVE: updates; back to SCAN when too far behind for one
- * message. A subscription that goes on where another was cut off begins there. */
+ *    +---------------------------+              LIVE: updates, in parts where one message has no room for
+ * all; back to SCAN when changes behind its position are forgotten. A subscription that goes on where another
+ * was cut off begins there. */
 #ifndef AGGREGATOR_SUBSCRIPTION_H
 #define AGGREGATOR_SUBSCRIPTION_H
 
@@ -26,11 +27,12 @@ struct subscription {
     const struct board_unit *scan_unit; /* the last unit that was sent whole; NULL: none */
     uint32_t scan_node;                 /* nodes of the unit after it that were sent */
     uint64_t position;                  /* of the board, up to which everything was sent */
-    uint64_t revised;                   /* number of the last revision that was sent, or is not for it */
-    bool resumed;                       /* it began as one that was cut off has ended, without a snapshot */
-    uint64_t lsn;                       /* of the last message */
-    int64_t next_us, last_us;           /* earliest next update; when something was sent last */
-    int64_t behind_us;                  /* since when it could not be sent all; 0: it has all */
+    uint64_t base;            /* likewise as of its lsn: before `position` while parts of an update are out */
+    uint64_t revised;         /* number of the last revision that was sent, or is not for it */
+    bool resumed;             /* it began as one that was cut off has ended, without a snapshot */
+    uint64_t lsn;             /* of the last message */
+    int64_t next_us, last_us; /* earliest next update; when something was sent last */
+    int64_t behind_us;        /* since when it could not be sent all; 0: it has all */
     struct board *board;
     struct filter *filter; /* shared */
 };

@@ -1,9 +1,10 @@
-/* What bench/peers asks of an aggregator: each question is one SUBSCRIBE with `once`, its SNAPSHOT the
- * answer. */
+/* What bench/peers and bench/questions ask of an aggregator: each question is one SUBSCRIBE with `once`, its
+ * SNAPSHOT the answer; or one QUERY, its RESULT the answer. */
 #include "bench.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { QUESTIONS = 500 };
@@ -48,15 +49,16 @@ void run_count(const struct options *options)
     figure("count", (double)seen.count);
 }
 
+/* Of a node at each line in turn, or at the root; NULL: of all nodes of the root. */
 static void time_questions(struct link *link, const char *name, const struct options *options,
-                           const char *node)
+                           const char *node, bool at_root)
 {
     static double us[QUESTIONS];
     struct seen seen = {0};
     for (uint32_t i = 0; i < QUESTIONS; i++) {
         struct series_name series;
         series_name(i % options->lines, 3, false, &series);
-        const char *orgs[] = {node ? series.org : ""}, *nodes[] = {node};
+        const char *orgs[] = {at_root ? "" : series.org}, *nodes[] = {node};
         struct wire_filter filter = {
             .orgs = orgs, .org_count = 1, .nodes = nodes, .node_count = node ? 1 : 0};
         struct seen now = {0};
@@ -79,7 +81,47 @@ void run_ask(const struct options *options)
 {
     struct link link;
     link_open(&link, options->query);
-    time_questions(&link, "last", options, "plant/p0/o0/m3"); /* its aggregate is `last` */
-    time_questions(&link, "root", options, NULL);
+    if (options->one_measure) {
+        time_questions(&link, "average", options, "plant/p0/o0/m0", true);
+    } else {
+        time_questions(&link, "last", options, "plant/p0/o0/m3", false); /* its aggregate is `last` */
+        time_questions(&link, "sum", options, "plant/p0/o0/m0", false);
+        time_questions(&link, "root", options, NULL, true);
+    }
+    link_close(&link);
+    measure_trips();
+}
+
+static void time_past(struct link *link, const char *name, struct wire_query query, uint32_t lines)
+{
+    enum { PAST_QUESTIONS = 21 };
+    static double us[PAST_QUESTIONS];
+    struct seen seen = {0};
+    query.scorecard = "plant";
+    for (uint32_t i = 0; i < PAST_QUESTIONS; i++) {
+        struct series_name series;
+        series_name(i % lines, 0, false, &series);
+        query.org = query.org && query.org[0] ? series.org : "";
+        int64_t start = now_ns();
+        link_query(link, &query, see, &seen);
+        us[i] = (double)(now_ns() - start) / 1e3;
+    }
+    char text[32];
+    snprintf(text, sizeof text, "%s_us", name);
+    figure_quantiles(text, us, PAST_QUESTIONS);
+    snprintf(text, sizeof text, "%s_states", name);
+    figure(text, (double)seen.states / PAST_QUESTIONS);
+}
+
+void run_past(const struct options *options)
+{
+    struct link link;
+    int64_t now_ms = (int64_t)time(NULL) * 1000, day_ms = INT64_C(86400000);
+    link_open(&link, options->query);
+    time_past(&link, "past_line", (struct wire_query){.org = "a line", .as_of_ms = now_ms}, options->lines);
+    time_past(&link, "past_before", (struct wire_query){.org = "a line", .as_of_ms = now_ms - 400 * day_ms},
+              options->lines);
+    time_past(&link, "past_all", (struct wire_query){.org = "", .all_orgs = true, .as_of_ms = now_ms},
+              options->lines);
     link_close(&link);
 }

@@ -51,7 +51,7 @@ static void *send_back(void *context)
     return NULL;
 }
 
-static void measure_trips(void)
+void measure_trips(void)
 {
     static double us[TRIPS];
     uint8_t body[TRIP_BYTES] = {0};

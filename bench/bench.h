@@ -85,6 +85,9 @@ void link_subscribe(struct link *link, const struct wire_filter *filter, bool on
 bool link_receive(struct link *link, int64_t timeout_ms, enum wire_kind *ret_kind,
                   struct net_message *ret_message);
 void link_took(struct link *link); /* a message that costs credit */
+/* The states as of a time in the past; visit gets every node. */
+void link_query(struct link *link, struct wire_query *query,
+                void (*visit)(void *context, const poise_state *state), void *context);
 /* The live state, once; visit gets every node. */
 void link_ask(struct link *link, const struct wire_filter *filter,
               void (*visit)(void *context, const poise_state *state), void *context);
@@ -115,10 +118,12 @@ void producer_send_all(struct producer *producer, const struct workload *workloa
 void run_throughput(const struct options *options);
 void run_latency(const struct options *options);
 void run_midnight(const struct options *options);
+void measure_trips(void); /* of a bare ZeroMQ message, there and back */
 void run_baseline(const struct options *options);
 void run_drain(const struct options *options); /* W to a peer that does nothing */
 void run_send(const struct options *options);  /* the batches, nothing else */
 void run_count(const struct options *options); /* the measurements that the root's measures count */
 void run_ask(const struct options *options);   /* the live states of a measure at a line, and of the root */
+void run_past(const struct options *options);  /* the same as of a time */
 
 #endif

@@ -93,23 +93,40 @@ void link_took(struct link *link)
 
 /* ---- once ---- */
 
-void link_ask(struct link *link, const struct wire_filter *filter,
-              void (*visit)(void *context, const poise_state *state), void *context)
+static void take_answer(struct link *link, void (*visit)(void *context, const poise_state *state),
+                        void *context)
 {
     enum wire_kind kind;
     struct net_message message;
     struct wire_states states = {0};
-    link_subscribe(link, filter, true);
     while (!states.last) {
         poise_error err = {0};
         if (!link_receive(link, PATIENCE_MS, &kind, &message))
-            die("no snapshot came");
+            die("no answer came");
         check(wire_decode_states(kind, message.body, message.body_length, &link->arena, &states, &err), &err);
         for (size_t i = 0; i < states.count; i++)
             visit(context, &states.states[i]);
         if (!states.last)
             link_took(link);
     }
+}
+
+void link_ask(struct link *link, const struct wire_filter *filter,
+              void (*visit)(void *context, const poise_state *state), void *context)
+{
+    link_subscribe(link, filter, true);
+    take_answer(link, visit, context);
+}
+
+void link_query(struct link *link, struct wire_query *query,
+                void (*visit)(void *context, const poise_state *state), void *context)
+{
+    query->id = ++link->id;
+    query->credit = CREDIT;
+    link->used = 0;
+    check(wire_encode_query(query, &link->out), NULL);
+    send_out(link, WIRE_QUERY);
+    take_answer(link, visit, context);
 }
 
 void ask_states(const char *endpoint, void (*visit)(void *context, const poise_state *state), void *context)

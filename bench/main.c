@@ -79,7 +79,7 @@ int main(int argc, char **argv)
         .options = {.lines = LINES, .samples = 1000, .rows = 1000, .rate = 1000, .seconds = 10}, .what = ""};
     const struct argp argp = {.options = argp_options,
                               .parser = parse,
-                              .args_doc = "throughput|latency|midnight|baseline|drain|send|count|ask",
+                              .args_doc = "throughput|latency|midnight|baseline|drain|send|count|ask|past",
                               .doc = "Measures a running poise-aggregator. Run by bench/ingest."};
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     const struct options *options = &arguments.options;
@@ -98,10 +98,12 @@ int main(int argc, char **argv)
         run_count(options);
     else if (strcmp(arguments.what, "ask") == 0 && options->query)
         run_ask(options);
+    else if (strcmp(arguments.what, "past") == 0 && options->query)
+        run_past(options);
     else if (strcmp(arguments.what, "baseline") == 0 && options->directory)
         run_baseline(options);
     else
         die("say throughput, latency or midnight with --ingest, --query and --pid; drain; "
-            "send with --ingest; count or ask with --query; or baseline with --directory");
+            "send with --ingest; count, ask or past with --query; or baseline with --directory");
     return fflush(stdout) == 0 ? 0 : 1;
 }

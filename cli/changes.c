@@ -18,30 +18,17 @@
 #include <unistd.h>
 
 struct changes_options {
-    struct live_options live; /* whom to ask */
+    struct asking_options asking;
     const char *scorecard, *org, *node;
     poise_filter filter;
     const char *cursor, *cursor_file, *output;
     bool snapshot;
     enum rows_format format;
-    int64_t timeout_ms;
 };
 
-enum {
-    KEY_AFTER = 512,
-    KEY_CURSOR_FILE,
-    KEY_SNAPSHOT,
-    KEY_KIND,
-    KEY_CHANGES,
-    KEY_NODE,
-    KEY_TIMEOUT,
-    KEY_INSECURE
-};
+enum { KEY_AFTER = 512, KEY_CURSOR_FILE, KEY_SNAPSHOT, KEY_KIND, KEY_CHANGES, KEY_NODE };
 
 static const struct argp_option option_list[] = {
-    {"from", 'F', "ENDPOINT", 0,
-     "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},
-    {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
     {"org", 'o', "GLOB", 0, "of these orgs, such as plant-1/**; default: of all", 1},
     {"node", KEY_NODE, "PATH", 0, "of this node and those below it", 1},
     {"kind", KEY_KIND, "KIND", 0,
@@ -55,7 +42,6 @@ static const struct argp_option option_list[] = {
      "without a cursor yet: first all states of now, then what changes behind them", 2},
     {"output", 'O', "FILE", 0, "append there; default: standard output", 3},
     {"format", 'f', "FORMAT", 0, "csv or jsonl; default: by the end of FILE's name, else csv", 3},
-    {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when nothing comes for so long; default: 1m", 3},
     {0}};
 
 static error_t parse_filter(int key, char *argument, struct argp_state *state)
@@ -63,12 +49,7 @@ static error_t parse_filter(int key, char *argument, struct argp_state *state)
     struct changes_options *options = state->input;
     switch (key) {
     case 'o':
-        if (!glob_valid(argument)) {
-            argp_error(state,
-                       "--org '%s' is no org and no glob of orgs; plant-1, plant-1/** or the like is wanted",
-                       argument);
-        }
-        options->org = argument;
+        options->org = option_org_glob(state, "org", argument);
         return 0;
     case KEY_NODE:
         options->node = argument;
@@ -79,7 +60,11 @@ static error_t parse_filter(int key, char *argument, struct argp_state *state)
     case KEY_CHANGES:
         options->filter.changes = option_changes(state, argument);
         if (options->filter.changes & POISE_CHANGES_STATUS) {
-            argp_error(state, "the log does not know which changes are of a status; `poise watch` does");
+            argp_error(state,
+                       "the log has what each change became, not what it was before, so it cannot tell "
+                       "which are of a status. For what comes take `poise watch --changes status`; of the "
+                       "log take all, and keep the lines whose status differs from that of the line "
+                       "before of the same node and org: docs/operations.md shows how");
         }
         return 0;
     case ARGP_KEY_ARG:
@@ -97,11 +82,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct changes_options *options = state->input;
     switch (key) {
-    case 'F':
-        options->live.endpoint = argument;
-        return 0;
-    case KEY_INSECURE:
-        options->live.insecure = true;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->asking;
         return 0;
     case KEY_AFTER:
         options->cursor = argument;
@@ -118,9 +100,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'f':
         options->format = option_rows_format(state, argument);
         return 0;
-    case KEY_TIMEOUT:
-        options->timeout_ms = option_duration(state, "timeout", argument);
-        return 0;
     case ARGP_KEY_END:
         if (options->cursor && (options->cursor_file || options->snapshot)) {
             argp_error(state, "--after goes neither with --cursor-file nor with --snapshot");
@@ -131,9 +110,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
+static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
+    .children = children,
     .args_doc = "[SCORECARD]",
     .doc =
         "Writes the log of what an aggregator has published up to now: each change once, in the order in "
@@ -327,19 +308,22 @@ static bool take_snapshot(void *context, const poise_event *event)
 static poise_code write_snapshot(struct changing *changing)
 {
     const struct changes_options *options = changing->options;
-    poise_code code = poise_get(changing->client, &options->filter, options->timeout_ms, take_snapshot,
+    poise_code code = poise_get(changing->client, &options->filter, options->asking.timeout_ms, take_snapshot,
                                 changing, changing->err);
     code = code == POISE_OK ? changing->code : code;
     return code == POISE_OK ? write_text(changing) : code;
 }
 
-static poise_code run(struct changing *changing)
+static poise_code run(poise_client *client, void *context, poise_error *err)
 {
+    struct changing *changing = context;
     const struct changes_options *options = changing->options;
-    poise_code code = live_open(&options->live, &changing->client, changing->err);
-    if (code == POISE_OK && options->cursor_file) {
+    poise_code code = POISE_OK;
+    changing->client = client;
+    changing->err = err;
+    if (options->cursor_file) {
         code = load_cursor(changing);
-    } else if (code == POISE_OK && options->cursor) {
+    } else if (options->cursor) {
         snprintf(changing->cursor, sizeof changing->cursor, "%s", options->cursor);
     }
     if (code == POISE_OK) {
@@ -362,8 +346,8 @@ static poise_code run(struct changing *changing)
     char start[POISE_CURSOR_MAX];
     memcpy(start, changing->cursor, sizeof start);
     const poise_changes_from from = {.cursor = start, .after_lsn = changing->after_lsn};
-    code = poise_read_changes(changing->client, &options->filter, &from, options->timeout_ms, take_page,
-                              changing, changing->err);
+    code = poise_read_changes(changing->client, &options->filter, &from, options->asking.timeout_ms,
+                              take_page, changing, changing->err);
     return code == POISE_OK ? changing->code : code;
 }
 
@@ -377,8 +361,8 @@ static poise_code close_output(struct changing *changing)
 
 int cli_changes(int argc, char **argv)
 {
-    struct changes_options options = {.timeout_ms = 60000};
-    live_defaults(&options.live);
+    struct changes_options options = {.snapshot = false};
+    asking_defaults(&options.asking, "1m");
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     options.format = rows_format_of(options.format, options.output ? options.output : "");
     options.filter.scorecards = &options.scorecard;
@@ -389,10 +373,9 @@ int cli_changes(int argc, char **argv)
     options.filter.node_count = options.node != NULL;
     poise_error err = {.code = POISE_OK};
     struct changing changing = {.options = &options, .length = -1, .err = &err};
-    poise_code code = run(&changing);
+    poise_code code = asking_ask(&options.asking, run, &changing, &err);
     poise_code closed = close_output(&changing);
     code = code == POISE_OK ? closed : code;
-    poise_client_close(changing.client);
     buf_free(&changing.text);
     if (code == POISE_OK && !options.cursor_file) {
         fprintf(stderr, "cursor: %s\n", changing.cursor);

@@ -349,8 +349,7 @@ const struct argp sending_argp = {
         (const struct argp_option[]){
             {"to", 'T', "ENDPOINT", 0,
              "the aggregator's ingest endpoint; given again: another address of the same store, which is "
-             "tried "
-             "when the one before does not answer; default: $POISE_INGEST, else tcp://127.0.0.1:5570",
+             "tried when the one before does not answer; default: $POISE_INGEST, else tcp://127.0.0.1:5570",
              0},
             {"spool", KEY_SPOOL, "DIR", 0,
              "where measurements are safe until they are acknowledged; default: "

@@ -11,25 +11,18 @@
 #include <string.h>
 
 struct stats_options {
-    const char *endpoint;
-    bool insecure;
-    struct key_options keys;
+    struct asking_options asking;
     enum stats_format { STATS_TEXT, STATS_JSON, STATS_PROMETHEUS } format;
-    int64_t timeout_ms;
 };
 
-enum { KEY_JSON = 512, KEY_TIMEOUT, KEY_INSECURE, KEY_FORMAT };
+enum { KEY_JSON = 512, KEY_FORMAT };
 
 static const struct argp_option option_list[] = {
-    {"from", 'F', "ENDPOINT", 0,
-     "the aggregator's query endpoint; default: $POISE_QUERY, else tcp://127.0.0.1:5571", 0},
-    {"insecure", KEY_INSECURE, NULL, 0, "allow plain TCP to other machines", 0},
     {"format", KEY_FORMAT, "FORMAT", 0,
      "text (default); json: an object, with the tables as an object in it; prometheus: as Prometheus scrapes "
      "it",
      0},
     {"json", KEY_JSON, NULL, 0, "--format json", 0},
-    {"timeout", KEY_TIMEOUT, "DURATION", 0, "give up when there is no answer for so long; default: 10s", 0},
     {0}};
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -38,13 +31,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     struct stats_options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->keys;
-        return 0;
-    case 'F':
-        options->endpoint = argument;
-        return 0;
-    case KEY_INSECURE:
-        options->insecure = true;
+        state->child_inputs[0] = &options->asking;
         return 0;
     case KEY_JSON:
         options->format = STATS_JSON;
@@ -58,9 +45,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         }
         argp_error(state, "--format is text, json or prometheus, not '%s'", argument);
         return 0;
-    case KEY_TIMEOUT:
-        options->timeout_ms = option_duration(state, "timeout", argument);
-        return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "'%s' is one argument too many", argument);
         return 0;
@@ -69,7 +53,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
 }
 
-static const struct argp_child children[] = {{&key_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
@@ -295,32 +279,28 @@ static void put_prometheus(const struct answer *answer, struct buf *out)
     }
 }
 
-static poise_code ask(const struct stats_options *options, struct answer *answer, poise_error *err)
+struct question {
+    int64_t timeout_ms;
+    struct answer *answer;
+};
+
+static poise_code ask(poise_client *client, void *context, poise_error *err)
 {
-    const poise_client_options client_options = {.endpoint = options->endpoint,
-                                                 .insecure = options->insecure,
-                                                 .key_file = options->keys.file,
-                                                 .server_key = options->keys.server};
-    poise_client *client = NULL;
-    poise_code code = poise_client_open(&client_options, &client, err);
-    if (code == POISE_OK) {
-        code = poise_get_stats(client, options->timeout_ms, take_number, answer, err);
-    }
-    poise_client_close(client);
-    return code;
+    const struct question *question = context;
+    return poise_get_stats(client, question->timeout_ms, take_number, question->answer, err);
 }
 
 int cli_stats(int argc, char **argv)
 {
-    struct stats_options options = {.endpoint = environment_or("POISE_QUERY", "tcp://127.0.0.1:5571"),
-                                    .timeout_ms = 10000};
-    key_defaults(&options.keys);
+    struct stats_options options = {.format = STATS_TEXT};
+    asking_defaults(&options.asking, "10s");
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     static void (*const print[])(const struct answer *, struct buf *) = {put_text, put_json, put_prometheus};
     struct answer answer = {.table_count = 0};
     struct buf out = {0};
     poise_error err;
-    poise_code code = ask(&options, &answer, &err);
+    struct question question = {.timeout_ms = options.asking.timeout_ms, .answer = &answer};
+    poise_code code = asking_ask(&options.asking, ask, &question, &err);
     if (code == POISE_OK) {
         take_all(&answer);
         if (!answer.failed) {

@@ -148,7 +148,9 @@ static void report_denial(struct collector *collector, const poise_error *denial
     int64_t now_us = clock_monotonic_us(collector->options->clock);
     if (denial->code != collector->denied || now_us - collector->denied_us >= DENIED_US) {
         log_event(collector->options->log, LOG_ERROR,
-                  "the aggregator takes nothing: rows gather in the spool, it is asked again",
+                  denial->code == POISE_EFULL
+                      ? "the disk of the spool is full: it is tried again"
+                      : "the aggregator takes nothing: rows gather in the spool, it is asked again",
                   log_text("reason", denial->text));
         collector->denied = denial->code;
         collector->denied_us = now_us;
@@ -182,7 +184,7 @@ static poise_code step(struct collector *collector, int64_t timeout_ms, poise_er
     if (collector->failure.code != POISE_OK) {
         problem = collector->failure;
         code = problem.code;
-    } else if (!collector->options->once && is_denial(code)) {
+    } else if (!collector->options->once && (is_denial(code) || code == POISE_EFULL)) {
         report_denial(collector, &problem);
         code = POISE_OK;
     }

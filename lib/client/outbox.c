@@ -248,13 +248,15 @@ uint64_t outbox_record_hash(const struct outbox *outbox)
     return wire_batch_hash(record_body(outbox), record_length(outbox));
 }
 
-/* All that is lost from there on for one reason, in one message. */
+/* All that is lost from there on for one reason, in one message; but only of what the spool takes for sent:
+ * it puts together what lies beyond, of which the aggregator must not have a part. */
 static poise_code take_loss(struct outbox *outbox, struct spool_loss *loss, uint64_t *ret_last,
                             poise_error *err)
 {
     struct spool_loss next = {0};
     poise_code code = POISE_OK;
-    uint64_t end = spool_next_seq(outbox->spool);
+    uint64_t end = spool_next_seq(outbox->spool), window = spool_first_seq(outbox->spool) + OUTBOX_WINDOW;
+    end = end < window ? end : window;
     while (loss->last + 1 < end &&
            (code = spool_lost(outbox->spool, loss->last + 1, &next, err)) == POISE_OK && next.last > 0 &&
            next.reason == loss->reason) {

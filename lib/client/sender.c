@@ -10,7 +10,6 @@ enum {
     BATCH_ROWS = 1000,
     LINGER_MS = 50,
     KEEP_ACKED_MS = 7 * 86400000,
-    BATCH_BYTES_MIN = 4096, /* the longest measurement fits, whatever the aggregator says */
     SOFTWARE_MAX = 64,
     US = 1000 /* microseconds of a millisecond */
 };
@@ -61,6 +60,24 @@ static poise_code check_options(const poise_sender_options *options, poise_error
     return POISE_OK;
 }
 
+static size_t at_most(size_t wanted, size_t limit)
+{
+    return limit > 0 && limit < wanted ? limit : wanted;
+}
+
+/* The aggregator may take less in a batch than we would put into it; before it has said so, what every one
+ * takes goes in: what is spooled cannot be cut again. */
+static void obey_limits(poise_sender *sender)
+{
+    const struct uplink *uplink = &sender->uplink;
+    bool known = uplink->welcomed;
+    wire_builder_limits(sender->builder,
+                        at_most(sender->batch_rows, known ? uplink->max_rows : WIRE_ROWS_SURE),
+                        at_most(WIRE_MESSAGE_MAX, known ? uplink->max_bytes : WIRE_BYTES_SURE));
+    wire_builder_symbols(sender->builder,
+                         at_most(WIRE_SYMBOLS_MAX, known ? uplink->max_symbols : WIRE_SYMBOLS_SURE));
+}
+
 static poise_code open_parts(poise_sender *sender, const poise_sender_options *options, poise_error *err)
 {
     sender->batch_rows = options->batch_rows ? options->batch_rows : BATCH_ROWS;
@@ -82,7 +99,7 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
     if (!sender->builder) {
         return error_nomem(err, "a batch");
     }
-    wire_builder_limits(sender->builder, sender->batch_rows, WIRE_MESSAGE_MAX);
+    obey_limits(sender);
     wire_builder_backfill(sender->builder, options->backfill ? WIRE_BACKFILL_RUNS : WIRE_BACKFILL_NONE);
     int64_t keep_ms = options->keep_acked_ms ? options->keep_acked_ms : KEEP_ACKED_MS;
     poise_code code = outbox_open(&sender->outbox, options->spool, options->spool_max_bytes, keep_ms, err);
@@ -212,6 +229,15 @@ static poise_code make_room(poise_sender *sender, const poise_measurement *measu
         return POISE_OK;
     }
     poise_code code = poise_sender_flush(sender, err);
+    if (code == POISE_OK) {
+        obey_limits(sender);
+    }
+    if (code == POISE_OK && !sender->uplink.welcomed &&
+        !wire_builder_fits(sender->builder, measurements,
+                           count)) { /* very many: most aggregators take them */
+        wire_builder_limits(sender->builder, sender->batch_rows, WIRE_MESSAGE_MAX);
+        wire_builder_symbols(sender->builder, WIRE_SYMBOLS_MAX);
+    }
     if (code == POISE_OK && !wire_builder_fits(sender->builder, measurements, count)) {
         return error_set(err, POISE_ELIMIT, "%zu measurements that belong together do not fit into one batch",
                          count);
@@ -301,20 +327,6 @@ static bool nothing_left(const poise_sender *sender)
     const struct spool *spool = sender->outbox.spool;
     return spool_first_seq(spool) == spool_next_seq(spool) && sender->closed.length == 0 &&
            wire_builder_rows(sender->builder) == 0;
-}
-
-/* The aggregator may take less in a batch than we would put into it. */
-static void obey_limits(poise_sender *sender)
-{
-    size_t rows = sender->batch_rows, bytes = WIRE_MESSAGE_MAX;
-    uint32_t max_rows = sender->uplink.max_rows, max_bytes = sender->uplink.max_bytes;
-    if (max_rows > 0 && max_rows < rows) {
-        rows = max_rows;
-    }
-    if (max_bytes > 0 && max_bytes < bytes) {
-        bytes = max_bytes > BATCH_BYTES_MIN ? max_bytes : BATCH_BYTES_MIN;
-    }
-    wire_builder_limits(sender->builder, rows, bytes);
 }
 
 /* Spools the open batch if it is due. A full spool is no error here: what will be acknowledged makes room. */

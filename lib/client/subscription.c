@@ -157,6 +157,9 @@ static uint64_t count_revisions(const struct wire_states *update)
  * snapshot that revisions of before follow there is no other either. */
 static void note_place(struct subscription *sub, const struct wire_states *update)
 {
+    if (update->part) {
+        return; /* what came is sent again to who goes on from the lsn of before */
+    }
     if (!update->more) {
         sub->from_lsn = update->lsn;
         sub->from_revised = 0;
@@ -193,9 +196,9 @@ static void on_update(struct poise_client *client, const struct wire_states *upd
     if (!sign) {
         sub->consumed++;
         sub->lsn = update->lsn;
-        sub->told_lsn = update->lsn;
+        sub->told_lsn = update->part ? 0 : update->lsn; /* of a part nothing is whole */
         sub->told_ms = update->as_of_ms;
-        sub->delivery = (struct delivery){.states = *update, .live = true, .ready = true};
+        sub->delivery = (struct delivery){.states = *update, .live = true, .ready = !update->part};
         note_place(sub, update);
     }
 }

@@ -279,6 +279,8 @@ static poise_code on_welcome(struct uplink *uplink, const struct link_message *m
     uplink->credit = welcome.credit;
     uplink->max_rows = welcome.max_batch_rows;
     uplink->max_bytes = welcome.max_batch_bytes;
+    uplink->max_symbols = welcome.max_batch_symbols;
+    uplink->welcomed = true;
     return POISE_OK;
 }
 

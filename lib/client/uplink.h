@@ -34,7 +34,8 @@ struct uplink {
     unsigned suspicions;             /* HELLOs since the aggregator saw a fork, or made one likely */
     int64_t forked_us;               /* when the epoch began, where outbox->forks says that one did */
     uint32_t credit;
-    uint32_t max_rows, max_bytes; /* of a batch, as the aggregator says; 0: not known */
+    bool welcomed;                             /* ever */
+    uint32_t max_rows, max_bytes, max_symbols; /* of a batch, as the aggregator said; 0: it did not */
 };
 
 /* outbox, producer and software are set by the owner and outlive the uplink. */

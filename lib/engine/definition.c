@@ -98,7 +98,6 @@ static bool add_leaf(struct engine *engine, uint32_t plan_id, uint32_t node)
         return false;
     }
     input->plans[plan_id] = true;
-    input->until_ms = plan->term.until_ms > input->until_ms ? plan->term.until_ms : input->until_ms;
     input->only_levels &= is_levels_only(measure);
     input->locks |= measure->lock_after_ms != INT64_MAX;
     if (measure->max_ahead_ms > input->max_ahead_ms) {
@@ -117,7 +116,7 @@ static bool add_plan(struct engine *engine, uint32_t plan_id)
         engine->options.terms
             ? engine->options.terms[plan_id]
             : (struct engine_term){.after_ms = INT64_MIN, .until_ms = INT64_MAX, .closed_ms = INT64_MIN};
-    plan->active = plan->term.after_ms == INT64_MIN;
+    plan->active = plan->term.after_ms == INT64_MIN && plan->term.until_ms > INT64_MIN;
     plan->previous_ms = INT64_MIN;
     plan->period_end_ms = INT64_MIN;
     plan->closed_ms = INT64_MIN;

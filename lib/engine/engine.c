@@ -300,7 +300,8 @@ static poise_code apply_event(struct engine *engine, struct engine_series *serie
 }
 
 /* From now on the series has a number, and its org is one of those where scorecards that read the input are
- * scored. */
+ * scored. What a series says in the store is of the row that numbers it and never changes, since a checkpoint
+ * gives it later than as of when. */
 static poise_code see(struct engine *engine, struct engine_series *series, bool retract, poise_error *err)
 {
     bool is_first = series->number == ENGINE_UNNUMBERED; /* and says so itself in the store */
@@ -315,7 +316,7 @@ static poise_code see(struct engine *engine, struct engine_series *series, bool 
     if (!units_add_seen(engine, input, series->org, &is_new)) {
         return error_nomem(err, "a scorecard at an org");
     }
-    series->seen = true;
+    series->seen = is_first;
     if (is_new && !is_first) {
         struct buf *out = &engine->unsaved_seen;
         size_t length = intern_length(&engine->input_names, input->id);
@@ -381,6 +382,19 @@ poise_code engine_apply_at(struct engine *engine, struct engine_series *series, 
     engine->ordinal = ordinal > engine->ordinal ? ordinal : engine->ordinal;
     engine->enforcing = false;
     return or_break(engine, apply(engine, series, row, ordinal, NULL, err));
+}
+
+poise_code engine_see(struct engine *engine, struct engine_series *series, poise_error *err)
+{
+    poise_code code = check_takes_rows(engine, err);
+    return code == POISE_OK && !series->seen ? or_break(engine, see(engine, series, false, err)) : code;
+}
+
+poise_code engine_apply_sum(struct engine *engine, struct engine_series *series, const struct engine_sum *sum,
+                            poise_error *err)
+{
+    poise_code code = engine_see(engine, series, err);
+    return code == POISE_OK ? or_break(engine, series_count_sum(engine, series, &sum->rows, err)) : code;
 }
 
 bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone)

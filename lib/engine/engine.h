@@ -176,6 +176,22 @@ struct engine_gone {
 bool engine_gone(const struct engine *engine, struct engine_gone *ret_gone);
 /* A row that was refused before it came here, or an operator's order: takes its ordinal. */
 void engine_skip(struct engine *engine);
+/* Offline, in the place of rows that a question as of T (which has begun) does not need. Rows up to T that
+ * stand are enough, of the inputs that a definition reads, from where the windows of its leaves begin, those
+ * of trends and of `carry` too; false: none is. */
+bool engine_needs(const struct engine *engine, const char *measure, int64_t *ret_from_ms);
+/* The series has an accepted row, which is not applied: its org is one that is asked about. */
+poise_code engine_see(struct engine *engine, struct engine_series *series, poise_error *err);
+/* Rows of a series with `of` 1 that stand, from min_ms to newest_ms, and none of whose keys comes again; only
+ * if engine_takes_sum says that they need not come one by one. */
+struct engine_sum {
+    int64_t min_ms;
+    struct sample_sum rows;
+};
+bool engine_takes_sum(struct engine *engine, const struct engine_series *series, int64_t min_ms,
+                      int64_t max_ms);
+poise_code engine_apply_sum(struct engine *engine, struct engine_series *series, const struct engine_sum *sum,
+                            poise_error *err);
 /* All rows up to that ordinal were applied, or are to be skipped. */
 void engine_skip_to(struct engine *engine, uint64_t ordinal);
 

@@ -13,7 +13,7 @@
  *     settle.c  from marks to changes                    past.c    what closed periods were
  *     revision.c changes of closed periods               rescore.c another definition for them
  *     term.c    which definition is in force when
- *     report.c  answers about the past
+ *     report.c  answers about the past                needs.c   what of it they read
  *     checkpoint.c, restore.c  state out and in
  *
  * A call that fails half-way leaves the engine broken: it then only closes. So no state here rolls back. */
@@ -155,7 +155,7 @@ struct engine_series { /* 40 bytes where one feed reads a leaf of depth 2 */
     uint32_t next;            /* series of the same chain */
     uint32_t number;          /* ENGINE_UNNUMBERED: no row was accepted yet */
     uint32_t next_number;     /* the series that has it */
-    uint32_t seen : 1;        /* its org is known to have seen the input */
+    uint32_t seen : 1;        /* a measurement numbered it: its org is known to have seen the input */
     uint32_t gaining : 1;     /* cells[0] is its gains' place in engine->gains (gains.c) */
     uint32_t generation : 30; /* of engine, in which the cells below were looked up */
     uint32_t cells[];         /* of one period by feed of the input, from the org upwards */
@@ -380,6 +380,9 @@ uint32_t series_make(struct engine *engine, uint32_t input, uint32_t org, uint32
 bool series_link(struct engine *engine); /* false: out of memory */
 poise_code series_count(struct engine *engine, struct engine_series *series, const struct sample *sample,
                         poise_error *err);
+/* Rows of one tile of each feed, all due. */
+poise_code series_count_sum(struct engine *engine, struct engine_series *series, const struct sample_sum *sum,
+                            poise_error *err);
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err);
 

@@ -333,6 +333,30 @@ poise_code series_count(struct engine *engine, struct engine_series *series, con
     return change_cells(engine, series, sample, add_to_cell, err);
 }
 
+poise_code series_count_sum(struct engine *engine, struct engine_series *series, const struct sample_sum *sum,
+                            poise_error *err)
+{
+    poise_code code = series->gaining ? gains_carry(engine, series, err) : POISE_OK;
+    if (series->generation != engine->generation) {
+        forget_cells(engine, series);
+    }
+    uint32_t *cells = series->cells;
+    for (struct feed *feed = input_of(engine, series)->feeds; feed && code == POISE_OK; feed = feed->next) {
+        int64_t start_ms = feed_tile(feed, sum->newest_ms).start_ms;
+        size_t count = levels_of(engine, feed, series->org);
+        if (!are_of(engine, cells, start_ms)) {
+            code = find_cells(engine, series, feed, start_ms, cells, count, err);
+        }
+        for (size_t i = 0; i < count && code == POISE_OK; i++) {
+            bool ok = cell_touch(engine, cells[i]) &&
+                      accumulator_add_sum(&feed->layout, cell_body(&engine->cells, cells[i]), sum);
+            code = ok ? POISE_OK : error_nomem(err, "a cell");
+        }
+        cells += count;
+    }
+    return code;
+}
+
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
                           poise_error *err)
 {

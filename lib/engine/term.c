@@ -68,6 +68,7 @@ bool terms_compile(struct engine *engine)
     struct intern names = {0};
     bool ok = true;
     link_plans(engine);
+    terms_changed(engine);
     for (uint32_t i = 0; i < engine->plan_count && ok; i++) {
         ok = engine->plans[i].next == i || name_nodes(engine, &engine->plans[i], &names);
     }

@@ -22,16 +22,25 @@ enum {
     FRAME_EXTRA = 9 + 33,      /* bytes of a frame's head on the wire, and of CURVE, at most */
     PEERS = 1 << 12,           /* remembered with their descriptors; a power of 2 */
     DESCRIPTORS_MAX = 1 << 20, /* beyond it connections are counted, not looked at */
+    REVOKED_US = 250000,       /* for who is not welcome any more to hear so */
+    USER_MAX = 65,             /* a public key as text */
+    GREETING = 64,             /* bytes of ZMTP that both sides begin with */
+    READY_LEAST = 30,          /* of a READY, by which a plain handshake ends */
+    CURVE_WELCOME = 170 + 16,  /* of what follows our greeting, and some; behind it come 58 of our READY */
 };
 
 struct connection { /* by descriptor */
     bool open, cut, is_tcp;
     uint64_t number; /* rises from one to the next; 0: none had the descriptor yet */
     int64_t accepted_us;
-    uint64_t came;  /* bytes that libzmq had taken in at the last look */
-    uint64_t taken; /* bytes of what was handed to us */
-    uint64_t sent;  /* bytes that we gave */
-    uint64_t gone;  /* of those, given to the kernel at the last look */
+    uint64_t came;       /* bytes that libzmq had taken in at the last look */
+    uint64_t taken;      /* bytes of what was handed to us */
+    uint64_t sent;       /* bytes that we gave */
+    uint64_t gone;       /* of those, given to the kernel at the last look */
+    bool through;        /* the handshake */
+    int64_t ends_us;     /* it is cut then; 0: it stays */
+    char user[USER_MAX]; /* of its messages; empty: none came, or nobody's */
+    char address[NET_ADDRESS_MAX];
 };
 
 struct known_peer {
@@ -47,6 +56,7 @@ struct guard {
     size_t capacity;
     struct known_peer *peers;
     struct net_connections counts;
+    struct failures failures;
     size_t open; /* and not cut */
     int64_t looked_us;
     uint64_t given; /* bytes to be sent since then */
@@ -118,12 +128,16 @@ static void on_accepted(struct guard *guard, int fd, int64_t now_us)
                                       .is_tcp = traffic_of(fd, &traffic),
                                       .number = guard->counts.accepted,
                                       .accepted_us = now_us};
+    failures_address(fd, connection->address);
     guard->open++;
 }
 
-static void on_disconnected(struct guard *guard, int fd)
+static void on_disconnected(struct guard *guard, int fd, int64_t now_us)
 {
     struct connection *connection = connection_of(guard, fd);
+    bool known = connection && connection->open;
+    failures_ended(&guard->failures, known ? connection->address : "",
+                   known && now_us - connection->accepted_us >= guard->limits.handshake_us / 10 * 9);
     if (connection && connection->open) {
         connection->open = false;
         guard->open -= !connection->cut;
@@ -191,9 +205,10 @@ static void read_events(struct guard *guard, int64_t now_us)
         if (event == ZMQ_EVENT_ACCEPTED) {
             on_accepted(guard, value, now_us);
         } else if (event == ZMQ_EVENT_DISCONNECTED) {
-            on_disconnected(guard, value);
+            on_disconnected(guard, value, now_us);
         } else {
             guard->counts.failed++;
+            failures_event(&guard->failures, event, value);
         }
     }
     int fd;
@@ -217,6 +232,14 @@ static uint64_t held(const struct connection *c)
     return (c->came > c->taken ? c->came - c->taken : 0) + (c->sent > c->gone ? c->sent - c->gone : 0);
 }
 
+/* By what has gone over the wire: libzmq does not say whose handshake is done. By CURVE our READY follows
+ * when its key was let in. */
+static bool is_through(const struct guard *guard, const struct connection *c, const struct traffic *traffic)
+{
+    return c->taken > 0 || (guard->limits.locked ? traffic->gone > GREETING + CURVE_WELCOME
+                                                 : traffic->came >= GREETING + READY_LEAST);
+}
+
 static void look_at(struct guard *guard, int fd, int64_t now_us)
 {
     struct traffic traffic;
@@ -230,6 +253,7 @@ static void look_at(struct guard *guard, int fd, int64_t now_us)
     }
     c->came = traffic.came;
     c->gone = traffic.gone;
+    c->through |= is_through(guard, c, &traffic);
     if (c->taken > c->came) { /* frames were counted with more than they may have had around them, */
         c->taken = c->came;
     }
@@ -261,6 +285,51 @@ static void cut_greedy(struct guard *guard)
     }
 }
 
+/* While too many are not through their handshake, who came first of them has to go. */
+static void cut_slow(struct guard *guard)
+{
+    for (;;) {
+        size_t count = 0;
+        int first = -1;
+        for (size_t i = 0; i < guard->capacity; i++) {
+            const struct connection *c = &guard->connections[i];
+            if (!c->open || c->cut || !c->is_tcp || c->through) {
+                continue;
+            }
+            count++;
+            if (first < 0 || c->number < guard->connections[first].number) {
+                first = (int)i;
+            }
+        }
+        if (count <= guard->limits.handshakes || first < 0) {
+            return;
+        }
+        cut(guard, first, &guard->counts.slow);
+    }
+}
+
+static void cut_revoked(struct guard *guard, int64_t now_us)
+{
+    for (size_t i = 0; i < guard->capacity; i++) {
+        const struct connection *c = &guard->connections[i];
+        if (c->open && !c->cut && c->ends_us && now_us >= c->ends_us) {
+            cut(guard, (int)i, &guard->counts.revoked);
+        }
+    }
+}
+
+void guard_revoke(struct guard *guard, net_stays *stays, const void *context)
+{
+    int64_t now_us = clock_monotonic_us(&clock_system);
+    read_events(guard, now_us); /* of who was let in before */
+    for (size_t i = 0; i < guard->capacity; i++) {
+        struct connection *c = &guard->connections[i];
+        if (c->open && !c->cut && c->is_tcp && !c->ends_us && !(c->user[0] && stays(context, c->user))) {
+            c->ends_us = now_us + REVOKED_US;
+        }
+    }
+}
+
 /* Time is no measure of what was given in a single turn. */
 static bool is_much_given(const struct guard *guard)
 {
@@ -278,6 +347,8 @@ void guard_look(struct guard *guard)
     for (size_t i = 0; i < guard->capacity; i++) {
         look_at(guard, (int)i, now_us);
     }
+    cut_revoked(guard, now_us);
+    cut_slow(guard);
     cut_greedy(guard);
     guard->looked_us = now_us;
     guard->given = 0;
@@ -308,7 +379,8 @@ static struct connection *connection_of_peer(const struct guard *guard, const st
     return connection && connection->number == known->number ? connection : NULL;
 }
 
-void guard_took(struct guard *guard, const struct net_peer *peer, void *body, size_t frames, size_t bytes)
+void guard_took(struct guard *guard, const struct net_peer *peer, void *body, const char *user, size_t frames,
+                size_t bytes)
 {
     if (peer->length < 2) {
         return;
@@ -319,6 +391,9 @@ void guard_took(struct guard *guard, const struct net_peer *peer, void *body, si
         int fd = zmq_msg_get(body, ZMQ_SRCFD);
         struct connection *connection = connection_of(guard, fd);
         *known = (struct known_peer){*peer, fd, connection ? connection->number : 0};
+        if (connection) {
+            snprintf(connection->user, sizeof connection->user, "%s", user ? user : "");
+        }
     }
     struct connection *connection = connection_of_peer(guard, known);
     if (connection) {
@@ -396,6 +471,11 @@ void guard_close(struct guard *guard)
 void *guard_monitor(const struct guard *guard)
 {
     return guard->monitor;
+}
+
+struct failures *guard_failures(struct guard *guard)
+{
+    return &guard->failures;
 }
 
 const struct net_connections *guard_connections(const struct guard *guard)

@@ -5,14 +5,18 @@
 #ifndef NET_GUARD_H
 #define NET_GUARD_H
 
+#include "failures.h"
 #include <net/net.h>
 
 struct guard; /* opaque */
 
 struct guard_limits {
     size_t connections;
-    size_t message;  /* bytes of a frame */
-    uint64_t queued; /* bytes that it may keep, of all by TCP, in both directions */
+    size_t message;       /* bytes of a frame */
+    uint64_t queued;      /* bytes that it may keep, of all by TCP, in both directions */
+    size_t handshakes;    /* connections by TCP that are not through theirs */
+    int64_t handshake_us; /* that one may take */
+    bool locked;          /* by CURVE */
 };
 
 /* Before the socket is bound. ENOMEM, EIO. */
@@ -23,12 +27,16 @@ void *guard_monitor(const struct guard *guard); /* to be waited for */
 /* Until it wants to look; -1: not by itself. */
 int64_t guard_wait_ms(const struct guard *guard);
 void guard_look(struct guard *guard);
-/* A message was received, whose frames had so many bytes; body is a zmq_msg_t. */
-void guard_took(struct guard *guard, const struct net_peer *peer, void *body, size_t frames, size_t bytes);
+/* A message was received, whose frames had so many bytes; body is a zmq_msg_t; user NULL: nobody's. */
+void guard_took(struct guard *guard, const struct net_peer *peer, void *body, const char *user, size_t frames,
+                size_t bytes);
 /* A message with so many bytes was taken by libzmq for that peer. */
 void guard_gave(struct guard *guard, const struct net_peer *peer, size_t bytes);
 /* Nothing was there to be received. */
 void guard_drained(struct guard *guard);
+/* As net_socket_revoke. */
+void guard_revoke(struct guard *guard, net_stays *stays, const void *context);
 const struct net_connections *guard_connections(const struct guard *guard);
+struct failures *guard_failures(struct guard *guard);
 
 #endif

@@ -13,9 +13,11 @@
 enum {
     ENDPOINT_MAX = 512,
     DEFAULT_MESSAGE_MAX = 262144,
+    DEFAULT_HANDSHAKE_MS = 5000,
     RECONNECT_MS = 500, /* after a cut, and what is added by chance to each pause */
     RECONNECT_LEAST_MS = 3000,
-    RECONNECT_MOST_MS = 6000
+    RECONNECT_MOST_MS = 6000,
+    CURVE_EXTRA = 33 /* bytes that CURVE adds to a frame, and libzmq counts as the frame's */
 };
 
 struct net {
@@ -117,15 +119,21 @@ static int receive_hwm(const struct net_limits *limits)
     return limits && limits->receive_hwm > 0 ? limits->receive_hwm : 0;
 }
 
+static int handshake_ms(const struct net_limits *limits)
+{
+    return limits && limits->handshake_ms > 0 ? limits->handshake_ms : DEFAULT_HANDSHAKE_MS;
+}
+
 static bool set_limits(const struct net_socket *socket, const struct net_limits *limits)
 {
     const struct net_limits given = limits ? *limits : (struct net_limits){0};
-    int64_t message = max_message(limits);
+    int64_t message = max_message(limits) + (given.curve ? CURVE_EXTRA : 0);
     const struct option options[] = {
         {ZMQ_SNDHWM, given.send_hwm > 0 ? given.send_hwm
                      : socket->router   ? 64
                                         : 32},
         {ZMQ_RCVHWM, receive_hwm(limits)},
+        {ZMQ_HANDSHAKE_IVL, handshake_ms(limits)},
     };
     return zmq_setsockopt(socket->handle, ZMQ_MAXMSGSIZE, &message, sizeof message) == 0 &&
            SET_OPTIONS(socket->handle, options);
@@ -148,8 +156,7 @@ static bool configure(const struct net_socket *socket, bool ipv6, const struct n
                                            {ZMQ_HEARTBEAT_IVL, 5000},
                                            {ZMQ_HEARTBEAT_TIMEOUT, 15000},
                                            {ZMQ_HEARTBEAT_TTL, 15000},
-                                           {ZMQ_TCP_KEEPALIVE, 1},
-                                           {ZMQ_HANDSHAKE_IVL, 5000}};
+                                           {ZMQ_TCP_KEEPALIVE, 1}};
     /* HANDOVER would let a peer take over another's connection by its routing id. */
     static const struct option router[] = {
         {ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_ROUTER_HANDOVER, 0}, {ZMQ_BACKLOG, 256}};
@@ -198,7 +205,7 @@ static struct net_socket *new_socket(struct net *net, bool router)
 }
 
 static poise_code watch(struct net *net, struct net_socket *socket, const char *endpoint,
-                        const struct net_limits *limits, poise_error *err)
+                        const struct net_limits *limits, bool locked, poise_error *err)
 {
     if (!socket->router) {
         return net_is_tcp(endpoint) ? trouble_open(net->context, socket->handle, &socket->trouble, err)
@@ -207,10 +214,13 @@ static poise_code watch(struct net *net, struct net_socket *socket, const char *
     if (!limits || limits->max_connections == 0) {
         return POISE_OK;
     }
-    const struct guard_limits guard = {.connections = limits->max_connections,
-                                       .message = (size_t)max_message(limits),
-                                       .queued = limits->max_queued > 0 ? (uint64_t)limits->max_queued
-                                                                        : UINT64_MAX};
+    const struct guard_limits guard = {
+        .connections = limits->max_connections,
+        .message = (size_t)max_message(limits),
+        .queued = limits->max_queued > 0 ? (uint64_t)limits->max_queued : UINT64_MAX,
+        .handshakes = limits->max_handshakes > 0 ? limits->max_handshakes : SIZE_MAX,
+        .handshake_us = (int64_t)handshake_ms(limits) * 1000,
+        .locked = locked};
     return guard_open(net->context, socket->handle, &guard, &socket->guard, err);
 }
 
@@ -247,7 +257,7 @@ static poise_code open_socket(struct net *net, bool router, const char *endpoint
         return error_nomem(err, "a socket");
     }
     code = socket->handle && configure(socket, ipv6, limits) && (!locked || set_curve(socket, curve))
-               ? watch(net, socket, endpoint, limits, err)
+               ? watch(net, socket, endpoint, limits, locked, err)
                : zmq_failed(err, "make a socket for", endpoint);
     if (code == POISE_OK) {
         code = attach(socket, endpoint, err);
@@ -300,6 +310,23 @@ void net_socket_connections(const struct net_socket *socket, struct net_connecti
 enum net_trouble net_trouble(const struct net_socket *socket)
 {
     return socket->trouble ? trouble_last(socket->trouble) : NET_NO_TROUBLE;
+}
+
+bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure)
+{
+    return socket->guard && failures_next(guard_failures(socket->guard), ret_failure);
+}
+
+uint64_t net_socket_failed(const struct net_socket *socket, enum net_failing why)
+{
+    return socket->guard ? guard_failures(socket->guard)->by_reason[why] : 0;
+}
+
+void net_socket_revoke(struct net_socket *socket, net_stays *stays, const void *context)
+{
+    if (socket->guard) {
+        guard_revoke(socket->guard, stays, context);
+    }
 }
 
 struct guard *socket_guard(const struct net_socket *socket)
@@ -384,11 +411,12 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
         return receive_failed(socket, err);
     }
     ret_message->peer = (struct net_peer){0};
-    ret_message->user = NULL;
+    /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
+    zmq_msg_t *last = count > 2 ? &socket->body : &socket->head;
+    ret_message->user = socket->router && count > 1 ? zmq_msg_gets(last, "User-Id") : NULL;
     bool own_peer = socket->router && take_peer(&socket->peer, &ret_message->peer);
     if (socket->guard) {
-        guard_took(socket->guard, &ret_message->peer, count > 2 ? &socket->body : &socket->head, count,
-                   bytes);
+        guard_took(socket->guard, &ret_message->peer, last, ret_message->user, count, bytes);
     }
     if (socket->router && !own_peer) {
         return error_set(err, POISE_EPROTO, "a peer of %s chose its routing id; it must not",
@@ -403,8 +431,6 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
     ret_message->head_length = zmq_msg_size(&socket->head);
     ret_message->body = zmq_msg_data(&socket->body);
     ret_message->body_length = zmq_msg_size(&socket->body);
-    /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
-    ret_message->user = socket->router ? zmq_msg_gets(&socket->body, "User-Id") : NULL;
     return POISE_OK;
 }
 

@@ -38,6 +38,8 @@ struct net_limits {
     int receive_hwm;        /* likewise; 0: any number. Another ends the process when a connection breaks */
     size_t max_connections; /* net_bind: at a time; 0: any number, and none is watched */
     int64_t max_queued;     /* with max_connections: bytes in queues for and from all of them; 0: no limit */
+    size_t max_handshakes;  /* with max_connections: of those, not through the handshake yet; 0: any number */
+    int handshake_ms;       /* that a handshake may take; 0: 5000 */
     const struct net_curve *curve; /* borrowed for the call; NULL: TCP is plain */
 };
 /* ROUTER with MANDATORY; "tcp://127.0.0.1:*" picks a free port. EINVAL: no endpoint; EDENIED: TCP beyond
@@ -63,17 +65,47 @@ enum net_trouble net_trouble(const struct net_socket *socket);
 
 /* A bound socket with max_connections sees to them whenever its thread is in net_wait. For one too many that
  * one is cut which came first of those that have said nothing; if all have spoken, the newest. By TCP one
- * that sends a message without an end is cut, too; and while queues hold more than max_queued, those with
- * most in them. */
+ * that sends a message without an end is cut, too; while queues hold more than max_queued, those with most in
+ * them; and while more than max_handshakes are not through their handshake, the oldest of these. */
 struct net_connections {
     uint64_t open;
     uint64_t accepted;
     uint64_t refused; /* one too many */
     uint64_t endless; /* cut because of a message without an end */
     uint64_t greedy;  /* cut because of what was queued */
+    uint64_t slow;    /* cut because too many were not through the handshake */
+    uint64_t revoked; /* cut by net_socket_revoke */
     uint64_t failed;  /* that did not get through the handshake, or could not be accepted */
 };
 void net_socket_connections(const struct net_socket *socket, struct net_connections *ret_connections);
+
+/* Why a connection did not get through the handshake. */
+enum net_failing {
+    NET_FAILING_NONE,
+    NET_FAILING_DENIED,    /* its key was not let in (net_zap_answer) */
+    NET_FAILING_MECHANISM, /* plain to a locked endpoint, or CURVE to a plain one */
+    NET_FAILING_KEY,       /* CURVE, but to another public key */
+    NET_FAILING_PROTOCOL,  /* what it said is no handshake */
+    NET_FAILING_TIME,      /* it took too long */
+    NET_FAILING_LEFT,      /* it was closed before, or spoke nothing like ZeroMQ */
+    NET_FAILING_ACCEPT,    /* it could not be accepted, or had gone before */
+    NET_FAILINGS
+};
+const char *net_failing_name(enum net_failing failing); /* "wrong_key" */
+enum { NET_ADDRESS_MAX = 64 };
+struct net_failure {
+    enum net_failing why;
+    char address[NET_ADDRESS_MAX]; /* empty: not known */
+};
+/* The next that failed; of many at once only the last 16. false: that was all. */
+bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure);
+uint64_t net_socket_failed(const struct net_socket *socket, enum net_failing why); /* how many */
+
+/* Ends the connections by TCP of users that do not stay, a little later, so that they can be told. libzmq
+ * does not say whose a connection is that has never sent a message: such are ended, too; who may comes again.
+ */
+typedef bool net_stays(const void *context, const char *user);
+void net_socket_revoke(struct net_socket *socket, net_stays *stays, const void *context);
 
 /* Where it is bound, with the port that was chosen. */
 const char *net_endpoint(const struct net_socket *socket);

@@ -148,6 +148,30 @@ bool accumulator_add(const struct accumulator_layout *layout, struct accumulator
     return !(layout->parts & PARTS_SUM) || add_sums(layout, cell, sample->value, sample->of, 1);
 }
 
+bool accumulator_takes_sums(const struct accumulator_layout *layout)
+{
+    return !(layout->parts & (PART_SQUARE | PART_FIRST | PART_LAST | PART_QUANTILE));
+}
+
+static bool add_exactly(struct exact *to, const double sum[3])
+{
+    return !to || (exact_add(to, sum[0]) && exact_add(to, sum[1]) && exact_add(to, sum[2]));
+}
+
+bool accumulator_add_sum(const struct accumulator_layout *layout, struct accumulator *cell,
+                         const struct sample_sum *sum)
+{
+    bool is_first = cell->count == 0;
+    struct exact *ofs = part_of(layout, cell, OF);
+    cell->count += sum->count;
+    lower(part_of(layout, cell, MIN), is_first, sum->min + 0.0); /* -0 is 0 */
+    raise(part_of(layout, cell, MAX), is_first, sum->max + 0.0);
+    renew(part_of(layout, cell, NEWEST), is_first, sum->newest_ms);
+    return add_exactly(part_of(layout, cell, VALUE), sum->sum) &&
+           add_exactly(part_of(layout, cell, PRODUCT), sum->sum) &&
+           (!ofs || exact_add(ofs, (double)sum->count));
+}
+
 void accumulator_liken(const struct accumulator_layout *layout, struct accumulator *cell,
                        const struct accumulator *whole)
 {

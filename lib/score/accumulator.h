@@ -47,6 +47,17 @@ void accumulator_clear(const struct accumulator_layout *layout, struct accumulat
 /* false: out of memory; the accumulator is of no use any more. */
 bool accumulator_add(const struct accumulator_layout *layout, struct accumulator *cell,
                      const struct sample *sample);
+/* What samples with `of` 1 come to. */
+struct sample_sum {
+    uint64_t count; /* above 0 */
+    double min, max;
+    double sum[3]; /* of the values: exactly that of the three */
+    int64_t newest_ms;
+};
+/* Whether samples as a sum are all that it wants of them. */
+bool accumulator_takes_sums(const struct accumulator_layout *layout);
+bool accumulator_add_sum(const struct accumulator_layout *layout, struct accumulator *cell,
+                         const struct sample_sum *sum); /* false as in accumulator_add */
 /* Has the sums of an empty accumulator begin where those of another, of which it becomes a part, have their
  * digits, so that it is merged quickly. It stays empty. */
 void accumulator_liken(const struct accumulator_layout *layout, struct accumulator *cell,

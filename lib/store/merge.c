@@ -79,9 +79,10 @@ static poise_code begin_series(struct merge *merge, poise_error *err)
 static bool head_will_do(const struct merge *merge, const struct run_cursor *run)
 {
     const struct chunk_head *head = &run->head;
+    const struct merge_range *range = &merge->range;
     return merge->heads && run->run.heads && head->summed && !head->has_of &&
-           head->min_time_ms >= merge->range.from_ms && head->max_time_ms <= merge->range.until_ms &&
-           !merge->range.is_after;
+           head->min_time_ms >= range->from_ms && head->max_time_ms <= range->until_ms && !range->is_after &&
+           (!range->will_do || range->will_do(range->chooser, merge->series, head));
 }
 
 /* Has the next rows and marks of all runs at hand; or *ret_head is a run whose head will do instead. */
@@ -259,6 +260,9 @@ static poise_code step(struct merge *merge, struct merge_item *item, bool *ret_d
     if (head && !has_rows(merge)) {
         item->kind = MERGE_HEAD;
         item->head = head->head;
+        if (merge->range.effort) {
+            merge->range.effort->heads++;
+        }
         head->is_fresh = head->ahead[BLOCK_ROWS].open = false;
         *ret_done = true;
         return POISE_OK;

@@ -10,9 +10,17 @@ struct merge_run {
     /* The next block of the run, opened; *ret_more false: there is none. Its bytes must stay until the merge
      * is closed. */
     poise_code (*next)(void *run, struct block_reader *ret_block, bool *ret_more, poise_error *err);
+    /* NULL, or: blocks that have only series before this one need not come any more. */
+    void (*skip)(void *run, uint64_t series);
     void *run;
     bool heads;    /* all its rows are wanted as they stand in it: heads may stand for chunks */
     bool no_marks; /* it is known to have none */
+};
+
+struct merge_effort {
+    uint64_t blocks; /* that were opened */
+    uint64_t chunks; /* whose rows were read */
+    uint64_t heads;  /* that stood for a chunk */
 };
 
 struct merge_range {
@@ -20,6 +28,12 @@ struct merge_range {
     int64_t from_ms, until_ms;
     bool keep_marks; /* also give marks whose row is in none of the runs */
     bool heads;      /* give heads instead of rows where they say it all */
+    /* NULL: all series are wanted, and all heads. Else: the least series from this one on that is,
+     * UINT64_MAX: none; whether the head of a chunk will do. */
+    uint64_t (*choose)(void *chooser, uint64_t series);
+    bool (*will_do)(void *chooser, uint64_t series, const struct chunk_head *head);
+    void *chooser;
+    struct merge_effort *effort; /* NULL, or what it took is added here */
     /* Begin behind this row of from_series. */
     bool is_after;
     int64_t after_ms;

@@ -112,14 +112,15 @@ static poise_code take_commits(const struct store *store, const MDB_val *key, co
         return code;
     }
     uint64_t count = cursor_varint(&in);
-    (void)cursor_u64(&in);
+    uint64_t first_ms = cursor_u64(&in);
     if (key->mv_size != LSN_BYTES || count == 0 || count > PAST_COMMITS) {
         return damaged(store, "commits", err);
     }
     ret_commits->first_lsn = big_take(key);
     ret_commits->count = (size_t)count;
     bool ok = take_column(&in, ret_commits->count, ret_commits->as_of_ms) &&
-              take_column(&in, ret_commits->count, ret_commits->first_place) && cursor_left(&in) == 0;
+              take_column(&in, ret_commits->count, ret_commits->first_place) && cursor_left(&in) == 0 &&
+              ret_commits->as_of_ms[0] == first_ms;
     return ok ? POISE_OK : damaged(store, "commits", err);
 }
 

@@ -18,6 +18,21 @@ void run_cursor_close(struct run_cursor *cursor)
 
 /* ---- chunks ---- */
 
+/* Whether the next chunk is of a series that is wanted; the run has ended where none is from there on. */
+static void look_at_next(struct run_cursor *cursor)
+{
+    const struct merge_range *range = cursor->range;
+    uint64_t series = cursor->next.series, wanted = series;
+    if (series < range->from_series) {
+        wanted = range->from_series;
+    } else if (range->choose) {
+        wanted = range->choose(range->chooser, series);
+    }
+    cursor->ended = wanted > range->until_series || (wanted == UINT64_MAX && wanted != series);
+    cursor->has_next = !cursor->ended && wanted == series;
+    cursor->wanted = wanted;
+}
+
 /* Finds the next chunk in the range. */
 static poise_code find_next(struct run_cursor *cursor, poise_error *err)
 {
@@ -26,16 +41,21 @@ static poise_code find_next(struct run_cursor *cursor, poise_error *err)
             if (!cursor->next.bytes) {
                 return error_set(err, POISE_ECORRUPT, "a block is damaged: its directory cannot be read");
             }
-            cursor->ended = cursor->next.series > cursor->range->until_series;
-            cursor->has_next = !cursor->ended && cursor->next.series >= cursor->range->from_series;
+            look_at_next(cursor);
             continue;
         }
         bool more = false;
+        if (cursor->run.skip && cursor->has_block && cursor->wanted > cursor->next.series) {
+            cursor->run.skip(cursor->run.run, cursor->wanted);
+        }
         poise_code code = cursor->run.next(cursor->run.run, &cursor->block, &more, err);
         if (code != POISE_OK) {
             return code;
         }
         cursor->has_block = more;
+        if (more && cursor->range->effort) {
+            cursor->range->effort->blocks++;
+        }
         cursor->ended = !more;
     }
     return POISE_OK;
@@ -163,6 +183,9 @@ poise_code run_cursor_settle(struct run_cursor *cursor, uint64_t series, poise_e
 poise_code run_cursor_unwrap(struct run_cursor *cursor, uint64_t series, poise_error *err)
 {
     cursor->is_fresh = false;
+    if (cursor->range->effort) {
+        cursor->range->effort->chunks++;
+    }
     return fill(cursor, BLOCK_ROWS, series, err);
 }
 

@@ -18,6 +18,7 @@ struct run_cursor {
     bool has_block, ended;
     bool has_next; /* `next` is the next chunk, not yet begun */
     struct block_chunk next;
+    uint64_t wanted;            /* the least series that may come yet */
     struct rows_ahead ahead[2]; /* by block_kind */
     struct chunk_head head;     /* of the rows ahead */
     bool is_fresh;              /* of which none was read yet */

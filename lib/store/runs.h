@@ -4,7 +4,7 @@
 #ifndef STORE_RUNS_H
 #define STORE_RUNS_H
 
-#include "block.h"
+#include "merge.h"
 #include "past.h"
 #include "store.h"
 
@@ -78,6 +78,10 @@ struct store_rows_query {
      * above it stands. UINT64_MAX: all. */
     uint64_t until_place;
     uint64_t from_place; /* rows up to this one are left out, too; 0: none */
+    /* NULL: all series are wanted. Else the least from this one on that is; UINT64_MAX: none. What lies
+     * between is passed over, as far as blocks allow unread. Asked with the visitor of the rows. */
+    uint64_t (*choose)(void *visitor, uint64_t series);
+    struct merge_effort *effort; /* NULL, or what it took is added here */
 };
 struct store_rows_visit {
     /* At most CHUNK_PART rows of a series, by time and place. */
@@ -85,6 +89,8 @@ struct store_rows_visit {
     /* NULL: none. Instead of the rows of a whole chunk, where all of them are in the range and `of` is 1:
      * count (standing), min, max and exact sum of those that stand. Then a series comes in no order. */
     poise_code (*head)(void *visitor, uint64_t series, const struct chunk_head *head);
+    /* NULL: always. Whether head will take this one; else the rows come. */
+    bool (*will_do)(void *visitor, uint64_t series, const struct chunk_head *head);
     void *visitor;
 };
 /* Visits rows of whole runs: by bucket (day of time), series, time and place. A row counts to the bucket that

@@ -112,6 +112,11 @@ struct walk {
     bool begun;
 };
 
+static void skip_blocks(void *run, uint64_t series)
+{
+    ((struct walk *)run)->from.series = series;
+}
+
 static bool is_of(const struct walk *walk, const struct block_key *key)
 {
     return key->bucket == walk->from.bucket && key->input == walk->from.input && key->run == walk->from.run;
@@ -154,18 +159,22 @@ static poise_code next_block(void *run, struct block_reader *ret_block, bool *re
     struct walk *walk = run;
     MDB_val key, value;
     struct block_key taken;
-    int rc = walk->begun ? mdb_cursor_get(walk->at, &key, &value, MDB_NEXT) : seek_block(walk, &key, &value);
-    walk->begun = true;
+    bool found = false;
     *ret_more = false;
-    if (rc != 0) {
-        return rc == MDB_NOTFOUND ? POISE_OK : env_error(walk->reader->store, rc, "read blocks", err);
+    for (bool seeks = !walk->begun; !found; seeks = true) {
+        int rc = seeks ? seek_block(walk, &key, &value) : mdb_cursor_get(walk->at, &key, &value, MDB_NEXT);
+        if (rc != 0) {
+            return rc == MDB_NOTFOUND ? POISE_OK : env_error(walk->reader->store, rc, "read blocks", err);
+        }
+        poise_code code = take_block_key(walk, &key, &taken, err);
+        if (code != POISE_OK || !is_of(walk, &taken)) {
+            return code;
+        }
+        found = seeks || taken.series >= walk->from.series; /* else a later one may begin with it */
     }
-    poise_code code = take_block_key(walk, &key, &taken, err);
-    if (code != POISE_OK || !is_of(walk, &taken)) {
-        return code;
-    }
+    walk->begun = true;
     *ret_more = true;
-    code = block_open(ret_block, &taken, value.mv_data, value.mv_size, err);
+    poise_code code = block_open(ret_block, &taken, value.mv_data, value.mv_size, err);
     return code == POISE_OK ? code : error_wrap(err, "%s", walk->reader->store->path);
 }
 
@@ -255,6 +264,8 @@ static poise_code find_runs(struct reading *reading, poise_error *err)
 static poise_code open_walks(struct reading *reading, poise_error *err)
 {
     struct store *store = reading->reader->store;
+    const struct merge_range *range = &reading->range;
+    uint64_t first = range->choose ? range->choose(range->chooser, range->from_series) : range->from_series;
     reading->walks = calloc(reading->run_count + 1, sizeof *reading->walks);
     if (!reading->walks) {
         reading->run_count = 0;
@@ -263,10 +274,8 @@ static poise_code open_walks(struct reading *reading, poise_error *err)
     for (size_t i = 0; i < reading->run_count; i++) {
         struct walk *walk = &reading->walks[i];
         walk->reader = reading->reader;
-        walk->from = (struct block_key){.bucket = reading->bucket,
-                                        .input = reading->input,
-                                        .run = reading->runs[i].run,
-                                        .series = reading->range.from_series};
+        walk->from = (struct block_key){
+            .bucket = reading->bucket, .input = reading->input, .run = reading->runs[i].run, .series = first};
         int rc = mdb_cursor_open(reading->reader->txn, store->lmdb[LMDB_CHUNKS], &walk->at);
         if (rc != 0) {
             reading->run_count = i; /* these have a cursor */
@@ -289,8 +298,10 @@ static poise_code open_merge(struct reading *reading, poise_error *err)
     for (size_t i = 0; runs && i < reading->run_count; i++) {
         const struct block_stats *stats = &reading->runs[i].stats;
         runs[i] = (struct merge_run){.next = next_block,
+                                     .skip = skip_blocks,
                                      .run = &reading->walks[i],
-                                     .heads = stats->last_place <= reading->until_place,
+                                     .heads = stats->last_place <= reading->until_place &&
+                                              stats->first_place > reading->from_place,
                                      .no_marks = stats->marks == 0};
     }
     reading->merge = runs ? merge_open(runs, reading->run_count, &reading->range) : NULL;
@@ -429,7 +440,11 @@ poise_code store_read_rows(struct store_reader *reader, const struct store_rows_
                                         .until_series = query->one_series ? query->series : UINT64_MAX,
                                         .from_ms = query->from_ms,
                                         .until_ms = query->until_ms,
-                                        .heads = visit->head != NULL},
+                                        .heads = visit->head != NULL,
+                                        .choose = query->choose,
+                                        .will_do = visit->will_do,
+                                        .chooser = visit->visitor,
+                                        .effort = query->effort},
                               .input = query->input,
                               .from_place = query->from_place,
                               .until_place = query->until_place,

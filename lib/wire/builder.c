@@ -39,7 +39,7 @@ struct wire_builder {
     struct buf symbol_bytes;
     struct buf columns[COLUMN_END];
     unsigned used; /* bits of the columns that say anything */
-    size_t rows, max_rows, max_bytes;
+    size_t rows, max_rows, max_bytes, max_symbols;
     int64_t base_time_ms, last_time_ms;
     enum wire_backfill backfill;
 };
@@ -50,6 +50,7 @@ struct wire_builder *wire_builder_open(void)
     if (builder) {
         builder->used = NEEDED;
         wire_builder_limits(builder, WIRE_BATCH_ROWS_MAX, WIRE_MESSAGE_MAX);
+        wire_builder_symbols(builder, WIRE_SYMBOLS_MAX);
     }
     return builder;
 }
@@ -73,6 +74,13 @@ void wire_builder_limits(struct wire_builder *builder, size_t max_rows, size_t m
     builder->max_bytes = max_bytes < LEAST_BYTES        ? LEAST_BYTES
                          : max_bytes > WIRE_MESSAGE_MAX ? WIRE_MESSAGE_MAX
                                                         : max_bytes;
+}
+
+void wire_builder_symbols(struct wire_builder *builder, size_t max_symbols)
+{
+    builder->max_symbols = max_symbols < WIRE_SYMBOLS_LEAST ? WIRE_SYMBOLS_LEAST
+                           : max_symbols > WIRE_SYMBOLS_MAX ? WIRE_SYMBOLS_MAX
+                                                            : max_symbols;
 }
 
 size_t wire_builder_rows(const struct wire_builder *builder)
@@ -198,12 +206,18 @@ static void put_row(struct wire_builder *builder, const struct row *row, uint32_
     builder->rows++;
 }
 
+/* Whether there is room for so many rows with new texts of so many bytes at most. */
+static bool has_room(const struct wire_builder *builder, size_t rows, size_t bytes)
+{
+    return builder->rows + rows <= builder->max_rows && bytes <= builder->max_bytes &&
+           builder->symbols.count + rows * WIRE_SYMBOLS_LEAST <= builder->max_symbols;
+}
+
 poise_code wire_builder_add(struct wire_builder *builder, const poise_measurement *measurement)
 {
     struct row row = row_of(builder, measurement);
     unsigned columns = columns_with(builder, &row);
-    if (builder->rows >= builder->max_rows ||
-        (builder->rows > 0 && size_now(builder, columns) + size_of_row(&row) > builder->max_bytes)) {
+    if (builder->rows > 0 && !has_room(builder, 1, size_now(builder, columns) + size_of_row(&row))) {
         return POISE_EFULL;
     }
     uint32_t symbols[3], series, key = 0;
@@ -234,7 +248,7 @@ bool wire_builder_fits(const struct wire_builder *builder, const poise_measureme
         struct row row = row_of(builder, &measurements[i]);
         size += size_of_row(&row);
     }
-    return builder->rows + count <= builder->max_rows && size <= builder->max_bytes;
+    return has_room(builder, count, size);
 }
 
 void wire_builder_backfill(struct wire_builder *builder, enum wire_backfill backfill)

@@ -222,6 +222,27 @@ bool wire_peek_batch(const void *body, size_t length, uint64_t *ret_epoch, uint6
     return true;
 }
 
+struct wire_batch_size wire_batch_size(const void *body, size_t length)
+{
+    enum { SYMBOLS = 3, SERIES = 8 };
+    struct wire_batch_size size = {0};
+    struct cursor cursor = cursor_of(body, length);
+    struct tag tag;
+    struct cursor payload;
+    while (next_field(&cursor, &tag, &payload)) {
+        if (tag.field == SYMBOLS && tag.type == DELIMITED) {
+            size.symbols++;
+        } else if (tag.field == SERIES && tag.type == VARINT) {
+            size.rows++;
+        } else if (tag.field == SERIES && tag.type == DELIMITED) {
+            for (const uint8_t *at = payload.at; at < payload.end; at++) {
+                size.rows += *at < 0x80; /* the last byte of a number */
+            }
+        }
+    }
+    return size;
+}
+
 /* ---- packing ---- */
 
 poise_code codec_put(struct buf *out, const ProtobufCMessage *message)

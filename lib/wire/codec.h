@@ -18,6 +18,10 @@ struct codec_kind {
 poise_code codec_unpack(const struct codec_kind *kind, const void *body, size_t length, struct arena *arena,
                         void **ret_message, poise_error *err);
 
+/* A Poise__V1__Batch from bytes that are written as usual; NULL: they are not, or do not fit into the arena.
+ */
+void *codec_unpack_columns(const void *body, size_t length, struct arena *arena);
+
 /* The payload of the next field that is a text, message or packed list; false: at the end, or malformed
  * (cursor->failed). */
 bool codec_next_field(struct cursor *cursor, unsigned *ret_field, struct cursor *ret_payload);

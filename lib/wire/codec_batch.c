@@ -1,4 +1,4 @@
-/* BATCH. Columns stay where protobuf-c put them; only series and retractions are copied. */
+/* BATCH. Columns stay where they were unpacked; only series and retractions are copied. */
 #include "codec.h"
 #include <base/error.h>
 #include <poise.pb-c.h>
@@ -147,8 +147,8 @@ static struct wire_loss loss_of(const Poise__V1__Loss *message)
 poise_code wire_decode_batch(const void *body, size_t length, struct arena *arena, struct wire_batch *ret,
                              poise_error *err)
 {
-    void *unpacked;
-    poise_code code = codec_unpack(&batch_kind, body, length, arena, &unpacked, err);
+    void *unpacked = codec_unpack_columns(body, length, arena);
+    poise_code code = unpacked ? POISE_OK : codec_unpack(&batch_kind, body, length, arena, &unpacked, err);
     if (code != POISE_OK) {
         return code;
     }

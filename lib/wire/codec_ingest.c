@@ -107,6 +107,8 @@ poise_code wire_decode_welcome(const void *body, size_t length, struct arena *ar
                                  .credit = message->credit,
                                  .max_batch_bytes = message->max_batch_bytes,
                                  .max_batch_rows = message->max_batch_rows,
+                                 .max_batch_symbols = message->max_batch_symbols,
+
                                  .hashes = message->hashes,
                                  .hash_count = message->n_hashes};
     memcpy(ret->store_id, message->store_id.data, WIRE_STORE_ID);
@@ -125,6 +127,7 @@ poise_code wire_encode_welcome(const struct wire_welcome *welcome, struct buf *o
     message.credit = welcome->credit;
     message.max_batch_bytes = welcome->max_batch_bytes;
     message.max_batch_rows = welcome->max_batch_rows;
+    message.max_batch_symbols = welcome->max_batch_symbols;
     message.hashes = codec_borrow(welcome->hashes);
     message.n_hashes = welcome->hash_count;
     return codec_put(out, &message.base);

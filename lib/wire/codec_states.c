@@ -105,6 +105,7 @@ static poise_code decode_update(const void *body, size_t length, struct arena *a
                                 .prev = message->prev,
                                 .as_of_ms = message->as_of_ms,
                                 .last = true,
+                                .part = message->part != 0,
                                 .more = message->more != 0};
     return codec_take_states(&update_kind, message->states, message->n_states, arena, &ret->states,
                              &ret->count, err);
@@ -207,10 +208,11 @@ static poise_code encode_end(enum wire_kind kind, const struct wire_states *stat
         message.more = states->more;
         return codec_put(out, &message.base);
     }
-    if (kind == WIRE_UPDATE && states->more) {
+    if (kind == WIRE_UPDATE && (states->more || states->part)) {
         Poise__V1__Update message;
         poise__v1__update__init(&message);
-        message.more = true;
+        message.more = states->more;
+        message.part = states->part;
         return codec_put(out, &message.base);
     }
     return POISE_OK;

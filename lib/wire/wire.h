@@ -15,6 +15,11 @@ enum {
     WIRE_ARENA = 16 * 1024 * 1024, /* a limit for the arena of a decode that no sane message meets */
     WIRE_BATCH_ROWS_MAX = 16384,   /* so that the refusals of a whole batch fit into one ACK */
     WIRE_SYMBOLS_MAX = 65536,
+    WIRE_SYMBOLS_LEAST = 4, /* of any one measurement */
+    WIRE_ROWS_SURE =
+        1000, /* a batch that has no more is taken by every aggregator: WELCOME never allows less */
+    WIRE_BYTES_SURE = 65536,
+    WIRE_SYMBOLS_SURE = 4096,
     WIRE_SYMBOL_BYTES_MAX = 255,
     WIRE_TEXT_MAX = 511,   /* bytes of every other text */
     WIRE_FILTER_MAX = 256, /* entries of each list of a filter */
@@ -71,7 +76,7 @@ struct wire_hello {
 struct wire_welcome {
     uint8_t store_id[WIRE_STORE_ID];
     uint64_t incarnation, epoch, next_seq, last_hash;
-    uint32_t credit, max_batch_bytes, max_batch_rows;
+    uint32_t credit, max_batch_bytes, max_batch_rows, max_batch_symbols;
     const uint64_t *hashes; /* of the batches before next_seq, the latest at the end; 0: not known */
     size_t hash_count;
 };
@@ -115,9 +120,10 @@ struct wire_states { /* SNAPSHOT, UPDATE, RESULT */
     uint64_t id, lsn;
     uint64_t prev;    /* UPDATE */
     int64_t as_of_ms; /* not RESULT: each state has its own */
-    bool last;        /* part of the snapshot or result; an UPDATE is always whole */
-    bool more;        /* SNAPSHOT with last, UPDATE: revisions up to lsn follow */
-    uint64_t view;    /* SNAPSHOT with last */
+    bool last;        /* part of the snapshot or result; of an UPDATE always */
+    bool part;     /* UPDATE: with lsn = prev, others follow; the view is whole again with the last of them */
+    bool more;     /* SNAPSHOT with last, UPDATE: revisions up to lsn follow */
+    uint64_t view; /* SNAPSHOT with last */
     poise_state *states;
     size_t count;
 };
@@ -248,6 +254,12 @@ poise_code wire_decode_welcome(const void *body, size_t length, struct arena *ar
                                poise_error *err);
 poise_code wire_decode_batch(const void *body, size_t length, struct arena *arena, struct wire_batch *ret,
                              poise_error *err);
+/* How many rows and symbols a batch says that it has, without memory for them; it may be malformed for all
+ * that. */
+struct wire_batch_size {
+    size_t rows, symbols;
+};
+struct wire_batch_size wire_batch_size(const void *body, size_t length);
 /* Only epoch, seq of a batch that may otherwise be malformed; false: not even that. */
 bool wire_peek_batch(const void *body, size_t length, uint64_t *ret_epoch, uint64_t *ret_seq);
 poise_code wire_decode_ack(const void *body, size_t length, struct arena *arena, struct wire_ack *ret,
@@ -349,8 +361,10 @@ void wire_builder_close(struct wire_builder *builder);
 /* What a batch may have at most, for the next add; at first, and at most, WIRE_BATCH_ROWS_MAX and
  * WIRE_MESSAGE_MAX; at least 1 row and 2048 bytes, so that any one measurement fits. */
 void wire_builder_limits(struct wire_builder *builder, size_t max_rows, size_t max_bytes);
-/* The measurement must pass measurement_check. Nothing is added on EFULL (the batch has max rows or bytes;
- * finish it first) and ENOMEM. */
+/* Likewise of its texts; at least WIRE_SYMBOLS_LEAST. */
+void wire_builder_symbols(struct wire_builder *builder, size_t max_symbols);
+/* The measurement must pass measurement_check. Nothing is added on EFULL (the batch has max rows, bytes or
+ * symbols; finish it first) and ENOMEM. */
 poise_code wire_builder_add(struct wire_builder *builder, const poise_measurement *measurement);
 /* Whether the open batch takes all of these; false may be too careful by some bytes, true never wrong. */
 bool wire_builder_fits(const struct wire_builder *builder, const poise_measurement *measurements,

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <store/block.h>
+#include <store/copy.h>
 #include <store/notes.h>
 #include <store/record.h>
+#include <store/runs.h>
 #include <store/sorted.h>
 #include <string.h>
 #include <wire/wire.h>
@@ -314,6 +316,99 @@ static void positions(void)
     save("journal", "positions", &input);
 }
 
+/* ---- a store ---- */
+
+enum { ENTRIES }; /* of the harness store */
+
+static poise_code commit_block(void *taker, const struct block *block, poise_error *err)
+{
+    const struct store_slice slice = {.blocks = block, .block_count = 1, .run = block->key.run};
+    return store_commit(taker, NULL, &slice, NULL, err);
+}
+
+static void fill_store(struct store *store, struct columns *c)
+{
+    enum { RECORDS = 20 };
+    static const struct past_name names[] = {{"m", "org/a", "s1"}, {"m", "org/b", "s2"}, {"n", "org/b", ""}};
+    int64_t times[RECORDS];
+    uint64_t places[RECORDS], lsn;
+    for (size_t i = 0; i < RECORDS; i++) {
+        const struct journal_record record = {.as_of_ms = (int64_t)i, .first_ordinal = i + 1};
+        times[i] = (int64_t)(i * 1000);
+        places[i] = i * 2 + 1;
+        MUST(store_append(store, &record, &lsn, NULL) == POISE_OK);
+    }
+    uint64_t run = block_run(RECORDS, 0);
+    struct block_builder *builder = block_builder_open(run, commit_block, store);
+    const struct block_place place = {.bucket = block_bucket(c->time_ms[0]), .input = 3, .series = 7};
+    const struct chunk_rows rows = {
+        .count = 20, .time_ms = c->time_ms, .value = c->value, .ordinal = c->ordinal, .key = c->key};
+    MUST(builder && block_builder_add(builder, &place, &rows, NULL) == POISE_OK &&
+         block_builder_end(builder, NULL) == POISE_OK);
+    block_builder_close(builder);
+    struct buf entries = {0};
+    past_put_commits(&entries, 1, times, places, RECORDS / 2);
+    past_put_commits(&entries, RECORDS / 2 + 1, times + RECORDS / 2, places + RECORDS / 2, RECORDS / 2);
+    past_put_names(&entries, 0, names, 2);
+    past_put_names(&entries, 2, names + 2, 1);
+    const struct store_slice last = {.run = run,
+                                     .whole = true,
+                                     .entries = entries.data,
+                                     .entries_length = entries.length,
+                                     .last_place = 100,
+                                     .as_of_ms = times[RECORDS - 1]};
+    MUST(!entries.failed && store_commit(store, NULL, &last, NULL, NULL) == POISE_OK);
+    buf_free(&entries);
+    const struct store_mark mark = {.state_lsn = RECORDS, .generation = 1};
+    MUST(store_checkpoint_begin(store, NULL) == POISE_OK);
+    for (size_t i = 0; i < RECORDS; i++) {
+        MUST(store_put(store, STORE_CELLS, c->texts[i], strlen(c->texts[i]), "value", i % 5) == POISE_OK);
+    }
+    MUST(store_checkpoint_commit(store, &mark, NULL) == POISE_OK);
+}
+
+/* All entries of some tables, without their CRCs. */
+static void save_tables(struct store *store, const char *name, const int *tables, size_t count)
+{
+    struct buf input = input_of(ENTRIES);
+    struct store_reader *reader;
+    MUST(store_reader_open(store, &reader, NULL) == POISE_OK);
+    for (size_t i = 0; i < count; i++) {
+        MDB_cursor *at;
+        MDB_val key, value;
+        MUST(mdb_cursor_open(reader->txn, store->lmdb[tables[i]], &at) == 0);
+        while (mdb_cursor_get(at, &key, &value, MDB_NEXT) == 0) {
+            buf_put_u8(&input, (uint8_t)tables[i]);
+            buf_put_text(&input, key.mv_data, key.mv_size);
+            buf_put_text(&input, (const char *)value.mv_data + VALUE_CRC, value.mv_size - VALUE_CRC);
+        }
+        mdb_cursor_close(at);
+    }
+    store_reader_close(reader);
+    save("store", name, &input);
+}
+
+static void store_tables(struct columns *c)
+{
+    static const int past[] = {LMDB_META, LMDB_COMMITS, LMDB_NAMES}, runs[] = {LMDB_RUNS, LMDB_CHUNKS},
+                     state[] = {LMDB_STATE_RUNS, LMDB_STATE};
+    char path[512];
+    struct store *store;
+    snprintf(path, sizeof path, "%s/store/store.tmp", directory);
+    const struct store_options options = {.path = path,
+                                          .map_bytes = 16 << 20,
+                                          .free_bytes = 1,
+                                          .new_id = "sixteen bytes id",
+                                          .new_incarnation = 1};
+    MUST(store_open(&options, &store, NULL) == POISE_OK);
+    fill_store(store, c);
+    save_tables(store, "past", past, sizeof past / sizeof *past);
+    save_tables(store, "runs", runs, sizeof runs / sizeof *runs);
+    save_tables(store, "state", state, sizeof state / sizeof *state);
+    store_close(store);
+    MUST(store_remove(path, NULL) == POISE_OK);
+}
+
 int main(int argc, char **argv)
 {
     static struct columns columns;
@@ -335,5 +430,6 @@ int main(int argc, char **argv)
     accumulator("few", 5);
     accumulator("many", 200);
     positions();
+    store_tables(&columns);
     return 0;
 }

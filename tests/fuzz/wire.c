@@ -147,6 +147,8 @@ static poise_code batch_again(const void *body, size_t length, struct arena *are
     poise_code code = wire_decode_batch(body, length, arena, &batch, err);
     if (code == POISE_OK) {
         MUST(peeked);
+        struct wire_batch_size size = wire_batch_size(body, length);
+        MUST(size.rows == batch.rows && size.symbols == batch.symbol_count);
         if (batch.loss.last_seq == 0) {
             check_batch(&batch);
         }

@@ -170,6 +170,7 @@ void encode_update(struct buf *out)
                                 .prev = 1000,
                                 .as_of_ms = GOLDEN_NOON,
                                 .last = true,
+                                .part = true,
                                 .more = true,
                                 .states = states,
                                 .count = 2},
@@ -179,7 +180,7 @@ void encode_update(struct buf *out)
 void check_update(const void *body, size_t length, struct arena *arena)
 {
     struct wire_states message = decode(WIRE_UPDATE, body, length, arena);
-    assert_true(message.more);
+    assert_true(message.more && message.part);
     assert_int_equal(message.id, 5);
     assert_int_equal(message.lsn, 1003);
     assert_int_equal(message.prev, 1000);

@@ -42,7 +42,8 @@ def messages(pb):
             incarnation=9, software="poise-collector 0.1.0", forked_epoch=0x8877665544332211)),
         "welcome": (2, pb.Welcome(
             store_id=STORE, incarnation=9, epoch=EPOCH, next_seq=43, last_hash=0x0123456789ABCDEF, credit=16,
-            max_batch_bytes=262144, max_batch_rows=16384, hashes=[0xFEDCBA9876543210, 0, 0x0123456789ABCDEF])),
+            max_batch_bytes=262144, max_batch_rows=16384, max_batch_symbols=65536,
+            hashes=[0xFEDCBA9876543210, 0, 0x0123456789ABCDEF])),
         "batch": (3, pb.Batch(
             epoch=EPOCH, seq=43, symbols=["rejects", "plant-1/line-3", "mes", "order-1", "", "order-ü"],
             series_measure=[0, 0], series_org=[1, 4], series_source=[2, 4], base_time_ms=NOON,
@@ -68,7 +69,7 @@ def messages(pb):
         "unsubscribe": (18, pb.Unsubscribe(id=5)),
         "snapshot": (19, pb.Snapshot(
             id=5, lsn=1000, as_of_ms=NOON, last=True, states=states(pb)[:2], view=0x0102030405060708, more=True)),
-        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:], more=True)),
+        "update": (20, pb.Update(id=5, lsn=1003, prev=1000, as_of_ms=NOON, states=states(pb)[1:], more=True, part=True)),
         "query": (24, pb.Query(
             id=6, scorecard="production", org="plant-1", all_orgs=True, as_of_ms=-86400000, history=True, credit=2)),
         "result": (25, pb.Result(id=6, lsn=1003, last=True, states=states(pb)[:1])),

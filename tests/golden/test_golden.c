@@ -56,6 +56,7 @@ static void encode_welcome(struct buf *out)
                                    .credit = 16,
                                    .max_batch_bytes = 262144,
                                    .max_batch_rows = 16384,
+                                   .max_batch_symbols = 65536,
                                    .hashes = hashes,
                                    .hash_count = sizeof hashes / sizeof *hashes};
     memcpy(welcome.store_id, store_id, sizeof store_id);
@@ -76,6 +77,7 @@ static void check_welcome(const void *body, size_t length, struct arena *arena)
     assert_int_equal(welcome.max_batch_rows, 16384);
     assert_int_equal(welcome.hash_count, sizeof hashes / sizeof *hashes);
     assert_memory_equal(welcome.hashes, hashes, sizeof hashes);
+    assert_int_equal(welcome.max_batch_symbols, 65536);
 }
 
 static void encode_ack(struct buf *out)

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -110,7 +111,7 @@ class Access(Case):
                 "CURVE_SERVERKEY": bytes.fromhex(self.public[server])}
 
     def peer(self, name, endpoint=None, **options):
-        self.sockets.append(Peer(endpoint or self.aggregator.query, **self.curve(name), **options))
+        self.sockets.append(Peer(endpoint or self.aggregator.query, **{**self.curve(name), **options}))
         return self.sockets[-1]
 
     def producer(self, name, producer=None):
@@ -312,12 +313,13 @@ class Access(Case):
         self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 1.0)])), [])
         self.aggregator.reload(self.without("shop"))
         self.assertEqual(shop.expect(pb.Error, SECOND).code, DENIED)
-        for message in (shop.batch([("m", "a", MAY, 2.0)]), pb.Hello(producer="shop", epoch=shop.epoch, next_seq=2)):
-            shop.send(message)
-            self.assertEqual(shop.expect(pb.Error).code, DENIED)
-        self.assertEqual(self.stats()["poise_rows_accepted"], 1)
-        self.assertGreaterEqual(self.stats()["poise_messages_denied"], 3)
-        self.aggregator.reload(self.peers)  # the connection is still there
+        self.wait_stat("poise_connections_revoked")  # and not even its connection is left
+        self.assertTrue(self.hears_nothing(shop))
+        stats = self.stats()
+        self.assertEqual(stats["poise_rows_accepted"], 1)
+        self.assertGreaterEqual(stats["poise_connections_denied"], 1)
+        self.aggregator.reload(self.peers)
+        self.renew(shop)
         shop.seq = 1
         self.assertEqual(shop.hello().next_seq, 2)
         self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 2.0)])), [])
@@ -366,6 +368,9 @@ sources:
         for arguments in (["secret"], ["secret", "--all-orgs"], ["secret", *past], ["secret", "--all-orgs", *past],
                           ["plant", "--org", "b", *past], ["none", *past]):
             self.assertIn("may not read the scorecard", self.get("board", *arguments, check=1).stderr)
+        changes = run(POISE, "changes", "--from", self.aggregator.query, "--snapshot", "--format", "jsonl", *self.keys("board"))
+        lines = [json.loads(line) for line in changes.stdout.splitlines()]
+        self.assertEqual(sorted({(line["node"].split("/")[0], line["org"]) for line in lines}), allowed)
         # A running subscription: what changes elsewhere is not heard of.
         board = self.peer("board")
         board.send(pb.Subscribe(id=7, credit=1000))
@@ -440,6 +445,62 @@ sources:
 
     # ---- while it runs ----
 
+    def renew(self, peer):
+        """Another connection, for ZeroMQ waits ever longer between tries."""
+        end = peer.socket.getsockopt(zmq.LAST_ENDPOINT)
+        peer.socket.disconnect(end)
+        while peer.receive(0) is not None:
+            pass
+        peer.socket.connect(end)
+
+    def test_connections_of_revoked_keys_are_closed(self):
+        """All of a key, whether they have said something or not; those of others come again by themselves."""
+        self.start()
+        watched = [self.peer(name, RECONNECT_IVL=100, IMMEDIATE=1) for name in ("board", "board", "ops", "ops")]
+        for peer in watched[::2]:
+            self.assertIn("poise_nodes", peer.stats())  # the others say nothing
+        self.wait_stat("poise_query_connections", 5)
+        begun = time.monotonic()
+        self.aggregator.reload(self.without("board"))
+        self.wait_stat("poise_connections_revoked", 3)
+        self.assertIn("connections_revoked", self.aggregator.log.read_text())
+        while self.stats()["poise_connections_denied"] < 2:  # both try again
+            self.assertLess(time.monotonic() - begun, 60)
+        for peer in watched[2:]:
+            self.assertIn("poise_nodes", peer.stats())
+        for peer in watched[:2]:
+            self.assertTrue(self.hears_nothing(peer))
+        # Who may do other things than before, but something still, keeps its connection.
+        revoked = self.stats()["poise_connections_revoked"]
+        self.aggregator.reload(self.without("board", "ops") + [dict(self.peers[3], read=[{"orgs": ["a"]}])])
+        self.assertIn("poise_nodes", watched[2].stats())
+        time.sleep(0.5)
+        self.assertEqual(self.stats()["poise_connections_revoked"], revoked)
+
+    def test_failed_handshakes_are_told(self):
+        self.start(settings="handshake: 1s")
+        host, port = self.aggregator.query.removeprefix("tcp://").split(":")
+        raw = [socket.create_connection((host, int(port))) for _ in range(3)]
+        raw[0].sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48))  # no key at all
+        raw[1].sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(47) + b"\x04\x05nothing")
+        self.peer("ops", CURVE_SERVERKEY=bytes.fromhex(self.public["evil"]))
+        self.peer("evil")
+        reasons = ("mechanism", "malformed", "timeout", "wrong_key", "denied")
+        for reason in reasons:
+            self.wait_stat(f'poise_handshakes{{reason="{reason}"}}')
+        log = self.aggregator.log.read_text()
+        for part, reason in zip(raw, reasons):
+            address = ":".join(map(str, part.getsockname()))
+            known = address if reason == "timeout" else f"({address}|-)"  # it is closed at once, be it before we look
+            self.assertRegex(log, f"handshake_failed endpoint={self.aggregator.query} from={known} reason={reason}")
+            part.close()
+        self.assertRegex(log, r"handshake_failed endpoint=\S+ from=(127.0.0.1:\d+|-) reason=wrong_key")
+        self.assertIn(f'access_denied key={self.public["evil"][:8]} name=- reason="an unknown key at the query', log)
+        for number in range(60):  # many are counted, and not all told
+            socket.create_connection((host, int(port))).close()
+        self.wait_stat('poise_handshakes{reason="closed"}', 60)
+        self.assertLessEqual(self.aggregator.log.read_text().count(" handshake_failed "), 20)
+
     def test_a_revoked_key_hears_no_more(self):
         self.start()
         self.seed()
@@ -453,12 +514,11 @@ sources:
         self.seed("2020-05-15T00:00:01Z,m,a,4,,,,,\n")
         ops.expect(pb.Update)
         self.assertIsNone(board.receive(0.2))
-        for message in (pb.Subscribe(id=8, credit=10), pb.Credit(id=7, more=10), pb.StatsRequest(id=9),
-                        pb.Query(id=10, scorecard="plant", as_of_ms=MAY, credit=10)):
-            board.send(message)
-            self.assertEqual(board.expect(pb.Error).code, DENIED)
+        self.wait_stat("poise_connections_revoked")  # and not even its connection is left
+        self.assertTrue(self.hears_nothing(board))
         # Other rights: the subscription is over, and the next sees what may be seen now.
         self.aggregator.reload(self.without("board") + [dict(self.peers[2], read=[{"orgs": ["b"]}])])
+        self.renew(board)
         board.send(pb.Subscribe(id=11, credit=1000))
         self.assertEqual({state.org for state in self.until_last(board)}, {"b"})
         self.aggregator.reload(self.peers)

@@ -203,7 +203,9 @@ class Changes(Case):
                          [change for change in log if not change["revision"] and change["org"]
                           and change["node"].endswith("/rows")])
         self.assertEqual(self.log("other"), [])
-        self.assertIn("poise watch", self.changes("--changes", "status", check=2).stderr)
+        said = " ".join(self.changes("--changes", "status", check=2).stderr.split())
+        self.assertIn("`poise watch --changes status`", said)
+        self.assertIn("keep the lines whose status differs", said)
 
     def test_a_cursor_of_what_was_trimmed(self):
         """The journal keeps little: who comes too late is told, and begins anew with a snapshot."""

@@ -4,7 +4,7 @@ import time
 
 import system
 from system import COLLECTOR, HEADER, POISE, Aggregator, Case, run
-from wire import WHOLE, Producer, pb
+from wire import WHOLE, Producer, batch_of, pb
 
 CARD = """
 scorecard: plant
@@ -22,6 +22,7 @@ perspectives:
             aggregate: last
             score: {levels: [{name: poor, value: 1, score: 0}, {name: good, value: 2, score: 100}]}
 """
+INT64_MIN, INT64_MAX = -2 ** 63, 2 ** 63 - 1
 MAY, JANUARY = 1589500800000, 1579046400000  # 2020-05-15, 2020-01-15: `old` is locked there
 COLLECTED = """
 producer: tests
@@ -254,6 +255,63 @@ class Refusals(Case):
                          [(1, 1, pb.REASON_TOO_MANY_ORGS), (1, 3, pb.REASON_TOO_MANY_ORGS), (1, 4, pb.REASON_TOO_MANY_SERIES),
                           (1, 5, pb.REASON_TOO_MANY_SERIES)])
         self.accepted += f"{may},m,a,1,,,,,\n{may},m,b,2,,,,,\n{may},m,b,8,,,,,\n{may},old,a,1,,,,,\n"
+        producer.close()
+        self.untouched()
+
+    def test_retractions_with_anything_in_their_columns(self):
+        """Time, value and `of` of a retraction mean nothing, be they no numbers; the rows go into runs all the same."""
+        self.start("compact: 1KiB\ncompact_after: 1s")
+        may, nan = instant(MAY), float("nan")
+        producer = Producer(self.aggregator.ingest, "raw")
+        producer.hello()
+        rows = [("m", "a", MAY, 1.0, 1.0, f"k{number}", 1, False) for number in range(20)]
+        self.assertEqual(producer.put(producer.batch(rows)), [])
+        gone = [("m", "a", INT64_MIN if number % 2 else INT64_MAX, nan, float("-inf") if number % 3 else nan, f"k{number}", 2, True)
+                for number in range(0, 20, 2)]
+        producer.seq += 1
+        for row in gone:  # a time is a difference to the one before, so each has its own batch
+            batch = batch_of([(row[0], row[1], 0, *row[3:])], producer.epoch, producer.seq)
+            batch.base_time_ms = row[2]
+            self.assertEqual(producer.put(batch), [])
+            producer.seq += 1
+        self.accepted += "".join(f"{may},m,a,1,,k{number},1,,\n" for number in range(1, 20, 2))
+        until = time.monotonic() + 60
+        while True:
+            stats = json.loads(run(POISE, "stats", "--json", "--from", self.aggregator.query).stdout)
+            self.assertEqual(stats["poise_compactions_failed"], 0, self.aggregator.log.read_text())
+            if stats["poise_uncompacted"] == 0 and stats["poise_compactions"] > 0:
+                break
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.05)
+        producer.close()
+        self.untouched()
+
+    def test_limits_of_batches(self):
+        """Our producers learn them; a batch that is larger leaves nothing behind, and the next one counts."""
+        self.start("max_batch_rows: 1000\nmax_batch_bytes: 64KiB\nmax_batch_symbols: 4096\nmax_questions: 1")
+        may = instant(MAY)
+        producer = Producer(self.aggregator.ingest, "raw")
+        told = producer.hello()
+        self.assertEqual((told.max_batch_rows, told.max_batch_bytes, told.max_batch_symbols), (1000, 65536, 4096))
+        row = ("m", "a", MAY, 1.0)
+        large = [producer.batch([row] * 1001), producer.batch([row], symbols=["m", "a"] + ["x"] * 4095),
+                 producer.batch([row] + [("m", "a", MAY, 1.0, 1.0, "k" * 200 + str(number)) for number in range(400)])]
+        for seq, batch in enumerate(large, 1):
+            producer.send(batch)
+            self.assertEqual(producer.acknowledged(seq), [(seq, WHOLE, pb.REASON_MALFORMED)])
+        self.assertEqual(producer.put(producer.batch([row] * 1000)), [])
+        self.accepted += f"{may},m,a,1,,,,,\n" * 1000
+        log = self.aggregator.log.read_text()
+        self.assertEqual(log.count("batch_too_large producer=raw"), 3)
+        self.assertIn("rows=1001", log)
+        self.write("collector.yaml", COLLECTED.format(ingest=self.aggregator.ingest) + "batch_rows: 5000\n")
+        self.write("rows.csv", "when,org,source,key,seq,what,number\n" +
+                   "".join(f"{may},a,s,{'long-key-' * 8}{number},1,keyed,0.5\n" for number in range(6000)))
+        self.collect()
+        self.accepted += "".join(f"{may},m,a,0.5,,{'long-key-' * 8}{number},1,s,\n" for number in range(6000))
+        stats = json.loads(run(POISE, "stats", "--json", "--from", self.aggregator.query).stdout)
+        self.assertEqual(stats["poise_batches_too_large"], 3)
+        self.assertEqual(stats["poise_rows_accepted"], 7002)
         producer.close()
         self.untouched()
 

@@ -1,4 +1,5 @@
 """Changed scorecards: closed periods keep what they were scored by, until an operator has them rescored."""
+import re
 import time
 
 import system
@@ -252,6 +253,28 @@ class Rescore(Case):
         self.verify()
         self.assertIn("scores revised", self.rescore(JANUARY))
         self.verify()
+
+    def test_a_rescore_leaves_the_state(self):
+        """Two definitions share the sums of an input. When the older one has no period any more the state still serves: a
+        start makes nothing anew, and what a backfill has changed is revised when it ends."""
+        self.send(MONTHS)
+        self.change(CARD.replace("defects, aggregate: sum", "defects, aggregate: p50"))
+        self.assertIn("scores revised", self.rescore("1900-01-01T00:00:00Z"))
+        self.aggregator.stop()  # with a checkpoint
+        self.aggregator.start()
+        producer = Producer(self.aggregator.ingest, "loader")
+        producer.hello()
+        producer.put(producer.batch([("defects", "p1", ENDS[MARCH] - 1, 1.0)], backfill=pb.BACKFILL_RUNS))
+        self.aggregator.kill()
+        self.aggregator.start()
+        generations = set(re.findall("recovered generation=([0-9]+)", self.aggregator.log.read_text()))
+        self.assertEqual(generations, {"1", "2"})
+        self.assertEqual(self.history()["p1", DEFECTS, MARCH]["revision"], None)
+        producer.hello()
+        producer.put(producer.batch([], backfill=pb.BACKFILL_ENDS))
+        self.assertEqual(self.history()["p1", DEFECTS, MARCH]["revision"], 1)
+        self.verify()
+        producer.close()
 
     def test_a_scorecard_that_comes_and_goes(self):
         """It keeps its definitions while it is away."""

@@ -137,6 +137,7 @@ class View:
         self.subscribe = {"credit": credit, **subscribe}
         self.states, self.lsn, self.revisions = {}, 0, []
         self.snapshots = self.updates = 0
+        self.parted = False  # a part of an update came, and not yet the last
         self.ask()
 
     def ask(self):
@@ -166,7 +167,7 @@ class View:
         if not self.in_snapshot:
             self.states = {}
             self.snapshots += 1
-        self.in_snapshot, self.complete = not part.last, part.last
+        self.in_snapshot, self.complete, self.parted = not part.last, part.last, False
         self.merge(part)
 
     def on_update(self, update):
@@ -174,12 +175,15 @@ class View:
             return  # a sign of life
         revisions = [state for state in update.states if state.revision]
         live = [state for state in update.states if not state.revision]
-        assert self.complete and update.prev == self.lsn <= update.lsn, f"{update.prev} to {update.lsn}, had {self.lsn}"
-        assert live or revisions
+        assert self.complete or self.parted
+        assert update.prev == self.lsn <= update.lsn, f"{update.prev} to {update.lsn}, had {self.lsn}"
+        assert live or revisions or (self.parted and not update.part)
         assert len({(state.org, state.node) for state in live}) == len(live)
-        assert self.lsn < update.lsn or not live, "only revisions may come later"
+        assert self.lsn < update.lsn or update.part or not live, "only revisions may come later"
+        assert not update.part or (update.lsn == self.lsn and not revisions)
+        self.complete, self.parted = not update.part, update.part
         self.revisions += revisions
-        self.updates += 1
+        self.updates += not update.part
         self.merge(update)
 
     def merge(self, message):

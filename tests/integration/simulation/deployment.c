@@ -58,7 +58,7 @@ void deployment_configure(void)
     deployment.config.credit = between(1, 32);
     deployment.config.pool = between(1, 64);
     deployment.config.max_cells = one_in(2) ? 0 : 1000;
-    deployment.config.compact_bytes = between(300, 20000) + (getenv("NOC") ? 1 << 28 : 0);
+    deployment.config.compact_bytes = between(300, 20000);
     deployment.config.compact_after_ms = between(1000, 60000);
     deployment.config.journal_bytes = one_in(3) ? 1 << 20 : between(1000, 30000);
     journal_opens(cards);
@@ -149,6 +149,9 @@ void deployment_fill_disk(bool full)
 void deployment_heal(void)
 {
     deployment_fill_disk(false);
+    if (deployment.aggregator && journal_broke()) {
+        deployment_crash(); /* the committer failed, and the writer has not heard of it yet */
+    }
     while (!deployment.aggregator) {
         deployment_start();
     }

@@ -241,6 +241,11 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
     assert_int_equal(wire_decode_batch(batch->body, batch->body_length, &journal.scratch, &rows, NULL),
                      POISE_OK);
     assert_int_equal(rows.rows, batch->rows);
+    if (rows.loss.last_seq) {
+        assert_int_equal(batch->seq, rows.loss.last_seq);
+        producer_lost(batch->producer, rows.seq, &rows.loss);
+        return;
+    }
     assert_true(journal.row_count + rows.rows < ROWS_MAX);
     poise_measurement *measurements = calloc(rows.rows + 1, sizeof *measurements);
     poise_refusal *refusals = calloc(rows.rows + 1, sizeof *refusals);

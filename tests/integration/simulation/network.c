@@ -324,6 +324,27 @@ enum net_trouble net_trouble(const struct net_socket *socket)
     return NET_NO_TROUBLE;
 }
 
+bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure)
+{
+    (void)socket;
+    (void)ret_failure;
+    return false;
+}
+
+uint64_t net_socket_failed(const struct net_socket *socket, enum net_failing why)
+{
+    (void)socket;
+    (void)why;
+    return 0;
+}
+
+void net_socket_revoke(struct net_socket *socket, net_stays *stays, const void *context)
+{
+    (void)socket;
+    (void)stays;
+    (void)context;
+}
+
 const char *net_endpoint(const struct net_socket *socket)
 {
     return socket->endpoint;

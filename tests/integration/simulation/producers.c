@@ -5,11 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wire/wire.h>
 
 struct sent {
     poise_measurement measurement;
     poise_refusal refusal; /* as journaled */
-    bool told;
+    bool journaled, told;
+    bool dropped; /* with its batch: of those nobody is told */
+};
+/* What a number of the spool stands for. */
+struct number {
+    size_t first, rows; /* of the producer's rows */
+    bool newest;        /* they were not taken */
+    bool dropped;       /* they went, whether the aggregator had got them or not */
+    bool lost;          /* the journal says so */
 };
 struct producer {
     char name[8], spool[128];
@@ -17,8 +26,13 @@ struct producer {
     bool backfill;
     struct sent *rows; /* all that the sender took, but for what a crash took away again */
     size_t count;
+    struct number *numbers; /* by sequence, from 1 on */
+    size_t number_count;
+    size_t spooled;                              /* rows that have a number */
+    size_t newest;                               /* of these, dropped as such */
+    bool dropped_oldest;                         /* some, once */
     size_t accepted_before, acknowledged_before; /* by senders that are closed */
-    size_t journaled;
+    size_t journaled, lost;                      /* rows, likewise */
     uint64_t journaled_seq;
 };
 
@@ -27,23 +41,58 @@ enum { SENT_MAX = 10000 };
 static struct {
     struct producer all[PRODUCERS];
     bool wide;
-    bool ending; /* no more trouble */
-    bool losing; /* spools take nothing: a process that dies says no goodbye */
+    bool ending;         /* no more trouble */
+    bool losing;         /* spools take nothing: a process that dies says no goodbye */
+    struct producer *at; /* whose sender is at work */
 } producers;
 
 /* ---- the spool ---- */
+
+/* The batch, or the loss in its place, that the spool has taken: the oldest of the rows without a number. */
+static void note_number(uint64_t seq, size_t rows, bool newest)
+{
+    struct producer *producer = producers.at;
+    assert_int_equal(seq, producer->number_count + 1);
+    assert_true(seq < SENT_MAX && producer->spooled + rows <= producer->count);
+    producer->numbers[++producer->number_count] =
+        (struct number){.first = producer->spooled, .rows = rows, .newest = newest};
+    producer->spooled += rows;
+    producer->newest += newest ? rows : 0;
+}
 
 /* The linker sends the calls of the objects of this program here (-Wl,--wrap). */
 poise_code __real_spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash,
                                const void *mark, size_t mark_length, poise_error *err);
 poise_code __wrap_spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash,
                                const void *mark, size_t mark_length, poise_error *err);
+poise_code __real_spool_append_loss(struct spool *spool, const struct spool_loss *loss, const void *mark,
+                                    size_t mark_length, poise_error *err);
+poise_code __wrap_spool_append_loss(struct spool *spool, const struct spool_loss *loss, const void *mark,
+                                    size_t mark_length, poise_error *err);
 
 poise_code __wrap_spool_append(struct spool *spool, const void *body, size_t length, uint64_t hash,
                                const void *mark, size_t mark_length, poise_error *err)
 {
-    return producers.losing ? error_set(err, POISE_EIO, "as the test wants")
-                            : __real_spool_append(spool, body, length, hash, mark, mark_length, err);
+    struct cursor in = cursor_of(body, length);
+    uint64_t seq = spool_next_seq(spool);
+    if (producers.losing) {
+        return error_set(err, POISE_EIO, "as the test wants");
+    }
+    poise_code code = __real_spool_append(spool, body, length, hash, mark, mark_length, err);
+    if (code == POISE_OK) {
+        note_number(seq, cursor_u32(&in), false);
+    }
+    return code;
+}
+
+poise_code __wrap_spool_append_loss(struct spool *spool, const struct spool_loss *loss, const void *mark,
+                                    size_t mark_length, poise_error *err)
+{
+    poise_code code = __real_spool_append_loss(spool, loss, mark, mark_length, err);
+    if (code == POISE_OK) {
+        note_number(loss->first, (size_t)loss->rows, true);
+    }
+    return code;
 }
 
 /* ---- what becomes of rows ---- */
@@ -70,46 +119,94 @@ static poise_sender_stats stats_of(const struct producer *producer)
     return stats;
 }
 
-static size_t accepted(const struct producer *producer)
-{
-    return producer->accepted_before + stats_of(producer).accepted;
-}
-
 static size_t acknowledged(const struct producer *producer)
 {
     return producer->acknowledged_before + stats_of(producer).acknowledged;
 }
 
-void producer_journaled(const char *name, uint64_t seq, const poise_measurement *rows,
-                        const poise_refusal *refusals, size_t count)
+static void check_stats(const struct producer *producer)
+{
+    assert_int_equal(producer->accepted_before + stats_of(producer).accepted,
+                     producer->spooled - producer->newest);
+    if (acknowledged(producer) > producer->journaled) {
+        fail_msg("%s: %zu rows are acknowledged, %zu are journaled", producer->name, acknowledged(producer),
+                 producer->journaled);
+    }
+}
+
+static struct producer *producer_of(const char *name)
 {
     size_t which = (size_t)(name[strlen(name) - 1] - '0');
     assert_true(which < PRODUCERS);
-    struct producer *producer = &producers.all[which];
-    assert_string_equal(name, producer->name);
+    assert_string_equal(name, producers.all[which].name);
+    return &producers.all[which];
+}
+
+/* What the journal must go on with. */
+static struct number *next_number(struct producer *producer, uint64_t seq)
+{
     assert_int_equal(seq, producer->journaled_seq + 1);
+    if (seq > producer->number_count) {
+        fail_msg("%s: number %llu was journaled, %zu were given", producer->name, (unsigned long long)seq,
+                 producer->number_count);
+    }
     producer->journaled_seq = seq;
+    return &producer->numbers[seq];
+}
+
+void producer_journaled(const char *name, uint64_t seq, const poise_measurement *rows,
+                        const poise_refusal *refusals, size_t count)
+{
+    struct producer *producer = producer_of(name);
+    const struct number *number = next_number(producer, seq);
+    assert_false(number->newest);
+    assert_int_equal(count, number->rows);
     for (size_t i = 0; i < count; i++) {
-        if (producer->journaled >= accepted(producer)) {
-            fail_msg("%s: row %zu was journaled, %zu were accepted", name, producer->journaled + 1,
-                     accepted(producer));
-        }
-        struct sent *sent = &producer->rows[producer->journaled++];
+        struct sent *sent = &producer->rows[number->first + i];
         if (!measurement_same(&sent->measurement, &rows[i])) {
-            fail_msg("%s: row %zu in the journal is another, of %s", name, producer->journaled,
+            fail_msg("%s: row %zu in the journal is another, of %s", name, number->first + i + 1,
                      rows[i].measure);
         }
         sent->refusal = refusals[i];
+        sent->journaled = true;
     }
+    producer->journaled += count;
+}
+
+/* The rows of a number that is lost, within the times that the loss names. */
+static size_t lost_rows(const struct producer *producer, const struct number *number,
+                        const struct wire_loss *loss)
+{
+    for (size_t i = 0; i < number->rows; i++) {
+        const poise_measurement *row = &producer->rows[number->first + i].measurement;
+        assert_true(row->retract || (row->time_ms >= loss->from_ms && row->time_ms <= loss->to_ms));
+    }
+    return number->rows;
+}
+
+void producer_lost(const char *name, uint64_t seq, const struct wire_loss *loss)
+{
+    struct producer *producer = producer_of(name);
+    size_t rows = 0;
+    for (; seq <= loss->last_seq; seq++) {
+        struct number *number = next_number(producer, seq);
+        assert_true(number->newest ? loss->reason == POISE_LOSS_NEWEST
+                                   : number->dropped && loss->reason == POISE_LOSS_OLDEST);
+        number->lost = true;
+        rows += lost_rows(producer, number, loss);
+    }
+    assert_int_equal(rows, loss->rows);
+    producer->lost += rows;
 }
 
 /* Of equal rows the first that was not told yet. */
 static void told(struct producer *producer, const poise_refused *item)
 {
     struct sent *found = NULL;
-    for (size_t i = 0; i < producer->journaled; i++) {
+    for (size_t i = 0; i < producer->spooled; i++) {
         struct sent *sent = &producer->rows[i];
-        if (sent->refusal == item->reason && measurement_same(&sent->measurement, &item->measurement)) {
+        if (sent->journaled && !sent->dropped && sent->refusal == item->reason &&
+            measurement_same(&sent->measurement, &item->measurement)) {
             found = !found || (found->told && !sent->told) ? sent : found;
         }
     }
@@ -131,19 +228,47 @@ static poise_code on_refused(void *context, const poise_refused *items, size_t c
     return POISE_OK;
 }
 
+/* Here: batches that went for want of room, of which the aggregator may have got some. */
+static void on_lost(void *context, const poise_loss *loss, const char *aside)
+{
+    struct producer *producer = context;
+    size_t rows = 0;
+    assert_null(aside);
+    assert_string_equal(loss->producer, producer->name);
+    for (uint64_t seq = loss->first_seq; seq <= loss->last_seq; seq++) {
+        assert_true(seq <= producer->number_count);
+        struct number *number = &producer->numbers[seq];
+        rows += number->dropped || (number->newest && loss->reason == POISE_LOSS_OLDEST) ? 0 : number->rows;
+        number->dropped |= loss->reason == POISE_LOSS_OLDEST;
+        for (size_t i = 0; i < number->rows; i++) {
+            producer->rows[number->first + i].dropped |= number->dropped;
+        }
+    }
+    producer->dropped_oldest |= loss->reason == POISE_LOSS_OLDEST;
+    assert_int_equal(loss->rows, rows);
+}
+
 /* ---- life ---- */
 
 static void open_sender(struct producer *producer)
 {
+    static const poise_when_full policies[] = {POISE_BLOCK, POISE_BLOCK, POISE_DROP_OLDEST,
+                                               POISE_DROP_NEWEST};
+    poise_when_full policy = policies[between(0, 3)];
+    producers.at = producer;
     producer->backfill = one_in(3);
     const poise_sender_options options = {.endpoint = INGEST_ENDPOINT,
                                           .producer = producer->name,
                                           .spool = producer->spool,
-                                          .spool_max_bytes = one_in(3) ? 20000 : 0,
+                                          .spool_max_bytes = policy != POISE_BLOCK ? between(3000, 12000)
+                                                             : one_in(3)           ? 20000
+                                                                                   : 0,
+                                          .when_full = policy,
                                           .batch_rows = (uint32_t)between(1, 12),
                                           .linger_ms = between(1, 200),
                                           .backfill = producer->backfill,
                                           .refused = on_refused,
+                                          .lost = on_lost,
                                           .context = producer};
     poise_error err = {0};
     if (poise_sender_open(&options, &producer->sender, &err) != POISE_OK) {
@@ -160,16 +285,18 @@ void producers_open(const char *directory, bool wide)
         snprintf(producer->name, sizeof producer->name, "p-%zu", i);
         snprintf(producer->spool, sizeof producer->spool, "%s/spool-%zu", directory, i);
         producer->rows = calloc(SENT_MAX, sizeof *producer->rows);
-        assert_non_null(producer->rows);
+        producer->numbers = calloc(SENT_MAX, sizeof *producer->numbers);
+        assert_true(producer->rows && producer->numbers);
         open_sender(producer);
     }
 }
 
 static void close_sender(struct producer *producer)
 {
-    producer->accepted_before = accepted(producer);
+    producers.at = producer;
+    producer->accepted_before = producer->spooled - producer->newest;
     producer->acknowledged_before = acknowledged(producer);
-    producer->count = producer->accepted_before;
+    producer->count = producer->spooled;
     poise_sender_close(producer->sender);
     producer->sender = NULL;
 }
@@ -177,8 +304,10 @@ static void close_sender(struct producer *producer)
 void producers_close(void)
 {
     for (size_t i = 0; i < PRODUCERS; i++) {
+        producers.at = &producers.all[i];
         poise_sender_close(producers.all[i].sender);
         free(producers.all[i].rows);
+        free(producers.all[i].numbers);
     }
     memset(&producers, 0, sizeof producers);
 }
@@ -205,6 +334,7 @@ static void take(struct producer *producer, const poise_measurement *measurement
     poise_error err = {0};
     poise_refusal reason;
     assert_true(producer->count < SENT_MAX);
+    producers.at = producer;
     producer->rows[producer->count++] = (struct sent){.measurement = *measurement}; /* a send may accept it */
     poise_code code = poise_send(producer->sender, measurement, &reason, &err);
     if (code == POISE_EREFUSED || code == POISE_EFULL) {
@@ -236,7 +366,8 @@ void producer_say_goodbye(size_t which)
 void producer_flush(size_t which)
 {
     poise_error err = {0};
-    poise_code code = poise_sender_flush(producers.all[which].sender, &err);
+    producers.at = &producers.all[which];
+    poise_code code = poise_sender_flush(producers.at->sender, &err);
     if (code != POISE_OK && code != POISE_EFULL) {
         fail_msg("flush: %s", err.text);
     }
@@ -244,21 +375,18 @@ void producer_flush(size_t which)
 
 void producer_step(size_t which)
 {
-    struct producer *producer = &producers.all[which];
+    struct producer *producer = producers.at = &producers.all[which];
     poise_error err = {0};
     poise_code code = poise_sender_step(producer->sender, 0, &err);
     if (code != POISE_OK && code != POISE_EBUSY) {
         fail_msg("%s: %s", producer->name, err.text);
     }
-    if (acknowledged(producer) > producer->journaled) {
-        fail_msg("%s: %zu rows are acknowledged, %zu are journaled", producer->name, acknowledged(producer),
-                 producer->journaled);
-    }
+    check_stats(producer);
 }
 
 void producer_end_backfill(size_t which)
 {
-    struct producer *producer = &producers.all[which];
+    struct producer *producer = producers.at = &producers.all[which];
     if (producer->backfill) {
         poise_code code = poise_sender_end_backfill(producer->sender, NULL);
         assert_true(code == POISE_OK || code == POISE_EFULL);
@@ -273,21 +401,34 @@ bool producers_done(void)
     bool done = true;
     for (size_t i = 0; i < PRODUCERS; i++) {
         const struct producer *producer = &producers.all[i];
-        done &= acknowledged(producer) == producer->count && accepted(producer) == producer->count &&
+        done &= producer->spooled == producer->count && producer->journaled_seq == producer->number_count &&
                 stats_of(producer).batches_left == 0;
     }
     return done;
+}
+
+/* What the aggregator has got, and what it was told that it never gets, is all. */
+static void check_all(const struct producer *producer)
+{
+    assert_int_equal(producer->journaled + producer->lost, producer->count);
+    if (!producer->dropped_oldest) {
+        assert_int_equal(acknowledged(producer), producer->journaled);
+    }
 }
 
 void producers_are_told(void)
 {
     for (size_t i = 0; i < PRODUCERS; i++) {
         const struct producer *producer = &producers.all[i];
-        assert_int_equal(producer->journaled, producer->count);
-        for (size_t row = 0; row < producer->count; row++) {
-            if (producer->rows[row].refusal != POISE_REFUSAL_NONE && !producer->rows[row].told) {
-                fail_msg("%s: row %zu was refused (%s) and nobody was told", producer->name, row + 1,
-                         poise_refusal_name(producer->rows[row].refusal));
+        check_all(producer);
+        for (size_t seq = 1; seq <= producer->number_count; seq++) {
+            const struct number *number = &producer->numbers[seq];
+            for (size_t row = number->first; row < number->first + number->rows && !number->dropped; row++) {
+                const struct sent *sent = &producer->rows[row];
+                if (sent->refusal != POISE_REFUSAL_NONE && !sent->told) {
+                    fail_msg("%s: row %zu was refused (%s) and nobody was told", producer->name, row + 1,
+                             poise_refusal_name(sent->refusal));
+                }
             }
         }
     }
@@ -298,9 +439,19 @@ uint64_t producers_tally(int64_t as_of_ms)
     uint64_t tally = 0;
     for (size_t i = 0; i < PRODUCERS; i++) {
         for (size_t row = 0; row < producers.all[i].count; row++) {
-            const poise_measurement *sent = &producers.all[i].rows[row].measurement;
-            tally += sent->measure[0] == 'n' && sent->time_ms <= as_of_ms;
+            const struct sent *sent = &producers.all[i].rows[row];
+            tally += sent->journaled && sent->measurement.measure[0] == 'n' &&
+                     sent->measurement.time_ms <= as_of_ms;
         }
     }
     return tally;
+}
+
+size_t producers_lost(void)
+{
+    size_t lost = 0;
+    for (size_t i = 0; i < PRODUCERS; i++) {
+        lost += producers.all[i].lost;
+    }
+    return lost;
 }

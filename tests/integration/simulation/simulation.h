@@ -25,6 +25,7 @@
 #include <engine/engine.h>
 #include <model/scorecard.h>
 #include <poise/client.h>
+#include <wire/wire.h>
 
 #define MARCH  INT64_C(1772323200000) /* 2026-03-01 */
 #define MINUTE INT64_C(60000)
@@ -161,13 +162,18 @@ void producer_reopen(size_t which); /* in good order */
 void producer_end_backfill(size_t which);
 /* A last row, behind any backfill: that of a producer that crashed ends with the next batch. */
 void producer_say_goodbye(size_t which);
-bool producers_done(void);     /* all that was accepted is acknowledged */
-void producers_are_told(void); /* of each row that was refused */
-/* Accepted events of tally_row until then: the wall clock may have been set back behind some. */
+bool producers_done(void); /* all that was accepted is acknowledged, or known as lost */
+/* What is journaled and what is lost is all that was offered; of each row that was refused somebody was told,
+ * but where its batch was dropped. */
+void producers_are_told(void);
+size_t producers_lost(void); /* rows, as the journal says */
+/* Journaled events of tally_row until then: the wall clock may have been set back behind some. */
 uint64_t producers_tally(int64_t as_of_ms);
 /* Of the journal: a producer's next batch, with these rows. */
 void producer_journaled(const char *name, uint64_t seq, const poise_measurement *rows,
                         const poise_refusal *refusals, size_t count);
+/* Of the journal, likewise: a loss in the place of batches. */
+void producer_lost(const char *name, uint64_t seq, const struct wire_loss *loss);
 bool measurement_same(const poise_measurement *a, const poise_measurement *b);
 
 /* ---- subscribers.c ---- */
@@ -183,6 +189,7 @@ size_t subscribers_resets(void);                   /* how often a view began aga
 /* Each one's view is that of a fresh poise_get. */
 void subscribers_agree(const struct view *all);
 /* Answers through a client of their own; false: none came, since the aggregator went down. */
+bool get_losses(uint64_t *ret_rows); /* of all producers */
 bool get_all(const poise_filter *filter, struct view *ret_view);
 bool ask(const poise_question *question, struct view *ret_view);
 bool restate(uint64_t *ret_rows); /* some of what locks hold */

@@ -263,6 +263,20 @@ bool get_all(const poise_filter *filter, struct view *ret_view)
     return answered(client, poise_get(client, filter, PATIENCE_MS, on_got, ret_view, &err), POISE_OK, &err);
 }
 
+static void add_loss(void *rows, const poise_loss *loss)
+{
+    *(uint64_t *)rows += loss->rows;
+}
+
+bool get_losses(uint64_t *ret_rows)
+{
+    poise_error err = {0};
+    poise_client *client = open_client();
+    *ret_rows = 0;
+    return answered(client, poise_get_losses(client, PATIENCE_MS, add_loss, ret_rows, NULL, &err), POISE_OK,
+                    &err);
+}
+
 bool ask(const poise_question *question, struct view *ret_view)
 {
     poise_error err = {0};

@@ -2,8 +2,9 @@
  * bit, and those that follow from what was accepted. simulation.h says what is simulated.
  *
  * Checked all along:
- *  - the journal has of each producer exactly the rows that its spool accepted, each once, in order; a row is
- *    acknowledged when the journal has it, and who sent one that was refused is told (producers.c)
+ *  - the journal has of each producer exactly the rows that were offered to its spool, each once, in order,
+ * or a loss that counts them where the spool was full and dropped them; a row is acknowledged when the
+ * journal has it, and who sent one that was refused is told (producers.c)
  *  - what a subscriber has at a READY is what an offline engine makes of the journal up to that lsn as of
  * that T; neither lsn nor T goes back; a revision's number neither, and what is shown is journaled
  *    (subscribers.c)
@@ -13,7 +14,7 @@
  * and here, now and then and at the end of a seed, when all is quiet:
  *  - poise_get is the offline engine's states, the sum of the journaled changes, and each subscriber's view;
  *    and after a crash with nothing new it is what it was before
- *  - a count leaf counts each accepted event once. */
+ *  - a count leaf counts each event once that is not lost, and poise_get_losses names all that are. */
 #include "simulation.h"
 
 #include <stdio.h>
@@ -335,6 +336,13 @@ static void check_tally(const struct view *all)
     }
 }
 
+static void check_losses(void)
+{
+    uint64_t rows;
+    assert_true(get_losses(&rows));
+    assert_int_equal(rows, producers_lost());
+}
+
 static void check_end(void)
 {
     struct view all = {0};
@@ -343,6 +351,7 @@ static void check_end(void)
     check_tally(&all);
     subscribers_agree(&all);
     producers_are_told();
+    check_losses();
     world.revisions += revisions_check();
     view_free(&all);
 }
@@ -388,10 +397,12 @@ static int teardown(void **state)
     (void)state;
     if (getenv("POISE_SEED")) {
         journal_tell();
-        fprintf(stderr,
-                "%zu crashes, %zu calms, %zu answers, %zu restated, %zu rescored, %zu revisions checked\n",
-                deployment_crashes(), world.calms, world.answers, world.restated, world.rescored,
-                world.revisions);
+        fprintf(
+            stderr,
+            "%zu rows lost, %zu crashes, %zu calms, %zu answers, %zu restated, %zu rescored, %zu revisions "
+            "checked\n",
+            producers_lost(), deployment_crashes(), world.calms, world.answers, world.restated,
+            world.rescored, world.revisions);
     }
     bool closed = deployment_close();
     revisions_stop();

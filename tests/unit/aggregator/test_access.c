@@ -210,6 +210,49 @@ static struct access *read_again(struct fixture *f, const char *text)
     return access;
 }
 
+/* Nobody writes to the pipe: whoever waited for that would let nobody in. */
+static void only_a_regular_file_is_read(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    struct problems problems = {0};
+    struct access *access = NULL;
+    snprintf(path, sizeof path, "%s.pipe", f->path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(access_read(path, &access, &problems), POISE_ECONFIG);
+    assert_non_null(strstr(problems.items[0].text, "no regular file"));
+    problems_free(&problems);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* Of an endpoint, and only where a key loses it. */
+static void what_keys_lose_is_told(void **state)
+{
+    static const char *const lists[] = {
+        "peers: [{name: a, key: " KEY_A ", send: all, query: true}, {name: b, key: " KEY_B ", read: all}]\n",
+        "peers: [{name: b, key: " KEY_B ", read: [{orgs: [x]}]}, {name: a, key: " KEY_A
+        ", send: all, query: true}]\n",
+        "peers: [{name: a, key: " KEY_A ", send: all}, {name: b, key: " KEY_B ", read: all}]\n",
+        "peers: [{name: a, key: " KEY_A ", query: true}, {name: b, key: " KEY_B ", read: all}]\n",
+        "peers: [{name: b, key: " KEY_B ", read: all}]\n"};
+    static const bool ingest[] = {false, false, false, true, true},
+                      query[] = {false, false, true, false, true};
+    struct fixture *f = *state;
+    struct access *before = read_again(f, lists[0]);
+    assert_true(access_enters(access_find(before, KEY_A), ACCESS_AT_INGEST));
+    assert_true(access_enters(access_find(before, KEY_A), ACCESS_AT_QUERY));
+    assert_false(access_enters(access_find(before, KEY_B), ACCESS_AT_INGEST));
+    assert_false(access_enters(access_find(before, KEY_C), ACCESS_AT_QUERY));
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        struct access *after = read_again(f, lists[i]);
+        assert_int_equal(access_narrowed(before, after, ACCESS_AT_INGEST), ingest[i]);
+        assert_int_equal(access_narrowed(before, after, ACCESS_AT_QUERY), query[i]);
+        assert_false(access_narrowed(after, before, ACCESS_AT_QUERY));
+        access_drop(after);
+    }
+    access_drop(before);
+}
+
 static void another_file_comes_in_force(void **state)
 {
     struct fixture *f = *state;
@@ -298,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_may_what_the_file_says), TEST(all_is_all),
         TEST(mistakes_are_named),          TEST(who_may_write_it_is_its_owner),
+        TEST(only_a_regular_file_is_read), TEST(what_keys_lose_is_told),
         TEST(another_file_comes_in_force), TEST(a_line_for_each_action),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

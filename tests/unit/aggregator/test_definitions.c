@@ -77,6 +77,16 @@ static void expect_all(struct fixture *f, const char *wanted)
     expect(f, INT64_MIN, INT64_MAX, wanted);
 }
 
+/* How many there are, in force for some time or not. */
+static size_t count_all(struct fixture *f)
+{
+    struct compiled compiled = {0};
+    assert_int_equal(definitions_compile_all(&f->definitions, "c", f->cards[0], &compiled, NULL), POISE_OK);
+    size_t count = compiled.count;
+    compiled_free(&compiled);
+    return count;
+}
+
 static void each_is_in_force_until_the_next(void **state)
 {
     struct fixture *f = *state;
@@ -116,6 +126,10 @@ static void what_no_period_has_is_dropped(void **state)
     definitions_rescore(&f->definitions, "c", INT64_MIN);
     expect_all(f, "5:0..0 ");
     assert_int_equal(definitions_current(&f->definitions, "c")->closed_ms, 200);
+    assert_int_equal(count_all(f), 3); /* the state is of all of them, until it is made anew */
+    definitions_trim(&f->definitions);
+    expect_all(f, "5:0..0 ");
+    assert_int_equal(count_all(f), 1);
 }
 
 static void too_many_are_refused(void **state)
@@ -237,13 +251,16 @@ static void a_table_says_the_same(void **state)
     uint64_t made_lsn, begun_lsn;
     write_journal(f);
     fold(f, 4, 0);
-    for (int i = 0; i < 2; i++) { /* put again: in place of what was there */
+    define(f, 2, 300);
+    definitions_rescore(&f->definitions, "c", 140); /* the second has no time left */
+    for (int i = 0; i < 2; i++) {                   /* put again: in place of what was there */
         assert_int_equal(store_checkpoint_begin(f->store, NULL), POISE_OK);
         assert_int_equal(definitions_put(&f->definitions, f->store, &place), POISE_OK);
         assert_int_equal(store_checkpoint_commit(f->store, &mark, NULL), POISE_OK);
         definitions_free(&f->definitions);
         assert_int_equal(definitions_load(&f->definitions, f->store, &made_lsn, &begun_lsn, NULL), POISE_OK);
-        expect_all(f, "1:0..150 2:150..0 ");
+        expect_all(f, "1:0..140 3:140..0 ");
+        assert_int_equal(count_all(f), 3);
         assert_int_equal(made_lsn, 3);
         assert_int_equal(begun_lsn, 2);
         assert_int_equal(f->definitions.folded_lsn, 4);
@@ -252,7 +269,7 @@ static void a_table_says_the_same(void **state)
         assert_true(definitions_configured(&f->definitions, "b"));
         assert_true(definitions_configured(&f->definitions, "c"));
         assert_false(definitions_configured(&f->definitions, "bc"));
-        assert_int_equal(definitions_current(&f->definitions, "c")->closed_ms, 200);
+        assert_int_equal(definitions_current(&f->definitions, "c")->closed_ms, 300);
     }
 }
 

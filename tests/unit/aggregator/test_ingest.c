@@ -12,6 +12,7 @@ struct fixture {
     struct stats stats;
     struct log log;
     struct ingest *ingest;
+    uint32_t max_bytes, max_symbols;
     uint32_t credit;
     struct batch *taken[POOL]; /* by the writer, not yet on disk */
     size_t taken_count;
@@ -41,7 +42,9 @@ static poise_code open_ingest(struct fixture *f, struct ledger *ledger, size_t m
                                      .pool = POOL,
                                      .credit = f->credit ? f->credit : CREDIT,
                                      .max_producers = max_producers,
-                                     .max_batch_rows = MAX_ROWS};
+                                     .max_batch_rows = MAX_ROWS,
+                                     .max_batch_bytes = f->max_bytes,
+                                     .max_batch_symbols = f->max_symbols};
     return ingest_open(&options, ledger, &f->ingest, NULL);
 }
 
@@ -768,6 +771,46 @@ static void a_malformed_batch_is_refused_whole_and_passed(void **state)
     assert_int_equal(counted(f, STAT_batches_malformed), 2);
 }
 
+/* Nothing of it is kept, or decoded; the next one is taken. */
+static void a_batch_above_a_limit_is_refused_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger = {0};
+    ingest_close(f->ingest);
+    f->max_bytes = 200;
+    f->max_symbols = 6;
+    assert_int_equal(open_ingest(f, &ledger, 4), POISE_OK);
+    struct net_socket *peer = loop_peer(&f->loop);
+    struct net_message message;
+    struct wire_welcome welcome;
+    send_hello(f, peer, "p", 1, 0);
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_WELCOME);
+    assert_int_equal(wire_decode_welcome(message.body, message.body_length, &f->loop.arena, &welcome, NULL),
+                     POISE_OK);
+    assert_int_equal(welcome.max_batch_bytes, 200);
+    assert_int_equal(welcome.max_batch_symbols, 6);
+    for (uint64_t seq = 1; seq <= 4; seq++) { /* rows; symbols; bytes; as much as may be */
+        put_batch(f, seq, 1, seq == 1 ? MAX_ROWS + 1 : 4);
+        for (uint64_t i = 0; i < (seq == 2 ? 5 : seq == 4 ? 4 : 0); i++)
+            buf_put(&f->loop.out, "\x1a\x01x", 3);
+        for (size_t extra = seq == 3 ? 201 - f->loop.out.length : 0; extra > 0;
+             extra -= extra > 2 ? 3 : extra)
+            buf_put(&f->loop.out, "\xa2\x06\0", extra > 2 ? 3 : extra); /* a field that nobody knows */
+        loop_send(&f->loop, peer, WIRE_BATCH);
+    }
+    take(f, 4);
+    for (int seq = 1; seq <= 4; seq++) {
+        const struct batch *batch = f->taken[0];
+        assert_int_equal(batch->malformed, seq < 4);
+        assert_true(seq == 4 ? batch->body.length > 0 : batch->body.length == 0);
+        assert_true(batch->arena.used == 0 || seq == 4);
+        commit(f, 0);
+        expect_ack(f, peer, (uint64_t)seq, seq < 4, WIRE_ROW_ALL);
+    }
+    assert_int_equal(counted(f, STAT_batches_too_large), 3);
+    assert_int_equal(counted(f, STAT_batches_malformed), 3);
+}
+
 static void a_batch_must_be_of_the_greeted_epoch(void **state)
 {
     struct fixture *f = *state;
@@ -836,6 +879,7 @@ int main(void)
         INGEST_TEST(what_comes_back_at_once_is_told_at_once),
         INGEST_TEST(without_a_free_batch_nothing_is_received),
         INGEST_TEST(a_malformed_batch_is_refused_whole_and_passed),
+        INGEST_TEST(a_batch_above_a_limit_is_refused_whole),
         INGEST_TEST(a_batch_must_be_of_the_greeted_epoch),
         INGEST_TEST(nonsense_is_answered_and_changes_nothing),
     };

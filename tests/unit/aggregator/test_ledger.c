@@ -78,6 +78,22 @@ static void refusals_are_kept_for_the_window(void **state)
     ledger_free(&ledger);
 }
 
+/* A loss takes many numbers at once; its producer need not have heard of what came before it. */
+static void a_loss_forgets_no_refusals(void **state)
+{
+    (void)state;
+    struct ledger ledger = {0};
+    size_t count;
+    struct ledger_entry *entry = entry_of(&ledger, "p", EPOCH);
+    commit(entry, 1, 2);
+    commit(entry, 1 + 5 * LEDGER_WINDOW, 0);
+    assert_non_null(ledger_refusals(entry, 1, &count));
+    assert_int_equal(count, 2);
+    commit(entry, 2 + 5 * LEDGER_WINDOW, 0); /* who goes on has heard */
+    assert_null(ledger_refusals(entry, 1, &count));
+    ledger_free(&ledger);
+}
+
 static void refusals_are_bounded_but_never_the_last_batch(void **state)
 {
     (void)state;
@@ -198,6 +214,28 @@ static void lose(struct ledger_entry *entry, uint64_t first, uint64_t last, pois
     assert_true(ledger_lose(entry, &loss));
 }
 
+static void impossible_counts_are_not_believed(void **state)
+{
+    (void)state;
+    static const uint64_t counts[][3] = {/* batches, rows that are said, and believed */
+                                         {1, 16384, 16384},
+                                         {1, 5, 5},
+                                         {2, 2 * 16384, 2 * 16384},
+                                         {2, 2 * 16384 + 1, 0},
+                                         {1, UINT64_MAX, 0},
+                                         {UINT64_C(1) << 60, UINT64_C(1) << 60, 0},
+                                         {UINT64_C(1) << 60, UINT64_C(1) << 40, UINT64_C(1) << 40}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        const struct wire_batch batch = {
+            .epoch = 1,
+            .seq = 7,
+            .loss = {.last_seq = 6 + counts[i][0], .rows = counts[i][1], .from_ms = 3, .to_ms = 4}};
+        const poise_loss loss = ledger_loss_of(&batch, 1, 2);
+        assert_true(loss.rows == counts[i][2] && loss.last_seq == batch.loss.last_seq);
+        assert_int_equal(loss.to_ms, counts[i][2] ? 4 : 0);
+    }
+}
+
 static void check_loss(const poise_loss *loss, uint64_t first, uint64_t last, uint64_t rows)
 {
     assert_int_equal(loss->first_seq, first);
@@ -302,6 +340,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_are_by_producer_and_epoch),
         cmocka_unit_test(refusals_are_kept_for_the_window),
+        cmocka_unit_test(a_loss_forgets_no_refusals),
+        cmocka_unit_test(impossible_counts_are_not_believed),
         cmocka_unit_test(refusals_are_bounded_but_never_the_last_batch),
         cmocka_unit_test(a_history_that_is_read_again_says_nothing_new),
         cmocka_unit_test(bytes_bring_an_entry_back),

@@ -4,6 +4,8 @@
 
 enum { SECOND_US = 1000000 };
 
+enum { QUESTIONS = 5 }; /* at a time */
+
 struct fixture {
     struct loop loop;
     struct scorecard *card;
@@ -60,7 +62,8 @@ static int setup_queues(void **state, int send_hwm)
                                      .log = &f->log,
                                      .clock = &f->clock,
                                      .max_subscriptions = 3,
-                                     .max_subscriptions_each = 2};
+                                     .max_subscriptions_each = 2,
+                                     .max_questions = QUESTIONS};
     *state = f;
     if (!ring_init(&f->from_writer, 64) || !ring_init(&f->to_inquirer, INQUIRIES_MAX) ||
         !ring_init(&f->from_inquirer, INQUIRIES_MAX) || !ring_init(&f->restated, INQUIRIES_MAX) ||
@@ -326,12 +329,12 @@ static void too_many_questions_are_refused(void **state)
 {
     struct fixture *f = *state;
     struct net_socket *peer = loop_peer(&f->loop);
-    for (uint64_t id = 1; id <= INQUIRIES_MAX; id++)
+    for (uint64_t id = 1; id <= QUESTIONS; id++)
         ask(f, peer, id, 0);
     ask(f, peer, 99, 0);
     loop_expect_error(&f->loop, peer, POISE_EBUSY);
     assert_int_equal(counted(f, STAT_questions_refused), 1);
-    for (int i = 0; i < INQUIRIES_MAX; i++)
+    for (int i = 0; i < QUESTIONS; i++)
         answer(f, take_question(f), 1);
     step(f);
     ask(f, peer, 99, 0);
@@ -347,7 +350,7 @@ static void an_answer_is_given_up(void **state)
 {
     struct fixture *f = *state;
     struct net_socket *peer = loop_peer(&f->loop);
-    for (uint64_t id = 1; id <= INQUIRIES_MAX; id++)
+    for (uint64_t id = 1; id <= QUESTIONS; id++)
         ask(f, peer, id, 0);
     answer(f, take_question(f), 1);
     for (uint64_t id = 1; id <= 2; id++) { /* one that is answered, one that is not */
@@ -357,7 +360,7 @@ static void an_answer_is_given_up(void **state)
     give_credit(f, peer, 2, 1);
     loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
     ask(f, peer, 1, 1); /* there is room for one, and the id is free */
-    for (int i = 1; i <= INQUIRIES_MAX; i++)
+    for (int i = 1; i <= QUESTIONS; i++)
         answer(f, take_question(f), 1);
     expect_states(f, peer, WIRE_RESULT, 1, 1, 0);
 }

@@ -103,7 +103,7 @@ struct client {
     struct subscription *subscription;
     wanted_fn *wanted;
     double values[2][ORGS][NODES_MAX];
-    bool whole;
+    bool whole, parted; /* parts of an update came, not yet the last */
     uint64_t lsn;
     int64_t heard_us;
     size_t snapshots, updates;
@@ -178,15 +178,18 @@ static void take(struct world *w, struct client *client, const struct subscripti
     const struct wire_states *states = &message->states;
     assert_int_equal(states->id, 7);
     if (message->kind == WIRE_UPDATE) {
-        assert_true(client->whole);
+        assert_true(client->whole || client->parted);
         assert_int_equal(states->prev, client->lsn);
-        assert_true(states->count > 0 && states->lsn > client->lsn);
-        client->updates++;
+        assert_true(states->part ? states->lsn == client->lsn : states->lsn > client->lsn);
+        assert_true(states->count > 0 || (client->parted && !states->part));
+        client->updates += !states->part;
+        client->whole = !(client->parted = states->part);
     } else {
         assert_int_equal(message->kind, WIRE_SNAPSHOT);
         client->snapshots += states->last;
-        if (client->whole) /* it begins again, and so does the view */
+        if (client->whole || client->parted) /* it begins again, and so does the view */
             memset(client->values, 0, sizeof client->values);
+        client->parted = false;
         client->whole = states->last;
     }
     for (size_t i = 0; i < states->count; i++) {
@@ -312,13 +315,30 @@ static void who_is_too_far_behind_gets_a_snapshot(void **state)
     overrun_the_ring(w);
     pump_all(w, client);
     assert_int_equal(client->snapshots, 1);
+    change_any(w, 100, ORGS);
+    assert_true(pump(w, client, 10, false)); /* a part of an update, likewise */
     overrun_the_ring(w);
     pump_all(w, client);
     assert_int_equal(client->snapshots, 2);
-    change_all(w); /* more than one message can hold */
-    pump_all(w, client);
-    assert_int_equal(client->snapshots, 3);
     assert_int_equal(client->updates, 0);
+    close_client(client);
+}
+
+static void what_one_message_cannot_hold_comes_in_parts(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 100);
+    pump_all(w, client);
+    w->now_us += 100000; /* which is not between parts */
+    change_all(w);
+    pump_all(w, client);
+    w->now_us += 100000;
+    change_any(w, 100, ORGS);
+    assert_true(pump(w, client, 10, false) && client->parted);
+    change_any(w, 100, ORGS); /* some of what came already, some of what is left */
+    pump_all(w, client);
+    assert_int_equal(client->updates, 2);
     close_client(client);
 }
 
@@ -519,15 +539,25 @@ static void revisions_wait_for_a_snapshot(void **state)
         assert_true(pump(w, client, SCRATCH, false));
     expect_revisions(w, client, 0, 1, 1);
     revise(w, 0, 1, 3, 2, true);
-    change_all(w); /* too much for an update: a new snapshot, and then the revision */
-    while (client->snapshots < 2)
-        assert_true(pump(w, client, SCRATCH, false));
-    expect_revisions(w, client, 0, 2, 2);
     overrun_the_ring(w);
     revise(w, 0, 1, 3, 3, false);
-    while (client->snapshots < 3)
+    while (client->snapshots < 2)
         assert_true(pump(w, client, SCRATCH, false));
-    expect_revisions(w, client, 0, 3, 3);
+    expect_revisions(w, client, 0, 2, 3);
+    close_client(client);
+}
+
+static void revisions_come_with_the_last_part(void **state)
+{
+    struct world *w = *state;
+    change_all(w);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    pump_all(w, client);
+    for (uint32_t node = 0; node < 8; node++)
+        change(w, 0, 1, node);
+    revise(w, 0, 1, 3, 1, true);
+    assert_true(pump(w, client, 6, false) && client->parted); /* 3 is left for later: it changes again */
+    expect_revisions(w, client, 2, 1, 1);
     close_client(client);
 }
 
@@ -685,6 +715,24 @@ static void a_status_that_stays_is_no_change_of_it(void **state)
     close_client(client);
 }
 
+/* It became another, which a later number of the node stands for in a later part. */
+static void a_status_is_not_lost_between_parts(void **state)
+{
+    struct world *w = *state;
+    struct wire_filter filter = {.changes = POISE_CHANGES_STATUS};
+    change_status(w, 3, POISE_RED);
+    change_status(w, 4, POISE_RED);
+    struct client *client = open_client(w, filter, everything, 0);
+    pump_all(w, client);
+    change_status(w, 3, POISE_GREEN);
+    change_status(w, 4, POISE_GREEN);
+    change_status(w, 3, POISE_GREEN);
+    assert_true(pump(w, client, 1, false));
+    assert_true(client->parted && pump(w, client, 1, false));
+    assert_true(client->whole && client->values[0][1][3] == (double)w->version);
+    close_client(client);
+}
+
 static void revisions_alone_bring_no_states(void **state)
 {
     struct world *w = *state;
@@ -829,15 +877,18 @@ int main(void)
         WORLD_TEST(changes_are_merged),
         WORLD_TEST(the_interval_is_kept),
         WORLD_TEST(who_is_too_far_behind_gets_a_snapshot),
+        WORLD_TEST(what_one_message_cannot_hold_comes_in_parts),
         WORLD_TEST(filters_let_through_what_they_name),
         WORLD_TEST(revisions_come_beside_the_view),
         WORLD_TEST(a_revision_comes_with_the_changes_of_its_commit),
         WORLD_TEST(revisions_pass_the_filter),
         WORLD_TEST(revisions_wait_for_a_snapshot),
+        WORLD_TEST(revisions_come_with_the_last_part),
         WORLD_TEST(who_was_cut_off_goes_on),
         WORLD_TEST(who_cannot_go_on_gets_a_snapshot),
         WORLD_TEST(revisions_go_on_where_they_were),
         WORLD_TEST(a_status_that_stays_is_no_change_of_it),
+        WORLD_TEST(a_status_is_not_lost_between_parts),
         WORLD_TEST(revisions_alone_bring_no_states),
         WORLD_TEST(kinds_of_nodes_are_told_apart),
         WORLD_TEST(many_get_the_same_bytes),

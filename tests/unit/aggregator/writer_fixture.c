@@ -16,8 +16,10 @@ static int64_t monotonic_us(void *context)
 /* The store and the writer, as after a start; EFULL while less than `floor` bytes are free. */
 poise_code try_start(struct fixture *f, int64_t floor, poise_error *err)
 {
-    struct store_options store = {
-        .path = f->path, .map_bytes = 1 << 20, .free_bytes = floor, .journal_bytes = f->journal_bytes};
+    struct store_options store = {.path = f->path,
+                                  .map_bytes = f->map_bytes ? f->map_bytes : 1 << 20,
+                                  .free_bytes = floor,
+                                  .journal_bytes = f->journal_bytes};
     struct writer_options options = {.cards = f->cards,
                                      .card_count = 1,
                                      .from_ingest = &f->from_ingest,

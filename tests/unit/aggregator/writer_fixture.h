@@ -23,6 +23,7 @@ struct fixture {
     char *said; /* what was logged */
     size_t said_length, read;
     int64_t silent_after_ms, journal_bytes;
+    int64_t map_bytes; /* 0: 1 MiB */
     int64_t now_ms;
     struct clock clock;
     bool event_clock;

@@ -1,4 +1,5 @@
-/* A spool that was copied: the aggregator, which the test plays, has other batches than ours. */
+/* An aggregator, which the test plays, that has other batches than ours, since the spool was copied, or is
+ * another one altogether. */
 #include "fake.h"
 
 #include <poise/client.h>
@@ -13,12 +14,14 @@ struct bench {
     poise_sender_options options;
     poise_sender *sender;
     uint64_t epoch;               /* of the last HELLO */
+    const char *store;            /* that WELCOME names */
     uint64_t hashes[BATCHES_MAX]; /* of what came, from batch 1 on */
     char told[256];
     poise_fork fork; /* the last; epoch 0: none */
 };
 
-static const uint8_t STORE[WIRE_STORE_ID] = "this is a store";
+static const char STORE[WIRE_STORE_ID + 1] = "this is a store.",
+                                        OTHER_STORE[WIRE_STORE_ID + 1] = "this is another.";
 
 static poise_code on_refused(void *context, const poise_refused *items, size_t count)
 {
@@ -48,7 +51,7 @@ static void open_sender(struct bench *b)
 static int setup(void **state)
 {
     static struct bench bench;
-    bench = (struct bench){0};
+    bench = (struct bench){.store = STORE};
     fake_open(&bench.fake);
     fake_up(&bench.fake);
     fake_path(&bench.fake, "spool", bench.spool);
@@ -141,7 +144,7 @@ static void welcome(struct bench *b, uint64_t next_seq, const uint64_t *hashes, 
                                    .max_batch_rows = 1000,
                                    .hashes = hashes,
                                    .hash_count = count};
-    memcpy(welcome.store_id, STORE, sizeof welcome.store_id);
+    memcpy(welcome.store_id, b->store, sizeof welcome.store_id);
     fake_send(&b->fake, WIRE_WELCOME, wire_encode_welcome(&welcome, &b->fake.body));
 }
 
@@ -157,6 +160,17 @@ static void expect_drained(struct bench *b)
     if (poise_sender_drain(b->sender, PATIENCE_MS, &err) != POISE_OK) {
         fail_msg("drain: %s", err.text);
     }
+}
+
+/* Steps until one fails, with what. */
+static poise_error expect_failure(struct bench *b)
+{
+    poise_error err = {0};
+    int64_t end = now_ms() + PATIENCE_MS;
+    while (poise_sender_step(b->sender, 20, &err) == POISE_OK) {
+        assert_true(now_ms() < end);
+    }
+    return err;
 }
 
 static poise_sender_stats stats(const struct bench *b)
@@ -320,14 +334,30 @@ static void test_forks_are_bounded(void **state)
     welcome(b, 2, theirs, 1);
     expect_new_epoch(b);
     welcome(b, 2, theirs, 1);
-    poise_error err = {0};
-    int64_t end = now_ms() + PATIENCE_MS;
-    while (poise_sender_step(b->sender, 20, &err) == POISE_OK) {
-        assert_true(now_ms() < end);
-    }
-    assert_int_equal(err.code, POISE_EFORK);
+    assert_int_equal(expect_failure(b).code, POISE_EFORK);
     assert_int_equal(stats(b).forks, 1);
     assert_int_equal(stats(b).batches_left, 1);
+}
+
+static void test_another_store_is_refused(void **state)
+{
+    struct bench *b = *state;
+    send_batch(b, 1);
+    expect_hello(b);
+    welcome(b, 1, NULL, 0);
+    expect_batch(b, 1);
+    fake_error(&b->fake, 0, POISE_ENOTFOUND);
+    expect_hello(b);
+    b->store = OTHER_STORE;
+    welcome(b, 1, NULL, 0);
+    poise_error err = expect_failure(b);
+    assert_int_equal(err.code, POISE_ESTORE);
+    assert_non_null(strstr(err.text, b->spool));
+    assert_int_equal(stats(b).batches_left, 1);
+    expect_hello(b); /* it goes on asking, */
+    b->store = STORE;
+    welcome(b, 1, NULL, 0);
+    expect_batch(b, 1); /* and works when the right one is back */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -342,6 +372,7 @@ int main(void)
         TEST(test_an_aggregator_that_sees_it_first),
         TEST(test_what_was_acknowledged_is_another),
         TEST(test_forks_are_bounded),
+        TEST(test_another_store_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

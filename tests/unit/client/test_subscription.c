@@ -13,6 +13,7 @@ struct bench {
     char heard[4096]; /* the events so far, a word each */
     int stop_after;   /* events until the callback answers false; negative: never */
     bool more;        /* what is sent says that revisions follow */
+    bool part;        /* what is sent is a part of an update */
 };
 enum { VIEW = 77 };
 
@@ -164,8 +165,13 @@ static void snapshot(struct bench *b, uint64_t lsn, bool last, const char *name,
 static void update(struct bench *b, uint64_t prev, uint64_t lsn, const char *name, double score)
 {
     poise_state state = node(name, score);
-    struct wire_states part = {
-        .id = b->id, .lsn = lsn, .prev = prev, .as_of_ms = 6, .states = &state, .count = name ? 1 : 0};
+    struct wire_states part = {.id = b->id,
+                               .lsn = lsn,
+                               .prev = prev,
+                               .as_of_ms = 6,
+                               .part = b->part,
+                               .states = &state,
+                               .count = name ? 1 : 0};
     fake_send(&b->fake, WIRE_UPDATE, wire_encode_states(WIRE_UPDATE, &part, &b->fake.body));
 }
 
@@ -385,6 +391,26 @@ static void test_revisions_go_on_where_they_were(void **state)
     assert_true(subscribe.from_lsn == 12 && subscribe.from_revised == 0);
 }
 
+static void test_an_update_comes_in_parts(void **state)
+{
+    struct bench *b = *state;
+    begin(b);
+    b->part = true;
+    update(b, 10, 10, "card", 51);
+    update(b, 10, 10, "card/people", 61);
+    b->part = false;
+    update(b, 10, 12, NULL, 0);
+    expect_events(b, "card=51 card/people=61 ready@12 ");
+    b->part = true;
+    update(b, 12, 12, "card", 52);
+    expect_events(b, "card=52 ");
+    b->part = false;
+    assert_int_equal(cut_off(b).from_lsn, 12);
+    update(b, 12, 12, NULL, 0); /* its view is not whole as of 12 */
+    update(b, 12, 13, "card", 53);
+    expect_events(b, "card=53 ready@13 ");
+}
+
 /* Cut off within a snapshot, or when revisions of before it are to come, it is a loss. */
 static void test_what_is_not_whole_begins_anew(void **state)
 {
@@ -478,6 +504,7 @@ int main(void)
         TEST(test_a_restarted_aggregator_is_asked_again),
         TEST(test_who_is_cut_off_goes_on),
         TEST(test_revisions_go_on_where_they_were),
+        TEST(test_an_update_comes_in_parts),
         TEST(test_what_is_not_whole_begins_anew),
         TEST(test_a_silent_aggregator_is_lost),
         TEST(test_the_callback_may_stop_anywhere),

@@ -127,6 +127,45 @@ static void test_failed_port_breaks_the_engine(void **state)
     assert_true(sum(f) == 3);
 }
 
+static int states_at_x(struct fixture *f)
+{
+    int count = 0;
+    poise_code code = engine_states(f->world.engine, "card", "x", count_visit, &count, NULL);
+    assert_true(code == POISE_OK || code == POISE_ENOTFOUND);
+    return count;
+}
+
+/* A series that a retraction numbered, whose first measurement comes when a checkpoint has begun: its org has
+ * no scores as of the checkpoint, or a start told its past otherwise than before. */
+static void test_what_comes_meanwhile_is_not_seen(void **state)
+{
+    struct fixture *f = *state;
+    poise_measurement retraction = keyed("k", 1, 0);
+    retraction.org = "x";
+    retraction.retract = true;
+    accept(f, retraction);
+    for (int failed = 0; failed < 2; failed++) {
+        world_settle(&f->world);
+        assert_int_equal(states_at_x(f), 0);
+        world_checkpoint_begin(&f->world);
+        accept(f, event("a", "x", 3));
+        world_checkpoint(&f->world);
+        world_reopen(&f->world);
+        assert_int_equal(states_at_x(f), 0);
+        accept(f, event("a", "x", 3)); /* as the journal has it */
+        world_settle(&f->world);
+        assert_true(states_at_x(f) > 0);
+        world_checkpoint_begin(&f->world);
+        if (failed == 0) {
+            world_checkpoint_fail(&f->world);
+            world_reopen(&f->world);
+        }
+    }
+    world_checkpoint(&f->world);
+    world_reopen(&f->world);
+    assert_true(states_at_x(f) > 0 && value_at(f, "card/p/o/sum", "x") == 3);
+}
+
 static poise_code take_put(void *writer, enum engine_table table, const void *key, size_t key_length,
                            const void *value, size_t value_length)
 {
@@ -197,6 +236,7 @@ int main(void)
         with_fixture(test_damaged_state_is_named),
         with_fixture(test_orgs_out_of_order_are_damage),
         with_fixture(test_failed_port_breaks_the_engine),
+        with_fixture(test_what_comes_meanwhile_is_not_seen),
         with_fixture(test_without_load_nothing_leaves_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

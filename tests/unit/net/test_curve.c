@@ -261,6 +261,140 @@ static void our_own_dealer_gets_in_and_ipc_is_never_locked(void **state)
     assert_null(message.user);
 }
 
+/* CURVE makes frames longer on the way, and a connection with one that is too long is cut, again and again.
+ */
+static void the_longest_message_gets_through_a_lock(void **state)
+{
+    struct fixture *f = *state;
+    struct net_zap_request request;
+    struct net_message message;
+    assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
+    struct gate gate;
+    lock(f, &gate);
+    struct net_curve curve = {.own = gate.client};
+    memcpy(curve.server_key, gate.server.public_key, NET_KEY_BYTES);
+    const struct net_limits with_key = {.curve = &curve};
+    struct net_socket *dealer = connected(f, net_endpoint(gate.router), &with_key);
+    struct net_wait items[] = {{.zap = f->zap, .fd = -1}};
+    assert_int_equal(net_wait(items, 1, PATIENCE_MS, NULL), POISE_OK);
+    assert_int_equal(net_zap_next(f->zap, &request, &f->err), POISE_OK);
+    net_zap_answer(f->zap, "us");
+    await(dealer, true);
+    enum { LONGEST = 262144 };
+    static char body[LONGEST + 1];
+    memset(body, 'x', LONGEST);
+    assert_int_equal(send_text(dealer, NULL, body), POISE_OK);
+    expect(gate.router, body, &message);
+    struct net_peer peer = message.peer; /* and back */
+    assert_int_equal(send_text(gate.router, &peer, body), POISE_OK);
+    expect(dealer, body, &message);
+}
+
+/* ---- who is not let in, or not any more ---- */
+
+/* The router's thread sees to its connections until one has failed; who asks is not let in. */
+static struct net_failure failure_of(struct net_socket *router, struct net_zap *zap)
+{
+    struct net_failure failure = {0};
+    struct net_zap_request request;
+    for (int waited = 0; waited < PATIENCE_MS && !net_socket_failure(router, &failure); waited += 10) {
+        struct net_wait items[] = {{.socket = router, .fd = -1}, {.zap = zap, .fd = -1}};
+        assert_int_equal(net_wait(items, 2, 10, NULL), POISE_OK);
+        if (net_zap_next(zap, &request, NULL) == POISE_OK)
+            net_zap_answer(zap, NULL);
+    }
+    return failure;
+}
+
+static void a_failed_handshake_has_a_reason(void **state)
+{
+    struct fixture *f = *state;
+    struct net_keys other;
+    assert_int_equal(keys_make(&other, NULL), POISE_OK);
+    assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
+    struct gate gate;
+    lock(f, &gate);
+    gate.limits.max_connections = 10;
+    struct net_socket *watched = bound(f, "tcp://127.0.0.1:*", &gate.limits);
+    void *context = zmq_ctx_new();
+    const struct {
+        const struct net_keys *keys;
+        const uint8_t *server_key;
+        enum net_failing why;
+    } wrong[] = {{NULL, NULL, NET_FAILING_MECHANISM},
+                 {&gate.client, other.public_key, NET_FAILING_KEY},
+                 {&gate.client, gate.server.public_key, NET_FAILING_DENIED}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct peer p = peer(context, net_endpoint(watched), wrong[i].keys, wrong[i].server_key);
+        struct net_failure failure = failure_of(watched, f->zap);
+        if (failure.why != NET_FAILING_LEFT || i > 0) /* libzmq's client may be the first to go */
+            assert_string_equal(net_failing_name(failure.why), net_failing_name(wrong[i].why));
+        assert_true(net_socket_failed(watched, failure.why) >= 1);
+        if (failure.address[0]) /* libzmq may have closed it before anybody looked */
+            assert_memory_equal(failure.address, "127.0.0.1:", 10);
+        leave(p);
+        while (net_socket_failure(watched, &failure)) {
+        }
+    }
+    zmq_ctx_term(context);
+}
+
+static bool stays(const void *context, const char *user)
+{
+    return strcmp(context, user) == 0;
+}
+
+/* The next event of a monitor; false: none came so soon. */
+static bool is_told(struct peer p, struct net_socket *router, int patience_ms)
+{
+    uint8_t event[6];
+    for (int waited = 0; waited < patience_ms; waited += 10) {
+        if (zmq_recv(p.monitor, event, sizeof event, ZMQ_DONTWAIT) == (int)sizeof event)
+            return true;
+        struct net_wait item = {.socket = router, .fd = -1};
+        assert_int_equal(net_wait(&item, 1, 10, NULL), POISE_OK);
+    }
+    return false;
+}
+
+static void revoked_connections_are_ended(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const users[] = {"stays", "goes", "silent"};
+    struct net_zap_request request;
+    struct net_message message;
+    struct net_connections counts;
+    assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
+    struct gate gate;
+    lock(f, &gate);
+    gate.limits.max_connections = 10;
+    struct net_socket *watched = bound(f, "tcp://127.0.0.1:*", &gate.limits);
+    void *context = zmq_ctx_new();
+    struct peer peers[3];
+    for (int i = 0; i < 3; i++) {
+        peers[i] = peer(context, net_endpoint(watched), &gate.client, gate.server.public_key);
+        assert_true(gets_in(peers[i], f->zap, users[i], &request));
+        for (int tries = 0; i < 2 && tries < 2; tries++) {
+            assert_int_equal(zmq_send(peers[i].socket, "\1\3", 2, ZMQ_SNDMORE), 2);
+            assert_int_equal(zmq_send(peers[i].socket, "hello", 5, 0), 5);
+            while (net_receive(watched, &message, NULL) == POISE_ENOTFOUND) {
+                struct net_wait item = {.socket = watched, .fd = -1};
+                assert_int_equal(net_wait(&item, 1, 10, NULL), POISE_OK);
+            }
+            assert_string_equal(message.user, users[i]);
+        }
+    }
+    net_socket_revoke(watched, stays, users[0]);
+    for (int i = 1; i < 3; i++)
+        assert_true(is_told(peers[i], watched, PATIENCE_MS));
+    assert_false(is_told(peers[0], watched, 300));
+    net_socket_connections(watched, &counts);
+    assert_int_equal(counts.revoked, 2);
+    for (int i = 0; i < 3; i++)
+        leave(peers[i]);
+    zmq_ctx_term(context);
+}
+
 static void other_locks_and_none_do_not_go_together(void **state)
 {
     struct fixture *f = *state;
@@ -308,6 +442,9 @@ int main(void)
         TEST(without_an_answer_nobody_gets_in),
         TEST(a_key_is_asked_for_and_its_messages_carry_its_user),
         TEST(our_own_dealer_gets_in_and_ipc_is_never_locked),
+        TEST(the_longest_message_gets_through_a_lock),
+        TEST(a_failed_handshake_has_a_reason),
+        TEST(revoked_connections_are_ended),
         TEST(other_locks_and_none_do_not_go_together),
         TEST(keys_open_what_is_beyond_loopback),
     };

@@ -18,9 +18,9 @@ struct plain {
 static const struct net_limits limits = {
     .max_message = 1000, .max_connections = 8, .max_queued = 4 << 20, .send_hwm = 1000};
 
-static struct net_socket *listener(struct fixture *f, struct plain *plain)
+static struct net_socket *listener(struct fixture *f, struct plain *plain, const struct net_limits *of)
 {
-    struct net_socket *router = bound(f, "tcp://127.0.0.1:*", &limits);
+    struct net_socket *router = bound(f, "tcp://127.0.0.1:*", of);
     const char *port = strrchr(net_endpoint(router), ':') + 1;
     *plain = (struct plain){.address = {.sin_family = AF_INET,
                                         .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
@@ -105,7 +105,7 @@ static void who_said_nothing_makes_room(void **state)
     struct plain plain;
     struct net_connections counts;
     struct net_message message;
-    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *router = listener(*state, &plain, &limits);
     struct net_socket *dealer = connected(*state, net_endpoint(router), NULL);
     await(dealer, true);
     assert_int_equal(send_text(dealer, NULL, "hello"), POISE_OK);
@@ -132,7 +132,7 @@ static void the_newest_goes_where_all_have_spoken(void **state)
     struct plain plain;
     struct net_connections counts;
     struct net_message message;
-    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *router = listener(*state, &plain, &limits);
     for (int i = 0; i < 8; i++) {
         assert_int_equal(send(one_comes(&plain), "\1\2\1\3\0\1x", 7, MSG_NOSIGNAL), 7);
         hears(router, &message);
@@ -144,6 +144,55 @@ static void the_newest_goes_where_all_have_spoken(void **state)
         turn(router, &counts);
     for (size_t i = 0; i < plain.count; i++)
         assert_int_equal(is_cut(plain.fds[i]), i == 8);
+    all_go(&plain);
+}
+
+/* Two of eight may be within their handshake: of those that stay there the first go. */
+static void slow_handshakes_are_bounded(void **state)
+{
+    struct plain plain;
+    struct net_connections counts = {0};
+    const struct net_limits narrow = {
+        .max_message = 1000, .max_connections = 8, .max_queued = 4 << 20, .max_handshakes = 2};
+    struct net_socket *router = listener(*state, &plain, &narrow);
+    for (int i = 0; i < 3; i++)
+        one_comes(&plain); /* and is through, though it says nothing */
+    for (int i = 0; i < 5; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_true(fd >= 0);
+        plain.fds[plain.count++] = fd;
+        assert_int_equal(connect(fd, (struct sockaddr *)&plain.address, sizeof plain.address), 0);
+        assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+        until_accepted(router, plain.count, &counts);
+    }
+    for (int turns = 0; turns < TURNS && counts.open > 5; turns++)
+        turn(router, &counts);
+    assert_int_equal(counts.slow, 3);
+    assert_int_equal(counts.refused, 0);
+    for (size_t i = 0; i < plain.count; i++)
+        assert_int_equal(is_cut(plain.fds[i]), i >= 3 && i < 6);
+    all_go(&plain);
+}
+
+static void a_handshake_may_take_so_long(void **state)
+{
+    struct plain plain;
+    struct net_connections counts = {0};
+    struct net_failure failure;
+    const struct net_limits hasty = {.max_connections = 8, .handshake_ms = 100};
+    struct net_socket *router = listener(*state, &plain, &hasty);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    plain.fds[plain.count++] = fd;
+    assert_int_equal(connect(fd, (struct sockaddr *)&plain.address, sizeof plain.address), 0);
+    for (int turns = 0; turns < TURNS && counts.failed == 0; turns++)
+        turn(router, &counts);
+    int turns = 0;
+    while (!net_socket_failure(router, &failure) && ++turns < TURNS)
+        turn(router, &counts);
+    assert_int_equal(failure.why, NET_FAILING_TIME);
+    assert_memory_equal(failure.address, "127.0.0.1:", 10);
+    assert_false(net_socket_failure(router, &failure));
     all_go(&plain);
 }
 
@@ -173,7 +222,7 @@ static void a_message_without_an_end_is_cut(void **state)
     struct plain plain;
     struct net_connections counts;
     struct net_message message;
-    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *router = listener(*state, &plain, &limits);
     struct net_socket *dealer = connected(*state, net_endpoint(router), NULL);
     await(dealer, true);
     for (size_t i = 0; i < sizeof frames; i += 2)
@@ -191,7 +240,7 @@ static void many_messages_are_no_endless_one(void **state)
     static char frames[10 * 3000];
     struct plain plain;
     struct net_connections counts;
-    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *router = listener(*state, &plain, &limits);
     for (size_t i = 0; i < sizeof frames; i += 10)
         memcpy(frames + i, "\1\2\1\3\0\4body", 10);
     assert_false(is_stopped(router, one_comes(&plain), frames, sizeof frames, 16 << 20));
@@ -205,7 +254,7 @@ static void who_reads_nothing_is_cut_when_queues_hold_too_much(void **state)
     static char body[1000];
     struct plain plain;
     struct net_connections counts = {0};
-    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *router = listener(*state, &plain, &limits);
     struct net_peer peers[8];
     memset(body, 'x', sizeof body - 1);
     for (int i = 0; i < 8; i++) {
@@ -234,7 +283,7 @@ static void a_connection_that_breaks_with_a_full_queue_ends_nothing(void **state
     size_t length = 0;
     struct plain plain;
     struct net_connections counts;
-    struct net_socket *router = listener(*state, &plain);
+    struct net_socket *router = listener(*state, &plain, &limits);
     int fd = one_comes(&plain);
     for (int i = 0; i < 400; i++) {
         bool is_ping = i == 200;
@@ -265,6 +314,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(who_said_nothing_makes_room),
         TEST(the_newest_goes_where_all_have_spoken),
+        TEST(slow_handshakes_are_bounded),
+        TEST(a_handshake_may_take_so_long),
         TEST(a_message_without_an_end_is_cut),
         TEST(many_messages_are_no_endless_one),
         TEST(who_reads_nothing_is_cut_when_queues_hold_too_much),

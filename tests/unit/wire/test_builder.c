@@ -127,6 +127,47 @@ static void max_rows_is_kept(void **state)
     finish(f, 2);
 }
 
+static void max_symbols_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t max = 0; max < 40; max++) {
+        char key[16];
+        size_t rows = 0, least = max < WIRE_SYMBOLS_LEAST ? WIRE_SYMBOLS_LEAST : max;
+        wire_builder_symbols(f->builder, max);
+        poise_measurement m = {.measure = "a", .org = "b", .value = 1, .of = 1, .key = key};
+        do {
+            snprintf(key, sizeof key, "k%zu", rows++);
+        } while (wire_builder_add(f->builder, &m) == POISE_OK);
+        assert_false(wire_builder_fits(f->builder, &m, 1));
+        struct wire_batch batch = finish(f, 1);
+        assert_int_equal(batch.rows, rows - 1);
+        assert_in_range(batch.symbol_count, least - 3, least);
+    }
+}
+
+/* However it is written: packed, in pieces or one by one. */
+static void the_size_of_a_batch_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    poise_measurement m = {.measure = "a", .org = "b", .value = 1, .of = 1};
+    for (int i = 0; i < 300; i++) {
+        char org[16];
+        snprintf(org, sizeof org, "o%d", i);
+        m.org = org;
+        assert_int_equal(wire_builder_add(f->builder, &m), POISE_OK);
+    }
+    finish(f, 1);
+    struct wire_batch_size size = wire_batch_size(f->body.data, f->body.length);
+    assert_int_equal(size.rows, 300);
+    assert_int_equal(size.symbols, 302);
+    buf_put(&f->body, "\x40\x05\x42\x03\x05\x80\x01\x1a\x01x", 10); /* rows 5; 5 and 128; a symbol */
+    size = wire_batch_size(f->body.data, f->body.length);
+    assert_int_equal(size.rows, 303);
+    assert_int_equal(size.symbols, 303);
+    size = wire_batch_size(f->body.data, 0);
+    assert_int_equal(size.rows + size.symbols, 0);
+}
+
 /* Names and numbers of any length; optional columns come late, which costs bytes for all rows before. */
 static poise_measurement random_measurement(struct fixture *f, char texts[4][256])
 {
@@ -222,6 +263,8 @@ int main(void)
         TEST(a_finished_builder_starts_afresh),
         TEST(what_a_retraction_ignores_is_not_sent),
         TEST(max_rows_is_kept),
+        TEST(max_symbols_is_kept),
+        TEST(the_size_of_a_batch_is_counted),
         TEST(max_bytes_is_kept_and_well_used),
         TEST(one_measurement_fits_whatever_the_limit),
         TEST(groups_fit_as_foretold),
