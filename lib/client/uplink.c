@@ -118,6 +118,15 @@ static void greet_later(struct uplink *uplink)
     uplink->hello_us = link_now();
 }
 
+/* On a full disk later: only what is acknowledged may make room, and without a store nothing would be. */
+static poise_code save_store(struct uplink *uplink, poise_error *err)
+{
+    poise_error problem = {0};
+    poise_code code = spool_set_store(uplink->outbox->spool, uplink->store_id, uplink->incarnation, &problem);
+    uplink->store_unsaved = code == POISE_EFULL;
+    return code == POISE_OK || code == POISE_EFULL ? POISE_OK : error_set(err, code, "%s", problem.text);
+}
+
 static poise_code check_store(struct uplink *uplink, const struct wire_welcome *welcome, poise_error *err)
 {
     uint8_t known[WIRE_STORE_ID];
@@ -135,7 +144,9 @@ static poise_code check_store(struct uplink *uplink, const struct wire_welcome *
     if (any && incarnation == welcome->incarnation) {
         return POISE_OK;
     }
-    return spool_set_store(uplink->outbox->spool, its, welcome->incarnation, err);
+    memcpy(uplink->store_id, its, sizeof uplink->store_id);
+    uplink->incarnation = welcome->incarnation;
+    return save_store(uplink, err);
 }
 
 static poise_code fork_error(const struct uplink *uplink, uint64_t seq, poise_error *err)
@@ -251,6 +262,9 @@ static poise_code on_ack(struct uplink *uplink, const struct link_message *messa
         return POISE_OK; /* again: its refusals were told */
     }
     code = outbox_acknowledge(uplink->outbox, &ack, err);
+    if (code == POISE_OK && uplink->store_unsaved) {
+        code = save_store(uplink, err);
+    }
     if (code == POISE_OK && uplink->next <= ack.seq) {
         uplink->next = ack.seq + 1;
     }

@@ -7,10 +7,12 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const int64_t MAX_DEFAULT = INT64_C(1) << 30;
 static const int64_t SEGMENT_DEFAULT = INT64_C(8) << 20;
+enum { SEGMENT_LEAST = 64 << 10 };
 
 /* ---- opening and closing ---- */
 
@@ -23,6 +25,21 @@ static void set_sizes(struct spool *spool, const struct spool_options *options)
     }
     if (spool->segment_bytes > spool->max_bytes / 4) {
         spool->segment_bytes = spool->max_bytes / 4; /* room comes back a segment at a time */
+    }
+}
+
+/* On a disk that has less room than max_bytes segments are smaller, too: else the last one, which cannot go,
+ * would fill it. */
+static void fit_to_disk(struct spool *spool)
+{
+    struct statvfs disk;
+    if (statvfs(spool->path, &disk) != 0) {
+        return; /* it is only better to know */
+    }
+    uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize + (uint64_t)spool->bytes;
+    uint64_t part = room / 4 > SEGMENT_LEAST ? room / 4 : SEGMENT_LEAST;
+    if ((uint64_t)spool->segment_bytes > part) {
+        spool->segment_bytes = (int64_t)part;
     }
 }
 
@@ -51,6 +68,7 @@ poise_code spool_open(const struct spool_options *options, struct spool **ret_sp
         spool_close(spool);
         return code;
     }
+    fit_to_disk(spool);
     *ret_spool = spool;
     return POISE_OK;
 }
@@ -365,6 +383,16 @@ static void set_mark(struct spool *spool, const void *mark, size_t length)
     buf_put(&spool->mark.bytes, mark, length);
 }
 
+/* Whatever is acknowledged goes, of the active segment too where all of it is. */
+static bool give_back(struct spool *spool)
+{
+    if (spool->first_seq == spool->next_seq && spool->segments[spool->count - 1].count > 0) {
+        (void)break_on_eio(spool, spool_rotate(spool, NULL)); /* without room for its head it stays */
+    }
+    return !spool->broken && spool->count > 1 && spool_all_acked(spool, 0) &&
+           break_on_eio(spool, spool_drop_acked(spool, spool->max_bytes, NULL)) == POISE_OK;
+}
+
 /* Appends spool->record, of one number. */
 static poise_code append(struct spool *spool, bool held, uint64_t hash, const void *mark, size_t mark_length,
                          int64_t more, poise_error *err)
@@ -374,12 +402,8 @@ static poise_code append(struct spool *spool, bool held, uint64_t hash, const vo
         return error_nomem(err, "a batch of the spool");
     }
     poise_code code = put_record(spool, more, err);
-    if (code == POISE_EFULL && spool->count > 1 &&
-        spool_all_acked(spool, 0)) { /* those make room on the disk, too */
-        code = spool_drop_acked(spool, spool->max_bytes, err);
-        if (code == POISE_OK) {
-            code = put_record(spool, more, err);
-        }
+    if (code == POISE_EFULL && give_back(spool)) { /* those make room on the disk, too */
+        code = put_record(spool, more, err);
     }
     if (code != POISE_OK) {
         return break_on_eio(spool, code);
