@@ -22,8 +22,9 @@ struct compact {
     const _Atomic bool *stop;
     struct names names;
     struct sorter *sorter;
-    struct arena arena; /* of the batch at hand */
-    struct arena keys;  /* of the run */
+    struct definitions definitions; /* of which only what is frozen is looked at */
+    struct arena arena;             /* of the batch at hand */
+    struct arena keys;              /* of the run */
 
     /* the run at hand */
     uint64_t first_lsn, lsn, next_place;
@@ -315,7 +316,7 @@ static bool is_kept(const struct journal_batch *batch)
 {
     bool kept = batch->producer[0] == '!' && (batch->rows == 0 || order_takes_place(batch));
     for (size_t i = 0; !kept && i < batch->refused_count; i++)
-        kept = batch->reasons[i] == POISE_REFUSAL_LOCKED;
+        kept = batch->reasons[i] == POISE_REFUSAL_LOCKED || batch->reasons[i] == POISE_REFUSAL_FROZEN;
     return kept;
 }
 
@@ -530,6 +531,7 @@ void compact_close(struct compact *compact)
         return;
     names_free(&compact->names);
     sorter_close(compact->sorter);
+    definitions_free(&compact->definitions);
     arena_free(&compact->arena);
     arena_free(&compact->keys);
     free(compact->as_of_ms);
@@ -540,6 +542,27 @@ void compact_close(struct compact *compact)
 
 /* ---- merges ---- */
 
+static poise_code fold_frozen(struct compact *compact, uint64_t until, bool *ret_any, poise_error *err)
+{
+    struct definitions *all = &compact->definitions;
+    uint64_t before = 0, after = 0; /* changes with what is frozen, which only grows */
+    for (size_t i = 0; i < all->frozen_count; i++)
+        before += (uint64_t)all->frozen[i].until_ms;
+    size_t count = all->frozen_count;
+    poise_code code = definitions_fold(all, compact->store, until, 0, compact->stop, err);
+    for (size_t i = 0; i < all->frozen_count; i++)
+        after += (uint64_t)all->frozen[i].until_ms;
+    *ret_any = all->frozen_count != count || after != before;
+    return code;
+}
+
+poise_code compact_frozen(struct compact *compact, uint64_t state_lsn, bool *ret_any, poise_error *err)
+{
+    *ret_any = false;
+    return state_lsn > compact->definitions.folded_lsn ? fold_frozen(compact, state_lsn, ret_any, err)
+                                                       : POISE_OK;
+}
+
 struct choosing {        /* among the runs of a bucket and input, in the order of their records */
     int32_t idle_before; /* buckets before it are tidied, too */
     int32_t bucket;
@@ -547,7 +570,21 @@ struct choosing {        /* among the runs of a bucket and input, in the order o
     struct store_run runs[PIECE_SOURCES];
     size_t count;
     bool chosen;
+    const struct compact *compact;
+    bool gone; /* nothing of what is chosen stays */
 };
+
+/* Of an input that is frozen beyond the whole bucket. */
+static bool choose_gone(struct choosing *choosing)
+{
+    const struct names *names = &choosing->compact->names;
+    if (choosing->count == 0 || choosing->input >= names->measures.count)
+        return false;
+    int64_t until_ms = definitions_frozen_ms(&choosing->compact->definitions,
+                                             intern_text(&names->measures, choosing->input));
+    choosing->gone = until_ms != INT64_MIN && choosing->bucket < block_bucket(until_ms);
+    return choosing->gone;
+}
 
 /* Those of the lowest level of which there are enough. */
 static bool choose_level(struct choosing *choosing)
@@ -582,7 +619,7 @@ static bool choose_idle(const struct choosing *choosing)
 
 static bool choose(struct choosing *choosing)
 {
-    choosing->chosen = choose_idle(choosing) || choose_level(choosing);
+    choosing->chosen = choose_gone(choosing) || choose_idle(choosing) || choose_level(choosing);
     return choosing->chosen;
 }
 
@@ -601,6 +638,15 @@ static poise_code note_run(void *visitor, const struct store_run *run)
     return POISE_OK;
 }
 
+/* What it was put for has nothing but its sources' end. */
+static void drop(struct compact *compact, const struct choosing *choosing)
+{
+    for (size_t i = 0; i < choosing->count; i++) {
+        compact->piece->dropped_rows += choosing->runs[i].stats.rows;
+        compact->piece->dropped_bytes += choosing->runs[i].stats.bytes;
+    }
+}
+
 static poise_code merge(struct compact *compact, struct store_reader *reader, const struct choosing *choosing)
 {
     uint64_t sources[PIECE_SOURCES], lsn = 0;
@@ -613,12 +659,16 @@ static poise_code merge(struct compact *compact, struct store_reader *reader, co
     compact->run = block_run(lsn, level + 1);
     compact->bucket = choosing->bucket;
     compact->input = choosing->input;
-    poise_code code = store_merge_runs(reader, choosing->bucket, choosing->input, sources, choosing->count,
-                                       compact->run, take_block, compact, compact->err);
+    poise_code code =
+        choosing->gone ? POISE_OK
+                       : store_merge_runs(reader, choosing->bucket, choosing->input, sources, choosing->count,
+                                          compact->run, take_block, compact, compact->err);
     if (!code)
         code = open_piece(compact);
     if (code)
         return code;
+    if (choosing->gone)
+        drop(compact, choosing);
     struct piece *piece = compact->piece;
     memcpy(piece->sources, sources, choosing->count * sizeof *sources);
     piece->slice.sources = piece->sources;
@@ -632,7 +682,7 @@ poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_tak
 {
     static const struct store_run_range all = {
         .from_bucket = INT32_MIN, .until_bucket = INT32_MAX, .any_input = true};
-    struct choosing choosing = {.idle_before = idle_before};
+    struct choosing choosing = {.idle_before = idle_before, .compact = compact};
     struct store_reader *reader;
     poise_error unused;
     begin(compact, take, taker, err ? err : &unused);
@@ -640,7 +690,10 @@ poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_tak
     poise_code code = store_reader_open(compact->store, &reader, compact->err);
     if (code)
         return code;
-    code = store_read_runs(reader, &all, note_run, &choosing, compact->err);
+    if (compact->definitions.frozen_count)
+        code = names_read(&compact->names, reader, compact->err);
+    if (!code)
+        code = store_read_runs(reader, &all, note_run, &choosing, compact->err);
     if (!code && (choosing.chosen || choose(&choosing))) {
         *ret_any = true;
         code = merge(compact, reader, &choosing);

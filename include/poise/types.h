@@ -52,7 +52,8 @@ typedef struct poise_measurement {
     X(LOCKED, 17, "a period that it would change is locked; `poise restate` lets it in")                     \
     X(NOT_ALLOWED, 18,                                                                                       \
       "its sender's key may not send this input for this org, or not with a key of this source")             \
-    X(IN_DOUBT, 19,                                                                                          \
+    X(FROZEN, 19, "a period that it would change is frozen: its measurements were dropped (`keep`)")         \
+    X(IN_DOUBT, 20,                                                                                          \
       "the spool was copied, and the other copy may have sent it: replay it if it is not counted yet")
 
 typedef enum poise_refusal {
