@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct rule {
     struct texts inputs, orgs, sources; /* of `send`; count 0: all */
@@ -431,6 +432,12 @@ static bool check_file(const char *path, struct problems *problems)
         problems_add(problems, path, 0, 0, "this is no regular file");
         return false;
     }
+    if (status.st_uid != 0 && status.st_uid != geteuid())
+        problems_add(
+            problems, path, 0, 0,
+            "this file belongs to user %ld, who may so give himself access: chown it to root or to user "
+            "%ld, who runs this",
+            (long)status.st_uid, (long)geteuid());
     if (status.st_mode & (S_IWGRP | S_IWOTH))
         problems_add(problems, path, 0, 0,
                      "others than its owner may write this file (mode %04o), and so give themselves access: "

@@ -3,6 +3,8 @@
 #include "refusals.h"
 #include <base/error.h>
 #include <base/text.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,7 @@ struct producer {                   /* an epoch of a producer, since it said HEL
     uint64_t told_seq;              /* acknowledged on it up to here */
     uint64_t mean_rows;             /* of its batches, the last ones count most; 0: none came */
     bool gap_told;                  /* until the batch that was asked for comes */
+    bool forked;                    /* counted as such, until its producer goes on under a new epoch */
 };
 
 struct ingest {
@@ -189,9 +192,21 @@ static void send_owed(struct ingest *ingest)
     ingest->owed = NULL;
 }
 
-/* Says what is on disk, not what is on its way there, which a crash would lose. */
-static void send_welcome(struct ingest *ingest, const struct producer *producer)
+/* Those from a sequence on that are known, so that the producer sees which of its batches they are. */
+static size_t hashes_from(const struct producer *producer, uint64_t from, uint64_t hashes[LEDGER_WINDOW])
 {
+    uint64_t received = producer->received_seq, end = producer->entry->seq + 1;
+    uint64_t kept = received >= LEDGER_WINDOW ? received - LEDGER_WINDOW + 1 : 1;
+    size_t count = 0;
+    for (uint64_t seq = from > kept ? from : kept; seq < end; seq++)
+        hashes[count++] = producer->hashes[seq % LEDGER_WINDOW];
+    return count;
+}
+
+/* Says what is on disk, not what is on its way there, which a crash would lose. */
+static void send_welcome(struct ingest *ingest, const struct producer *producer, uint64_t from)
+{
+    uint64_t hashes[LEDGER_WINDOW];
     struct wire_welcome welcome = {.incarnation = store_incarnation(ingest->options.store),
                                    .epoch = producer->entry->epoch,
                                    .next_seq = producer->entry->seq + 1,
@@ -199,7 +214,9 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer)
                                    .credit = credit_of(ingest, producer),
                                    .max_batch_bytes = ingest->options.max_batch_bytes,
                                    .max_batch_rows = ingest->options.max_batch_rows,
-                                   .max_batch_symbols = ingest->options.max_batch_symbols};
+                                   .max_batch_symbols = ingest->options.max_batch_symbols,
+                                   .hashes = hashes,
+                                   .hash_count = hashes_from(producer, from, hashes)};
     memcpy(welcome.store_id, ingest->store_id, sizeof welcome.store_id);
     if (!wire_encode_welcome(&welcome, &ingest->out))
         (void)send_out(ingest, &producer->peer, WIRE_WELCOME);
@@ -318,18 +335,40 @@ static poise_code check_hello(const struct ingest *ingest, const struct wire_hel
     return POISE_OK;
 }
 
-static poise_code check_fork(struct ingest *ingest, const struct producer *producer,
-                             const struct wire_hello *hello, poise_error *err)
+/* Once, until the producer has taken a new epoch for it. */
+static void count_fork(struct ingest *ingest, struct producer *producer)
+{
+    stats_add(ingest->options.stats, STAT_forks, producer->forked ? 0 : 1);
+    producer->forked = true;
+}
+
+static poise_code check_fork(struct ingest *ingest, struct producer *producer, const struct wire_hello *hello,
+                             poise_error *err)
 {
     const struct ledger_entry *entry = producer->entry;
     bool same_place = hello->next_seq == entry->seq + 1;
     if (!same_place || !hello->last_hash || !entry->hash || hello->last_hash == entry->hash)
         return POISE_OK;
-    stats_add(ingest->options.stats, STAT_forks, 1);
+    count_fork(ingest, producer);
     return error_set(err, POISE_EFORK,
                      "batch %llu of '%s' is another here than in its spool: the spool was restored or "
-                     "copied; give it a new spool",
+                     "copied; it must go on under a new epoch",
                      (unsigned long long)entry->seq, hello->producer);
+}
+
+/* Its producer found itself forked, and sends the rest under this epoch. */
+static void on_new_epoch(struct ingest *ingest, const struct wire_hello *hello)
+{
+    char old[24], fresh[24];
+    struct producer *before = find_producer(ingest, hello->producer, hello->forked_epoch);
+    if (before && before->forked)
+        before->forked = false; /* it is counted */
+    else
+        stats_add(ingest->options.stats, STAT_forks, 1);
+    snprintf(old, sizeof old, "%016" PRIx64, hello->forked_epoch);
+    snprintf(fresh, sizeof fresh, "%016" PRIx64, hello->epoch);
+    log_event(ingest->options.log, LOG_WARN, "fork", log_text("producer", hello->producer),
+              log_text("epoch", old), log_text("goes_on_as", fresh));
 }
 
 static poise_code on_hello(struct ingest *ingest, const struct net_message *message, poise_error *err)
@@ -348,8 +387,11 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
         return error_set(err, POISE_ELIMIT,
                          "this aggregator already knows %zu producers and epochs (max_producers)",
                          ingest->producers.count);
-    if (!producer)
+    bool fresh = !producer;
+    if (fresh)
         code = add_producer(ingest, hello.producer, hello.epoch, &producer, err);
+    if (!code && fresh && hello.forked_epoch && !producer->entry->seq)
+        on_new_epoch(ingest, &hello);
     if (!code)
         code = check_fork(ingest, producer, &hello, err);
     if (!code)
@@ -360,7 +402,7 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
               log_int("next", (int64_t)producer->entry->seq + 1), log_text("software", hello.software));
     bool all_told = hello.next_seq > producer->entry->seq;
     producer->told_seq = all_told ? producer->entry->seq : hello.next_seq - 1;
-    send_welcome(ingest, producer);
+    send_welcome(ingest, producer, hello.next_seq);
     if (!all_told)
         send_acks(ingest, producer, hello.next_seq);
     return POISE_OK;
@@ -373,10 +415,11 @@ static void on_duplicate(struct ingest *ingest, struct producer *producer, uint6
     uint64_t known = seq + LEDGER_WINDOW > producer->received_seq ? producer->hashes[seq % LEDGER_WINDOW] : 0;
     if (known && hash && hash != known) {
         poise_error error;
-        stats_add(ingest->options.stats, STAT_forks, 1);
+        count_fork(ingest, producer);
         error_set(&error, POISE_EFORK, "batch %llu of '%s' came before with other content",
                   (unsigned long long)seq, producer->entry->producer);
         send_error(ingest, &producer->peer, &error);
+        detach(ingest, producer); /* or what follows it would be taken behind the other's */
         return;
     }
     stats_add(ingest->options.stats, STAT_batches_duplicate, 1);

@@ -22,7 +22,8 @@
     X(batches_acknowledged, "counter", "batches", "Batches that are on disk, and told so")                   \
     X(batches_duplicate, "counter", "batches", "Batches that were there already and acknowledged again")     \
     X(gaps, "counter", "events", "Times a producer was told to go back to a missing batch")                  \
-    X(forks, "counter", "events", "Producers whose history contradicts what is stored")                      \
+    X(forks, "counter", "events",                                                                            \
+      "Producers whose history contradicts what is stored: their spool was copied")                          \
     X(losses, "gauge", "losses", "Ranges of batches that producers have lost, as `poise losses` tells")      \
     X(rows_lost, "gauge", "rows", "Measurements in them, as far as they are known")                          \
     X(erasures, "gauge", "orders", "Operators' orders to erase measurements")                                \

@@ -44,8 +44,10 @@ static const struct argp parser = {
     .children = children,
     .doc =
         "Prints what producers have told the aggregator that they lost: batches of measurements that were "
-        "dropped because a spool was full (`oldest`, `newest`), or that a spool's disk has `damaged`. What "
-        "is listed is in no score. SINCE is the time from which on scores lack it; FROM and TO are the "
+        "dropped because a spool was full (`oldest`, `newest`), or that a spool's disk has `damaged`, or "
+        "that "
+        "another copy of a spool may have sent, or not (`forked`). But for the last, what is listed is in no "
+        "score. SINCE is the time from which on scores lack it; FROM and TO are the "
         "measurements' own times.\v"
         "Exit status: 0 done, 1 failed, 2 wrong usage.\n\n"
         "Examples:\n"

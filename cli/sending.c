@@ -207,10 +207,27 @@ static poise_code default_producer(char **ret_name, poise_error *err)
 static void warn_of_loss(void *context, const poise_loss *loss, const char *aside)
 {
     const struct sending *sending = context;
+    if (loss->reason == POISE_LOSS_FORKED) {
+        fprintf(stderr,
+                "poise %s: %" PRIu64
+                " measurements of the spool %s may have been sent by another copy of it, or "
+                "not: they are not sent again, and the aggregator is told (poise losses)\n",
+                sending->verb, loss->rows, sending->spool);
+        return;
+    }
     fprintf(stderr,
             "poise %s: the disk has damaged batches %" PRIu64 " to %" PRIu64 " of the spool %s; %s has "
             "them as they are, and the aggregator is told (poise losses)\n",
             sending->verb, loss->first_seq, loss->last_seq, sending->spool, aside ? aside : sending->spool);
+}
+
+static void warn_of_fork(void *context, const poise_fork *fork)
+{
+    const struct sending *sending = context;
+    fprintf(stderr,
+            "poise %s: another copy of the spool %s has sent other measurements: this one goes on by itself, "
+            "under epoch %016" PRIx64 "\n",
+            sending->verb, sending->spool, fork->new_epoch);
 }
 
 /* Another `poise send` may have the spool for a moment. */
@@ -225,6 +242,7 @@ static poise_code open_sender(struct sending *sending, const struct sending_opti
                                                  .software = "poise " POISE_VERSION_TEXT,
                                                  .refused = note_refusals,
                                                  .lost = warn_of_loss,
+                                                 .forked = warn_of_fork,
                                                  .routes = options->given + 1,
                                                  .route_count =
                                                      options->given_count > 0 ? options->given_count - 1 : 0,
@@ -314,11 +332,12 @@ poise_code sending_wait(struct sending *sending, poise_error *err)
         heard_us = stats.batches_left < left ? now_us : heard_us;
         left = stats.batches_left;
         if (code == POISE_OK && left > 0 && now_us - heard_us >= 1000 * sending->timeout_ms) {
-            return error_set(
-                err, POISE_ETIMEOUT,
-                "%s %s; what was not acknowledged waits in %s and goes out with the next `poise %s` there",
-                sending->endpoint, stats.connected ? "acknowledges nothing" : "does not answer",
-                sending->spool, sending->verb);
+            const char *trouble = poise_sender_trouble(sending->sender);
+            return error_set(err, POISE_ETIMEOUT,
+                             "%s %s%s%s; what was not acknowledged waits in %s and goes out with the next "
+                             "`poise %s` there",
+                             sending->endpoint, stats.connected ? "acknowledges nothing" : "does not answer",
+                             trouble[0] ? ": " : "", trouble, sending->spool, sending->verb);
         }
     }
     sending->count = sending->at = 0;

@@ -106,6 +106,7 @@ struct watch {
     bool ended;                 /* --count is reached */
     int64_t changes, revisions; /* since the first whole view */
     int64_t as_of_ms;
+    char trouble[256]; /* that keeps us from a connection; "": none that is known */
 };
 
 static void put_score(struct buf *out, double score)
@@ -278,9 +279,12 @@ static poise_code put_tables(struct watch *watch)
 
 static poise_code paint(struct watch *watch)
 {
-    char status[256];
+    char status[512];
     const char *endpoint = watch->options->live.endpoint;
-    if (watch->lost) {
+    if (watch->trouble[0]) {
+        snprintf(status, sizeof status, "no connection to %s: %s; trying again; Ctrl-C ends", endpoint,
+                 watch->trouble);
+    } else if (watch->lost) {
         snprintf(status, sizeof status, "%s is silent: trying again; Ctrl-C ends", endpoint);
     } else if (!watch->ready) {
         snprintf(status, sizeof status, "waiting for %s; Ctrl-C ends", endpoint);
@@ -300,6 +304,21 @@ static poise_code paint(struct watch *watch)
     }
     buf_reset(&watch->text);
     return code;
+}
+
+/* Says on a new line of standard error, or the screen, why there is no connection. */
+static void look_for_trouble(struct watch *watch, poise_client *client)
+{
+    const char *trouble = poise_client_trouble(client);
+    if (strcmp(trouble, watch->trouble) == 0) {
+        return;
+    }
+    snprintf(watch->trouble, sizeof watch->trouble, "%s", trouble);
+    watch->told = true;
+    if (trouble[0] && !watch->on_screen) {
+        fprintf(stderr, "poise watch: no connection to %s: %s; trying again\n", watch->options->live.endpoint,
+                trouble);
+    }
 }
 
 /* SIGINT and SIGTERM are blocked and asked for here, so that nothing runs in a handler. */
@@ -329,6 +348,7 @@ static poise_code follow(struct watch *watch, poise_client *client, const sigset
         if (code == POISE_OK) {
             code = watch->code;
         }
+        look_for_trouble(watch, client);
         if (code == POISE_OK && !watch->on_screen) {
             code = write_lines(watch);
         }
@@ -387,7 +407,8 @@ int cli_watch(int argc, char **argv)
         error_nomem(&err, "the view");
     }
     if (code == POISE_OK && !received) {
-        code = error_set(&err, POISE_ETIMEOUT, "nothing was received from %s", options.live.endpoint);
+        code = error_set(&err, POISE_ETIMEOUT, "nothing was received from %s%s%s", options.live.endpoint,
+                         watch.trouble[0] ? ": " : "", watch.trouble);
     }
     return code == POISE_OK || code == POISE_EIO ? cli_end("watch", CLI_OK) : cli_fail("watch", &err);
 }

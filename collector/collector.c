@@ -7,8 +7,10 @@
 #include <collector/replay.h>
 #include <collector/source.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poise/client.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -36,6 +38,8 @@ struct collector {
     poise_error failure; /* of a callback; code POISE_OK: none */
     poise_code denied;   /* why the aggregator took nothing, and when the log said so */
     int64_t denied_us;
+    char trouble[256]; /* that keeps us from a connection, as the log said it, and when */
+    int64_t trouble_us;
     int64_t progress_us;
     struct numbers numbers;
 };
@@ -99,10 +103,25 @@ static poise_code on_refused(void *context, const poise_refused *items, size_t c
 static void on_lost(void *context, const poise_loss *loss, const char *aside)
 {
     const struct collector *collector = context;
-    log_event(collector->options->log, LOG_WARN, aside ? "spool damaged" : "spool full",
-              log_text("lost", poise_loss_text(loss->reason)), log_int("first", (int64_t)loss->first_seq),
-              log_int("last", (int64_t)loss->last_seq), log_int("measurements", (int64_t)loss->rows),
-              log_text("kept", aside ? aside : "no"));
+    const char *event = loss->reason == POISE_LOSS_FORKED ? "spool copied"
+                        : aside                           ? "spool damaged"
+                                                          : "spool full";
+    log_event(collector->options->log, LOG_WARN, event, log_text("lost", poise_loss_text(loss->reason)),
+              log_int("first", (int64_t)loss->first_seq), log_int("last", (int64_t)loss->last_seq),
+              log_int("measurements", (int64_t)loss->rows), log_text("kept", aside ? aside : "no"));
+}
+
+/* What follows goes under another epoch, and the aggregator counts it beside what the other copy sends. */
+static void on_forked(void *context, const poise_fork *fork)
+{
+    const struct collector *collector = context;
+    char old[24], fresh[24];
+    snprintf(old, sizeof old, "%016" PRIx64, fork->epoch);
+    snprintf(fresh, sizeof fresh, "%016" PRIx64, fork->new_epoch);
+    log_event(collector->options->log, LOG_WARN,
+              "fork: the spool was copied or restored, and another copy has sent; this one goes on by itself",
+              log_text("epoch", old), log_text("goes_on_as", fresh),
+              log_int("batches", (int64_t)fork->batches), log_int("in_doubt", (int64_t)fork->doubtful));
 }
 
 /* ---- sending ---- */
@@ -129,10 +148,30 @@ static void report_denial(struct collector *collector, const poise_error *denial
     int64_t now_us = clock_monotonic_us(collector->options->clock);
     if (denial->code != collector->denied || now_us - collector->denied_us >= DENIED_US) {
         log_event(collector->options->log, LOG_ERROR,
-                  "the aggregator takes nothing: rows gather in the spool, it is asked again",
+                  denial->code == POISE_EFULL
+                      ? "the disk of the spool is full: it is tried again"
+                      : "the aggregator takes nothing: rows gather in the spool, it is asked again",
                   log_text("reason", denial->text));
         collector->denied = denial->code;
         collector->denied_us = now_us;
+    }
+}
+
+/* Why there is no connection: once, when it changes, and now and then. */
+static void report_trouble(struct collector *collector)
+{
+    const char *trouble = poise_sender_trouble(collector->sender);
+    int64_t now_us = clock_monotonic_us(collector->options->clock);
+    bool same = strcmp(trouble, collector->trouble) == 0;
+    if (same && (!trouble[0] || now_us - collector->trouble_us < DENIED_US)) {
+        return;
+    }
+    snprintf(collector->trouble, sizeof collector->trouble, "%s", trouble);
+    collector->trouble_us = now_us;
+    if (trouble[0]) {
+        log_event(
+            collector->options->log, LOG_WARN, "no connection: rows gather in the spool, it is tried again",
+            log_text("aggregator", collector->options->config->aggregator), log_text("reason", trouble));
     }
 }
 
@@ -145,10 +184,11 @@ static poise_code step(struct collector *collector, int64_t timeout_ms, poise_er
     if (collector->failure.code != POISE_OK) {
         problem = collector->failure;
         code = problem.code;
-    } else if (!collector->options->once && is_denial(code)) {
+    } else if (!collector->options->once && (is_denial(code) || code == POISE_EFULL)) {
         report_denial(collector, &problem);
         code = POISE_OK;
     }
+    report_trouble(collector);
     return code == POISE_OK ? letters_sync(collector->letters, err)
                             : error_set(err, code, "%s", problem.text);
 }
@@ -368,9 +408,11 @@ static poise_code finish(struct collector *collector, poise_error *err)
         }
         if (options->timeout_ms > 0 &&
             clock_monotonic_us(options->clock) - started_us > options->timeout_ms * 1000) {
-            return error_set(
-                err, POISE_ETIMEOUT, "%s has not acknowledged all in time; batches that wait in %s: %llu",
-                options->config->aggregator, options->config->spool, (unsigned long long)stats.batches_left);
+            const char *trouble = poise_sender_trouble(collector->sender);
+            return error_set(err, POISE_ETIMEOUT,
+                             "%s has not acknowledged all in time%s%s; batches that wait in %s: %llu",
+                             options->config->aggregator, trouble[0] ? ": " : "", trouble,
+                             options->config->spool, (unsigned long long)stats.batches_left);
         }
         code = step(collector, IDLE_MS, err);
         if (code != POISE_OK) {
@@ -397,6 +439,7 @@ static poise_code open_sender(struct collector *collector, poise_error *err)
                                           .software = "poise-collector",
                                           .refused = on_refused,
                                           .lost = on_lost,
+                                          .forked = on_forked,
                                           .when_full = config->when_full,
                                           .routes = config->routes.items,
                                           .route_count = config->routes.count,

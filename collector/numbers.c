@@ -90,7 +90,7 @@ static void write_file(struct numbers *numbers, const poise_sender_stats *stats,
 {
     const struct {
         uint64_t rows, rows_skipped, rows_refused, sent, acknowledged, refused, spool_batches, spool_bytes,
-            spool_age_ms, connected;
+            spool_age_ms, forks, connected;
     } now = {.rows = summary->rows,
              .rows_skipped = summary->rows_skipped,
              .rows_refused = summary->rows_refused,
@@ -100,6 +100,7 @@ static void write_file(struct numbers *numbers, const poise_sender_stats *stats,
              .spool_batches = stats->batches_left,
              .spool_bytes = stats->spool_bytes > 0 ? (uint64_t)stats->spool_bytes : 0,
              .spool_age_ms = (uint64_t)numbers_age_ms(numbers, stats),
+             .forks = stats->forks,
              .connected = stats->connected};
     struct buf out = {0};
     poise_error err = {.text = "out of memory"};

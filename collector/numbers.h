@@ -19,6 +19,8 @@
     X(spool_bytes, "gauge", "bytes", "The spool's files, with what is kept after it was acknowledged")       \
     X(spool_age_ms, "gauge", "ms",                                                                           \
       "How long the oldest of those batches has waited; one of an earlier run counts from this one's start") \
+    X(forks, "counter", "events",                                                                            \
+      "Times that the spool took a new epoch, since another copy of it had sent")                            \
     X(connected, "gauge", "", "1: the aggregator has answered on this connection")
 
 enum { NUMBERS_SAMPLES = 256 };

@@ -1,6 +1,7 @@
 """Poise's wire protocol for the examples: the generated messages, frames, kinds. proto/README.md is the contract."""
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,7 @@ class Link:
     def __init__(self, endpoint):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         for option, value in [(zmq.IMMEDIATE, 1), (zmq.LINGER, 0), (zmq.RECONNECT_IVL, 500),
-                              (zmq.RECONNECT_IVL_MAX, 30000), (zmq.HEARTBEAT_IVL, 5000),
+                              (zmq.RECONNECT_IVL_MAX, random.randrange(3000, 6000)), (zmq.HEARTBEAT_IVL, 5000),
                               (zmq.HEARTBEAT_TIMEOUT, 15000), (zmq.HEARTBEAT_TTL, 15000)]:
             self.socket.setsockopt(option, value)
         if os.environ.get("POISE_KEY_FILE"):  # docs/access.md

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Prints the scores of an aggregator as they change: subscribe.py ENDPOINT [--once]
 
-ENDPOINT is its query endpoint. With --once, prints the present state and ends. Survives restarts of the aggregator: the
-view then begins again with a snapshot."""
+ENDPOINT is its query endpoint. With --once, prints the present state and ends. Survives cuts and restarts of the
+aggregator: it goes on where it was, and only where the aggregator does not know that any more the view begins again
+with a snapshot."""
 import datetime
 import itertools
 import math
@@ -30,12 +31,16 @@ class Subscription:
 
     def __init__(self, endpoint, once):
         self.endpoint, self.once = endpoint, once
+        self.from_lsn = self.from_revised = self.view = 0
         self.link = Link(endpoint)
         self.subscribe()
 
     def subscribe(self):
-        self.id, self.lsn, self.complete, self.consumed = next(self.ids), None, False, 0
-        self.link.send(pb.Subscribe(id=self.id, credit=CREDIT, once=self.once))
+        """From the view that we have, if we have one (README: Resuming)."""
+        self.id, self.complete, self.in_snapshot, self.consumed = next(self.ids), False, False, 0
+        self.lsn = self.from_lsn
+        self.link.send(pb.Subscribe(id=self.id, credit=CREDIT, once=self.once, from_lsn=self.from_lsn,
+                                    from_revised=self.from_revised, from_view=self.view))
 
     def take(self, message):
         """True: done."""
@@ -46,22 +51,40 @@ class Subscription:
                 sys.exit(f"{name_of(pb.Code, message.code)}: {message.text}")
             self.subscribe()  # the aggregator was restarted
             return False
-        if isinstance(message, pb.Update):
-            if not self.complete or message.prev != self.lsn:
-                if message.states or self.complete:
-                    print("something was lost: starting again", file=sys.stderr)
-                    self.link.send(pb.Unsubscribe(id=self.id))
-                    self.subscribe()
-                return False
-            if not message.states and message.lsn == message.prev:
-                return False  # a sign of life, without credit
+        if isinstance(message, pb.Update) and not self.follows(message):
+            return False
         for state in message.states:
             show(state)
         self.lsn = message.lsn
+        self.note_place(message)
         # A snapshot may also come later, when this subscriber was too slow for updates.
         self.complete = isinstance(message, pb.Update) or message.last
         self.give_credit()
         return self.once and self.complete
+
+    def follows(self, update):
+        """Whether it has something to take in, and goes on from what we have."""
+        sign = not update.states and update.lsn == update.prev  # of life, without credit
+        if not self.complete and not self.in_snapshot and self.from_lsn and update.prev == self.from_lsn:
+            self.complete = True  # the aggregator goes on from the view that we have
+        if self.complete and update.prev == self.lsn:
+            return not sign
+        if self.complete or not sign:
+            print("something was lost: starting again", file=sys.stderr)
+            self.link.send(pb.Unsubscribe(id=self.id))
+            self.subscribe()
+        return False
+
+    def note_place(self, message):
+        """Where to go on after a cut: behind what came whole, and the revisions that came of what did not."""
+        if isinstance(message, pb.Snapshot):
+            self.in_snapshot = not message.last
+            self.from_lsn = message.lsn if message.last and not message.more else 0
+            self.from_revised, self.view = 0, message.view
+        elif not message.more:
+            self.from_lsn, self.from_revised = message.lsn, 0
+        elif self.from_lsn:
+            self.from_revised += sum(state.revision > 0 for state in message.states)
 
     def give_credit(self):
         self.consumed += 1

@@ -39,6 +39,15 @@ typedef enum poise_when_full {
     POISE_DROP_NEWEST  /* the batch is not taken */
 } poise_when_full;
 
+/* A spool that was copied or restored, and goes on under another epoch. */
+typedef struct poise_fork {
+    const char *producer;
+    uint64_t epoch, new_epoch;
+    uint64_t batches;  /* that wait and go under the new one */
+    uint64_t doubtful; /* measurements that the other copy may have sent, or not: they are told as refused,
+                          and as lost */
+} poise_fork;
+
 typedef struct poise_sender_options {
     const char *endpoint;    /* the aggregator's ingest endpoint, "tcp://127.0.0.1:5570" */
     const char *producer;    /* the name of this producer: an id, constant over its life */
@@ -68,6 +77,9 @@ typedef struct poise_sender_options {
      * `aside` is the file that holds them as they are, else NULL. The aggregator is told, too: who reads
      * scores sees it there (poise_get_losses), exactly, and without what it had got before. May be NULL. */
     void (*lost)(void *context, const poise_loss *loss, const char *aside);
+    /* Called by step and drain when the aggregator has got other batches than ours from a copy of the spool,
+     * so that ours go under a new epoch. May be NULL. */
+    void (*forked)(void *context, const poise_fork *fork);
 } poise_sender_options;
 
 POISE_API poise_code poise_sender_open(const poise_sender_options *options, poise_sender **ret_sender,
@@ -112,8 +124,12 @@ typedef struct poise_sender_stats {
     uint64_t batches_left; /* in the spool, not acknowledged */
     int64_t spool_bytes;   /* of its files; what is acknowledged goes in time, or when there is no room */
     bool connected;        /* the aggregator has answered on this connection */
+    uint64_t forks;        /* times that the spool took a new epoch, since open */
 } poise_sender_stats;
 POISE_API void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_stats);
+/* Why there is no connection to the address that is tried now, in a sentence for people ("it does not let our
+ * key ... in: ..."); "": there is one, or nothing is known. Lives until the next call. */
+POISE_API const char *poise_sender_trouble(poise_sender *sender);
 
 /* ---- subscribing and asking ---- */
 
@@ -129,6 +145,9 @@ typedef struct poise_client_options {
 POISE_API poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client,
                                        poise_error *err);
 POISE_API void poise_client_close(poise_client *client);
+/* Why there is no connection, in a sentence for people; "": there is one, or nothing is known. Lives until the
+ * next call. */
+POISE_API const char *poise_client_trouble(poise_client *client);
 
 /* Lists may be NULL and 0, as all else: everything. Orgs are globs as in scorecards, nodes are paths and what
  * lies below them. */

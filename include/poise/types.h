@@ -52,7 +52,9 @@ typedef struct poise_measurement {
     X(LOCKED, 17, "a period that it would change is locked; `poise restate` lets it in")                     \
     X(NOT_ALLOWED, 18,                                                                                       \
       "its sender's key may not send this input for this org, or not with a key of this source")             \
-    X(FROZEN, 19, "a period that it would change is frozen: its measurements were dropped (`keep`)")
+    X(FROZEN, 19, "a period that it would change is frozen: its measurements were dropped (`keep`)")         \
+    X(IN_DOUBT, 20,                                                                                          \
+      "the spool was copied, and the other copy may have sent it: replay it if it is not counted yet")
 
 typedef enum poise_refusal {
 #define POISE_REFUSAL_ENUM(name, number, text) POISE_REFUSAL_##name = number,
@@ -70,7 +72,8 @@ typedef enum poise_loss_reason {
     POISE_LOSS_UNKNOWN, /* of a later version */
     POISE_LOSS_OLDEST,  /* the spool was full, and the oldest were dropped */
     POISE_LOSS_NEWEST,  /* the spool was full, and what came then was not taken */
-    POISE_LOSS_DAMAGED  /* the spool's disk gave back other bytes than were written */
+    POISE_LOSS_DAMAGED, /* the spool's disk gave back other bytes than were written */
+    POISE_LOSS_FORKED   /* the spool was copied: they may be counted under the other copy's epoch, or not */
 } poise_loss_reason;
 POISE_API const char *poise_loss_text(poise_loss_reason reason); /* "oldest", ... */
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOOK_US = 500000 }; /* for what keeps us from a connection */
+
 poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client, poise_error *err)
 {
     if (!options->endpoint) {
@@ -36,13 +38,22 @@ void poise_client_close(poise_client *client)
     }
 }
 
+const char *poise_client_trouble(poise_client *client)
+{
+    return link_trouble(&client->link, client->trouble);
+}
+
 /* ---- one question, one answer ---- */
 
 poise_code question_timed_out(const struct question *question, poise_error *err)
 {
     const struct link *link = &question->client->link;
-    return error_set(err, POISE_ETIMEOUT, "no answer from %s in time; is an aggregator running there%s?",
-                     link->endpoint, link_key_hint(link));
+    char trouble[LINK_TROUBLE_MAX];
+    if (link_trouble(link, trouble)[0]) {
+        return error_set(err, POISE_ETIMEOUT, "no answer from %s in time: %s", link->endpoint, trouble);
+    }
+    return error_set(err, POISE_ETIMEOUT, "no answer from %s in time; is an aggregator running there?",
+                     link->endpoint);
 }
 
 /* A subscription's messages would have to be kept while the answer is awaited: with which bound? */
@@ -69,7 +80,8 @@ poise_code question_send(const struct question *question, enum wire_kind kind, p
             return code;
         }
         int64_t left = question->deadline - link_now();
-        code = left > 0 ? link_wait(link, true, left, err) : question_timed_out(question, err);
+        code = left > 0 ? link_wait(link, true, left < LOOK_US ? left : LOOK_US, err)
+                        : question_timed_out(question, err);
     }
     return code;
 }

@@ -2,6 +2,7 @@
 #include <base/error.h>
 #include <client/link.h>
 #include <net/keys.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -105,6 +106,7 @@ poise_code link_receive(struct link *link, struct link_message *ret_message, poi
 poise_code link_wait(struct link *link, bool want_send, int64_t timeout_us, poise_error *err)
 {
     struct net_wait item = {.socket = link->socket, .fd = -1, .want_send = want_send};
+    (void)net_trouble(link->socket); /* which dates what it reads */
     /* Rounded up: a wait that ends a little early would spin until its time is there. */
     return net_wait(&item, 1, timeout_us > 0 ? (timeout_us - 1) / 1000 + 1 : 0, err);
 }
@@ -130,7 +132,42 @@ int64_t link_deadline(int64_t timeout_ms)
     return timeout_ms < 0 || timeout_ms > (INT64_MAX - now) / 1000 ? INT64_MAX : now + timeout_ms * 1000;
 }
 
-const char *link_key_hint(const struct link *link)
+const char *link_trouble(const struct link *link, char text[LINK_TROUBLE_MAX])
 {
-    return link->limits.curve ? " that has this server key and lets our key in" : "";
+    char ours[NET_KEY_TEXT_MAX] = "", theirs[NET_KEY_TEXT_MAX] = "";
+    const bool keys = link->limits.curve != NULL;
+    if (keys) {
+        keys_text(link->curve.own.public_key, ours);
+        keys_text(link->curve.server_key, theirs);
+    }
+    switch (net_trouble(link->socket)) {
+    case NET_NOBODY:
+        snprintf(text, LINK_TROUBLE_MAX, "nobody listens there, or the network does not lead there");
+        break;
+    case NET_BROKEN_OFF:
+        snprintf(
+            text, LINK_TROUBLE_MAX,
+            keys ? "it broke the handshake off: its public key is not the server key %.8s... that we were "
+                   "given, or it does not let our key %.8s... in, or it has no keys, or is no aggregator"
+                 : "it broke the handshake off: it wants a key (docs/access.md), or is no aggregator",
+            theirs, ours);
+        break;
+    case NET_NOT_LET_IN:
+        snprintf(
+            text, LINK_TROUBLE_MAX,
+            keys ? "it does not let our key %.8s... in, or it stands still: its authorisation file must name "
+                   "the key, with something to do at this endpoint"
+                 : "it took the connection and says nothing: it stands still, or is no aggregator",
+            ours);
+        break;
+    case NET_OTHER_LOCK:
+        snprintf(
+            text, LINK_TROUBLE_MAX,
+            keys ? "we have a key, and it has none (or is no aggregator)"
+                 : "it wants a key: give ours and its public one (docs/access.md); or it is no aggregator");
+        break;
+    default:
+        snprintf(text, LINK_TROUBLE_MAX, "%s", "");
+    }
+    return text;
 }

@@ -51,8 +51,9 @@ poise_code link_wait(struct link *link, bool want_send, int64_t timeout_us, pois
 /* Whether a message would be taken now: the link is connected and not backed up. */
 poise_code link_can_send(struct link *link, bool *ret_can, poise_error *err);
 
-/* For a text that says that nobody answers: "" or what else may be the cause than that nobody is there. */
-const char *link_key_hint(const struct link *link);
+/* Why there is no connection, as far as is known; "": there is one, or nothing is known. Returns text. */
+enum { LINK_TROUBLE_MAX = 256 };
+const char *link_trouble(const struct link *link, char text[LINK_TROUBLE_MAX]);
 
 /* Monotonic microseconds now, and timeout_ms (negative: for ever) after now. */
 int64_t link_now(void);

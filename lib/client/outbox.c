@@ -7,7 +7,7 @@
 
 enum { HEAD = 4 };
 
-static poise_code random_epoch(uint64_t *ret_epoch, poise_error *err)
+poise_code outbox_random_epoch(uint64_t *ret_epoch, poise_error *err)
 {
     uint64_t epoch;
     if (getrandom(&epoch, sizeof epoch, 0) != (ssize_t)sizeof epoch) {
@@ -28,6 +28,8 @@ static poise_loss_reason reason_of(enum spool_reason reason)
         return POISE_LOSS_NEWEST;
     case SPOOL_DAMAGED:
         return POISE_LOSS_DAMAGED;
+    case SPOOL_FORKED:
+        return POISE_LOSS_FORKED;
     default:
         return POISE_LOSS_UNKNOWN; /* of a later version */
     }
@@ -47,7 +49,7 @@ static void extend(struct spool_loss *loss, const struct spool_loss *next)
     loss->hash = next->hash;
 }
 
-static void tell_loss(struct outbox *outbox, const struct spool_loss *loss, const char *aside)
+void outbox_tell_loss(struct outbox *outbox, const struct spool_loss *loss, const char *aside)
 {
     outbox->lost_count += loss->rows;
     if (outbox->lost) {
@@ -65,11 +67,11 @@ static void tell_loss(struct outbox *outbox, const struct spool_loss *loss, cons
 
 static void on_damaged(void *context, const struct spool_loss *loss, const char *aside)
 {
-    tell_loss(context, loss, aside);
+    outbox_tell_loss(context, loss, aside);
 }
 
 /* Rows of a batch as it is spooled, and the times of those that have one. */
-static void describe_record(struct outbox *outbox, const void *record, size_t length, struct spool_loss *loss)
+void outbox_describe(struct outbox *outbox, const void *record, size_t length, struct spool_loss *loss)
 {
     struct wire_batch batch = {0};
     struct cursor cursor = cursor_of(record, length);
@@ -93,7 +95,7 @@ static void describe_record(struct outbox *outbox, const void *record, size_t le
 static void describe(void *context, const void *record, size_t length, struct spool_loss *loss)
 {
     struct outbox *outbox = context;
-    describe_record(outbox, record, length, loss);
+    outbox_describe(outbox, record, length, loss);
     if (outbox->dropping.last == 0) {
         outbox->dropping = *loss;
     } else {
@@ -119,7 +121,7 @@ poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_byte
                                     .describe = describe,
                                     .damaged = on_damaged,
                                     .context = outbox};
-    poise_code code = random_epoch(&options.new_epoch, err);
+    poise_code code = outbox_random_epoch(&options.new_epoch, err);
     return code == POISE_OK ? spool_open(&options, &outbox->spool, err) : code;
 }
 
@@ -149,7 +151,7 @@ static bool drop_oldest(struct outbox *outbox)
     outbox->dropping.last = 0;
     bool dropped = spool_drop_batches(outbox->spool, NULL) == POISE_OK;
     if (dropped && outbox->dropping.last > 0) {
-        tell_loss(outbox, &outbox->dropping, NULL);
+        outbox_tell_loss(outbox, &outbox->dropping, NULL);
     }
     return dropped;
 }
@@ -159,17 +161,47 @@ static poise_code drop_newest(struct outbox *outbox, const struct buf *record, u
 {
     uint64_t seq = spool_next_seq(outbox->spool);
     struct spool_loss loss = {.first = seq, .last = seq, .reason = SPOOL_DROPPED_NEWEST, .hash = hash};
-    describe_record(outbox, record->data, record->length, &loss);
+    outbox_describe(outbox, record->data, record->length, &loss);
     poise_code code = spool_append_loss(outbox->spool, &loss, mark->data, mark->length, err);
     if (code == POISE_OK) {
-        tell_loss(outbox, &loss, NULL);
+        outbox_tell_loss(outbox, &loss, NULL);
     }
     return code;
 }
 
-poise_code outbox_append(struct outbox *outbox, const struct buf *record, const struct buf *mark,
-                         poise_error *err)
+/* A batch that was made before the spool took its present epoch. */
+static poise_code renumber(struct outbox *outbox, struct buf *record, uint64_t seq, poise_error *err)
 {
+    uint64_t epoch = spool_epoch(outbox->spool), was_epoch, was_seq;
+    const uint8_t *body = record->data + HEAD;
+    size_t length = record->length - HEAD;
+    bool known = wire_peek_batch(body, length, &was_epoch, &was_seq);
+    if (!known || (was_epoch == epoch && was_seq == seq)) {
+        return POISE_OK;
+    }
+    struct buf anew = {0};
+    outbox_begin(&anew, record_rows(record));
+    if (!wire_renumber(body, length, epoch, seq, &anew)) {
+        buf_free(&anew);
+        return error_set(err, POISE_ECORRUPT,
+                         "batch %llu in the spool %s cannot go under a new epoch: it is of another program",
+                         (unsigned long long)seq, outbox->path);
+    }
+    if (anew.failed) {
+        buf_free(&anew);
+        return error_nomem(err, "a batch");
+    }
+    buf_free(record);
+    *record = anew;
+    return POISE_OK;
+}
+
+poise_code outbox_append(struct outbox *outbox, struct buf *record, const struct buf *mark, poise_error *err)
+{
+    poise_code renumbered = renumber(outbox, record, spool_next_seq(outbox->spool), err);
+    if (renumbered != POISE_OK) {
+        return renumbered;
+    }
     uint64_t hash = wire_batch_hash(record->data + HEAD, record->length - HEAD);
     poise_code code =
         spool_append(outbox->spool, record->data, record->length, hash, mark->data, mark->length, err);
@@ -186,7 +218,7 @@ poise_code outbox_append(struct outbox *outbox, const struct buf *record, const 
 }
 
 /* Reads a batch into outbox->record; never shorter than its head. */
-static poise_code read_record(struct outbox *outbox, uint64_t seq, poise_error *err)
+poise_code outbox_read(struct outbox *outbox, uint64_t seq, poise_error *err)
 {
     buf_reset(&outbox->record);
     poise_code code = spool_read(outbox->spool, seq, &outbox->record, err);
@@ -198,7 +230,7 @@ static poise_code read_record(struct outbox *outbox, uint64_t seq, poise_error *
                          "batch %llu in the spool %s has no head: the spool is of another program",
                          (unsigned long long)seq, outbox->path);
     }
-    return code;
+    return code == POISE_OK ? renumber(outbox, &outbox->record, seq, err) : code;
 }
 
 static const uint8_t *record_body(const struct outbox *outbox)
@@ -209,6 +241,11 @@ static const uint8_t *record_body(const struct outbox *outbox)
 static size_t record_length(const struct outbox *outbox)
 {
     return outbox->record.length - HEAD;
+}
+
+uint64_t outbox_record_hash(const struct outbox *outbox)
+{
+    return wire_batch_hash(record_body(outbox), record_length(outbox));
 }
 
 /* All that is lost from there on for one reason, in one message; but only of what the spool takes for sent:
@@ -253,9 +290,7 @@ poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_bod
     if (code == POISE_OK && loss.last > 0 && loss.first != seq) {
         return error_set(
             err, POISE_EFORK,
-            "batch %llu is wanted, but the spool %s has lost %llu to %llu before any of them was "
-            "sent: the spool was copied or is an old copy; stop whoever else sends from it, move "
-            "this directory away and start with an empty one",
+            "batch %llu is wanted, but the spool %s has lost %llu to %llu before any of them was sent",
             (unsigned long long)seq, outbox->path, (unsigned long long)loss.first,
             (unsigned long long)loss.last);
     }
@@ -265,7 +300,7 @@ poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_bod
         *ret_length = code == POISE_OK ? record_length(outbox) : 0;
         return code;
     }
-    code = code == POISE_OK ? read_record(outbox, seq, err) : code;
+    code = code == POISE_OK ? outbox_read(outbox, seq, err) : code;
     if (code == POISE_OK) {
         *ret_last = seq;
         outbox->sent[seq % OUTBOX_WINDOW] =
@@ -293,28 +328,9 @@ static poise_code rows_of(struct outbox *outbox, uint64_t seq, uint32_t *ret_row
         *ret_last = loss.last;
         return POISE_OK;
     }
-    code = code == POISE_OK ? read_record(outbox, seq, err) : code;
+    code = code == POISE_OK ? outbox_read(outbox, seq, err) : code;
     if (code == POISE_OK) {
         *ret_rows = record_rows(&outbox->record);
-    }
-    return code;
-}
-
-poise_code outbox_hash_before(struct outbox *outbox, uint64_t seq, uint64_t *ret_hash, poise_error *err)
-{
-    if (seq == spool_first_seq(outbox->spool)) {
-        *ret_hash = spool_last_hash(outbox->spool);
-        return POISE_OK;
-    }
-    struct spool_loss loss = {0};
-    poise_code code = spool_lost(outbox->spool, seq - 1, &loss, err);
-    if (code == POISE_OK && loss.last > 0) {
-        *ret_hash = loss.last == seq - 1 ? loss.hash : 0;
-        return POISE_OK;
-    }
-    code = code == POISE_OK ? read_record(outbox, seq - 1, err) : code;
-    if (code == POISE_OK) {
-        *ret_hash = wire_batch_hash(record_body(outbox), record_length(outbox));
     }
     return code;
 }
@@ -334,7 +350,7 @@ poise_code outbox_rewind(struct outbox *outbox, uint64_t seq, poise_error *err)
 static poise_code load_refused(struct outbox *outbox, uint64_t seq, struct wire_batch *ret_batch,
                                poise_error *err)
 {
-    poise_code code = read_record(outbox, seq, err);
+    poise_code code = outbox_read(outbox, seq, err);
     if (code == POISE_EGAP) { /* dropped since it was sent */
         *ret_batch = (struct wire_batch){0};
         return POISE_OK;
@@ -368,7 +384,7 @@ static size_t refused_rows(const struct wire_batch *batch, const struct wire_ref
 }
 
 /* All refusals of one batch. */
-static poise_code tell(struct outbox *outbox, const struct wire_refusal *refusals, size_t count,
+poise_code outbox_tell(struct outbox *outbox, const struct wire_refusal *refusals, size_t count,
                        poise_error *err)
 {
     struct wire_batch batch;
@@ -395,18 +411,28 @@ static poise_code tell(struct outbox *outbox, const struct wire_refusal *refusal
     return POISE_OK;
 }
 
-static poise_code note(struct outbox *outbox, uint64_t seq, poise_error *err)
+poise_code outbox_rows(struct outbox *outbox, uint64_t first, uint64_t end, uint64_t *ret_rows,
+                       poise_error *err)
 {
-    uint64_t total = 0;
-    for (uint64_t at = spool_first_seq(outbox->spool), last; at <= seq; at = last + 1) {
+    *ret_rows = 0;
+    for (uint64_t at = first, last; at < end; at = last + 1) {
         uint32_t rows;
         poise_code code = rows_of(outbox, at, &rows, &last, err);
         if (code != POISE_OK) {
             return code;
         }
-        total += at < outbox->again_seq ? 0 : rows; /* counted before */
+        *ret_rows += at < outbox->again_seq ? 0 : rows; /* counted before */
     }
-    poise_code code = spool_ack(outbox->spool, seq, err);
+    return POISE_OK;
+}
+
+static poise_code note(struct outbox *outbox, uint64_t seq, poise_error *err)
+{
+    uint64_t total;
+    poise_code code = outbox_rows(outbox, spool_first_seq(outbox->spool), seq + 1, &total, err);
+    if (code == POISE_OK) {
+        code = spool_ack(outbox->spool, seq, err);
+    }
     if (code == POISE_OK) {
         outbox->acknowledged += total;
     }
@@ -425,7 +451,7 @@ poise_code outbox_acknowledge(struct outbox *outbox, const struct wire_ack *ack,
         if (seq < spool_first_seq(outbox->spool) || seq > ack->seq) {
             continue;
         }
-        poise_code code = tell(outbox, refusals + at, next - at, err);
+        poise_code code = outbox_tell(outbox, refusals + at, next - at, err);
         if (code == POISE_OK) {
             code = note(outbox, seq, err);
         }

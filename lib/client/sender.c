@@ -27,6 +27,7 @@ struct poise_sender {
     int64_t linger_us;
     char producer[POISE_ID_MAX + 1];
     char software[SOFTWARE_MAX + 1];
+    char trouble[LINK_TROUBLE_MAX];
 };
 
 /* ---- open and close ---- */
@@ -88,6 +89,7 @@ static poise_code open_parts(poise_sender *sender, const poise_sender_options *o
     sender->outbox.refused = options->refused;
     sender->outbox.context = options->context;
     sender->outbox.lost = options->lost;
+    sender->outbox.forked = options->forked;
     sender->outbox.when_full = options->when_full;
     sender->outbox.producer = sender->producer;
     sender->uplink.outbox = &sender->outbox;
@@ -384,11 +386,15 @@ poise_code poise_sender_drain(poise_sender *sender, int64_t timeout_ms, poise_er
         }
         int64_t left = deadline - link_now();
         if (left <= 0) {
+            char trouble[LINK_TROUBLE_MAX];
+            link_trouble(&sender->uplink.link, trouble);
             return error_set(err, POISE_ETIMEOUT, "%llu batches are in the spool %s, not acknowledged: %s %s",
                              (unsigned long long)(spool_next_seq(sender->outbox.spool) -
                                                   spool_first_seq(sender->outbox.spool)),
                              sender->outbox.path, sender->uplink.link.endpoint,
-                             sender->uplink.phase == UPLINK_OPEN ? "is slow" : "does not answer");
+                             sender->uplink.phase == UPLINK_OPEN ? "is slow"
+                             : trouble[0]                        ? trouble
+                                                                 : "does not answer");
         }
         code = poise_sender_step(sender, deadline == INT64_MAX ? -1 : (left + US - 1) / US, err);
         if (code != POISE_OK) {
@@ -406,5 +412,12 @@ void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_
                                       .lost = sender->outbox.lost_count,
                                       .batches_left = spool_next_seq(spool) - spool_first_seq(spool),
                                       .spool_bytes = spool_bytes(spool),
-                                      .connected = sender->uplink.phase == UPLINK_OPEN};
+                                      .connected = sender->uplink.phase == UPLINK_OPEN,
+                                      .forks = sender->outbox.forks};
+}
+
+const char *poise_sender_trouble(poise_sender *sender)
+{
+    bool open = sender->uplink.phase == UPLINK_OPEN;
+    return open ? "" : link_trouble(&sender->uplink.link, sender->trouble);
 }

@@ -49,6 +49,7 @@ struct poise_client {
     struct link link;
     uint64_t last_id; /* of subscriptions, questions and requests: none is used twice */
     struct subscription subscription;
+    char trouble[LINK_TROUBLE_MAX];
 };
 
 void subscription_free(struct subscription *subscription);

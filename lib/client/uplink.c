@@ -12,8 +12,11 @@ enum {
      * one is only connected anew. A quarter more or less, so that not all come at once after a restart. */
     ROUTE_US = 2 * SECOND_US,
     LONE_ROUTE_US = 20 * SECOND_US,
-    ROUNDS_MAX = 5,
-    LOOK_US = SECOND_US / 5, /* a cut, which lasts for the 500 ms of a reconnect, cannot be missed */
+    ROUNDS_MAX = 2,
+    FORK_US = 60 * SECOND_US, /* a new epoch is taken no sooner after another */
+    SUSPICIONS_MAX = 3,       /* HELLOs that may show no fork where one was said to be */
+    LOOK_BACK = 1024,         /* batches that it asks about then */
+    LOOK_US = SECOND_US / 5,  /* a cut, which lasts for the 500 ms of a reconnect, cannot be missed */
     /* Above what credit can ever fill, counting libzmq's slack, so that "cannot send" means "not connected".
      */
     SEND_HWM = 4 * OUTBOX_WINDOW
@@ -115,6 +118,15 @@ static void greet_later(struct uplink *uplink)
     uplink->hello_us = link_now();
 }
 
+/* On a full disk later: only what is acknowledged may make room, and without a store nothing would be. */
+static poise_code save_store(struct uplink *uplink, poise_error *err)
+{
+    poise_error problem = {0};
+    poise_code code = spool_set_store(uplink->outbox->spool, uplink->store_id, uplink->incarnation, &problem);
+    uplink->store_unsaved = code == POISE_EFULL;
+    return code == POISE_OK || code == POISE_EFULL ? POISE_OK : error_set(err, code, "%s", problem.text);
+}
+
 static poise_code check_store(struct uplink *uplink, const struct wire_welcome *welcome, poise_error *err)
 {
     uint8_t known[WIRE_STORE_ID];
@@ -132,16 +144,45 @@ static poise_code check_store(struct uplink *uplink, const struct wire_welcome *
     if (any && incarnation == welcome->incarnation) {
         return POISE_OK;
     }
-    return spool_set_store(uplink->outbox->spool, its, welcome->incarnation, err);
+    memcpy(uplink->store_id, its, sizeof uplink->store_id);
+    uplink->incarnation = welcome->incarnation;
+    return save_store(uplink, err);
 }
 
 static poise_code fork_error(const struct uplink *uplink, uint64_t seq, poise_error *err)
 {
     return error_set(
         err, POISE_EFORK,
-        "%s has another batch %llu of producer %s than the spool %s: the spool was copied or is an old copy; "
-        "stop whoever else sends from it, move this directory away and start with an empty one",
+        "%s has another batch %llu of producer %s than the spool %s, again within a minute: more than one "
+        "process sends from a copy of it; stop all but one",
         uplink->link.endpoint, (unsigned long long)seq, uplink->producer, uplink->outbox->path);
+}
+
+/* Asks which batches the aggregator has, and says nothing of ours, which it does not believe. */
+static void look_back(struct uplink *uplink)
+{
+    uplink->suspicions++;
+    leave_open(uplink, uplink->suspicions == 1 ? UPLINK_CUT : UPLINK_GREETED);
+    uplink->hello_us = link_now();
+}
+
+/* Another epoch begins, in which nothing was sent: HELLO at once. A bound, since a broken aggregator may find
+ * a fork in each. */
+static poise_code take_epoch(struct uplink *uplink, const struct outbox_history *history, uint64_t end,
+                             poise_error *err)
+{
+    struct outbox *outbox = uplink->outbox;
+    if (outbox->forks > 0 && link_now() - uplink->forked_us < FORK_US) {
+        return fork_error(uplink, history->differs ? history->differs : end - 1, err);
+    }
+    poise_code code = outbox_fork(outbox, history, end, err);
+    if (code == POISE_OK) {
+        uplink->forked_us = link_now();
+        uplink->suspicions = 0;
+        uplink->next = 1;
+        leave_open(uplink, UPLINK_CUT);
+    }
+    return code;
 }
 
 /* The store went back, to an older backup: what it lacks goes again, as far as the spool has kept it. */
@@ -164,23 +205,41 @@ static poise_code go_back(struct uplink *uplink, uint64_t expected, poise_error 
     return POISE_OK;
 }
 
-/* Is next_seq a continuation of what this spool holds? */
-static poise_code check_history(struct uplink *uplink, const struct wire_welcome *welcome, poise_error *err)
+/* Is next_seq a continuation of what this spool holds? *ret_on: it is, as far as is known. */
+static poise_code check_history(struct uplink *uplink, const struct wire_welcome *welcome, bool *ret_on,
+                                poise_error *err)
 {
-    if (welcome->next_seq > spool_next_seq(uplink->outbox->spool)) {
-        return fork_error(uplink, welcome->next_seq - 1, err);
+    struct spool *spool = uplink->outbox->spool;
+    bool all = welcome->hash_count > 0; /* else: all is acknowledged, or it is of an earlier version */
+    const uint64_t *hashes = all ? welcome->hashes : &welcome->last_hash;
+    size_t count = all ? welcome->hash_count : welcome->next_seq > 1 ? 1 : 0;
+    struct outbox_history history;
+    *ret_on = false;
+    poise_code code = outbox_compare(uplink->outbox, welcome->next_seq, hashes, count, &history, err);
+    if (code != POISE_OK) {
+        return code;
     }
-    if (welcome->next_seq < spool_first_seq(uplink->outbox->spool)) {
-        poise_code back = go_back(uplink, welcome->next_seq, err);
-        if (back != POISE_OK) {
-            return back;
-        }
+    bool forked = history.differs > 0 || welcome->next_seq > spool_next_seq(spool);
+    bool told = history.differs > 0 && history.differs < spool_first_seq(spool);
+    if (forked && told && history.same == 0 && uplink->suspicions == 0) {
+        look_back(uplink); /* what was acknowledged is another: since when? */
+        return POISE_OK;
     }
-    uint64_t ours;
-    poise_code code = outbox_hash_before(uplink->outbox, welcome->next_seq, &ours, err);
-    if (code == POISE_OK && ours != 0 && welcome->last_hash != 0 && ours != welcome->last_hash) {
-        return fork_error(uplink, welcome->next_seq - 1, err);
+    if (forked) {
+        return take_epoch(uplink, &history, welcome->next_seq, err);
     }
+    if (welcome->next_seq < spool_first_seq(spool)) {
+        code = go_back(uplink, welcome->next_seq, err);
+    }
+    if (code == POISE_OK && uplink->suspicions > 0 && uplink->suspicions < SUSPICIONS_MAX) {
+        look_back(uplink); /* the other's batch may not be on its disk yet */
+        return POISE_OK;
+    }
+    if (code == POISE_OK && uplink->suspicions > 0) {
+        uplink->suspicions = 0;
+        return fork_error(uplink, welcome->next_seq, err);
+    }
+    *ret_on = code == POISE_OK;
     return code;
 }
 
@@ -203,6 +262,9 @@ static poise_code on_ack(struct uplink *uplink, const struct link_message *messa
         return POISE_OK; /* again: its refusals were told */
     }
     code = outbox_acknowledge(uplink->outbox, &ack, err);
+    if (code == POISE_OK && uplink->store_unsaved) {
+        code = save_store(uplink, err);
+    }
     if (code == POISE_OK && uplink->next <= ack.seq) {
         uplink->next = ack.seq + 1;
     }
@@ -216,11 +278,12 @@ static poise_code on_welcome(struct uplink *uplink, const struct link_message *m
     if (code != POISE_OK || welcome.epoch != spool_epoch(uplink->outbox->spool)) {
         return code;
     }
+    bool on = false;
     code = check_store(uplink, &welcome, err);
     if (code == POISE_OK) {
-        code = check_history(uplink, &welcome, err);
+        code = check_history(uplink, &welcome, &on, err);
     }
-    if (code != POISE_OK) {
+    if (code != POISE_OK || !on) {
         return code;
     }
     uplink->phase = UPLINK_OPEN;
@@ -246,7 +309,8 @@ static poise_code on_gap(struct uplink *uplink, const struct link_message *messa
         return go_back(uplink, gap.expected, err);
     }
     if (gap.expected > spool_next_seq(uplink->outbox->spool)) {
-        return fork_error(uplink, gap.expected - 1, err);
+        look_back(uplink);
+        return POISE_OK;
     }
     uplink->next = gap.expected;
     return POISE_OK;
@@ -266,11 +330,13 @@ static poise_code on_error(struct uplink *uplink, const struct link_message *mes
     case POISE_EVERSION:
     case POISE_EDENIED:
     case POISE_ESTORE:
-    case POISE_EFORK:
     case POISE_EGAP:
     case POISE_EPROTO:
     case POISE_ELIMIT:
         return error_set(err, error.code, "%s: %s", uplink->link.endpoint, error.text);
+    case POISE_EFORK:
+        look_back(uplink);
+        return POISE_OK;
     case POISE_ENOTFOUND:
         if (uplink->phase == UPLINK_OPEN) {
             leave_open(uplink, UPLINK_CUT);
@@ -332,12 +398,20 @@ poise_code uplink_receive(struct uplink *uplink, bool *ret_acknowledged, poise_e
 
 static poise_code send_hello(struct uplink *uplink, poise_error *err)
 {
+    const struct spool *spool = uplink->outbox->spool;
     struct wire_hello hello = {.producer = uplink->producer,
-                               .epoch = spool_epoch(uplink->outbox->spool),
-                               .next_seq = spool_first_seq(uplink->outbox->spool),
-                               .last_hash = spool_last_hash(uplink->outbox->spool),
+                               .epoch = spool_epoch(spool),
+                               .next_seq = spool_first_seq(spool),
+                               .last_hash = spool_last_hash(spool),
+                               .forked_epoch = spool_forked_epoch(spool),
                                .software = uplink->software};
-    hello.has_store = spool_store(uplink->outbox->spool, hello.store_id, &hello.incarnation);
+    if (uplink->suspicions > 0) {
+        uint64_t kept = spool_kept_seq(spool);
+        bool far = hello.next_seq > kept + LOOK_BACK;
+        hello.next_seq = far ? hello.next_seq - LOOK_BACK : kept;
+        hello.last_hash = 0;
+    }
+    hello.has_store = spool_store(spool, hello.store_id, &hello.incarnation);
     struct buf *body = &uplink->link.body;
     poise_code code = link_send(&uplink->link, WIRE_HELLO, wire_encode_hello(&hello, body), err);
     if (code == POISE_OK) {
@@ -367,8 +441,9 @@ static poise_code send_batch(struct uplink *uplink, poise_error *err)
     size_t length;
     uint64_t last;
     poise_code code = outbox_take(uplink->outbox, uplink->next, &body, &length, &last, err);
-    if (code == POISE_EFORK) {
-        greet_later(uplink);
+    if (code == POISE_EFORK) { /* the aggregator has batches in place of a loss */
+        look_back(uplink);
+        return POISE_OK;
     }
     if (code == POISE_OK) {
         code = link_send_body(&uplink->link, WIRE_BATCH, body, length, err);

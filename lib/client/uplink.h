@@ -31,6 +31,11 @@ struct uplink {
     int64_t hello_us;                /* of the last HELLO */
     int64_t heard_us;                /* of the last message */
     uint64_t next;                   /* batch to send next, set by WELCOME */
+    bool store_unsaved; /* the store below is that of the WELCOME, and there was no room to note it */
+    uint8_t store_id[WIRE_STORE_ID];
+    uint64_t incarnation;
+    unsigned suspicions; /* HELLOs since the aggregator saw a fork, or made one likely */
+    int64_t forked_us;   /* when the epoch began, where outbox->forks says that one did */
     uint32_t credit;
     bool welcomed;                             /* ever */
     uint32_t max_rows, max_bytes, max_symbols; /* of a batch, as the aggregator said; 0: it did not */

@@ -28,6 +28,7 @@ static const char *const refusal_names[] = {
     [POISE_REFUSAL_LOCKED] = "locked",
     [POISE_REFUSAL_NOT_ALLOWED] = "not_allowed",
     [POISE_REFUSAL_FROZEN] = "frozen",
+    [POISE_REFUSAL_IN_DOUBT] = "in_doubt",
 };
 _Static_assert(sizeof refusal_names / sizeof *refusal_names == POISE_REFUSAL_COUNT,
                "every refusal has a name");
@@ -109,7 +110,8 @@ const char *poise_loss_text(poise_loss_reason reason)
     static const char *const texts[] = {[POISE_LOSS_UNKNOWN] = "unknown",
                                         [POISE_LOSS_OLDEST] = "oldest",
                                         [POISE_LOSS_NEWEST] = "newest",
-                                        [POISE_LOSS_DAMAGED] = "damaged"};
+                                        [POISE_LOSS_DAMAGED] = "damaged",
+                                        [POISE_LOSS_FORKED] = "forked"};
     bool known = (int)reason >= 0 && (size_t)reason < sizeof texts / sizeof texts[0];
     return texts[known ? reason : POISE_LOSS_UNKNOWN];
 }

@@ -113,6 +113,14 @@ static poise_code check_modes(const char *path, const struct stat *status, poise
     if (!S_ISREG(status->st_mode)) {
         return error_set(err, POISE_EINVAL, "%s is no file", path);
     }
+    if (status->st_uid != 0 && status->st_uid != geteuid()) {
+        return error_set(
+            err, POISE_EDENIED,
+            "%s holds a secret key, but belongs to user %ld, who can read and change it: chown it to "
+            "root or to user %ld, who runs this, and if it is not clear who made it, make a new pair "
+            "with `poise keygen`",
+            path, (long)status->st_uid, (long)geteuid());
+    }
     if (status->st_mode & OTHERS) {
         return error_set(err, POISE_EDENIED,
                          "%s holds a secret key, but others may get at it (mode %04o): chmod 600 it, and if "

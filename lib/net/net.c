@@ -1,5 +1,6 @@
 #include "guard.h"
 #include "socket.h"
+#include "trouble.h"
 #include <base/clock.h>
 #include <base/error.h>
 #include <errno.h>
@@ -7,12 +8,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <zmq.h>
 
 enum {
     ENDPOINT_MAX = 512,
     DEFAULT_MESSAGE_MAX = 262144,
     DEFAULT_HANDSHAKE_MS = 5000,
+    RECONNECT_MS = 500, /* after a cut, and what is added by chance to each pause */
+    RECONNECT_LEAST_MS = 3000,
+    RECONNECT_MOST_MS = 6000,
     CURVE_EXTRA = 33 /* bytes that CURVE adds to a frame, and libzmq counts as the frame's */
 };
 
@@ -25,6 +30,7 @@ struct net_socket {
     bool router;
     bool locked;                /* by CURVE */
     struct guard *guard;        /* of a ROUTER with a limit of connections; else NULL */
+    struct trouble *trouble;    /* of a DEALER by TCP; else NULL */
     zmq_msg_t peer, head, body; /* of the message received last */
     char endpoint[ENDPOINT_MAX];
 };
@@ -135,6 +141,17 @@ static bool set_limits(const struct net_socket *socket, const struct net_limits 
            SET_OPTIONS(socket->handle, options);
 }
 
+/* Between two tries at most, another for each socket: libzmq doubles its pause and adds less than
+ * RECONNECT_MS by chance, so that all who were cut at one moment would come back at one, too. */
+static int reconnect_most_ms(void)
+{
+    unsigned chance = 0;
+    if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != (ssize_t)sizeof chance) {
+        chance = 0; /* then it comes with others */
+    }
+    return RECONNECT_LEAST_MS + (int)(chance % (RECONNECT_MOST_MS - RECONNECT_LEAST_MS));
+}
+
 static bool configure(const struct net_socket *socket, bool ipv6, const struct net_limits *limits)
 {
     static const struct option common[] = {{ZMQ_LINGER, 0},
@@ -146,10 +163,10 @@ static bool configure(const struct net_socket *socket, bool ipv6, const struct n
     static const struct option router[] = {
         {ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_ROUTER_HANDOVER, 0}, {ZMQ_BACKLOG, 256}};
     /* IMMEDIATE: nothing is queued for a peer that is not there. */
-    static const struct option dealer[] = {{ZMQ_IMMEDIATE, 1},
-                                           {ZMQ_RECONNECT_IVL, 500},
-                                           {ZMQ_RECONNECT_IVL_MAX, 30000},
-                                           {ZMQ_CONNECT_TIMEOUT, 5000}};
+    const struct option dealer[] = {{ZMQ_IMMEDIATE, 1},
+                                    {ZMQ_RECONNECT_IVL, RECONNECT_MS},
+                                    {ZMQ_RECONNECT_IVL_MAX, reconnect_most_ms()},
+                                    {ZMQ_CONNECT_TIMEOUT, 5000}};
     const struct option addresses[] = {{ZMQ_IPV6, ipv6}};
     return SET_OPTIONS(socket->handle, common) && SET_OPTIONS(socket->handle, addresses) &&
            (socket->router ? SET_OPTIONS(socket->handle, router) : SET_OPTIONS(socket->handle, dealer)) &&
@@ -189,10 +206,14 @@ static struct net_socket *new_socket(struct net *net, bool router)
     return socket;
 }
 
-static poise_code watch(struct net *net, struct net_socket *socket, const struct net_limits *limits,
-                        bool locked, poise_error *err)
+static poise_code watch(struct net *net, struct net_socket *socket, const char *endpoint,
+                        const struct net_limits *limits, bool locked, poise_error *err)
 {
-    if (!socket->router || !limits || limits->max_connections == 0) {
+    if (!socket->router) {
+        return net_is_tcp(endpoint) ? trouble_open(net->context, socket->handle, &socket->trouble, err)
+                                    : POISE_OK;
+    }
+    if (!limits || limits->max_connections == 0) {
         return POISE_OK;
     }
     const struct guard_limits guard = {
@@ -239,7 +260,7 @@ static poise_code open_socket(struct net *net, bool router, const char *endpoint
     }
     socket->locked = locked;
     code = socket->handle && configure(socket, ipv6, limits) && (!locked || set_curve(socket, curve))
-               ? watch(net, socket, limits, locked, err)
+               ? watch(net, socket, endpoint, limits, locked, err)
                : zmq_failed(err, "make a socket for", endpoint);
     if (code == POISE_OK) {
         code = attach(socket, endpoint, err);
@@ -271,6 +292,7 @@ void net_socket_close(struct net_socket *socket)
         zmq_msg_close(&socket->head);
         zmq_msg_close(&socket->body);
         guard_close(socket->guard);
+        trouble_close(socket->trouble);
         if (socket->handle) {
             zmq_close(socket->handle);
         }
@@ -286,6 +308,11 @@ const char *net_endpoint(const struct net_socket *socket)
 void net_socket_connections(const struct net_socket *socket, struct net_connections *ret_connections)
 {
     *ret_connections = socket->guard ? *guard_connections(socket->guard) : (struct net_connections){0};
+}
+
+enum net_trouble net_trouble(const struct net_socket *socket)
+{
+    return socket->trouble ? trouble_last(socket->trouble) : NET_NO_TROUBLE;
 }
 
 bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure)

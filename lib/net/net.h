@@ -46,10 +46,22 @@ struct net_limits {
  * loopback without keys and `insecure`; EBUSY: the address is in use; EIO. limits may be NULL. */
 poise_code net_bind(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
                     struct net_socket **ret_socket, poise_error *err);
-/* DEALER, connects in the background and again when cut (backoff 500 ms to 30 s). EINVAL, EDENIED, EIO. */
+/* DEALER, connects in the background and again when cut (backoff 500 ms to 3 to 6 s). EINVAL, EDENIED, EIO.
+ */
 poise_code net_connect(struct net *net, const char *endpoint, bool insecure, const struct net_limits *limits,
                        struct net_socket **ret_socket, poise_error *err);
 void net_socket_close(struct net_socket *socket); /* drops what was not sent */
+
+/* What became of the last try of a DEALER to connect by TCP. */
+enum net_trouble {
+    NET_NO_TROUBLE, /* it is connected, or none has ended yet, or it is not by TCP */
+    NET_NOBODY,     /* nobody listens there, or the network does not lead there */
+    NET_BROKEN_OFF, /* the other side ended the handshake: another server key, or no Poise */
+    NET_NOT_LET_IN, /* it does not go on with the handshake: our key may not, or it stands still */
+    NET_OTHER_LOCK  /* one side has keys and the other has none; or no ZeroMQ */
+};
+/* Ask now and then: what happened is dated when it is read. */
+enum net_trouble net_trouble(const struct net_socket *socket);
 
 /* A bound socket with max_connections sees to them whenever its thread is in net_wait. For one too many that
  * one is cut which came first of those that have said nothing; if all have spoken, the newest. By TCP one

@@ -5,6 +5,16 @@
 #include "segment.h"
 #include "spool.h"
 
+/* The epoch that goes over the wire, once it is another than that of the files: the number `base` of the
+ * files is its 0. Everything here but spool.h's functions numbers as the files do. */
+struct spool_epoch {
+    uint64_t epoch;  /* 0: that of the files */
+    uint64_t before; /* the one that was forked */
+    uint64_t base;
+    uint64_t end;            /* records before it were numbered otherwise when they were hashed */
+    struct spool_loss doubt; /* first 1; last 0: none */
+};
+
 struct spool {
     char *path;
     int lock_fd, acked_fd, active_fd; /* -1: not open */
@@ -16,8 +26,9 @@ struct spool {
     void *context;
     bool broken; /* a write, a sync or a repair failed: nothing is written any more */
 
-    uint64_t epoch;
-    bool old; /* as it was opened */
+    uint64_t epoch; /* of its files */
+    bool old;       /* as it was opened */
+    struct spool_epoch fork;
     bool has_store;
     uint8_t store_id[16];
     uint64_t incarnation;
@@ -52,6 +63,10 @@ bool spool_all_acked(const struct spool *spool, size_t i);
 poise_code spool_unlink(struct spool *spool, size_t i, poise_error *err);
 /* Removes the oldest segment. */
 poise_code spool_drop_oldest(struct spool *spool, poise_error *err);
+/* The batch's hash as it goes over the wire; 0: not known. */
+uint64_t spool_hash(const struct spool *spool, uint64_t seq, uint64_t hash);
+/* A loss in the numbers of the epoch, without what is not of it. */
+struct spool_loss spool_loss_of(const struct spool *spool, const struct spool_loss *loss);
 poise_code spool_add_segment(struct spool *spool, const struct segment *segment, poise_error *err);
 
 /* ---- loss.c ---- */

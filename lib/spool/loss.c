@@ -123,7 +123,11 @@ static poise_code add_record(struct spool *spool, struct rewriting *r, struct pl
         loss.reason = SPOOL_DAMAGED; /* since it was opened */
         code = POISE_OK;
     } else if (code == POISE_OK && !head->lost && drop) {
-        spool->describe(spool->context, body.data, body.length, &loss);
+        struct spool_loss told = spool_loss_of(spool, &loss);
+        spool->describe(spool->context, body.data, body.length, &told);
+        loss.rows = told.rows;
+        loss.from_ms = told.from_ms;
+        loss.to_ms = told.to_ms;
     }
     if (code == POISE_OK && !head->lost && !drop) {
         add_batch(r, head->seq, head->hash, &body);
@@ -293,7 +297,8 @@ static void add_hole(struct salvage *s, uint64_t first, uint64_t end)
         return;
     }
     if (s->spool->damaged) {
-        s->spool->damaged(s->spool->context, &loss, s->aside);
+        struct spool_loss told = spool_loss_of(s->spool, &loss);
+        s->spool->damaged(s->spool->context, &told, s->aside);
     }
     for (uint64_t seq = first; seq < end; seq = loss.last + 1) { /* the aggregator may have some of them */
         loss.first = seq;

@@ -17,9 +17,10 @@
 #include <unistd.h>
 
 enum {
-    VERSION = 2,
-    FIRST_VERSION = 1,
-    /* without losses */ META_MAX = 8192,
+    VERSION = 3,
+    LOSS_VERSION = 2,  /* without forks */
+    FIRST_VERSION = 1, /* without losses */
+    META_MAX = 8192,
     ACKED_BYTES = 28,
     CRC_BYTES = 4,
     NAME_DIGITS = 20
@@ -60,7 +61,34 @@ static poise_code lock(struct spool *spool, poise_error *err)
 }
 
 /* ---- spool.meta: "PSPL" version u32 epoch u64 has_store u32 store_id incarnation u64
- * mark_seq u64 mark_length u32 mark, crc32c u32 before it all ---- */
+ * mark_seq u64 mark_length u32 mark, crc32c u32 of it all; before that, from version 3 on: the fork's epoch,
+ * before, base, end u64, doubt last u64 rows u64 from_ms i64 to_ms i64 ---- */
+
+static void put_fork(struct buf *meta, const struct spool_epoch *fork)
+{
+    buf_put_u64(meta, fork->epoch);
+    buf_put_u64(meta, fork->before);
+    buf_put_u64(meta, fork->base);
+    buf_put_u64(meta, fork->end);
+    buf_put_u64(meta, fork->doubt.last);
+    buf_put_u64(meta, fork->doubt.rows);
+    buf_put_u64(meta, (uint64_t)fork->doubt.from_ms);
+    buf_put_u64(meta, (uint64_t)fork->doubt.to_ms);
+}
+
+static struct spool_epoch take_fork(struct cursor *in)
+{
+    struct spool_epoch fork = {.doubt = {.first = 1, .reason = SPOOL_FORKED}};
+    fork.epoch = cursor_u64(in);
+    fork.before = cursor_u64(in);
+    fork.base = cursor_u64(in);
+    fork.end = cursor_u64(in);
+    fork.doubt.last = cursor_u64(in);
+    fork.doubt.rows = cursor_u64(in);
+    fork.doubt.from_ms = (int64_t)cursor_u64(in);
+    fork.doubt.to_ms = (int64_t)cursor_u64(in);
+    return fork;
+}
 
 poise_code spool_write_meta(const struct spool *spool, poise_error *err)
 {
@@ -79,6 +107,7 @@ poise_code spool_write_meta(const struct spool *spool, poise_error *err)
     buf_put_u64(&meta, spool->mark.seq);
     buf_put_u32(&meta, (uint32_t)spool->mark.bytes.length);
     buf_put(&meta, spool->mark.bytes.data, spool->mark.bytes.length);
+    put_fork(&meta, &spool->fork);
     buf_put_u32(&meta, crc32c(meta.data, meta.length));
     code = meta.failed ? error_nomem(err, "spool.meta") : file_replace(path, meta.data, meta.length, err);
     buf_free(&meta);
@@ -104,12 +133,12 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     }
     struct cursor in = cursor_of(bytes->data + sizeof META_MAGIC, bytes->length - sizeof META_MAGIC);
     uint32_t version = cursor_u32(&in);
-    if (version != VERSION && version != FIRST_VERSION) {
+    if (version < FIRST_VERSION || version > VERSION) {
         return error_set(err, POISE_EVERSION,
-                         "%s has version %" PRIu32 ", this program knows versions %d and %d only", path,
+                         "%s has version %" PRIu32 ", this program knows versions %d to %d only", path,
                          version, FIRST_VERSION, VERSION);
     }
-    spool->old = version == FIRST_VERSION;
+    spool->old = version < VERSION;
     spool->epoch = cursor_u64(&in);
     spool->has_store = cursor_u32(&in) != 0;
     const uint8_t *id = cursor_bytes(&in, sizeof spool->store_id);
@@ -118,6 +147,12 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     uint32_t mark_length = cursor_u32(&in);
     const uint8_t *mark = mark_length <= SPOOL_MARK_MAX ? cursor_bytes(&in, mark_length) : NULL;
     if (!mark) {
+        return error_set(err, POISE_ECORRUPT, "%s is too short; restore it", path);
+    }
+    if (version > LOSS_VERSION) {
+        spool->fork = take_fork(&in);
+    }
+    if (in.failed) {
         return error_set(err, POISE_ECORRUPT, "%s is too short; restore it", path);
     }
     memcpy(spool->store_id, id, sizeof spool->store_id);
@@ -456,6 +491,11 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
     spool->last_hash = last->last_hash;
     spool->first_seq = known ? acked + 1 : spool->segments[0].first_seq;
     spool->acked_hash = known ? acked_hash : spool->segments[0].previous_hash;
+    if (spool->first_seq <= spool->fork.base + 1) { /* the rest was done with when it was forked */
+        spool->first_seq = spool->fork.base + 1;
+        spool->acked_hash = 0;
+    }
+    spool->acked_hash = spool_hash(spool, spool->first_seq - 1, spool->acked_hash);
     if (spool->first_seq > spool->next_seq) {
         /* Its end was damaged after it was acknowledged. Those numbers must not be given again. */
         spool->next_seq = spool->first_seq;
@@ -487,6 +527,10 @@ static poise_code load_old(struct spool *spool, poise_error *err)
     if (code == POISE_OK && known && spool->sync) {
         /* a sync of it may have failed before: only what is written again will be synced */
         code = spool_write_acked(spool, acked, acked_hash, err);
+    }
+    if (code == POISE_OK && spool->fork.base > 0 && (!known || acked < spool->fork.base)) {
+        acked = spool->fork.base;
+        known = true;
     }
     if (code == POISE_OK && known) {
         /* leftovers of a removal that a power cut undid in part need not be whole */
@@ -526,7 +570,7 @@ poise_code spool_load(struct spool *spool, uint64_t new_epoch, poise_error *err)
     }
     if (code == POISE_OK && spool->old) {
         code =
-            spool_write_meta(spool, err); /* a program that knows no losses must not take them for damage */
+            spool_write_meta(spool, err); /* a program that knows no losses or forks must not misread them */
     }
     return code == POISE_OK ? load_old(spool, err) : code;
 }

@@ -7,10 +7,12 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const int64_t MAX_DEFAULT = INT64_C(1) << 30;
 static const int64_t SEGMENT_DEFAULT = INT64_C(8) << 20;
+enum { SEGMENT_LEAST = 64 << 10 };
 
 /* ---- opening and closing ---- */
 
@@ -23,6 +25,21 @@ static void set_sizes(struct spool *spool, const struct spool_options *options)
     }
     if (spool->segment_bytes > spool->max_bytes / 4) {
         spool->segment_bytes = spool->max_bytes / 4; /* room comes back a segment at a time */
+    }
+}
+
+/* On a disk that has less room than max_bytes segments are smaller, too: else the last one, which cannot go,
+ * would fill it. */
+static void fit_to_disk(struct spool *spool)
+{
+    struct statvfs disk;
+    if (statvfs(spool->path, &disk) != 0) {
+        return; /* it is only better to know */
+    }
+    uint64_t room = (uint64_t)disk.f_bavail * disk.f_frsize + (uint64_t)spool->bytes;
+    uint64_t part = room / 4 > SEGMENT_LEAST ? room / 4 : SEGMENT_LEAST;
+    if ((uint64_t)spool->segment_bytes > part) {
+        spool->segment_bytes = (int64_t)part;
     }
 }
 
@@ -51,6 +68,7 @@ poise_code spool_open(const struct spool_options *options, struct spool **ret_sp
         spool_close(spool);
         return code;
     }
+    fit_to_disk(spool);
     *ret_spool = spool;
     return POISE_OK;
 }
@@ -86,17 +104,17 @@ void spool_close(struct spool *spool)
 
 uint64_t spool_epoch(const struct spool *spool)
 {
-    return spool->epoch;
+    return spool->fork.epoch ? spool->fork.epoch : spool->epoch;
 }
 
 uint64_t spool_next_seq(const struct spool *spool)
 {
-    return spool->next_seq;
+    return spool->next_seq - spool->fork.base;
 }
 
 uint64_t spool_first_seq(const struct spool *spool)
 {
-    return spool->first_seq;
+    return spool->first_seq - spool->fork.base;
 }
 
 int64_t spool_bytes(const struct spool *spool)
@@ -365,6 +383,16 @@ static void set_mark(struct spool *spool, const void *mark, size_t length)
     buf_put(&spool->mark.bytes, mark, length);
 }
 
+/* Whatever is acknowledged goes, of the active segment too where all of it is. */
+static bool give_back(struct spool *spool)
+{
+    if (spool->first_seq == spool->next_seq && spool->segments[spool->count - 1].count > 0) {
+        (void)break_on_eio(spool, spool_rotate(spool, NULL)); /* without room for its head it stays */
+    }
+    return !spool->broken && spool->count > 1 && spool_all_acked(spool, 0) &&
+           break_on_eio(spool, spool_drop_acked(spool, spool->max_bytes, NULL)) == POISE_OK;
+}
+
 /* Appends spool->record, of one number. */
 static poise_code append(struct spool *spool, bool held, uint64_t hash, const void *mark, size_t mark_length,
                          int64_t more, poise_error *err)
@@ -374,12 +402,8 @@ static poise_code append(struct spool *spool, bool held, uint64_t hash, const vo
         return error_nomem(err, "a batch of the spool");
     }
     poise_code code = put_record(spool, more, err);
-    if (code == POISE_EFULL && spool->count > 1 &&
-        spool_all_acked(spool, 0)) { /* those make room on the disk, too */
-        code = spool_drop_acked(spool, spool->max_bytes, err);
-        if (code == POISE_OK) {
-            code = put_record(spool, more, err);
-        }
+    if (code == POISE_EFULL && give_back(spool)) { /* those make room on the disk, too */
+        code = put_record(spool, more, err);
     }
     if (code != POISE_OK) {
         return break_on_eio(spool, code);
@@ -471,16 +495,23 @@ poise_code spool_set_mark(struct spool *spool, const void *mark, size_t length, 
 
 /* ---- reading and acknowledging ---- */
 
+/* Whether the epoch has it, and it is still there. */
+static bool is_kept(const struct spool *spool, uint64_t seq)
+{
+    return seq >= spool_kept_seq(spool) && seq < spool_next_seq(spool);
+}
+
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err)
 {
-    if (seq < spool->first_seq || seq >= spool->next_seq) {
+    if (!is_kept(spool, seq)) {
         return error_set(err, POISE_ENOTFOUND,
                          "batch %" PRIu64 " is not in the spool, which has %" PRIu64 " to before %" PRIu64,
-                         seq, spool->first_seq, spool->next_seq);
+                         seq, spool_kept_seq(spool), spool_next_seq(spool));
     }
     struct record_head head;
-    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
-    if (code == POISE_OK && head.lost) {
+    uint64_t at = seq + spool->fork.base;
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, at), at, &head, err);
+    if (code == POISE_OK && (head.lost || seq <= spool->fork.doubt.last)) {
         code = error_set(err, POISE_EGAP, "batch %" PRIu64 " of the spool %s is lost", seq, spool->path);
     }
     return code == POISE_OK ? place_body(&spool->reading, &head, out, err) : code;
@@ -488,13 +519,20 @@ poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_
 
 poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_loss, poise_error *err)
 {
-    if (seq < spool->first_seq || seq >= spool->next_seq) {
+    if (!is_kept(spool, seq)) {
         return error_set(err, POISE_ENOTFOUND, "batch %" PRIu64 " is not in the spool", seq);
     }
+    if (seq <= spool->fork.doubt.last) {
+        *ret_loss = spool->fork.doubt;
+        return POISE_OK;
+    }
     struct record_head head;
-    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
+    uint64_t at = seq + spool->fork.base;
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, at), at, &head, err);
     if (code == POISE_OK && head.lost) {
-        return place_loss(&spool->reading, &head, ret_loss, err);
+        code = place_loss(&spool->reading, &head, ret_loss, err);
+        *ret_loss = code == POISE_OK ? spool_loss_of(spool, ret_loss) : *ret_loss;
+        return code;
     }
     if (code == POISE_OK) {
         *ret_loss = (struct spool_loss){0};
@@ -508,12 +546,13 @@ static uint64_t hash_of(const struct record_head *head, uint64_t seq)
     return seq == head->seq + head->span - 1 ? head->hash : 0;
 }
 
-poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
+poise_code spool_ack(struct spool *spool, uint64_t epoch_seq, poise_error *err)
 {
-    if (seq >= spool->next_seq) {
+    uint64_t seq = epoch_seq + spool->fork.base;
+    if (epoch_seq >= spool_next_seq(spool)) {
         return error_set(err, POISE_EINVAL,
-                         "batch %" PRIu64 " is acknowledged, but the next is only %" PRIu64, seq,
-                         spool->next_seq);
+                         "batch %" PRIu64 " is acknowledged, but the next is only %" PRIu64, epoch_seq,
+                         spool_next_seq(spool));
     }
     if (seq < spool->first_seq) {
         return POISE_OK;
@@ -530,7 +569,7 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
         return break_on_eio(spool, code);
     }
     spool->first_seq = seq + 1;
-    spool->acked_hash = hash_of(&head, seq);
+    spool->acked_hash = spool_hash(spool, seq, hash_of(&head, seq));
     return break_on_eio(spool, spool_drop_acked(spool, 0, err));
 }
 
@@ -538,7 +577,11 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
 
 uint64_t spool_kept_seq(const struct spool *spool)
 {
-    return spool->segments[0].first_seq < spool->first_seq ? spool->segments[0].first_seq : spool->first_seq;
+    uint64_t kept = spool->segments[0].first_seq, base = spool->fork.base;
+    return (kept > base && kept < spool->first_seq ? kept
+            : kept <= base                         ? base + 1
+                                                   : spool->first_seq) -
+           base;
 }
 
 /* What was only kept is read before it is relied on. */
@@ -589,17 +632,17 @@ static poise_code hash_before(struct spool *spool, uint64_t seq, uint64_t *ret_h
     return code;
 }
 
-poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
+poise_code spool_rewind(struct spool *spool, uint64_t epoch_seq, poise_error *err)
 {
-    uint64_t hash = 0;
+    uint64_t hash = 0, seq = epoch_seq + spool->fork.base;
     if (seq >= spool->first_seq) {
         return POISE_OK;
     }
-    if (seq < spool_kept_seq(spool)) {
+    if (epoch_seq < spool_kept_seq(spool)) {
         return error_set(err, POISE_ENOTFOUND,
                          "batch %" PRIu64 " is not in the spool %s any more, which was kept from %" PRIu64
                          " on",
-                         seq, spool->path, spool_kept_seq(spool));
+                         epoch_seq, spool->path, spool_kept_seq(spool));
     }
     poise_code code = check_whole(spool, err);
     if (code == POISE_OK) {
@@ -619,6 +662,6 @@ poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
         return break_on_eio(spool, code);
     }
     spool->first_seq = seq;
-    spool->acked_hash = hash;
+    spool->acked_hash = seq == spool->fork.base + 1 ? 0 : spool_hash(spool, seq - 1, hash);
     return POISE_OK;
 }

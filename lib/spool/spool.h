@@ -17,7 +17,7 @@
 
 struct spool; /* opaque */
 
-enum spool_reason { SPOOL_DROPPED_OLDEST = 1, SPOOL_DROPPED_NEWEST, SPOOL_DAMAGED };
+enum spool_reason { SPOOL_DROPPED_OLDEST = 1, SPOOL_DROPPED_NEWEST, SPOOL_DAMAGED, SPOOL_FORKED };
 
 /* Batches that were accepted, or were to be, and are gone: their numbers stay taken, and say so. */
 struct spool_loss {
@@ -54,8 +54,9 @@ poise_code spool_open(const struct spool_options *options, struct spool **ret_sp
 void spool_close(struct spool *spool);
 
 uint64_t spool_epoch(const struct spool *spool);
-uint64_t spool_next_seq(const struct spool *spool);  /* of the next append */
-uint64_t spool_first_seq(const struct spool *spool); /* oldest not acknowledged; == next when empty */
+uint64_t spool_forked_epoch(const struct spool *spool); /* that this one goes on from; 0: none */
+uint64_t spool_next_seq(const struct spool *spool);     /* of the next append */
+uint64_t spool_first_seq(const struct spool *spool);    /* oldest not acknowledged; == next when empty */
 int64_t spool_bytes(
     const struct spool *spool); /* of the segment files: acknowledged ones go a segment at a time */
 /* Hash of the batch before first_seq as given to spool_append; 0: none. Kept over restarts. */
@@ -98,6 +99,15 @@ poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err);
 /* The store went back: batches from seq on count as not acknowledged again. Those that were kept are read and
  * checked. ENOTFOUND: not all of them were kept, spool_kept_seq says from where on; ECORRUPT; EIO. */
 poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err);
-uint64_t spool_kept_seq(const struct spool *spool); /* the oldest that is still there, acknowledged or not */
+uint64_t spool_kept_seq(const struct spool *spool); /* the oldest of the epoch that is still there,
+                                                       acknowledged or not */
+
+/* The epoch was forked: batches from a number on go under a new one, as 1, 2, ...; those before are done
+ * with, whether acknowledged or not. `doubt` (last 0: none) are the first of them, of which nobody knows
+ * whether the other copy has sent them: they become one loss. All or nothing, whatever stops the machine; a
+ * body says itself under which epoch and number it was made. EINVAL: from is not kept_seq to next_seq, or
+ * doubt does not begin there; as spool_rewind. */
+poise_code spool_fork(struct spool *spool, uint64_t from, const struct spool_loss *doubt, uint64_t new_epoch,
+                      poise_error *err);
 
 #endif

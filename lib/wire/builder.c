@@ -309,3 +309,21 @@ poise_code wire_builder_finish(struct wire_builder *builder, uint64_t epoch, uin
     empty(builder);
     return POISE_OK;
 }
+
+bool wire_renumber(const void *body, size_t length, uint64_t epoch, uint64_t seq, struct buf *out)
+{
+    struct cursor in = cursor_of(body, length);
+    bool known = cursor_varint(&in) == (EPOCH << 3 | FIXED64);
+    (void)cursor_u64(&in);
+    known = known && cursor_varint(&in) == (SEQ << 3 | VARINT);
+    (void)cursor_varint(&in);
+    if (!known || in.failed) {
+        return false;
+    }
+    buf_put_varint(out, EPOCH << 3 | FIXED64);
+    buf_put_u64(out, epoch);
+    buf_put_varint(out, SEQ << 3 | VARINT);
+    buf_put_varint(out, seq);
+    buf_put(out, in.at, cursor_left(&in));
+    return true;
+}

@@ -55,6 +55,7 @@ poise_code wire_decode_hello(const void *body, size_t length, struct arena *aren
                                .next_seq = message->next_seq,
                                .last_hash = message->last_hash,
                                .incarnation = message->incarnation,
+                               .forked_epoch = message->forked_epoch,
                                .has_store = message->store_id.len > 0,
                                .software = message->software};
     if (ret->has_store) {
@@ -76,6 +77,7 @@ poise_code wire_encode_hello(const struct wire_hello *hello, struct buf *out)
     }
     message.incarnation = hello->incarnation;
     message.software = codec_text(hello->software);
+    message.forked_epoch = hello->forked_epoch;
     return codec_put(out, &message.base);
 }
 
@@ -90,6 +92,10 @@ poise_code wire_decode_welcome(const void *body, size_t length, struct arena *ar
         return code;
     }
     const Poise__V1__Welcome *message = unpacked;
+    if (message->n_hashes >= message->next_seq && message->n_hashes > 0) {
+        return error_set(err, POISE_EPROTO, "WELCOME: %zu hashes of the batches before %llu",
+                         message->n_hashes, (unsigned long long)message->next_seq);
+    }
     if (message->store_id.len != WIRE_STORE_ID || message->next_seq == 0) {
         return error_set(err, POISE_EPROTO, "WELCOME: store_id must have %d bytes and next_seq must not be 0",
                          WIRE_STORE_ID);
@@ -101,7 +107,10 @@ poise_code wire_decode_welcome(const void *body, size_t length, struct arena *ar
                                  .credit = message->credit,
                                  .max_batch_bytes = message->max_batch_bytes,
                                  .max_batch_rows = message->max_batch_rows,
-                                 .max_batch_symbols = message->max_batch_symbols};
+                                 .max_batch_symbols = message->max_batch_symbols,
+
+                                 .hashes = message->hashes,
+                                 .hash_count = message->n_hashes};
     memcpy(ret->store_id, message->store_id.data, WIRE_STORE_ID);
     return POISE_OK;
 }
@@ -119,6 +128,8 @@ poise_code wire_encode_welcome(const struct wire_welcome *welcome, struct buf *o
     message.max_batch_bytes = welcome->max_batch_bytes;
     message.max_batch_rows = welcome->max_batch_rows;
     message.max_batch_symbols = welcome->max_batch_symbols;
+    message.hashes = codec_borrow(welcome->hashes);
+    message.n_hashes = welcome->hash_count;
     return codec_put(out, &message.base);
 }
 

@@ -11,8 +11,8 @@ enum { LOSSES_LOSSES = 2 };
 
 poise_loss_reason codec_loss_reason(int reason)
 {
-    return reason > POISE_LOSS_UNKNOWN && reason <= POISE_LOSS_DAMAGED ? (poise_loss_reason)reason
-                                                                       : POISE_LOSS_UNKNOWN;
+    return reason > POISE_LOSS_UNKNOWN && reason <= POISE_LOSS_FORKED ? (poise_loss_reason)reason
+                                                                      : POISE_LOSS_UNKNOWN;
 }
 
 poise_code wire_decode_losses_request(const void *body, size_t length, struct arena *arena, uint64_t *ret_id,

@@ -70,6 +70,7 @@ poise_code wire_head_parse(const void *bytes, size_t length, enum wire_kind *ret
 struct wire_hello {
     const char *producer;
     uint64_t epoch, next_seq, last_hash, incarnation;
+    uint64_t forked_epoch; /* 0: none */
     bool has_store;
     uint8_t store_id[WIRE_STORE_ID];
     const char *software;
@@ -78,6 +79,8 @@ struct wire_welcome {
     uint8_t store_id[WIRE_STORE_ID];
     uint64_t incarnation, epoch, next_seq, last_hash;
     uint32_t credit, max_batch_bytes, max_batch_rows, max_batch_symbols;
+    const uint64_t *hashes; /* of the batches before next_seq, the latest at the end; 0: not known */
+    size_t hash_count;
 };
 struct wire_refusal {
     uint64_t seq;
@@ -389,6 +392,8 @@ void wire_builder_backfill(struct wire_builder *builder,
                            enum wire_backfill backfill); /* of this and later batches */
 /* Appends the batch's body to out and empties the builder; on ENOMEM it stays full. */
 poise_code wire_builder_finish(struct wire_builder *builder, uint64_t epoch, uint64_t seq, struct buf *out);
+/* Appends what wire_builder_finish made, under another epoch and number. False: it is none of its. */
+bool wire_renumber(const void *body, size_t length, uint64_t epoch, uint64_t seq, struct buf *out);
 /* Row `row` of a decoded batch as a measurement; strings in the batch's arena. */
 poise_measurement wire_batch_row(const struct wire_batch *batch, size_t row);
 

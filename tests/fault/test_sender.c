@@ -194,6 +194,12 @@ poise_code net_receive(struct net_socket *socket, struct net_message *ret_messag
     return POISE_OK;
 }
 
+enum net_trouble net_trouble(const struct net_socket *socket)
+{
+    (void)socket;
+    return NET_NO_TROUBLE;
+}
+
 poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, poise_error *err)
 {
     (void)count;

@@ -39,10 +39,11 @@ def messages(pb):
     return {
         "hello": (1, pb.Hello(
             producer="line-3.mes", epoch=EPOCH, next_seq=42, last_hash=0xFEDCBA9876543210, store_id=STORE,
-            incarnation=9, software="poise-collector 0.1.0")),
+            incarnation=9, software="poise-collector 0.1.0", forked_epoch=0x8877665544332211)),
         "welcome": (2, pb.Welcome(
             store_id=STORE, incarnation=9, epoch=EPOCH, next_seq=43, last_hash=0x0123456789ABCDEF, credit=16,
-            max_batch_bytes=262144, max_batch_rows=16384, max_batch_symbols=65536)),
+            max_batch_bytes=262144, max_batch_rows=16384, max_batch_symbols=65536,
+            hashes=[0xFEDCBA9876543210, 0, 0x0123456789ABCDEF])),
         "batch": (3, pb.Batch(
             epoch=EPOCH, seq=43, symbols=["rejects", "plant-1/line-3", "mes", "order-1", "", "order-ü"],
             series_measure=[0, 0], series_org=[1, 4], series_source=[2, 4], base_time_ms=NOON,
@@ -89,7 +90,7 @@ def messages(pb):
                     producer="line-3.mes", epoch=EPOCH, first_seq=45, last_seq=300, rows=256000,
                     from_ms=NOON - 86400000, to_ms=NOON, reason=pb.LOSS_OLDEST, lsn=1003, as_of_ms=NOON + 5),
                 pb.LossRecord(
-                    producer="line-3.mes", epoch=EPOCH, first_seq=302, last_seq=302, reason=pb.LOSS_DAMAGED,
+                    producer="line-3.mes", epoch=EPOCH, first_seq=302, last_seq=302, reason=pb.LOSS_FORKED,
                     lsn=1004, as_of_ms=NOON + 6)],
             left_out=17)),
         "changes": (42, pb.Changes(

@@ -23,6 +23,7 @@ static void encode_hello(struct buf *out)
                                .next_seq = 42,
                                .last_hash = 0xfedcba9876543210u,
                                .incarnation = 9,
+                               .forked_epoch = 0x8877665544332211u,
                                .has_store = true,
                                .software = "poise-collector 0.1.0"};
     memcpy(hello.store_id, store_id, sizeof store_id);
@@ -38,10 +39,13 @@ static void check_hello(const void *body, size_t length, struct arena *arena)
     assert_int_equal(hello.next_seq, 42);
     assert_true(hello.last_hash == 0xfedcba9876543210u);
     assert_int_equal(hello.incarnation, 9);
+    assert_true(hello.forked_epoch == 0x8877665544332211u);
     assert_true(hello.has_store);
     assert_memory_equal(hello.store_id, store_id, sizeof store_id);
     assert_string_equal(hello.software, "poise-collector 0.1.0");
 }
+
+static const uint64_t hashes[] = {0xfedcba9876543210u, 0, 0x0123456789abcdefu};
 
 static void encode_welcome(struct buf *out)
 {
@@ -52,7 +56,9 @@ static void encode_welcome(struct buf *out)
                                    .credit = 16,
                                    .max_batch_bytes = 262144,
                                    .max_batch_rows = 16384,
-                                   .max_batch_symbols = 65536};
+                                   .max_batch_symbols = 65536,
+                                   .hashes = hashes,
+                                   .hash_count = sizeof hashes / sizeof *hashes};
     memcpy(welcome.store_id, store_id, sizeof store_id);
     ENCODED(wire_encode_welcome(&welcome, out));
 }
@@ -69,6 +75,8 @@ static void check_welcome(const void *body, size_t length, struct arena *arena)
     assert_int_equal(welcome.credit, 16);
     assert_int_equal(welcome.max_batch_bytes, 262144);
     assert_int_equal(welcome.max_batch_rows, 16384);
+    assert_int_equal(welcome.hash_count, sizeof hashes / sizeof *hashes);
+    assert_memory_equal(welcome.hashes, hashes, sizeof hashes);
     assert_int_equal(welcome.max_batch_symbols, 65536);
 }
 
@@ -399,7 +407,7 @@ static const poise_loss losses[] = {{.producer = "line-3.mes",
                                      .epoch = GOLDEN_EPOCH,
                                      .first_seq = 302,
                                      .last_seq = 302,
-                                     .reason = POISE_LOSS_DAMAGED,
+                                     .reason = POISE_LOSS_FORKED,
                                      .lsn = 1004,
                                      .as_of_ms = GOLDEN_NOON + 6}};
 

@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+import unittest
 
 import zmq
 
 import system
-from system import AGGREGATOR, COLLECTOR, HEADER, POISE, SOURCE, Aggregator, Case, run
+from system import AGGREGATOR, COLLECTOR, HEADER, POISE, SOURCE, Aggregator, Case, free_port, run
 from wire import Peer, Producer, pb
 
 CARD = """
@@ -22,6 +23,18 @@ perspectives:
       - id: all
         measures:
           - {{id: total, input: m, aggregate: sum, score: {{linear: {{from: 0, to: 10}}}}}}
+"""
+EVIL = """
+producer: evil
+aggregator: {ingest}
+key: evil.key
+server_key: aggregator.pub
+spool: spool-evil
+dead_letters: letters.jsonl
+sources:
+  - csv: {{path: rows.csv}}
+    time: {{column: at, format: rfc3339}}
+    measurements: [{{measure: m, value: {{column: n}}}}]
 """
 NOT_ALLOWED, DENIED, GONE = 18, 11, 10
 MAY = 1589500800000  # 2020-05-15
@@ -168,8 +181,8 @@ class Access(Case):
         self.aggregator.start()
         query = re.search(r" query=(\S+)", self.aggregator.log.read_text())[1]
         peer = self.peer("ops", query, IMMEDIATE=1)
-        done = run(POISE, "get", "--from", query, *self.keys("ops"), "--timeout", "1s", check=1)
-        self.assertIn("is an aggregator running there that has this server key and lets our key in?", done.stderr)
+        done = run(POISE, "get", "--from", query, *self.keys("ops"), "--timeout", "3s", check=1)
+        self.assertRegex(done.stderr, "in time: .* it has no(ne| keys)")
         self.assertTrue(self.hears_nothing(peer))
         run(POISE, "stats", "--from", query)
 
@@ -184,6 +197,42 @@ class Access(Case):
         self.assertIn("chmod 600 it", done.stderr)
         done = run(AGGREGATOR, "--config", self.aggregator.config, check=1)
         self.assertIn("chmod 600 it", done.stderr)
+
+    @unittest.skipIf(os.geteuid(), "only root can give files away")
+    def test_files_of_others(self):
+        self.start()
+        for name in ("ops.key", "aggregator.key", "access.yaml"):
+            os.chown(self.folder / name, 4711, -1)
+        done = self.get("ops", check=1)
+        self.assertRegex(done.stderr, r"ops.key holds a secret key, but belongs to user 4711, .*chown it to root or to user 0")
+        self.aggregator.stop()
+        done = run(AGGREGATOR, "--config", self.aggregator.config, "--check-config", check=1)
+        self.assertIn("aggregator.key holds a secret key, but belongs to user 4711", done.stderr)
+        self.assertIn("this file belongs to user 4711, who may so give himself access", done.stderr)
+
+    def test_why_there_is_no_connection(self):
+        """Each says it by itself, long before anybody has to look at the aggregator's log."""
+        self.start()
+        self.write("rows.csv", "at,n\n2026-03-01T10:00:00Z,1\n")
+        collect = self.write("collect.yaml", EVIL.format(ingest=self.aggregator.ingest))
+        no = "it does not let our key [0-9a-f]{8}... in"
+        cases = [
+            (["--from", self.aggregator.query, *self.keys("evil")], no),
+            (["--from", self.aggregator.query, "--key-file", self.folder / "ops.key", "--server-key",
+              self.folder / "board.pub"], "its public key is not the server key [0-9a-f]{8}... that we were given"),
+            (["--from", self.aggregator.query], "it wants a key"),
+            (["--from", f"tcp://127.0.0.1:{free_port()}", *self.keys("ops")], "nobody listens there")]
+        children = [(self.spawn(POISE, *verb, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), reason)
+                    for arguments, reason in cases
+                    for verb in (["get", "--timeout", "4s"], ["watch", "--for", "4s", "--format", "json"])]
+        children.append((self.spawn(POISE, "send", "m", "1", "--to", self.aggregator.ingest, "--spool",
+                                    self.folder / "cli", *self.keys("evil"), "--timeout", "4s",
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), no))
+        children.append((self.spawn(COLLECTOR, "--config", collect, "--once", "--timeout", "4s",
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), f"no connection.* reason=.*{no}"))
+        for child, reason in children:
+            text = child.communicate(timeout=60)[1]
+            self.assertRegex(text, reason)
         done = run(POISE, "keygen", self.folder / "ops", check=1)  # what is there stays
         self.assertIn("is there already", done.stderr)
         (self.folder / "ops.key").chmod(0o600)

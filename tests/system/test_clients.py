@@ -43,6 +43,23 @@ class Clients(Case):
         self.send("2026-03-02T10:00:00Z,m,a/deep,3.25,,,,,\n")
         self.assertTrue(any("a/deep" in line and "3.25" in line for line in watch.stdout))
 
+    def test_subscribe_goes_on_after_a_restart(self):
+        """Without another snapshot: only what changed comes."""
+        self.send("2026-03-02T10:00:00Z,m,a,2,,,,,\n2026-03-02T10:00:00Z,m,b,2,,,,,\n")
+        watch = self.spawn(PYTHON, "-u", self.examples / "subscribe.py", self.aggregator.query, stdout=subprocess.PIPE)
+        for org in ("a", "b"):
+            self.send(f"2026-03-02T10:00:00Z,m,{org},0.5,,,,,\n")
+            self.assertTrue(any(f" {org} " in line and "value=2.5" in line for line in watch.stdout))
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.send("2026-03-02T10:00:00Z,m,b,4.25,,,,,\n")
+        lines = []
+        for line in watch.stdout:
+            lines.append(line)
+            if " b " in line and "value=6.75" in line:
+                break
+        self.assertEqual([line for line in lines if " a " in line], [], lines)
+
 
 if __name__ == "__main__":
     system.main()

@@ -1,9 +1,11 @@
 """A full disk: nothing acknowledged is lost, questions are answered, and it goes on by itself when there is room."""
+import contextlib
 import os
 import subprocess
+import time
 
 import system
-from system import POISE, Aggregator, Case, run
+from system import COLLECTOR, POISE, Aggregator, Case, run
 
 CARD = """
 scorecard: plant
@@ -18,19 +20,60 @@ perspectives:
 MORE = 200000  # rows that do not fit into what is left of the disk
 
 
+COLLECT = """
+producer: line
+aggregator: {ingest}
+spool: disk/spool
+dead_letters: dead.jsonl
+batch_rows: 100
+sources:
+  - csv: {{path: rows.csv}}
+    time: {{column: at, format: rfc3339}}
+    measurements: [{{measure: m, value: {{column: n}}}}]
+"""
+
+
 class DiskFull(Case):
-    def test_full_and_room_again(self):
+    @contextlib.contextmanager
+    def small_disk(self, size):
         disk = self.folder / "disk"
         disk.mkdir()
-        mounted = run("mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk, check=None)
+        mounted = run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk, check=None)
         if mounted.returncode != 0:
             self.skipTest(f"cannot mount a small disk here: {mounted.stderr.strip()}")
         try:
-            self.fill(disk)
+            yield disk
         finally:
-            if self.aggregator.process.poll() is None:
-                self.aggregator.kill()
+            for process in [self.aggregator.process, *self.children]:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
             run("umount", disk, check=None)
+
+    def test_full_and_room_again(self):
+        with self.small_disk("6m") as disk:
+            self.fill(disk)
+
+    def test_a_spool_on_a_small_disk(self):
+        """It has less room than one segment of a spool, and others fill it; what is acknowledged makes room."""
+        with self.small_disk("512k") as disk:
+            rows = self.folder / "rows.csv"
+            rows.write_text("at,n\n" + "".join(f"2026-03-02T10:00:00Z,{at / 7}\n" for at in range(60000)))
+            self.aggregator = Aggregator(self.folder, [self.write("plant.yaml", CARD)])
+            config = self.write("collect.yaml", COLLECT.format(ingest=self.aggregator.ingest))
+            collector = self.spawn(COLLECTOR, "--config", config, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for _ in range(2000):  # until it stands still
+                before = os.statvfs(disk).f_bavail
+                time.sleep(0.3)
+                if before == os.statvfs(disk).f_bavail < 20:
+                    break
+            self.assertIsNone(collector.poll())
+            self.aggregator.start()
+            run(POISE, "watch", "--from", self.aggregator.query, "--for", "10s", "--count", "1")
+            collector.terminate()
+            self.assertEqual(collector.wait(60), 0)
+            run(COLLECTOR, "--config", config, "--once", "--timeout", "60s")
+            self.assertEqual(self.count(), 60000)
 
     def fill(self, disk):
         card = self.write("plant.yaml", CARD)

@@ -211,6 +211,7 @@ class Hostile(Case):
             producer.send(batch)
         producer.acknowledged(3)
         for seq in (1, 2, 3):  # a restored spool: known numbers, other contents
+            producer.hello()
             producer.send(batch_of([("m", "j", T0, 9.0)], producer.epoch, seq))
             self.error(producer, "CODE_EFORK")
         other = self.own(Producer(self.ingest, "jumps", epoch=producer.epoch))

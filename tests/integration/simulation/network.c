@@ -318,6 +318,12 @@ void net_socket_connections(const struct net_socket *socket, struct net_connecti
     *ret_connections = (struct net_connections){0};
 }
 
+enum net_trouble net_trouble(const struct net_socket *socket)
+{
+    (void)socket;
+    return NET_NO_TROUBLE;
+}
+
 bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure)
 {
     (void)socket;

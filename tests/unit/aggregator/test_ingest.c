@@ -309,6 +309,71 @@ static void other_content_under_a_sequence_is_a_fork(void **state)
     take(f, 1);
     assert_true(f->taken[0]->rows.value[0] == 1);
     assert_int_equal(counted(f, STAT_forks), 1);
+    send_batch(f, peer, 2, 2); /* what follows it is of the other copy, too */
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+    assert_int_equal(counted(f, STAT_batches_received), 1);
+}
+
+static struct wire_welcome fork_hello(struct fixture *f, struct net_socket *peer, uint64_t epoch,
+                                      uint64_t next_seq, uint64_t forked_epoch)
+{
+    struct wire_hello hello = {.producer = "p",
+                               .epoch = epoch,
+                               .next_seq = next_seq,
+                               .forked_epoch = forked_epoch,
+                               .software = "test"};
+    assert_int_equal(wire_encode_hello(&hello, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_HELLO);
+    struct net_message message;
+    struct wire_welcome welcome;
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_WELCOME);
+    assert_int_equal(wire_decode_welcome(message.body, message.body_length, &f->loop.arena, &welcome, NULL),
+                     POISE_OK);
+    return welcome;
+}
+
+static void a_new_epoch_counts_as_one_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    take(f, 1);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    assert_int_equal(fork_hello(f, peer, EPOCH + 1, 1, EPOCH).next_seq, 1); /* it saw it by itself */
+    assert_int_equal(counted(f, STAT_forks), 1);
+    fork_hello(f, peer, EPOCH + 1, 1, EPOCH); /* again, since it was cut */
+    assert_int_equal(counted(f, STAT_forks), 1);
+    send_hello(f, peer, "p", 2, 4711); /* the aggregator does */
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    assert_int_equal(counted(f, STAT_forks), 2);
+    send_hello(f, peer, "p", 2, 4711);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    fork_hello(f, peer, EPOCH + 2, 1, EPOCH);
+    assert_int_equal(counted(f, STAT_forks), 2);
+}
+
+/* Those that the producer does not know to be acknowledged, and not more than are known. */
+static void welcome_has_the_hashes(void **state)
+{
+    struct fixture *f = *state;
+    enum { BATCHES = 6 };
+    uint64_t hashes[BATCHES + 1];
+    struct net_socket *peer = greeted(f, "p");
+    for (uint64_t seq = 1; seq <= BATCHES; seq++) {
+        hashes[seq] = send_batch(f, peer, seq, (double)seq);
+        take(f, 1);
+        if (seq < BATCHES) /* the last is still on its way to the disk */
+            commit(f, 0);
+    }
+    peer = loop_peer(&f->loop);
+    struct wire_welcome welcome = fork_hello(f, peer, EPOCH, 3, 0);
+    assert_int_equal(welcome.next_seq, BATCHES);
+    assert_int_equal(welcome.hash_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(welcome.hashes[i] == hashes[3 + i]);
+    peer = loop_peer(&f->loop);
+    assert_int_equal(fork_hello(f, peer, EPOCH, BATCHES, 0).hash_count, 0);
 }
 
 /* ---- losses ---- */
@@ -794,6 +859,8 @@ int main(void)
         INGEST_TEST(duplicates_are_acknowledged_again),
         INGEST_TEST(a_gap_is_told_once),
         INGEST_TEST(other_content_under_a_sequence_is_a_fork),
+        INGEST_TEST(a_new_epoch_counts_as_one_fork),
+        INGEST_TEST(welcome_has_the_hashes),
         INGEST_TEST(a_loss_takes_all_its_numbers),
         INGEST_TEST(a_loss_of_what_came_is_asked_for_the_rest),
         INGEST_TEST(a_loss_of_others_is_a_fork),

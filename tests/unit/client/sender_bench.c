@@ -4,7 +4,6 @@
 #include <string.h>
 
 const uint8_t STORE[WIRE_STORE_ID] = "this is a store";
-const uint8_t OTHER_STORE[WIRE_STORE_ID] = "this is another";
 
 void hear(struct bench *b, const char *text)
 {

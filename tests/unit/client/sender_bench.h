@@ -18,7 +18,6 @@ struct bench {
 };
 
 extern const uint8_t STORE[WIRE_STORE_ID];
-extern const uint8_t OTHER_STORE[WIRE_STORE_ID];
 
 void hear(struct bench *b, const char *text);
 int setup(void **state);

@@ -18,8 +18,11 @@ static int setup(void **state)
     fake_open(&bench.fake);
     fake_up(&bench.fake);
     fake_path(&bench.fake, "spool", bench.spool);
-    const poise_sender_options options = {
-        .endpoint = bench.fake.endpoint, .producer = "press-7", .spool = bench.spool, .batch_rows = 5000};
+    const poise_sender_options options = {.endpoint = bench.fake.endpoint,
+                                          .producer = "press-7",
+                                          .spool = bench.spool,
+                                          .batch_rows = 5000,
+                                          .linger_ms = PATIENCE_MS};
     *state = &bench;
     return poise_sender_open(&options, &bench.sender, NULL) == POISE_OK ? 0 : -1;
 }

@@ -501,54 +501,6 @@ static void test_the_newest_are_dropped(void **state)
     assert_int_equal(stats(b).acknowledged, counted);
 }
 
-static void test_another_store_is_refused(void **state)
-{
-    struct bench *b = *state;
-    send_batch(b, 1, 1);
-    expect_hello(b);
-    welcome(b, 1, 0, 8);
-    expect_batch(b, 1);
-    fake_error(&b->fake, 0, POISE_ENOTFOUND);
-    expect_hello(b);
-    welcome_as(b, OTHER_STORE, 1, 0, 8);
-    poise_error err = expect_failure(b);
-    assert_int_equal(err.code, POISE_ESTORE);
-    assert_non_null(strstr(err.text, b->spool));
-    assert_int_equal(stats(b).batches_left, 1);
-    expect_hello(b); /* it goes on asking, */
-    welcome(b, 1, 0, 8);
-    expect_batch(b, 1); /* and works when the right one is back */
-}
-
-static void test_a_fork_is_seen(void **state)
-{
-    struct bench *b = *state;
-    send_batch(b, 1, 1);
-    send_batch(b, 2, 1);
-    expect_hello(b);
-    welcome(b, 4, 0, 8); /* batch 3 was never made here */
-    poise_error err = expect_failure(b);
-    assert_int_equal(err.code, POISE_EFORK);
-    assert_non_null(strstr(err.text, "batch 3"));
-    expect_hello(b);
-    welcome(b, 2, 12345, 8); /* the other's batch 1 is not ours, */
-    ack(b, 1, 8, NULL, 0);   /* nor is its acknowledgement for us */
-    assert_int_equal(expect_failure(b).code, POISE_EFORK);
-    assert_int_equal(stats(b).batches_left, 2);
-    expect_hello(b);
-    welcome(b, 1, 0, 8);
-    expect_batch(b, 1);
-    ack(b, 1, 8, NULL, 0);
-    expect_batch(b, 2);
-    fake_error(&b->fake, 0, POISE_ENOTFOUND);
-    uint64_t hash = expect_hello(b).last_hash;
-    welcome(b, 2, hash + 1, 8); /* another batch 1, which is not in the spool any more */
-    assert_int_equal(expect_failure(b).code, POISE_EFORK);
-    expect_hello(b);
-    welcome(b, 2, hash, 8);
-    expect_batch(b, 2);
-}
-
 static void test_a_store_that_went_back_gets_it_again(void **state)
 {
     struct bench *b = *state;
@@ -683,8 +635,6 @@ int main(void)
         TEST(test_the_oldest_are_dropped),
         TEST(test_a_loss_that_was_told_does_not_grow),
         TEST(test_the_newest_are_dropped),
-        TEST(test_another_store_is_refused),
-        TEST(test_a_fork_is_seen),
         TEST(test_a_store_that_went_back_gets_it_again),
         TEST(test_a_store_that_went_back_too_far_is_a_gap),
         TEST(test_refusing_aggregators_are_reported),
