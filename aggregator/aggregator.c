@@ -309,6 +309,7 @@ static poise_code open_writer(struct aggregator *a, poise_error *err)
     struct writer_options options = {.cards = (const struct scorecard *const *)a->config->cards,
                                      .card_count = a->config->card_count,
                                      .store = a->store,
+                                     .directory = a->config->store,
                                      .from_ingest = &a->to_writer,
                                      .to_ingest = &a->to_ingest,
                                      .to_stream = &a->to_stream,

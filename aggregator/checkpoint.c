@@ -78,6 +78,7 @@ static poise_code end(struct writer *writer)
 {
     writer->checkpoint_lsn = writer->checkpoint_mark.state_lsn;
     engine_checkpoint_done(writer->engine);
+    writer->freeze_ms = INT64_MIN; /* what it has put may be old */
     stats_add(writer->options.stats, STAT_checkpoints, 1);
     return POISE_OK;
 }
@@ -194,6 +195,8 @@ static poise_code piece_step(struct writer *writer, poise_error *err)
     bool whole = writer->piece->slice.whole;
     if (!code && writer->piece->slice.erased_lsn)
         writer_note_erasures(writer);
+    stats_add(writer->options.stats, STAT_rows_dropped, code ? 0 : writer->piece->dropped_rows);
+    stats_add(writer->options.stats, STAT_bytes_dropped, code ? 0 : writer->piece->dropped_bytes);
     piece_free(writer->piece);
     writer->piece = NULL;
     atomic_fetch_add(writer->options.pieces_put, 1);

@@ -330,7 +330,7 @@ static bool is_kept(const struct journal_batch *batch)
 {
     bool kept = batch->producer[0] == '!' && (batch->rows == 0 || order_takes_place(batch));
     for (size_t i = 0; !kept && i < batch->refused_count; i++)
-        kept = batch->reasons[i] == POISE_REFUSAL_LOCKED;
+        kept = batch->reasons[i] == POISE_REFUSAL_LOCKED || batch->reasons[i] == POISE_REFUSAL_FROZEN;
     return kept;
 }
 
@@ -548,6 +548,7 @@ void compact_close(struct compact *compact)
     names_free(&compact->names);
     erasures_free(&compact->erasures);
     sorter_close(compact->sorter);
+    definitions_free(&compact->definitions);
     arena_free(&compact->arena);
     arena_free(&compact->keys);
     free(compact->as_of_ms);
@@ -558,11 +559,45 @@ void compact_close(struct compact *compact)
 
 /* ---- merges ---- */
 
+static poise_code fold_frozen(struct compact *compact, uint64_t until, bool *ret_any, poise_error *err)
+{
+    struct definitions *all = &compact->definitions;
+    uint64_t before = 0, after = 0; /* changes with what is frozen, which only grows */
+    for (size_t i = 0; i < all->frozen_count; i++)
+        before += (uint64_t)all->frozen[i].until_ms;
+    size_t count = all->frozen_count;
+    poise_code code = definitions_fold(all, compact->store, until, 0, compact->stop, err);
+    for (size_t i = 0; i < all->frozen_count; i++)
+        after += (uint64_t)all->frozen[i].until_ms;
+    *ret_any = all->frozen_count != count || after != before;
+    return code;
+}
+
+poise_code compact_frozen(struct compact *compact, uint64_t state_lsn, bool *ret_any, poise_error *err)
+{
+    *ret_any = false;
+    return state_lsn > compact->definitions.folded_lsn ? fold_frozen(compact, state_lsn, ret_any, err)
+                                                       : POISE_OK;
+}
+
 struct choosing {        /* among the runs of a bucket and input, in the order of their records */
     int32_t idle_before; /* buckets before it are tidied, too */
     struct compact_group group;
     bool chosen;
+    const struct compact *compact;
 };
+
+/* Of an input that is frozen beyond the whole bucket. */
+static bool choose_gone(struct choosing *choosing)
+{
+    const struct names *names = &choosing->compact->names;
+    if (choosing->group.count == 0 || choosing->group.input >= names->measures.count)
+        return false;
+    int64_t until_ms = definitions_frozen_ms(&choosing->compact->definitions,
+                                             intern_text(&names->measures, choosing->group.input));
+    choosing->group.gone = until_ms != INT64_MIN && choosing->group.bucket < block_bucket(until_ms);
+    return choosing->group.gone;
+}
 
 /* Those of the lowest level of which there are enough. */
 static bool choose_level(struct choosing *choosing)
@@ -597,7 +632,7 @@ static bool choose_idle(const struct choosing *choosing)
 
 static bool choose(struct choosing *choosing)
 {
-    choosing->chosen = choose_idle(choosing) || choose_level(choosing);
+    choosing->chosen = choose_gone(choosing) || choose_idle(choosing) || choose_level(choosing);
     return choosing->chosen;
 }
 
@@ -634,6 +669,15 @@ static unsigned level_above(const struct compact_group *group, uint64_t lsn)
     return level;
 }
 
+/* What it was put for has nothing but its sources' end. */
+static void drop(struct compact *compact, const struct compact_group *group)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        compact->piece->dropped_rows += group->runs[i].stats.rows;
+        compact->piece->dropped_bytes += group->runs[i].stats.bytes;
+    }
+}
+
 poise_code compact_merge_group(struct compact *compact, struct store_reader *reader,
                                const struct compact_group *group)
 {
@@ -649,7 +693,7 @@ poise_code compact_merge_group(struct compact *compact, struct store_reader *rea
     poise_code code = compact_fold(compact, reader);
     if (!code && compact->erasures.count > 0)
         code = names_read(&compact->names, reader, compact->err);
-    if (!code)
+    if (!code && !group->gone)
         code = store_merge_without(reader, group->bucket, group->input, sources, group->count, compact->run,
                                    compact->erasures.count > 0 ? &without : NULL, take_block, compact,
                                    compact->err);
@@ -657,6 +701,8 @@ poise_code compact_merge_group(struct compact *compact, struct store_reader *rea
         code = compact_open_piece(compact);
     if (code)
         return code;
+    if (group->gone)
+        drop(compact, group);
     struct piece *piece = compact->piece;
     memcpy(piece->sources, sources, group->count * sizeof *sources);
     piece->slice.sources = piece->sources;
@@ -670,7 +716,7 @@ poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_tak
 {
     static const struct store_run_range all = {
         .from_bucket = INT32_MIN, .until_bucket = INT32_MAX, .any_input = true};
-    struct choosing choosing = {.idle_before = idle_before};
+    struct choosing choosing = {.idle_before = idle_before, .compact = compact};
     struct store_reader *reader;
     poise_error unused;
     compact_begin(compact, take, taker, err ? err : &unused);
@@ -678,7 +724,10 @@ poise_code compact_merge(struct compact *compact, int32_t idle_before, piece_tak
     poise_code code = store_reader_open(compact->store, &reader, compact->err);
     if (code)
         return code;
-    code = store_read_runs(reader, &all, note_run, &choosing, compact->err);
+    if (compact->definitions.frozen_count)
+        code = names_read(&compact->names, reader, compact->err);
+    if (!code)
+        code = store_read_runs(reader, &all, note_run, &choosing, compact->err);
     if (!code && (choosing.chosen || choose(&choosing))) {
         *ret_any = true;
         code = compact_merge_group(compact, reader, &choosing.group);

@@ -17,7 +17,8 @@ struct piece {
     bool abandoned; /* instead: what was put of a run is to be thrown away */
     struct store_slice slice;
     struct block blocks[STORE_SLICE_BLOCKS];
-    struct buf bytes, entries; /* of the blocks, BLOCK_MAX apart; of the past */
+    struct buf bytes, entries;            /* of the blocks, BLOCK_MAX apart; of the past */
+    uint64_t dropped_rows, dropped_bytes; /* of its sources, of which nothing stays */
     uint64_t sources[PIECE_SOURCES];
     uint64_t scrub_lsn; /* store_scrub comes first; 0: it does not */
 };
@@ -39,6 +40,9 @@ void compact_close(struct compact *compact);
  * store_runs_clean is due. */
 poise_code compact_run(struct compact *compact, uint64_t until, piece_take *take, void *taker,
                        uint64_t *ret_lsn, poise_error *err);
+/* Takes in what was frozen up to the record of the checkpointed state: no replay wants it. *ret_any: there
+ * is more than at the last call. From then on compact_merge has nothing stay of buckets before that. */
+poise_code compact_frozen(struct compact *compact, uint64_t state_lsn, bool *ret_any, poise_error *err);
 /* Merges runs of a bucket and input into one, as compact_run does: where there are 8 of one level; and of
  * buckets before that one all runs, unless most of their rows are in one already. *ret_any false: there are
  * none. */

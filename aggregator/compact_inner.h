@@ -4,6 +4,7 @@
 #define AGGREGATOR_COMPACT_INNER_H
 
 #include "compact.h"
+#include "definitions.h"
 #include "erasures.h"
 #include "names.h"
 #include "sorter.h"
@@ -29,8 +30,9 @@ struct compact {
     struct erasures erasures; /* those that are in the state: no replay wants their rows any more */
     struct purge purge;
     struct sorter *sorter;
-    struct arena arena; /* of the batch at hand */
-    struct arena keys;  /* of the run */
+    struct definitions definitions; /* of which only what is frozen is looked at */
+    struct arena arena;             /* of the batch at hand */
+    struct arena keys;              /* of the run */
 
     /* the run at hand */
     uint64_t first_lsn, lsn, next_place;
@@ -52,6 +54,7 @@ struct compact_group { /* runs of a bucket and input */
     uint32_t input;
     struct store_run runs[PIECE_SOURCES];
     size_t count;
+    bool gone; /* nothing of them stays */
 };
 
 void compact_begin(struct compact *compact, piece_take *take, void *taker, poise_error *err);

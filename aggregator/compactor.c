@@ -179,6 +179,11 @@ static poise_code take_turn(struct compactor *compactor, poise_error *err)
     bool any = false;
     poise_code code = look(compactor, &found, err);
     compactor->look_us = now_us(compactor) + LOOK_US;
+    bool frozen = false;
+    if (!code)
+        code = compact_frozen(compactor->compact, found.state_lsn, &frozen, err);
+    if (frozen)
+        compactor->merge_us = 0;
     if (!code && is_due(compactor, &found)) {
         compactor->merge_us = 0; /* when it is whole */
         return run(compactor, err);

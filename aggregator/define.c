@@ -188,5 +188,7 @@ poise_code find_definitions(struct writer *writer, poise_error *err)
         code = settle_old(writer, &end, err);
     for (size_t i = 0; !code && i < writer->options.card_count; i++)
         code = define(writer, writer->options.cards[i], &end, err);
+    if (!code)
+        code = check_serves(writer, err);
     return !code && store_last_lsn(store) > 0 ? journal_definitions(writer, &end, err) : code;
 }

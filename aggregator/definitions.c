@@ -15,6 +15,7 @@ void definitions_free(struct definitions *definitions)
 {
     free_texts(definitions->items, definitions->count);
     free(definitions->items);
+    free(definitions->frozen);
     buf_free(&definitions->configured);
     *definitions = (struct definitions){0};
 }
@@ -137,9 +138,47 @@ void definitions_rescore(struct definitions *definitions, const char *card, int6
         current->after_ms = after_ms;
 }
 
+/* ---- what is frozen ---- */
+
+static struct frozen *find_frozen(const struct definitions *definitions, const char *input, size_t length)
+{
+    for (size_t i = 0; i < definitions->frozen_count; i++) {
+        struct frozen *frozen = &definitions->frozen[i];
+        if (strlen(frozen->input) == length && memcmp(frozen->input, input, length) == 0)
+            return frozen;
+    }
+    return NULL;
+}
+
+int64_t definitions_frozen_ms(const struct definitions *definitions, const char *input)
+{
+    const struct frozen *found = find_frozen(definitions, input, strlen(input));
+    return found ? found->until_ms : INT64_MIN;
+}
+
+poise_code definitions_freeze(struct definitions *definitions, const char *input, size_t length,
+                              int64_t until_ms, poise_error *err)
+{
+    struct frozen *frozen = find_frozen(definitions, input, length);
+    if (!frozen) {
+        size_t count = definitions->frozen_count + 1;
+        frozen = realloc(definitions->frozen, count * sizeof *frozen);
+        if (!frozen)
+            return error_nomem(err, "what is frozen");
+        definitions->frozen = frozen;
+        definitions->frozen_count = count;
+        frozen += count - 1;
+        *frozen = (struct frozen){.until_ms = until_ms};
+        memcpy(frozen->input, input, length);
+    }
+    if (until_ms > frozen->until_ms)
+        frozen->until_ms = until_ms;
+    return POISE_OK;
+}
+
 /* ---- bytes ---- */
 
-enum { ENTRY_RESCORE = 'r', ENTRY_DEFINE = 'd', ENTRY_REASON = 'w' };
+enum { ENTRY_RESCORE = 'r', ENTRY_DEFINE = 'd', ENTRY_REASON = 'w', ENTRY_FREEZE = 'f' };
 
 void order_put(struct buf *body, const struct definition *definition, bool with_text)
 {
@@ -152,6 +191,13 @@ void order_put(struct buf *body, const struct definition *definition, bool with_
         buf_put_u64(body, definition->hash);
         buf_put_text(body, definition->text, definition->length);
     }
+}
+
+void order_put_frozen(struct buf *body, const char *input, int64_t until_ms)
+{
+    buf_put_u8(body, ENTRY_FREEZE);
+    buf_put_text(body, input, strlen(input));
+    buf_put_svarint(body, until_ms);
 }
 
 void order_put_reason(struct buf *body, const char *reason)
@@ -176,7 +222,8 @@ static bool take_entry(struct cursor *in, const char **text, struct definition *
     const char *id = cursor_text(in, &length);
     if (*ret_kind == ENTRY_REASON)
         return !in->failed;
-    if (length > POISE_ID_MAX || (*ret_kind != ENTRY_DEFINE && *ret_kind != ENTRY_RESCORE))
+    if (length > POISE_ID_MAX ||
+        (*ret_kind != ENTRY_DEFINE && *ret_kind != ENTRY_RESCORE && *ret_kind != ENTRY_FREEZE))
         in->failed = true;
     if (in->failed)
         return false;
@@ -224,6 +271,8 @@ static poise_code take_order(struct definitions *definitions, const struct journ
             definitions_rescore(definitions, entry.card, entry.after_ms);
         else if (kind == ENTRY_DEFINE)
             code = add_current(definitions, &entry, text, err);
+        else if (kind == ENTRY_FREEZE) /* the id is an input's */
+            code = definitions_freeze(definitions, entry.card, strlen(entry.card), entry.after_ms, err);
     }
     return code || !in.failed ? code : unreadable(err);
 }
@@ -254,7 +303,8 @@ static poise_code fold_record(void *visitor, const struct journal_record *record
         bool defines = strcmp(batch->producer, DEFINE_PRODUCER) == 0;
         if (defines)
             folding->definitions->defined_lsn = record->lsn;
-        if (defines || strcmp(batch->producer, RESCORE_PRODUCER) == 0)
+        if (defines || strcmp(batch->producer, RESCORE_PRODUCER) == 0 ||
+            strcmp(batch->producer, FREEZE_PRODUCER) == 0)
             code = take_order(folding->definitions, batch, folding->err);
     }
     folding->definitions->folded_lsn = record->lsn;
@@ -277,8 +327,9 @@ poise_code definitions_fold(struct definitions *definitions, struct store *store
 
 /* ---- in the store ---- */
 
-/* Keys: one byte for what they are as of; an id, a zero byte and the number for a definition. */
-static const char AS_OF_KEY[] = {'='};
+/* Keys: one byte for what they are as of, one for what is frozen; an id, a zero byte and the number for a
+ * definition. */
+static const char AS_OF_KEY[] = {'='}, FROZEN_KEY[] = {'*'};
 
 struct loading {
     struct definitions *definitions;
@@ -305,11 +356,20 @@ static poise_code load_place(struct loading *loading, struct cursor *value)
     return value->failed ? unreadable(loading->err) : POISE_OK;
 }
 
+static poise_code load_frozen(const struct loading *loading, struct cursor value)
+{
+    const struct journal_batch batch = {.body = value.at, .body_length = cursor_left(&value)};
+    return take_order(loading->definitions, &batch, loading->err);
+}
+
 static poise_code load_entry(void *visitor, struct cursor key, struct cursor value)
 {
     struct loading *loading = visitor;
-    if (cursor_left(&key) == sizeof AS_OF_KEY && cursor_u8(&key) == (uint8_t)AS_OF_KEY[0])
+    char only = cursor_left(&key) == 1 ? (char)*key.at : '\0';
+    if (only == AS_OF_KEY[0])
         return load_place(loading, &value);
+    if (only == FROZEN_KEY[0])
+        return load_frozen(loading, value);
     if (cursor_left(&key) > 0 && *key.at == 0) /* of a version that kept hashes only: no id begins so */
         return POISE_OK;
     struct definition entry;
@@ -356,6 +416,11 @@ poise_code definitions_put(const struct definitions *definitions, struct store *
         else
             code = POISE_ENOMEM;
     }
+    buf_reset(&value);
+    for (size_t i = 0; i < definitions->frozen_count; i++)
+        order_put_frozen(&value, definitions->frozen[i].input, definitions->frozen[i].until_ms);
+    if (!code && !value.failed && value.length)
+        code = store_put(store, STORE_DEFINITIONS, FROZEN_KEY, sizeof FROZEN_KEY, value.data, value.length);
     code = !code && value.failed ? POISE_ENOMEM : code;
     buf_free(&key);
     buf_free(&value);

@@ -4,6 +4,7 @@
  *
  *     !define   at a start with other scorecard files: their texts, and from where on they are in force
  *     !rescore  an operator's: the current definitions come in force for periods that are closed
+ *     !freeze   the writer's: the measurements of inputs before some time are dropped from here on (`keep`)
  *
  * A table of the store says the same as of a record, so that a start need not read all of the journal. */
 #ifndef AGGREGATOR_DEFINITIONS_H
@@ -18,6 +19,7 @@ enum { DEFINITIONS_MAX = 16 }; /* of a scorecard, that some period end has still
 /* In the place of producers; no producer can be called so. */
 #define DEFINE_PRODUCER  "!define"
 #define RESCORE_PRODUCER "!rescore"
+#define FREEZE_PRODUCER  "!freeze"
 
 struct definition {
     char card[POISE_ID_MAX + 1];
@@ -30,9 +32,16 @@ struct definition {
     size_t length;
 };
 
+struct frozen { /* an input whose measurements before a time are dropped, or may be */
+    char input[POISE_ID_MAX + 1];
+    int64_t until_ms;
+};
+
 struct definitions { /* of all scorecards, those of each by rising number; zeroed at first */
     struct definition *items;
     size_t count, capacity;
+    struct frozen *frozen;
+    size_t frozen_count;
     uint64_t folded_lsn;   /* the journal's orders up to there are in it */
     uint64_t defined_lsn;  /* of the last !define */
     struct buf configured; /* ids, each ended by 0: of the scorecards that there were last; of a stored one */
@@ -46,6 +55,10 @@ const struct definition *definitions_current(const struct definitions *definitio
  * ELIMIT: too many are kept. */
 poise_code definitions_define(struct definitions *definitions, const struct scorecard *card,
                               int64_t closed_ms, poise_error *err);
+/* Later times only count. */
+poise_code definitions_freeze(struct definitions *definitions, const char *input, size_t length,
+                              int64_t until_ms, poise_error *err);
+int64_t definitions_frozen_ms(const struct definitions *definitions, const char *input); /* INT64_MIN: not */
 /* Drops those that are in force for no time any more. A rescore does not: the state was made with them, and
  * what is kept of one scorecard depends on all that its engine knows. */
 void definitions_trim(struct definitions *definitions);
@@ -56,6 +69,8 @@ void definitions_rescore(struct definitions *definitions, const char *card, int6
 
 /* An order's body: for !define the current definition of the scorecard, for !rescore its place; and why. */
 void order_put(struct buf *body, const struct definition *definition, bool with_text);
+/* Of !freeze, once an input. */
+void order_put_frozen(struct buf *body, const char *input, int64_t until_ms);
 void order_put_reason(struct buf *body, const char *reason);
 /* Whether it is an order that takes the place of a row: its ordinal is the cause of revisions. */
 bool order_takes_place(const struct journal_batch *batch);

@@ -107,6 +107,7 @@ struct page {
     struct wire_builder *builder;
     uint64_t places[DUMP_ROWS_MAX];
     size_t count, looked;
+    int64_t dropped_ms;
     poise_error *err;
 };
 
@@ -139,6 +140,19 @@ static bool has_time(void *visitor, size_t bytes)
     return page->looked < DUMP_LOOK_BYTES;
 }
 
+/* Before it some of what is wanted may be dropped; 0: none. */
+static int64_t dropped_ms(const struct dump *dump, const struct definitions *definitions)
+{
+    int64_t latest_ms = 0;
+    for (size_t i = 0; i < definitions->frozen_count; i++) {
+        const struct frozen *frozen = &definitions->frozen[i];
+        bool wanted = !dump->measure[0] || strcmp(dump->measure, frozen->input) == 0;
+        if (wanted && frozen->until_ms > latest_ms)
+            latest_ms = frozen->until_ms;
+    }
+    return dump->from_ms < latest_ms ? latest_ms : 0;
+}
+
 static poise_code put_page(struct page *page, uint64_t id, const struct store *store,
                            const struct place_in_dump *place, struct buf *out)
 {
@@ -156,7 +170,8 @@ static poise_code put_page(struct page *page, uint64_t id, const struct store *s
                              .cursor = cursor.data,
                              .cursor_length = cursor.length,
                              .done = place->at.lsn - 1,
-                             .total = place->until};
+                             .total = place->until,
+                             .dropped_ms = page->dropped_ms};
     if (!code && !cursor.failed)
         code = wire_encode_rows(&rows, out);
     if (code || cursor.failed)
@@ -180,7 +195,10 @@ poise_code dump_page(const struct dump *dump, uint64_t id, struct store *store, 
         *page = (struct page){.dump = dump, .builder = builder, .err = err};
         const struct rows_visit visit = {
             .wanted = is_wanted, .row = add_row, .go_on = has_time, .visitor = page, .stop = stop};
-        code = rows_read(store, memory, &place.at, place.until, &visit, err);
+        code = rows_frozen(store, memory, stop, err);
+        page->dropped_ms = dropped_ms(dump, &memory->definitions);
+        if (!code)
+            code = rows_read(store, memory, &place.at, place.until, &visit, err);
         if (!code)
             code = put_page(page, id, store, &place, out);
     } else {

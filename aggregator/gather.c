@@ -91,6 +91,26 @@ static poise_code gather_restated(struct writer *writer, poise_error *err)
     return code;
 }
 
+/* What was made of dropped rows beside these could not be made again without them. */
+static bool has_frozen(const struct writer *writer, const struct erase *erase, poise_error *refusal)
+{
+    for (size_t i = 0; i < erase->count; i++) {
+        const char *measure = erase->series[erase->items[i].series].measure;
+        int64_t until_ms = definitions_frozen_ms(&writer->definitions, measure);
+        char until[TIME_TEXT_MAX];
+        if (until_ms == INT64_MIN || erase->items[i].row.time_ms >= until_ms)
+            continue;
+        format_time_ms(until_ms, until);
+        error_set(
+            refusal, POISE_EINVAL,
+            "some of these measurements of %s are of frozen periods (`keep`), which nothing changes any "
+            "more; erase from %s on",
+            measure, until);
+        return true;
+    }
+    return false;
+}
+
 /* Takes out what an operator has erased, in locked periods too. Who rereads a period from now on is without
  * it. */
 static poise_code gather_erased(struct writer *writer, poise_error *err)
@@ -101,6 +121,8 @@ static poise_code gather_erased(struct writer *writer, poise_error *err)
         inquiry->error.code = error_set(&inquiry->error, POISE_EBUSY, "another order came first; try again");
         return answer_order(writer, err);
     }
+    if (has_frozen(writer, erase, &inquiry->error))
+        return answer_order(writer, err);
     poise_code code = erasures_take(&writer->erasures, erase->order.body.data, erase->order.body.length,
                                     store_last_lsn(writer->options.store) + 1, err);
     if (!code)

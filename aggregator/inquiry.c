@@ -10,8 +10,10 @@
 #include "rescore.h"
 #include "restate.h"
 #include <base/error.h>
+#include <base/text.h>
 #include <engine/report.h>
 #include <stdlib.h>
+#include <store/notes.h>
 #include <string.h>
 
 enum { PART_BYTES = 200000, PART_STATES = 4096 };
@@ -55,10 +57,12 @@ struct reading {
     struct feed feed;
     poise_state *part; /* states of the RESULT under construction */
     size_t part_count, part_bytes;
-    uint64_t lsn, until;   /* read so far; to be read */
-    bool doubts;           /* what the store says has gone is not believed */
-    struct hmap revisions; /* of the nodes and closed periods that had some */
-    struct arena noted;    /* they themselves */
+    uint64_t lsn, until;            /* read so far; to be read */
+    struct definitions definitions; /* all up to now: what is frozen is so for whatever was known before */
+    bool doubts;                    /* as of the options, where nothing is dropped */
+    bool pends;                     /* something erased is on the disk still: heads and the like have it */
+    struct hmap revisions;          /* of the nodes and closed periods that had some */
+    struct arena noted;             /* they themselves */
 };
 
 /* ---- revisions, as they were journaled ---- */
@@ -171,14 +175,16 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
     const struct reading *reading = visitor;
     struct inquiry *inquiry = reading->inquiry;
     const struct store_past past = store_reader_past(reader);
+    bool knows_all = !inquiry->known_at_ms && reading->until >= past.lsn;
     const struct needed needed = {.engine = reading->engine,
                                   .inputs = &reading->options->memory->inputs,
                                   .erasures = &reading->options->memory->erasures,
                                   .org = inquiry->all_orgs ? NULL : inquiry->org,
                                   .history = inquiry->history,
                                   .as_of_ms = inquiry->as_of_ms,
-                                  .all = reading->doubts || from_place > 0,
+                                  .all = reading->doubts || reading->pends || from_place > 0,
                                   .doubts = reading->doubts,
+                                  .dropped = knows_all ? &reading->definitions : NULL,
                                   .is_last = past.lsn >= reading->until || past.last_place > until_place,
                                   .from_place = from_place,
                                   .until_place = until_place,
@@ -237,8 +243,8 @@ static poise_code read_past(struct reading *reading, uint64_t until)
         erasures_fold(erasures, reading->options->store, store_last_lsn(reading->options->store),
                       reading->options->stop, &inquiry->error);
     size_t erased = erasures->count;
-    bool pends = erased > 0 && erasures->items[erased - 1].lsn > store_erased_lsn(reading->options->store);
-    reading->doubts = reading->options->doubts || pends; /* heads have what was erased, and notes */
+    reading->pends =
+        erased > 0 && erasures->items[erased - 1].lsn > store_erased_lsn(reading->options->store);
     if (!code)
         code = history_read(reading->options->store, until,
                             inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX, &visit, &in_runs,
@@ -359,12 +365,39 @@ static poise_code compile(struct reading *reading, const struct scorecard *card,
     return code;
 }
 
+/* What is there of a frozen period is not all that it was scored by. */
+static poise_code check_missed(struct reading *reading)
+{
+    char until[TIME_TEXT_MAX];
+    const char *input = engine_missed(reading->engine);
+    if (!input)
+        return POISE_OK;
+    format_time_ms(definitions_frozen_ms(&reading->definitions, input), until);
+    return error_set(&reading->inquiry->error, POISE_ENOTFOUND,
+                     "this needs measurements of '%s' from before %s, which were dropped (`keep`); ask for a "
+                     "later time",
+                     input, until);
+}
+
+static poise_code freeze(struct reading *reading)
+{
+    struct definitions *definitions = &reading->definitions;
+    poise_code code =
+        definitions_fold(definitions, reading->options->store, store_last_lsn(reading->options->store), 0,
+                         reading->options->stop, &reading->inquiry->error);
+    for (size_t i = 0; !code && i < definitions->frozen_count; i++)
+        engine_freeze(reading->engine, definitions->frozen[i].input, definitions->frozen[i].until_ms);
+    reading->doubts = reading->options->doubts && definitions->frozen_count == 0;
+    return code;
+}
+
 static poise_code answer(struct reading *reading, const struct scorecard *card)
 {
     struct inquiry *inquiry = reading->inquiry;
     uint64_t until = store_last_lsn(reading->options->store);
     if (inquiry->known_lsn && inquiry->known_lsn < until)
         until = inquiry->known_lsn;
+    reading->until = until;
     poise_code code = compile(reading, card, until);
     struct engine_options options = {.cards = reading->compiled.cards,
                                      .card_count = reading->compiled.count,
@@ -372,6 +405,8 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
                                      .offline = true};
     if (!code)
         code = engine_open(&options, &reading->engine, &inquiry->error);
+    if (!code)
+        code = freeze(reading);
     struct report_question question = {.card = card,
                                        .org = inquiry->all_orgs ? NULL : inquiry->org,
                                        .history = inquiry->history,
@@ -382,6 +417,8 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
         code = read_past(reading, until);
     if (!code)
         code = report_states(reading->engine, &question, add_state, reading, &inquiry->error);
+    if (!code)
+        code = check_missed(reading);
     return code ? code : end_part(reading, true);
 }
 
@@ -455,6 +492,7 @@ bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     inquiry->error.code = code;
     engine_close(reading.engine);
     compiled_free(&reading.compiled);
+    definitions_free(&reading.definitions);
     arena_free(&reading.arena);
     arena_free(&reading.noted);
     hmap_free(&reading.revisions);

@@ -203,6 +203,19 @@ static poise_code read_missing(struct needing *needing, uint32_t input, int64_t 
     return code;
 }
 
+/* Rows that said so may be dropped. */
+static poise_code see_dropped(struct needing *needing, uint32_t input)
+{
+    const struct needed *needed = needing->needed;
+    const char *name = intern_text(&needed->inputs->measures, input);
+    bool frozen = needed->dropped && definitions_frozen_ms(needed->dropped, name) != INT64_MIN;
+    poise_code code = POISE_OK;
+    for (size_t i = 0; frozen && !code && i < needing->list->count; i++)
+        if (!needing->list->items[i].seen)
+            code = see(needing, &needing->list->items[i]);
+    return code;
+}
+
 static poise_code read_input(struct needing *needing, uint32_t input)
 {
     const struct needed *needed = needing->needed;
@@ -214,7 +227,9 @@ static poise_code read_input(struct needing *needing, uint32_t input)
     if (!needed->all && !needed->history)
         engine_needs(needed->engine, intern_text(&needed->inputs->measures, input), &from_ms);
     poise_code code = read_range(needing, input, from_ms, until_ms);
-    return code ? code : read_missing(needing, input, from_ms, until_ms);
+    if (!code)
+        code = read_missing(needing, input, from_ms, until_ms);
+    return code ? code : see_dropped(needing, input);
 }
 
 poise_code needed_apply(const struct needed *needed, struct store_reader *reader)

@@ -8,6 +8,7 @@
 #ifndef AGGREGATOR_NEEDED_H
 #define AGGREGATOR_NEEDED_H
 
+#include "definitions.h"
 #include "erasures.h"
 #include "names.h"
 #include <engine/engine.h>
@@ -21,9 +22,10 @@ struct needed {
     const char *org;                 /* NULL: all orgs */
     bool history; /* all rows up to as_of_ms, of all orgs: it begins with the earliest of them */
     int64_t as_of_ms;
-    bool all;     /* all rows of all orgs, whatever their time */
-    bool doubts;  /* what has gone is applied, too */
-    bool is_last; /* no rows follow */
+    bool all;                          /* all rows of all orgs, whatever their time */
+    bool doubts;                       /* what has gone is applied, too */
+    bool is_last;                      /* no rows follow */
+    const struct definitions *dropped; /* all orgs of frozen inputs are asked about: NULL: there are none */
     uint64_t from_place, until_place;
     struct merge_effort *effort; /* NULL, or what it took is added here */
     const _Atomic bool *stop;    /* EBUSY */

@@ -60,6 +60,29 @@ static poise_code begin_state(struct writer *writer, poise_error *err)
     return store_checkpoint_commit(store, &mark, err);
 }
 
+static bool is_frozen(const struct writer *writer)
+{
+    return writer->definitions.frozen_count > 0;
+}
+
+/* Where measurements were dropped, the state cannot be made anew. It stays, and serves other definitions: the
+ * sums that they want, too, are made of their rows (engine_fill), and what was journaled behind it is counted
+ * by them. */
+static poise_code adopt_state(struct writer *writer, poise_error *err)
+{
+    struct store *store = writer->options.store;
+    struct store_mark mark = store_mark(store);
+    mark.generation++;
+    writer->made_lsn = writer->definitions.defined_lsn;
+    writer->begun_lsn = store_last_lsn(store);
+    poise_code code = store_checkpoint_begin(store, err);
+    if (code)
+        return code;
+    (void)put_definitions(writer); /* a failed put makes the commit fail */
+    definitions_free(&writer->stored);
+    return store_checkpoint_commit(store, &mark, err);
+}
+
 /* ---- replay ---- */
 
 static poise_code ignore_state(void *visitor, const poise_state *state)
@@ -126,7 +149,7 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
         return replay_erase(replay, batch);
     if (order_takes_place(batch))
         return replay_rescore(replay, batch);
-    if (strcmp(batch->producer, DEFINE_PRODUCER) == 0)
+    if (strcmp(batch->producer, DEFINE_PRODUCER) == 0 || strcmp(batch->producer, FREEZE_PRODUCER) == 0)
         return POISE_OK;
     bool restated = strcmp(batch->producer, RESTATE_PRODUCER) == 0; /* of no producer */
     struct ledger_entry *entry = restated ? NULL : ledger_add(&writer->ledger, batch->producer, batch->epoch);
@@ -339,8 +362,14 @@ static poise_code open_engine(struct writer *writer, poise_error *err)
                                      .terms = writer->compiled.terms,
                                      .hash_seed = writer->options.hash_seed,
                                      .max_cells = writer->options.max_cells,
+                                     .fills = is_frozen(writer),
                                      .ports = writer_ports(writer)};
-    return engine_open(&options, &writer->engine, err);
+    poise_code code = engine_open(&options, &writer->engine, err);
+    /* Before the replay: it has no row that was refused, and may find that others are not there any more. */
+    for (size_t i = 0; !code && i < writer->definitions.frozen_count; i++)
+        engine_freeze(writer->engine, writer->definitions.frozen[i].input,
+                      writer->definitions.frozen[i].until_ms);
+    return code;
 }
 
 /* The definitions that the engine starts with: those of the state, which the replay changes as they were. */
@@ -367,6 +396,22 @@ static poise_code compile_stored(struct writer *writer, poise_error *err)
     return code;
 }
 
+poise_code check_serves(struct writer *writer, poise_error *err)
+{
+    if (!is_frozen(writer))
+        return POISE_OK;
+    definitions_free(&writer->stored);
+    poise_code code = compile(writer, err);
+    if (!code)
+        code = open_engine(writer, err);
+    if (!code)
+        code = engine_fill(writer->engine, true, err);
+    engine_close(writer->engine);
+    writer->engine = NULL;
+    compiled_free(&writer->compiled);
+    return code;
+}
+
 poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records, poise_error *err)
 {
     struct store *store = writer->options.store;
@@ -376,6 +421,9 @@ poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records,
         code = store_walk(store, STORE_PRODUCERS, load_producer, writer, err);
     if (!code)
         code = open_engine(writer, err);
+    if (code)
+        return code;
+    code = engine_fill(writer->engine, false, err);
     if (code)
         return code;
     struct store_mark mark = store_mark(store);
@@ -402,10 +450,10 @@ poise_code recover(struct writer *writer, poise_error *err)
     poise_code code = find_definitions(writer, err);
     bool is_made = state_is_made(writer);
     if (!code && !is_made)
-        code = begin_state(writer, err);
+        code = is_frozen(writer) ? adopt_state(writer, err) : begin_state(writer, err);
     if (!code)
         code = recover_state(writer, false, &records, err);
-    if (code == POISE_EVERSION && is_made) {
+    if (code == POISE_EVERSION && is_made && !is_frozen(writer)) {
         /* The state lacks what this version wants of it: it is made again. */
         code = begin_state(writer, err);
         if (!code)
@@ -426,6 +474,7 @@ poise_code recover(struct writer *writer, poise_error *err)
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
     writer_sum_losses(writer);
     writer_note_erasures(writer);
+    freeze_count(writer);
     warn_of_clock(writer);
     return POISE_OK;
 }

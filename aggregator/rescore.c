@@ -1,6 +1,7 @@
 #include "rescore.h"
 
 #include <base/error.h>
+#include <base/text.h>
 #include <model/calendar.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,22 @@ static bool is_meant(const struct scorecard *card, const char *scorecard)
     return !*scorecard || strcmp(card->id, scorecard) == 0;
 }
 
+/* Scores of frozen periods stay, by the definition that they have. */
+static poise_code check_frozen(const struct rescore *rescore, const struct scorecard *card,
+                               const struct engine *engine, poise_error *refusal)
+{
+    struct calendar calendar = scorecard_calendar(card, card->period);
+    int64_t frozen_ms = engine_frozen_ms(engine, card->id);
+    char frozen[TIME_TEXT_MAX];
+    if (frozen_ms == INT64_MIN || period_at(&calendar, rescore->from_ms).end_ms > frozen_ms)
+        return POISE_OK;
+    format_time_ms(frozen_ms, frozen);
+    return error_set(refusal, POISE_EINVAL,
+                     "periods of scorecard '%s' that end at %s or before are frozen, since measurements of "
+                     "them were dropped (`keep`); rescore from a later time",
+                     card->id, frozen);
+}
+
 /* Whether it can be done at all. */
 static poise_code check(struct rescore *rescore, const char *scorecard, const struct rescore_target *target,
                         poise_error *refusal)
@@ -44,6 +61,9 @@ static poise_code check(struct rescore *rescore, const char *scorecard, const st
         struct engine_rescore found;
         if (!is_meant(target->cards[i], scorecard))
             continue;
+        poise_code code = check_frozen(rescore, target->cards[i], target->engine, refusal);
+        if (code)
+            return code;
         engine_rescore_find(target->engine, target->cards[i]->id, rescore->from_ms, &found);
         rescore->locked += found.locked;
         looks += found.nothing ? 0 : found.looks;

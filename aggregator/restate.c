@@ -1,5 +1,6 @@
 #include "restate.h"
 
+#include "definitions.h"
 #include <base/error.h>
 #include <model/org.h>
 #include <stdlib.h>
@@ -72,7 +73,9 @@ struct finding {
     struct erasures erasures;
     struct held *held;
     size_t count, capacity;
-    struct arena texts, arena; /* of the held; of the record at hand */
+    struct definitions definitions; /* of which only what is frozen is looked at */
+    size_t frozen;                  /* of those that are held */
+    struct arena texts, arena;      /* of the held; of the record at hand */
     poise_error *err;
 };
 
@@ -96,6 +99,8 @@ static poise_code keep(struct finding *finding, const poise_measurement *row, ui
         if (*texts[i] && !(*texts[i] = arena_strndup(&finding->texts, *texts[i], strlen(*texts[i]))))
             return error_nomem(finding->err, "what is held");
     finding->held[finding->count++] = held;
+    bool frozen = !row->retract && row->time_ms < definitions_frozen_ms(&finding->definitions, row->measure);
+    finding->frozen += frozen;
     return POISE_OK;
 }
 
@@ -215,18 +220,27 @@ poise_code restate_find(struct restate *restate, struct store *store, poise_erro
                               .err = err};
     struct store_reader *reader;
     poise_code code = erasures_fold(&finding.erasures, store, store_last_lsn(store), NULL, err);
+    uint64_t until = finding.erasures.folded_lsn;
+    if (!code)
+        code = definitions_fold(&finding.definitions, store, until, 0, NULL, err);
     if (!code)
         code = store_reader_open(store, &reader, err);
     if (!code) {
-        code = store_read_journal(reader, 1, finding.erasures.folded_lsn, NULL, visit, &finding, err);
+        code = store_read_journal(reader, 1, until, NULL, visit, &finding, err);
         store_reader_close(reader);
     }
+    if (!code && finding.frozen > 0 && finding.frozen == finding.count)
+        code = error_set(err, POISE_EINVAL,
+                         "all %zu measurements of these that are held are of frozen periods: what these were "
+                         "scored by was dropped (`keep`), and nothing changes them any more",
+                         finding.frozen);
     if (!code)
         code = put_order(&finding);
     if (!code)
         code = put_rows(&finding);
     erasures_free(&finding.erasures);
     free(finding.held);
+    definitions_free(&finding.definitions);
     arena_free(&finding.texts);
     arena_free(&finding.arena);
     return code;

@@ -14,6 +14,8 @@ struct reading {
     struct rows_memory *memory;
     struct rows_position *at;
     struct arena arena; /* of the batch at hand */
+    bool frozen;        /* rows of the input at hand are dropped */
+    uint64_t end;       /* of the window's places */
     bool ended;         /* the visitor has enough */
     bool trimmed;       /* the next record is in runs by now */
     poise_error *err;
@@ -144,6 +146,7 @@ static void forget_window(struct rows_memory *memory)
 void rows_memory_free(struct rows_memory *memory)
 {
     forget_window(memory);
+    definitions_free(&memory->definitions);
     names_free(&memory->inputs);
     erasures_free(&memory->erasures);
 }
@@ -154,6 +157,8 @@ static poise_code fill_rows(void *visitor, uint64_t series, const struct chunk_r
     struct rows_window *window = reading->memory->window;
     poise_code code = check_stop(reading);
     for (size_t i = 0; !code && i < rows->count; i++) {
+        if (rows->ordinal[i] >= reading->end || (reading->frozen && rows->gone && rows->gone[i]))
+            continue;
         struct window_row *row = &window->rows[rows->ordinal[i] - window->first];
         const struct chunk_key *key = rows->key && rows->key[i].text ? &rows->key[i] : NULL;
         *row = (struct window_row){.series = series,
@@ -180,13 +185,16 @@ static poise_code fill_window(struct reading *reading, struct store_reader *read
     window->first = first;
     window->end = first; /* unless all goes well */
     uint64_t end = last - first < WINDOW_PLACES ? last + 1 : first + WINDOW_PLACES;
+    reading->end = end;
     poise_code code = names_read(&memory->names, reader, reading->err);
     for (size_t input = 0; !code && input < memory->names.measures.count; input++) {
+        const char *name = intern_text(&memory->names.measures, (uint32_t)input);
+        reading->frozen = definitions_frozen_ms(&memory->definitions, name) != INT64_MIN;
         const struct store_rows_query query = {.input = (uint32_t)input,
                                                .from_ms = INT64_MIN,
                                                .until_ms = INT64_MAX,
                                                .from_place = first - 1,
-                                               .until_place = end - 1};
+                                               .until_place = reading->frozen ? UINT64_MAX : end - 1};
         const struct store_rows_visit visit = {.rows = fill_rows, .visitor = reading};
         code = store_read_rows(reader, &query, &visit, reading->err);
     }
@@ -245,6 +253,15 @@ static poise_code read_runs(struct reading *reading, struct store_reader *reader
     if (!code)
         at->lsn = past.lsn + 1;
     return code;
+}
+
+poise_code rows_frozen(struct store *store, struct rows_memory *memory, const _Atomic bool *stop,
+                       poise_error *err)
+{
+    uint64_t last = store_last_lsn(store);
+    return last > memory->definitions.folded_lsn
+               ? definitions_fold(&memory->definitions, store, last, 0, stop, err)
+               : POISE_OK;
 }
 
 poise_code rows_read(struct store *store, struct rows_memory *memory, struct rows_position *at,

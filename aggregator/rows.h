@@ -4,6 +4,7 @@
 #ifndef AGGREGATOR_ROWS_H
 #define AGGREGATOR_ROWS_H
 
+#include "definitions.h"
 #include "erasures.h"
 #include "names.h"
 #include <stdatomic.h>
@@ -21,8 +22,9 @@ struct rows_position {
 struct rows_window;
 struct rows_memory {
     struct names names;
-    struct erasures erasures; /* of the whole journal, as of the last call of who folds it */
-    struct names inputs; /* without the series */
+    struct erasures erasures;       /* of the whole journal, as of the last call of who folds it */
+    struct definitions definitions; /* of which only what is frozen is looked at */
+    struct names inputs;            /* without the series */
     struct rows_window *window;
 };
 void rows_memory_free(struct rows_memory *memory);
@@ -39,8 +41,12 @@ struct rows_visit {
     const _Atomic bool *stop;
 };
 
-/* Visits rows from *at on, up to record `until` (<= store_last_lsn), and moves *at behind what was visited;
- * at->lsn > until: that was all. Other codes from a visit are passed on; EBUSY: stopped. */
+/* Before the first row of a call: what is frozen, up to now. EBUSY: *stop. */
+poise_code rows_frozen(struct store *store, struct rows_memory *memory, const _Atomic bool *stop,
+                       poise_error *err);
+/* Of an input with dropped rows those of runs that were replaced do not come: what has replaced them may be
+ * dropped. Visits rows from *at on, up to record `until` (<= store_last_lsn), and moves *at behind what was
+ * visited; at->lsn > until: that was all. Other codes from a visit are passed on; EBUSY: stopped. */
 poise_code rows_read(struct store *store, struct rows_memory *memory, struct rows_position *at,
                      uint64_t until, const struct rows_visit *visit, poise_error *err);
 

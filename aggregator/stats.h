@@ -102,6 +102,10 @@
     X(backup_us, "counter", "us", "Time spent in backups")                                                   \
     X(nodes, "gauge", "nodes", "Nodes that have a live state")                                               \
     X(sources_silent, "gauge", "sources", "Sources of which nothing was accepted for `silent_after`")        \
+    X(inputs_frozen, "gauge", "inputs", "Inputs of which measurements were dropped (`keep`)")                \
+    X(frozen_until_ms, "gauge", "ms", "Before it they were, since 1970 UTC: the latest of these inputs")     \
+    X(rows_dropped, "counter", "rows", "Rows of runs that `keep` has dropped, replaced ones too")            \
+    X(bytes_dropped, "counter", "bytes", "Bytes of their blocks")                                            \
     X(series, "gauge", "series", "Inputs, orgs and sources that measurements, or retractions, were ever of") \
     X(keys, "gauge", "keys",                                                                                 \
       "Keys of measurements, and of retractions, as of the last checkpoint; one that has changed counts "    \

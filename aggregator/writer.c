@@ -488,6 +488,12 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     if (is_unchanged(writer))
         return publish(writer, err);
     bool idle = !has_work(writer) && writer->batch_count == 0 && settle_wait_us(writer) > 0;
+    if ((idle || checkpoint_due(writer)) && writer->batch_count == 0 && freeze_due(writer)) {
+        bool any = false;
+        code = freeze_step(writer, &any, err);
+        if (code || any)
+            return code;
+    }
     if (slice_due(writer, idle))
         return slice_step(writer, idle, err);
     if (checkpoint_due(writer) && !engine_dirty(writer->engine) && writer->batch_count == 0)
@@ -628,6 +634,7 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
     if (!writer)
         return error_nomem(err, "the writer");
     writer->options = *options;
+    writer->freeze_ms = INT64_MIN;
     arena_init(&writer->arena, 0);
     poise_code code = committer_open(&writer->committer, &writer->options)
                           ? recover(writer, err)

@@ -23,6 +23,7 @@ struct writer_options { /* all borrowed */
     const struct scorecard *const *cards;
     size_t card_count;
     struct store *store;
+    const char *directory;                /* the store's, for the audit log; NULL: nothing is noted */
     struct ring *from_ingest, *to_ingest; /* of struct batch */
     struct ring *to_stream; /* of struct changes, owned by the taker; full: the writer waits, counted */
     struct ring *to_restate, *restated; /* of struct inquiry: operators' orders, and those that are on disk */

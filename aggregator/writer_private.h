@@ -80,7 +80,9 @@ struct writer {
     bool rebuilding;                   /* from the whole journal, because the definitions have changed */
     uint64_t settled_lsn;              /* likewise: the scores are as of that record, and of its T */
     int64_t settled_ms;
-    bool unsaid; /* the journal's changes do not lead to the scores: all of them are to be told */
+    int64_t freeze_ms; /* T at which it is looked again what may be dropped */
+    int64_t freeze_us; /* not before: there was no room */
+    bool unsaid;       /* the journal's changes do not lead to the scores: all of them are to be told */
 };
 
 /* Frees what it holds. */
@@ -118,6 +120,8 @@ bool has_changed(const struct writer *writer);
 /* Opens the engine on the store's state and replays the journal behind it; `old`: for the scorecards that it
  * was made with. */
 poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records, poise_error *err);
+/* Whether the definitions can do with the measurements that `keep` has left. */
+poise_code check_serves(struct writer *writer, poise_error *err);
 /* Loads or rebuilds the state; see writer_open. */
 poise_code recover(struct writer *writer, poise_error *err);
 /* Writes the engine's and the ledger's changes as one checkpoint: all at once, or begins and goes on with
@@ -132,6 +136,10 @@ bool slice_due(struct writer *writer, bool idle);
 poise_code slice_step(struct writer *writer, bool idle, poise_error *err);
 void slices_owe(struct writer *writer, uint64_t rows); /* after a commit of so many */
 enum store_table store_table_of(enum engine_table table);
+/* freeze.c: what `keep` has dropped; an order of its own before each checkpoint, where something is. */
+bool freeze_due(const struct writer *writer);
+poise_code freeze_step(struct writer *writer, bool *ret_any, poise_error *err);
+void freeze_count(struct writer *writer); /* in the stats */
 /* How the engine reaches the store: what it checkpointed, and old rows. */
 struct engine_ports writer_ports(struct writer *writer);
 

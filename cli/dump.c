@@ -7,6 +7,7 @@
 #include "standing.h"
 #include <base/error.h>
 #include <base/file.h>
+#include <base/text.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -171,7 +172,8 @@ struct dumping {
     struct output output;
     struct progress progress;
     struct buf text;
-    uint64_t rows; /* written */
+    uint64_t rows;      /* written */
+    int64_t dropped_ms; /* before it some are gone; 0: none */
     poise_code code;
     poise_error *err;
 };
@@ -213,6 +215,7 @@ static bool write_page(void *context, const poise_page *page)
         dumping->code = error_errno(dumping->err, errno == ENOSPC ? POISE_EFULL : POISE_EIO, "writing %s",
                                     options->output ? options->output : "standard output");
     }
+    dumping->dropped_ms = page->dropped_ms > dumping->dropped_ms ? page->dropped_ms : dumping->dropped_ms;
     look(dumping, page, options->standing, options->standing + 1u);
     return dumping->code == POISE_OK;
 }
@@ -273,6 +276,14 @@ int cli_dump(int argc, char **argv)
     progress_hide(&dumping.progress);
     standing_free(&dumping.standing);
     buf_free(&dumping.text);
+    if (code == POISE_OK && dumping.dropped_ms) {
+        char until[TIME_TEXT_MAX];
+        format_time_ms(dumping.dropped_ms, until);
+        fprintf(stderr,
+                "poise dump: of some inputs measurements from before %s, and of these inputs what was "
+                "replaced, are not in it: they were dropped (`keep`)\n",
+                until);
+    }
     if (code == POISE_OK && options.output) {
         printf("%" PRIu64 " measurements in %s\n", dumping.rows, options.output);
     }

@@ -261,6 +261,7 @@ typedef struct poise_page {
     const uint64_t *places;        /* of each in the order in which the aggregator counted */
     size_t count;                  /* may be 0 */
     uint64_t done, total;          /* how far the dump is: so much of so much was looked at */
+    int64_t dropped_ms; /* before it measurements that the dump is of were dropped (`keep`); 0: none */
 } poise_page;
 /* Return false to end the dump. */
 typedef bool poise_on_page(void *context, const poise_page *page);

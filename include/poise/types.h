@@ -51,7 +51,8 @@ typedef struct poise_measurement {
     X(MALFORMED, 16, "the row or its batch could not be decoded")                                            \
     X(LOCKED, 17, "a period that it would change is locked; `poise restate` lets it in")                     \
     X(NOT_ALLOWED, 18,                                                                                       \
-      "its sender's key may not send this input for this org, or not with a key of this source")
+      "its sender's key may not send this input for this org, or not with a key of this source")             \
+    X(FROZEN, 19, "a period that it would change is frozen: its measurements were dropped (`keep`)")
 
 typedef enum poise_refusal {
 #define POISE_REFUSAL_ENUM(name, number, text) POISE_REFUSAL_##name = number,

@@ -171,7 +171,8 @@ static poise_code take_rows(struct paging *paging, const struct wire_rows *rows,
                              .places = rows->places,
                              .count = rows->count,
                              .done = rows->done,
-                             .total = rows->total};
+                             .total = rows->total,
+                             .dropped_ms = rows->dropped_ms};
     *ret_going_on = on_page(context, &page) && paging->cursor.length > 0;
     return POISE_OK;
 }

@@ -251,6 +251,9 @@ static poise_code give_head(struct engine *engine, size_t budget)
     }
     buf_put(out, giving->backfills.data, giving->backfills.length);
     out->failed |= giving->backfills.failed;
+    for (size_t i = 0; i < engine->feed_count; i++) {
+        buf_put_u64(out, engine->feeds[i]->likeness);
+    }
     giving->head_given = true;
     return give(engine, ENGINE_HEAD);
 }

@@ -23,6 +23,8 @@ static struct input *add_input(struct engine *engine, const char *name)
                                 .plans = plans,
                                 .only_levels = true,
                                 .until_ms = INT64_MIN,
+                                .dropped_ms = INT64_MIN,
+                                .frozen_ms = INT64_MIN,
                                 .id = id};
     }
     return input->plans ? input : NULL;
@@ -164,7 +166,7 @@ static void share_all_parts(struct engine *engine)
     }
 }
 
-static uint64_t identity_of(const struct feed *feed)
+static uint64_t identity_of(const struct feed *feed, const char *zone_data)
 {
     char text[640], cut[32] = "";
     const struct tiling *tiling = &feed->tiling;
@@ -173,11 +175,10 @@ static uint64_t identity_of(const struct feed *feed)
         snprintf(cut, sizeof cut, "%s %d", period_unit_names[tiling->cut_by.unit],
                  tiling->cut_by.fiscal_year_start);
     }
-    int length =
-        snprintf(text, sizeof text, "%s|%s|%d|%lld|%s|%s|%s|%s|%u", feed->input->name,
-                 period_unit_names[calendar->unit], calendar->fiscal_year_start, (long long)tiling->width_ms,
-                 cut, zone_name(calendar->zone), zone_data_version(calendar->zone),
-                 feed->subtree ? "subtree" : "own", feed->layout.parts);
+    int length = snprintf(text, sizeof text, "%s|%s|%d|%lld|%s|%s|%s|%s|%u", feed->input->name,
+                          period_unit_names[calendar->unit], calendar->fiscal_year_start,
+                          (long long)tiling->width_ms, cut, zone_name(calendar->zone), zone_data,
+                          feed->subtree ? "subtree" : "own", feed->layout.parts);
     size_t used = length > 0 && (size_t)length < sizeof text ? (size_t)length : sizeof text - 1;
     return hash64(text, used, 0);
 }
@@ -233,7 +234,8 @@ poise_code definition_compile(struct engine *engine, poise_error *err)
     for (size_t i = 0; i < engine->feed_count; i++) {
         struct feed *feed = engine->feeds[i];
         feed->layout = accumulator_layout(feed->layout.parts, &engine->sources);
-        feed->identity = identity_of(feed);
+        feed->identity = identity_of(feed, zone_data_version(feed->tiling.calendar.zone));
+        feed->likeness = identity_of(feed, "");
         largest = feed->layout.size > largest ? feed->layout.size : largest;
     }
     engine->merging = arena_zalloc(&engine->arena, 1, largest);

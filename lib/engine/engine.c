@@ -292,6 +292,10 @@ bool is_locked(const struct engine *engine, const struct input *input, int64_t t
 static poise_code apply_event(struct engine *engine, struct engine_series *series,
                               const struct sample *sample, poise_refusal *ret_refusal, poise_error *err)
 {
+    if (is_frozen(engine, input_of(engine, series), sample->time_ms)) {
+        *ret_refusal = POISE_REFUSAL_FROZEN;
+        return POISE_OK;
+    }
     if (is_locked(engine, input_of(engine, series), sample->time_ms)) {
         *ret_refusal = POISE_REFUSAL_LOCKED;
         return POISE_OK;
@@ -370,6 +374,7 @@ poise_code engine_apply(struct engine *engine, struct engine_series *series, con
     }
     engine->ordinal++;
     engine->enforcing = now_ms != INT64_MAX && now_ms != ENGINE_LET_IN;
+    engine->freezing = now_ms != ENGINE_LET_IN;
     *ret_refusal = check_row(input_of(engine, series), row, now_ms);
     return *ret_refusal == POISE_REFUSAL_NONE
                ? or_break(engine, apply(engine, series, row, engine->ordinal, ret_refusal, err))
@@ -387,7 +392,7 @@ poise_code engine_apply_at(struct engine *engine, struct engine_series *series, 
         return error_set(err, POISE_EINVAL, "row %" PRIu64 " cannot have been accepted", ordinal);
     }
     engine->ordinal = ordinal > engine->ordinal ? ordinal : engine->ordinal;
-    engine->enforcing = false;
+    engine->enforcing = engine->freezing = false;
     return or_break(engine, apply(engine, series, row, ordinal, NULL, err));
 }
 

@@ -90,6 +90,7 @@ struct engine_options {
     uint64_t hash_seed;          /* of the store, so that peers cannot aim at collisions */
     size_t max_orgs, max_series; /* more are refused; 0: no limit */
     size_t max_cells;            /* clean cells kept in memory beyond the open periods */
+    bool fills;   /* a stored state may lack sums that these definitions need: engine_fill makes them */
     bool offline; /* keyed rows are folded in at the first settle, so that nothing is ever taken away or
                      reread; before the first begin, every row counts whatever its time */
     struct engine_ports ports;
@@ -246,6 +247,26 @@ void engine_rescore_find(const struct engine *engine, const char *card, int64_t 
 poise_code engine_rescore(struct engine *engine, const char *card, int64_t after_ms, engine_visit *visit,
                           void *visitor, poise_error *err);
 
+/* How far the measurements of an input may be dropped at T: its readers' longest `keep` ago, in whole days
+ * (UTC). What then is refused as frozen may reach some days further: all of a tile that lost some. */
+struct engine_keep {
+    const char *input;
+    int64_t dropped_ms; /* before it they are, so far; INT64_MIN: none */
+    int64_t until_ms;   /* before it they may be */
+};
+bool engine_keep(const struct engine *engine, size_t at, struct engine_keep *ret_keep); /* false: no more */
+/* They are, or may be at any time: the engine asks for none of them any more, and refuses what would have it
+ * do so, also what an operator lets in. Between settles; for good. An input that is not read is fine. */
+void engine_freeze(struct engine *engine, const char *input, int64_t until_ms);
+/* Of an engine that was opened to be filled, when all that is frozen was told: makes the sums that the stored
+ * state lacks of the rows that stand (ports.reread). EUNSUPPORTED: not all of these are there. only_check,
+ * with other definitions: nothing more than that, and whether what is stored is of the same periods. */
+poise_code engine_fill(struct engine *engine, bool only_check, poise_error *err);
+/* The ends up to it are of times that are frozen for some measure of the scorecard; INT64_MIN: none. */
+int64_t engine_frozen_ms(const struct engine *engine, const char *card);
+/* An input of which a score needed dropped measurements, so that it is none; NULL: none did. Offline, where
+ * cells are of rows alone. */
+const char *engine_missed(const struct engine *engine);
 /* Everything that changed since the last checkpoint began, as puts (value NULL: delete), as of when this one
  * begins: not between begin and settle, nor while the engine holds (EINVAL). It is given out in slices of
  * some `budget` entries; measurements may be applied in between, and may have some given out, too. When all

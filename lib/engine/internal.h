@@ -8,7 +8,9 @@
  *     tiling.c  how feeds tile time                      reading.c windows put together from cells
  *     cell.c    cells, loaded on demand                  cells.c   those in memory
  *     key.c     where keyed measurements stand           future.c  what waits for its time
- *     reread.c  cells that lost an extreme           erase.c   what an operator has erased
+ *     reread.c  cells that lost an extreme               erase.c   what an operator has erased
+ *     freeze.c  what never does: its rows are dropped
+ *     fill.c    cells that the stored state lacks
  *     unit.c    scorecards at orgs and their marks       moved.c   what the passing of time marks
  *     settle.c  from marks to changes                    past.c    what closed periods were
  *     revision.c changes of closed periods               rescore.c another definition for them
@@ -52,6 +54,8 @@ struct input {
     bool only_levels;     /* all of their forms are `levels` */
     bool locks;           /* some of them lock their periods */
     int64_t until_ms;     /* later rows are read by no definition that is in force for them */
+    int64_t dropped_ms;   /* rows before it are dropped, or may be; INT64_MIN: none */
+    int64_t frozen_ms;    /* nor do rows before it come or go: where tiles of such rows end */
     uint32_t id;
 };
 
@@ -75,8 +79,11 @@ struct feed {
     struct tiling tiling;
     struct accumulator_layout layout; /* all parts that any of its readers wants */
     bool subtree;
+    bool lacking;  /* the stored state has no cells of it (fill.c) */
+    bool borrowed; /* those that it has were made with other zone data: the identity is that of then */
     uint32_t id;
     uint64_t identity; /* equal in another process means: the same cells */
+    uint64_t likeness; /* the same, but for the version of the zone data */
     struct period recent[RECENT_PERIODS];
     size_t oldest_recent;
     int64_t open_from_ms; /* cells that start earlier may leave memory */
@@ -250,8 +257,10 @@ struct engine {
     uint64_t ordinal;
     bool folded; /* keyed rows are counted; false: offline, before the first settle */
     bool broken;
-    bool enforcing;    /* locks, on the row at hand: not in a replay, which has only what they let pass */
-    int64_t latest_ms; /* of what was counted before the first begin (offline) */
+    bool enforcing; /* locks, on the row at hand: not in a replay, which has only what they let pass */
+    bool freezing;  /* likewise: the row at hand was not accepted before */
+    const struct input *missed; /* offline: a score needed rows of it that are dropped */
+    int64_t latest_ms;          /* of what was counted before the first begin (offline) */
     struct {
         const struct engine_series *series;
         int64_t time_ms;
@@ -405,6 +414,11 @@ poise_code gains_carry_all(struct engine *engine, poise_error *err);
 const void *gains_of(const struct engine *engine, const struct engine_series *series, size_t *ret_size);
 void gains_free(struct engine *engine);
 
+/* freeze.c */
+/* Whether all that the scores of a scorecard as of a time may look at is there. */
+bool freeze_answers(const struct engine *engine, const char *card, int64_t as_of_ms);
+bool is_frozen(const struct engine *engine, const struct input *input, int64_t time_ms);
+
 /* Whether a period that holds the time is locked for some reader of the input. */
 bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms);
 
@@ -444,6 +458,9 @@ poise_code erase_rows(struct engine *engine, const struct engine_erased *rows, s
 poise_code erase_see(struct engine *engine, const char *measure, const char *org, poise_error *err);
 
 /* reread.c */
+/* Whether an accepted row counts now; where it does: its org and what it is. */
+poise_code row_stands(struct engine *engine, struct input *input, const struct engine_past_row *row,
+                      uint32_t *ret_org, struct sample *ret_sample, bool *ret_stands, poise_error *err);
 /* Carries all gains, then builds the marked cells again. */
 poise_code reread_marked(struct engine *engine, poise_error *err);
 
@@ -538,7 +555,7 @@ poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, voi
 poise_code restore(struct engine *engine, poise_error *err); /* fine where nothing was stored */
 
 /* Keys of tables: big-endian, so that stores keep them in order. */
-enum { HEAD_KEY = 'h', HEAD_FORMAT = 4, FUTURE_KEY_BYTES = 16 };
+enum { HEAD_KEY = 'h', HEAD_FORMAT = 5, HEAD_WITHOUT_LIKENESS = 4 /* is read, too */, FUTURE_KEY_BYTES = 16 };
 void put_big32(struct buf *out, uint32_t value);
 void put_big64(struct buf *out, uint64_t value);
 uint32_t take_big32(struct cursor *in);

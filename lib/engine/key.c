@@ -265,10 +265,11 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
         return code;
     }
     bool is_new_locked = !row->retract && is_locked(engine, input, sample->time_ms);
+    bool is_new_frozen = !row->retract && is_frozen(engine, input, sample->time_ms);
     if (!key) {
         struct key fresh = {.hash = hash};
-        if (is_new_locked) {
-            *ret_refusal = POISE_REFUSAL_LOCKED;
+        if (is_new_frozen || is_new_locked) {
+            *ret_refusal = is_new_frozen ? POISE_REFUSAL_FROZEN : POISE_REFUSAL_LOCKED;
             return POISE_OK;
         }
         return keep(engine, &fresh, &key) ? stand(engine, key, series, sample, row->retract, err)
@@ -281,6 +282,10 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
         } else {
             note_gone(engine, series, row->time_ms, sample->ordinal);
         }
+        return POISE_OK;
+    }
+    if (is_new_frozen || (!key->retract && is_frozen(engine, input, key->sample.time_ms))) {
+        *ret_refusal = POISE_REFUSAL_FROZEN;
         return POISE_OK;
     }
     if (is_new_locked || (!key->retract && is_locked(engine, input, key->sample.time_ms))) {

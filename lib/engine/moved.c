@@ -142,7 +142,8 @@ static void close_periods(struct engine *engine, struct plan *plan)
         plan->closed_ms = plan->term.closed_ms;
     }
     plan->closing_ms = period_of(&calendar, plan->closed_ms).end_ms + plan->grace_ms;
-    if (plan->closed_ms >= plan->term.until_ms) { /* all that are its own */
+    if (plan->closed_ms >= plan->term.until_ms) { /* all that are its own; whenever that was seen */
+        plan->closed_ms = plan->term.until_ms;
         plan->closing_ms = INT64_MAX;
     }
     engine->closed_ms = plan->closed_ms > engine->closed_ms ? plan->closed_ms : engine->closed_ms;

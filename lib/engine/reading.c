@@ -29,6 +29,9 @@ static poise_code read_cell(const struct leaf_reading *reading, struct feed *fee
                             int64_t start_ms, const struct accumulator **ret_body)
 {
     struct engine *engine = reading->engine;
+    if (start_ms < feed->input->dropped_ms) {
+        engine->missed = feed->input;
+    }
     *ret_body = past_cell(engine, reading->before, feed, org, start_ms);
     if (*ret_body) {
         return POISE_OK;

@@ -40,6 +40,7 @@ static poise_code states_of_history(struct engine *engine, const struct report_q
     poise_code code =
         engine_settle(engine, SIZE_MAX, ignore_change, NULL, err); /* sorts out which keyed rows stand */
     struct heap_item earliest;
+    engine->missed = NULL; /* nobody is shown that */
     if (code != POISE_OK || !heap_peek(&engine->future, &earliest)) {
         return code;
     }
@@ -50,7 +51,9 @@ static poise_code states_of_history(struct engine *engine, const struct report_q
             return error_set(err, POISE_ELIMIT, "the history has more than %d periods; ask for less",
                              REPORT_PERIODS_MAX);
         }
-        code = states_as_of(engine, question, end_ms, visit, visitor, err);
+        if (freeze_answers(engine, card, end_ms)) {
+            code = states_as_of(engine, question, end_ms, visit, visitor, err);
+        }
         end_ms = next_end_of(engine, card, end_ms);
     }
     return code;

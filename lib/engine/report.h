@@ -15,7 +15,8 @@ struct report_question {
     const struct scorecard *card; /* the engine's */
     const char *org;              /* NULL: every org */
     bool history; /* as of the end of every period of the scorecard's calendar, from the one that holds the
-                     earliest counted measurement, then as of as_of_ms */
+                     earliest counted measurement, then as of as_of_ms; not of those that may look at what
+                     was dropped */
     int64_t as_of_ms; /* for report_begin INT64_MIN where it follows from the rows */
 };
 

@@ -11,19 +11,16 @@ struct rereading {
     poise_error *err;
 };
 
-/* Whether an accepted row counts now. */
-static poise_code stands(const struct rereading *rereading, const struct engine_past_row *row,
-                         uint32_t source, bool *ret_stands)
+static poise_code stands(struct engine *engine, struct input *input, const struct engine_past_row *row,
+                         uint32_t source, bool *ret_stands, poise_error *err)
 {
-    struct engine *engine = rereading->engine;
     *ret_stands = !row->row.retract && row->row.time_ms <= engine->as_of_ms;
     if (!*ret_stands || !row->row.key) {
         return POISE_OK;
     }
-    struct input *input = rereading->input;
     struct hash128 hash = key_hash(engine, input, source, row->row.key, row->row.key_length);
     struct key *key;
-    poise_code code = key_find(engine, input, source, hash, &key, rereading->err);
+    poise_code code = key_find(engine, input, source, hash, &key, err);
     *ret_stands = key && !key->retract && key->sample.ordinal == row->ordinal;
     return code;
 }
@@ -43,32 +40,42 @@ static bool add_to_marked(struct engine *engine, struct feed *feed, uint32_t org
     return ok;
 }
 
-static poise_code add_row(void *visitor, const struct engine_past_row *row)
+poise_code row_stands(struct engine *engine, struct input *input, const struct engine_past_row *row,
+                      uint32_t *ret_org, struct sample *ret_sample, bool *ret_stands, poise_error *err)
 {
-    const struct rereading *rereading = visitor;
-    struct engine *engine = rereading->engine;
-    if (row->ordinal > engine->ordinal) { /* it comes later in the replay, maybe from a new org */
+    *ret_stands = row->ordinal <= engine->ordinal; /* else it comes later in the replay, maybe of a new org */
+    if (!*ret_stands) {
         return POISE_OK;
     }
     uint32_t org = row->series ? row->series->org : intern_find(&engine->orgs, row->org, strlen(row->org));
     uint32_t source =
         row->series ? row->series->source : intern_find(&engine->sources, row->source, strlen(row->source));
     if (org == INTERN_NONE || source == INTERN_NONE || row->row.key_length > POISE_KEY_MAX) {
-        return error_set(rereading->err, POISE_ECORRUPT, "row %llu of the journal was never accepted here",
+        return error_set(err, POISE_ECORRUPT, "row %llu of the journal was never accepted here",
                          (unsigned long long)row->ordinal);
     }
-    bool counts;
-    poise_code code = stands(rereading, row, source, &counts);
-    if (code != POISE_OK || !counts) {
-        return code;
-    }
-    const struct sample sample = {.time_ms = row->row.time_ms,
+    *ret_org = org;
+    *ret_sample = (struct sample){.time_ms = row->row.time_ms,
                                   .value = row->row.value,
                                   .of = row->row.of,
                                   .source = source,
                                   .rank = row->row.seq ? row->row.seq : row->ordinal,
                                   .ordinal = row->ordinal};
-    bool ok = true;
+    return stands(engine, input, row, source, ret_stands, err);
+}
+
+static poise_code add_row(void *visitor, const struct engine_past_row *row)
+{
+    const struct rereading *rereading = visitor;
+    struct engine *engine = rereading->engine;
+    uint32_t org;
+    struct sample sample;
+    bool ok, counts;
+    poise_code code = row_stands(engine, rereading->input, row, &org, &sample, &counts, rereading->err);
+    if (code != POISE_OK || !counts) {
+        return code;
+    }
+    ok = true;
     for (struct feed *feed = rereading->input->feeds; feed && ok; feed = feed->next) {
         ok = add_to_marked(engine, feed, org, &sample);
     }

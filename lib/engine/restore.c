@@ -45,32 +45,72 @@ static void restore_backfills(struct engine *engine, struct cursor *in)
     }
 }
 
+/* A feed takes the cells that it has stored; false: it is none of these. */
+static bool take_feed(struct feed *feed, uint64_t identity, int64_t from_ms, int64_t to_ms)
+{
+    if (!feed) {
+        return false;
+    }
+    feed->lacking = false;
+    feed->identity = identity;
+    feed->stored_from_ms = from_ms;
+    feed->stored_to_ms = to_ms;
+    return true;
+}
+
+static struct feed *find_like(const struct engine *engine, uint64_t likeness)
+{
+    for (size_t i = 0; i < engine->feed_count; i++) {
+        if (engine->feeds[i]->lacking && engine->feeds[i]->likeness == likeness) {
+            return engine->feeds[i];
+        }
+    }
+    return NULL;
+}
+
+/* Where sums may be made of rows: those of other zone data serve, too, as long as their tiles are the same,
+ * which engine_fill looks at. `in`: what each stored feed is like; older versions have not stored that. */
+static void borrow_feeds(struct engine *engine, struct cursor stored, uint64_t count, struct cursor in)
+{
+    for (uint64_t i = 0; engine->options.fills && i < count && cursor_left(&in) > 0; i++) {
+        uint64_t identity = cursor_u64(&stored), likeness = cursor_u64(&in);
+        int64_t from_ms = cursor_svarint(&stored), to_ms = cursor_svarint(&stored);
+        struct feed *feed = find_feed(engine, identity) ? NULL : find_like(engine, likeness);
+        if (take_feed(feed, identity, from_ms, to_ms)) {
+            feed->borrowed = true;
+        }
+    }
+}
+
 /* The state serves if it has the cells of every feed that the definitions want. */
 static poise_code restore_head(struct engine *engine, struct cursor in, poise_error *err)
 {
-    if (cursor_u8(&in) != HEAD_FORMAT) {
+    uint8_t format = cursor_u8(&in);
+    if (format != HEAD_FORMAT && format != HEAD_WITHOUT_LIKENESS) {
         return error_set(err, POISE_EVERSION,
                          "the stored state is of another format; build it again from the journal");
     }
     engine->as_of_ms = cursor_svarint(&in);
     engine->ordinal = cursor_varint(&in);
     engine->saved_series = (size_t)cursor_varint(&in);
-    uint64_t stored = cursor_varint(&in);
+    uint64_t count = cursor_varint(&in);
+    const struct cursor stored = in;
     size_t known = 0;
-    for (uint64_t i = 0; i < stored && !in.failed; i++) {
-        struct feed *feed = find_feed(engine, cursor_u64(&in));
+    for (size_t i = 0; i < engine->feed_count; i++) {
+        engine->feeds[i]->lacking = engine->options.fills;
+    }
+    for (uint64_t i = 0; i < count && !in.failed; i++) {
+        uint64_t identity = cursor_u64(&in);
         int64_t from_ms = cursor_svarint(&in), to_ms = cursor_svarint(&in);
-        if (feed) {
-            feed->stored_from_ms = from_ms;
-            feed->stored_to_ms = to_ms;
-            known++;
-        }
+        known += take_feed(find_feed(engine, identity), identity, from_ms, to_ms);
     }
     restore_backfills(engine, &in);
-    if (in.failed || engine->saved_series >= ENGINE_UNNUMBERED) {
+    size_t likeness = format == HEAD_FORMAT ? (size_t)count * sizeof(uint64_t) : 0;
+    if (in.failed || cursor_left(&in) != likeness || engine->saved_series >= ENGINE_UNNUMBERED) {
         return damaged(err, "head");
     }
-    if (known < engine->feed_count) {
+    borrow_feeds(engine, stored, count, in);
+    if (known < engine->feed_count && !engine->options.fills) {
         return error_set(err, POISE_EVERSION,
                          "the stored state lacks %zu of the %zu sums that the scorecards need now; "
                          "build it again from the journal",

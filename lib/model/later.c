@@ -2,7 +2,7 @@
 #include <string.h>
 
 /* Keys that the specification names and this version lacks; of choices there are none. */
-static const char *const later[] = {"calendar", "keep"};
+static const char *const later[] = {"calendar"};
 
 bool is_later(const char *key, const char *word)
 {

@@ -17,7 +17,7 @@ struct measure_fields {
     const char *input, *uom, *formula;
     int period, basis, roll_up, across, stale;
     bool pace, critical;
-    int64_t rolling_ms, carry, min_count, max_age_ms, max_ahead_ms, grace_ms, lock_after_ms;
+    int64_t rolling_ms, carry, min_count, max_age_ms, max_ahead_ms, grace_ms, lock_after_ms, keep_ms;
     double min_of, empty, pace_from;
     struct texts orgs;
     const struct yaml_node *aggregate, *missing, *score;
@@ -175,6 +175,11 @@ static const struct setting table[] = {
      AT(lock_after_ms),
      .max = LONGEST_WAIT_MS,
      .text = "as of the scorecard, which says it where it is absent"},
+    {.name = "keep",
+     .type = SETTING_DURATION,
+     AT(keep_ms),
+     .max = LONGEST_WAIT_MS,
+     .text = "likewise; with `rolling`: how long measurements stay"},
 };
 
 struct impute {
@@ -271,6 +276,7 @@ static void fill(struct measure *measure, const struct measure_fields *fields)
         .critical = fields->critical,
         .grace_ms = fields->grace_ms,
         .lock_after_ms = fields->lock_after_ms,
+        .keep_ms = fields->keep_ms,
         .carry = fields->carry,
         .min_count = fields->min_count,
         .min_of = fields->min_of,
@@ -287,7 +293,8 @@ const struct measure *measure_read(struct card_reader *in, const struct yaml_nod
                                     .empty = NAN,
                                     .pace_from = NAN,
                                     .grace_ms = in->card->grace_ms,
-                                    .lock_after_ms = in->card->lock_after_ms};
+                                    .lock_after_ms = in->card->lock_after_ms,
+                                    .keep_ms = in->card->keep_ms};
     struct measure *measure = take(in, in->reader.arena, 1, sizeof *measure);
     if (!measure)
         return NULL;

@@ -30,7 +30,7 @@ static void formula_stands_alone(const struct rules *rules)
     static const char *const options[] = {"input",   "period",      "rolling",   "basis",     "carry",
                                           "roll_up", "across_orgs", "min_count", "min_of",    "empty",
                                           "max_age", "stale",       "pace",      "pace_from", "max_ahead",
-                                          "grace",   "lock_after"};
+                                          "grace",   "lock_after",  "keep"};
     for (size_t i = 0; i < COUNT(options); i++) {
         const struct yaml_node *node = yaml_get(rules->mapping, options[i]);
         if (node)
@@ -127,6 +127,16 @@ void lock_after_grace(struct card_reader *in, const struct yaml_node *mapping, i
                        "before it is locked");
 }
 
+void keep_after_lock(struct card_reader *in, const struct yaml_node *mapping, int64_t lock_after_ms,
+                     int64_t keep_ms)
+{
+    const struct yaml_node *lock_after = yaml_get(mapping, "lock_after"), *keep = yaml_get(mapping, "keep");
+    if ((keep || lock_after) && keep_ms != INT64_MAX && lock_after_ms > keep_ms)
+        reader_problem(&in->reader, keep ? keep : lock_after,
+                       "'keep' needs a 'lock_after' that is not longer: a period is locked before its "
+                       "measurements are dropped");
+}
+
 void whole_seconds(struct card_reader *in, const struct yaml_node *mapping, const char *key, int64_t ms)
 {
     const struct yaml_node *node = yaml_get(mapping, key);
@@ -147,6 +157,19 @@ static void rolls_on(const struct rules *rules)
     }
 }
 
+/* A window and those that `carry` looks at, which never lock. */
+static void keeps_windows(const struct rules *rules)
+{
+    const struct measure *measure = rules->measure;
+    const struct yaml_node *keep = yaml_get(rules->mapping, "keep");
+    bool is_short =
+        measure->keep_ms != INT64_MAX && measure->keep_ms / (measure->carry + 1) < measure->rolling_ms;
+    if (is_short)
+        reader_problem(&rules->in->reader, keep ? keep : yaml_get(rules->mapping, "rolling"),
+                       "'keep' must be at least 'rolling' x (1 + 'carry', which is 1 where it is absent): so "
+                       "far back a score may look");
+}
+
 void measure_rules(struct card_reader *in, const struct yaml_node *mapping, const struct measure *measure,
                    int aggregate, int period)
 {
@@ -162,4 +185,8 @@ void measure_rules(struct card_reader *in, const struct yaml_node *mapping, cons
     companions_are_there(&rules);
     rolls_on(&rules);
     lock_after_grace(in, mapping, measure->grace_ms, measure->lock_after_ms);
+    if (measure->rolling_ms > 0)
+        keeps_windows(&rules);
+    else
+        keep_after_lock(in, mapping, measure->lock_after_ms, measure->keep_ms);
 }

@@ -27,6 +27,7 @@ static const char *const refusal_names[] = {
     [POISE_REFUSAL_MALFORMED] = "malformed",
     [POISE_REFUSAL_LOCKED] = "locked",
     [POISE_REFUSAL_NOT_ALLOWED] = "not_allowed",
+    [POISE_REFUSAL_FROZEN] = "frozen",
 };
 _Static_assert(sizeof refusal_names / sizeof *refusal_names == POISE_REFUSAL_COUNT,
                "every refusal has a name");

@@ -36,10 +36,13 @@ struct part {
 
 /* A part's id must be new among those of its scope, a node or NODE_NONE for the whole scorecard. */
 void check_id(struct card_reader *in, uint32_t scope, const struct yaml_node *mapping, const char *id);
-#define LONGEST_WAIT_MS (36500 * 86400e3) /* of `grace` and `lock_after` */
+#define LONGEST_WAIT_MS (36500 * 86400e3) /* of `grace`, `lock_after` and `keep` */
 /* A period is closed before it is locked. */
 void lock_after_grace(struct card_reader *in, const struct yaml_node *mapping, int64_t grace_ms,
                       int64_t lock_after_ms);
+/* And locked before its measurements are dropped. */
+void keep_after_lock(struct card_reader *in, const struct yaml_node *mapping, int64_t lock_after_ms,
+                     int64_t keep_ms);
 /* Tiles of rolling windows then never begin where a period ends. */
 void whole_seconds(struct card_reader *in, const struct yaml_node *mapping, const char *key, int64_t ms);
 /* NULL where it cannot be read; a problem was reported then. */

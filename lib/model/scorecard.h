@@ -123,6 +123,7 @@ struct measure {
     bool critical;
     int64_t grace_ms;      /* how long after its end a period is open for late measurements */
     int64_t lock_after_ms; /* how long after its end it takes none at all; INT64_MAX: never */
+    int64_t keep_ms;       /* how long after its end its measurements stay; INT64_MAX: for ever */
     int64_t carry;
     int64_t min_count;
     double min_of; /* NaN: none */
@@ -170,9 +171,9 @@ struct scorecard {
     struct zone *zone;
     int fiscal_year_start;
     enum period_unit period;
-    int64_t tick_ms;                 /* time enters scores without a measurement in steps of this */
-    int64_t grace_ms, lock_after_ms; /* as of a measure, which has them from here */
-    double green_from, amber_from;   /* status bounds */
+    int64_t tick_ms;                          /* time enters scores without a measurement in steps of this */
+    int64_t grace_ms, lock_after_ms, keep_ms; /* as of a measure, which has them from here */
+    double green_from, amber_from;            /* status bounds */
     struct node *nodes;
     uint32_t node_count;
     /* An order of all nodes in which each stands behind all that it reads: measures, formulas, then parents

@@ -12,7 +12,7 @@ struct part_fields {
     const struct yaml_node *rollup, *drives, *children;
     double min_coverage;
     const char *zone; /* this and the rest: of the scorecard */
-    int64_t fiscal_year_start, tick_ms, grace_ms, lock_after_ms;
+    int64_t fiscal_year_start, tick_ms, grace_ms, lock_after_ms, keep_ms;
     int period;
     const struct yaml_node *status;
 };
@@ -79,6 +79,13 @@ static const struct setting scorecard_table[] = {
      .max = LONGEST_WAIT_MS,
      .text = "a period is locked so long after its end: what would change it is kept, and waits for "
              "`poise restate`; never where it is absent"},
+    {.name = "keep",
+     .type = SETTING_DURATION,
+     AT(keep_ms),
+     .max = LONGEST_WAIT_MS,
+     .text =
+         "the measurements of a period are dropped so long after its end, its scores stay; never where it "
+         "is absent"},
     ROLLUP_ROW("what makes one score of the children's; `mean` where it is absent"),
     {.name = "min_coverage",
      .type = SETTING_REAL,
@@ -364,7 +371,7 @@ static void open_zone(struct card_reader *in, const struct yaml_node *root, cons
 static void read_root(struct card_reader *in, const struct yaml_node *root)
 {
     struct scorecard *card = in->card;
-    struct part_fields fields = {.part = {.weight = 1}, .lock_after_ms = INT64_MAX};
+    struct part_fields fields = {.part = {.weight = 1}, .lock_after_ms = INT64_MAX, .keep_ms = INT64_MAX};
     settings_read(&in->reader, scorecard_table, COUNT(scorecard_table), root, &fields);
     card->fiscal_year_start = (int)fields.fiscal_year_start;
     card->period = (enum period_unit)fields.period;
@@ -372,7 +379,9 @@ static void read_root(struct card_reader *in, const struct yaml_node *root)
     whole_seconds(in, root, "tick", fields.tick_ms);
     card->grace_ms = fields.grace_ms;
     card->lock_after_ms = fields.lock_after_ms;
+    card->keep_ms = fields.keep_ms;
     lock_after_grace(in, root, fields.grace_ms, fields.lock_after_ms);
+    keep_after_lock(in, root, fields.lock_after_ms, fields.keep_ms);
     card->green_from = 200.0 / 3;
     card->amber_from = 100.0 / 3;
     open_zone(in, root, fields.zone);

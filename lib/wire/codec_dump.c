@@ -93,7 +93,8 @@ poise_code wire_decode_rows(const void *body, size_t length, struct arena *arena
                                   .cursor = message->cursor.data,
                                   .cursor_length = message->cursor.len,
                                   .done = message->done,
-                                  .total = message->total};
+                                  .total = message->total,
+                                  .dropped_ms = message->dropped_ms};
     }
     return code;
 }
@@ -118,6 +119,7 @@ poise_code wire_encode_rows(const struct wire_rows *rows, struct buf *out)
     message.cursor = (ProtobufCBinaryData){.len = rows->cursor_length, .data = codec_borrow(rows->cursor)};
     message.done = rows->done;
     message.total = rows->total;
+    message.dropped_ms = rows->dropped_ms;
     poise_code code = codec_put(out, &message.base);
     free(deltas);
     return code;

@@ -232,6 +232,7 @@ struct wire_rows {
     const void *cursor;
     size_t cursor_length;
     uint64_t done, total;
+    int64_t dropped_ms;
 };
 
 struct wire_changes {

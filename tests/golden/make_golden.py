@@ -81,7 +81,7 @@ def messages(pb):
                 epoch=1, seq=1, symbols=["rejects", "plant-1", "mes", "order-1"], series_measure=[0], series_org=[1],
                 series_source=[2], base_time_ms=NOON, series=[0, 0], time_delta_ms=[0, 1000], value=[3, 4.5],
                 key=[4, 0]).SerializeToString(deterministic=True),
-            place_delta=[1234567890123, 2], cursor=bytes(range(0x20, 0x28)), done=17, total=1003)),
+            place_delta=[1234567890123, 2], cursor=bytes(range(0x20, 0x28)), done=17, total=1003, dropped_ms=NOON)),
         "losses_request": (40, pb.LossesRequest(id=9)),
         "losses": (41, pb.Losses(
             id=9, losses=[

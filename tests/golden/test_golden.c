@@ -267,7 +267,8 @@ static void encode_rows(struct buf *out)
                              .cursor = "\x20\x21\x22\x23\x24\x25\x26\x27",
                              .cursor_length = 8,
                              .done = 17,
-                             .total = 1003};
+                             .total = 1003,
+                             .dropped_ms = GOLDEN_NOON};
     ENCODED(wire_encode_rows(&rows, out));
     buf_free(&batch);
 }
@@ -286,7 +287,7 @@ static void check_rows(const void *body, size_t length, struct arena *arena)
     assert_true(row.value == 4.5 && row.time_ms == GOLDEN_NOON + 1000);
     assert_int_equal(rows.cursor_length, 8);
     assert_memory_equal(rows.cursor, "\x20\x21\x22\x23\x24\x25\x26\x27", 8);
-    assert_true(rows.done == 17 && rows.total == 1003);
+    assert_true(rows.done == 17 && rows.total == 1003 && rows.dropped_ms == GOLDEN_NOON);
 }
 
 static void encode_changes(struct buf *out)

@@ -187,6 +187,7 @@ bool deployment_open(uint64_t seed)
                                         .max_subscriptions = 100,
                                         .max_subscriptions_each = 100,
                                         .max_answer = 64 << 20,
+                                        .max_batch_rows = WIRE_BATCH_ROWS_MAX,
                                         .max_orgs = one_in(4) ? 12 : 100,
                                         .max_series = 10000};
     deployment_configure();

@@ -252,6 +252,7 @@ static void on_lost(void *context, const poise_loss *loss, const char *aside)
 
 static void open_sender(struct producer *producer)
 {
+    static const char *const routes[] = {"ipc://nowhere"}; /* it takes its turn with the one that answers */
     static const poise_when_full policies[] = {POISE_BLOCK, POISE_BLOCK, POISE_DROP_OLDEST,
                                                POISE_DROP_NEWEST};
     poise_when_full policy = policies[between(0, 3)];
@@ -264,6 +265,8 @@ static void open_sender(struct producer *producer)
                                                              : one_in(3)           ? 20000
                                                                                    : 0,
                                           .when_full = policy,
+                                          .routes = routes,
+                                          .route_count = one_in(4),
                                           .batch_rows = (uint32_t)between(1, 12),
                                           .linger_ms = between(1, 200),
                                           .backfill = producer->backfill,
@@ -361,6 +364,12 @@ void producer_say_goodbye(size_t which)
     producers.ending = true;
     producer_end_backfill(which);
     take(&producers.all[which], &row);
+}
+
+bool producer_is_unheard(size_t which)
+{
+    const struct producer *producer = &producers.all[which];
+    return producer->number_count > 0 && producer->numbers[producer->number_count].lost;
 }
 
 void producer_flush(size_t which)

@@ -162,7 +162,8 @@ void producer_reopen(size_t which); /* in good order */
 void producer_end_backfill(size_t which);
 /* A last row, behind any backfill: that of a producer that crashed ends with the next batch. */
 void producer_say_goodbye(size_t which);
-bool producers_done(void); /* all that was accepted is acknowledged, or known as lost */
+bool producer_is_unheard(size_t which); /* what it said last is lost */
+bool producers_done(void);              /* all that was accepted is acknowledged, or known as lost */
 /* What is journaled and what is lost is all that was offered; of each row that was refused somebody was told,
  * but where its batch was dropped. */
 void producers_are_told(void);

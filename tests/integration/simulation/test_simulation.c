@@ -304,11 +304,24 @@ enum {
     SHORT_REST = 20
 }; /* of 50 ms: the longest silence that somebody waits for; less than any */
 
+/* That a backfill is over may have been dropped. */
+static bool all_are_heard(void)
+{
+    bool heard = producers_done();
+    for (size_t which = 0; which < PRODUCERS && heard; which++) {
+        if (producer_is_unheard(which)) {
+            producer_say_goodbye(which);
+            heard = false;
+        }
+    }
+    return heard;
+}
+
 /* Everybody gets what is for him, and then rests. */
 static void drain(int rest)
 {
     for (int left = 3000; rest > 0 && left > 0; left--) {
-        rest -= producers_done();
+        rest -= all_are_heard();
         time_pass(50000);
         network_move();
         for (size_t which = 0; which < PRODUCERS; which++) {

@@ -399,6 +399,32 @@ static void test_what_was_let_in_is_let_in_again(void **state)
     scorecard_free(levels);
 }
 
+/* What is closed by a definition that is not in force any more is nobody's: it must not matter whether an
+ * engine has seen its last end when it came, or was opened later. Here March is closed by its grace, and open
+ * by that of now. */
+static void test_an_older_one_closes_nothing_of_now(void **state)
+{
+    struct fixture *f = *state;
+    double replaced[2];
+    give(f, "a", "p1", MARCH - 10 * DAY, 1);
+    world_begin(&f->world, FEBRUARY + 5 * DAY);
+    world_settle(&f->world);
+    world_begin(&f->world, MARCH + 3 * DAY);
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    for (int opened = 0; opened < 2; opened++) {
+        struct sought sought = {.node = "s/p/o/a", .org = "p1", .as_of_ms = MARCH};
+        give(f, "a", "p1", MARCH - 5 * DAY, 7);
+        world_begin(&f->world, MARCH + 21 * DAY);
+        give(f, "a", "p1", MARCH - 4 * DAY, 9);
+        assert_int_equal(engine_settle(f->world.engine, SIZE_MAX, seek, &sought, NULL), POISE_OK);
+        assert_int_equal(sought.count, 1);
+        replaced[opened] = sought.state.replaced;
+        world_reopen(&f->world);
+    }
+    assert_true(replaced[0] == replaced[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_rescore_stops_at_what_is_locked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trends_follow_a_rescore, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_let_in_is_let_in_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_older_one_closes_nothing_of_now, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,7 +50,9 @@ static const struct planted {
     {2, "lock_after: 1d", 2, 13, "'lock_after' must be at least 'grace'"},
     {2, "grace: 3d\nlock_after: 2d", 3, 13, "'lock_after' must be at least 'grace'"},
     {2, "lock_after: 40000d", 2, 13, "a duration such as 90s"},
-    {2, "keep: 1d", 2, 1, "not supported by this version yet: 'keep'"},
+    {2, "keep: 90d", 2, 7, "'keep' needs a 'lock_after' that is not longer"},
+    {2, "lock_after: 91d\nkeep: 90d", 3, 7, "'keep' needs a 'lock_after' that is not longer"},
+    {2, "keep: 40000d", 2, 7, "a duration such as 90s"},
     {2, "calendar: work", 2, 1, "not supported by this version yet: 'calendar'"},
     {2, "min_coverage: 50", 2, 15, "from 0 to 1"},
     {2, "status: {green: 40, amber: 60}", 2, 9, "'amber' must begin below 'green'"},
@@ -151,6 +153,10 @@ static const struct planted {
      "'formula' stands instead of 'aggregate': take one of them out"},
     {13, "            formula: n\n            grace: 1d", 14, 20, "'grace' does not go with 'formula'"},
     {15, "            lock_after: 1d", 15, 25, "'lock_after' must be at least 'grace'"},
+    {15, "            keep: 90d", 15, 19, "'keep' needs a 'lock_after' that is not longer"},
+    {15, "            rolling: 7d\n            keep: 13d", 16, 19, "'keep' must be at least 'rolling' x"},
+    {15, "            rolling: 7d\n            carry: 3\n            keep: 27d", 17, 19,
+     "'keep' must be at least 'rolling' x"},
     {15, "            rolling: 7d\n            grace: 1d", 16, 20, "'grace' does not go with 'rolling'"},
     {15, "            rolling: 7d\n            lock_after: 9d", 16, 25,
      "'lock_after' does not go with 'rolling'"},
@@ -434,7 +440,7 @@ static void a_report_is_in_the_order_of_the_file(void **state)
         "            roll_up: none\n"
         "            across_orgs: sum\n"
         "            score: {levels: [{name: x, value: 1, score: 1}, {name: x, value: 1, score: 200}]}\n"
-        "keep: 1d\n";
+        "calendar: x\n";
     static const struct {
         int line, column;
         const char *said;
@@ -459,7 +465,7 @@ static void a_report_is_in_the_order_of_the_file(void **state)
         {23, 68, "two levels are called 'x'"},
         {23, 78, "two levels have the value 1"},
         {23, 88, "'score' must be from 0 to 100"},
-        {24, 1, "not supported by this version yet: 'keep'"},
+        {24, 1, "not supported by this version yet: 'calendar'"},
     };
     struct scorecard *card = NULL;
     struct problems problems = {0};

@@ -1,0 +1,171 @@
+"""`keep`: measurements of frozen periods are dropped, scores stay; what would change them is refused; kills, other definitions and
+questions find the same before and after."""
+import json
+import time
+
+import system
+from system import POISE, Aggregator, Case, run
+
+CARD = """
+scorecard: plant
+period: month
+grace: 1d
+lock_after: 5d
+keep: %s
+perspectives:
+  - id: internal
+    objectives:
+      - id: quality
+        measures:
+          - {id: total, input: m, aggregate: sum, score: {linear: {from: 0, to: 100000}}}
+          - {id: top, input: m, aggregate: max, score: {linear: {from: 0, to: 10000}}}
+%s"""
+DAILY = "          - {id: daily, input: m, aggregate: last, period: day, score: {linear: {from: 0, to: %d}}}\n"
+FOREVER = "          - {id: always, input: n, aggregate: count, keep: 3650d, score: {linear: {from: 0, to: 9}}}\n"
+SETTINGS = "checkpoint: 100ms\ncompact: 20KiB\ncompact_after: 1s\njournal: 64KiB"
+MONTHS = 6
+
+
+def row(month, day, value, measure="m", org="", key=""):
+    return f"2026-{month:02d}-{day:02d}T10:00:00.000Z,{measure},{org},{value},1,{key},,s,\n"
+
+
+def history(months):
+    """Of each month two keyed rows a day and one without, some of them corrected, of two lines."""
+    text = "2026-01-20T10:00:00.000Z,m,,50,1,s1,5,s,\n"
+    for month in months:
+        for day in range(1, 29):
+            text += row(month, day, day * month, org=f"line-{day % 3}")
+            text += row(month, day, day, key=f"k{month}-{day}") + row(month, day, 1, "n", "line-1")
+            if day % 5 == 0:
+                text += row(month, day - 1, 7 * day, key=f"k{month}-{day}")
+    return text
+
+
+class Retention(Case):
+    def setUp(self):
+        super().setUp()
+        self.card = self.write("plant.yaml", CARD % ("20d", DAILY % 100 + FOREVER))
+        self.aggregator = Aggregator(self.folder, [self.card], settings=SETTINGS).start()
+
+    def stats(self):
+        return json.loads(run(POISE, "stats", "--json", "--from", self.aggregator.query).stdout)
+
+    def await_stats(self, wanted):
+        until = time.monotonic() + 60
+        while not wanted(now := self.stats()):
+            self.assertEqual(now["poise_compactions_failed"], 0)
+            self.assertLess(time.monotonic(), until, f"{now}"[:3000])
+            time.sleep(0.1)
+        return now
+
+    def await_dropped(self, rows):
+        return self.await_stats(lambda now: now["poise_rows_dropped"] >= rows)
+
+    def frozen_rows(self):
+        """How many of them are dropped in the end: days before March, of m."""
+        return 1 + 2 * (2 * 28 + 5)
+
+    def freeze(self):
+        self.send(history(range(1, MONTHS)))
+        self.await_dropped(self.frozen_rows())
+
+    def check(self, all_rows, trends=True):
+        live = self.aggregator.get("plant", "--all-orgs")
+        offline = self.evaluate(self.card, all_rows, "--all-orgs")
+        for state in [] if trends else live + offline:
+            del state["trend"]
+        self.same_states(live, offline)
+        run(POISE, "verify", "--from", self.aggregator.query)
+
+    def command(self, name, *arguments, check=0):
+        done = run(POISE, name, "--from", self.aggregator.query, *arguments, check=check)
+        return done.stderr if check else done.stdout
+
+    def test_what_is_frozen_stays_as_it_was(self):
+        self.freeze()
+        all_rows = history(range(1, MONTHS))
+        self.check(all_rows)
+        before = self.aggregator.get("plant", "--all-orgs")
+        for text in (row(1, 9, 1), row(2, 28, 10 ** 6, key="new"), row(5, 9, 1, key="k1-3"), row(2, 1, 1, key="k5-3"),
+                     row(5, 9, 1, key="k2-7"), f",m,,,,k1-3,,s,true\n"):
+            self.assertIn("frozen", self.send(text, check=1).stderr, text)
+        again = row(1, 9, 9, key="k1-9") + row(2, 7, 7, key="k2-7")  # as they were: nothing is counted anew
+        self.assertIn("0 counted, 2 refused", self.send(again, check=1).stdout)
+        self.assertEqual(self.stats()['poise_refusals{reason="frozen"}'], 8)
+        self.assertEqual(self.aggregator.get("plant", "--all-orgs"), before)
+        self.send(row(1, 9, 5, "n", "line-1") + row(3, 9, 10 ** 6), check=1)  # kept for longer, and so only locked
+        self.check(all_rows)
+        less = "2026-05-20T10:00:00.000Z,m,line-0,9,1,s1,4,s,\n"  # than what stood, which is dropped
+        self.send(less)
+        all_rows += less
+        self.check(all_rows)
+        # what was held by a lock before it froze is not let in
+        self.assertIn("1 let in, 0 refused", self.command("restate", "m", "--reason", "late", "--since", "2026-03-01T00:00:00Z"))
+        self.check(all_rows + row(3, 9, 10 ** 6))
+        self.assertIn("frozen", run(POISE, "rescore", "--at", self.aggregator.query, "--from",
+                                    "2026-02-01T00:00:00Z", "--reason", "x", check=1).stderr)
+        for when in ("2026-01-20", "2026-03-01", "2026-04-01"):
+            self.assertIn("dropped", run(POISE, "get", "--from", self.aggregator.query, "plant", "--as-of", when + "T00:00:00Z",
+                                         check=1).stderr)
+        shown = {state["as_of"] for state in self.aggregator.get("plant", "--history")}
+        self.assertEqual({when[:7] for when in shown}, {"2026-05"})
+        audited = [json.loads(line) for line in (self.folder / "store" / "audit.jsonl").read_text().splitlines()]
+        self.assertEqual([line["about"] for line in audited if line["what"] == "freeze"], ["m before 2026-03-01T00:00:00.000Z"])
+        self.aggregator.stop()
+        run(POISE, "verify", "--store", self.folder / "store")
+
+    def test_a_dump_has_what_is_left(self):
+        self.send(history(range(1, MONTHS)) + row(2, 3, 1, key="back") + row(4, 3, 2, key="to-february"))
+        self.send(row(5, 3, 3, key="back") + row(2, 3, 4, key="to-february"), check=1)  # locked
+        self.command("restate", "--reason", "late")
+        self.await_dropped(self.frozen_rows())
+        for at in range(4):  # so much that the journal is trimmed
+            self.send("".join(row(5, 28, n + at, "n", f"line-{n % 50}") for n in range(2500)))
+        self.await_stats(lambda now: now["poise_lsn"] - now["poise_journal_records"] > 5)
+        dump = run(POISE, "dump", "--from", self.aggregator.query, "--standing")
+        self.assertIn("from before 2026-03-01T00:00:00.000Z", dump.stderr)
+        self.assertNotIn("2026-02-28T10:00:00.000Z,m", dump.stdout)
+        self.assertIn("2026-03-01T10:00:00.000Z,m", dump.stdout)
+        self.same_states(self.aggregator.get("plant", "--all-orgs"),
+                         self.evaluate(self.card, dump.stdout.split("\n", 1)[1], "--all-orgs"))
+        run(POISE, "verify", "--from", self.aggregator.query)
+
+    def test_kill_and_other_definitions(self):
+        all_rows = ""
+        for at in range(6):  # whatever was frozen, checkpointed, in runs or dropped by then
+            month = MONTHS - 1 + at
+            more = "".join(row(month, day, 3 * day) for day in range(1, 29)) + row(month, 28, 1, "n")
+            more = more if at else history(range(1, MONTHS))
+            self.send(more)
+            all_rows += more
+            time.sleep(0.3 * at)
+            self.aggregator.kill()
+            self.aggregator.start()
+            self.check(all_rows)
+        self.await_stats(lambda now: now["tables"]["runs"]["entries"] <= 28 * (MONTHS - 1) + 28 * 4)
+        self.aggregator.kill()
+        # other weights, targets and inputs: what was scored of frozen periods stays
+        self.card.write_text(CARD % ("30d", DAILY % 50 + FOREVER + FOREVER.replace("always", "most").replace("count", "max") +
+                                     FOREVER.replace("always", "other").replace("input: n", "input: o")))
+        self.aggregator.start()
+        self.check(all_rows, trends=False)
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.check(all_rows, trends=False)
+        self.assertIn("frozen", self.send(row(1, 9, 1), check=1).stderr)
+        # sums that are gone: refused, and nothing is changed by that
+        self.aggregator.stop()
+        text = self.card.read_text()
+        self.card.write_text(text.replace("aggregate: max", "aggregate: stddev"))
+        with self.assertRaisesRegex(AssertionError, "wants sums of the measurements 'm'"):
+            self.aggregator.start()
+        self.card.write_text(text)
+        self.aggregator.start()
+        self.check(all_rows, trends=False)
+        self.aggregator.stop()
+        run(POISE, "verify", "--store", self.folder / "store")
+
+
+if __name__ == "__main__":
+    system.main()
