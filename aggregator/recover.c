@@ -126,7 +126,7 @@ static poise_code replay_erase(struct replay *replay, const struct journal_batch
     struct erasures *erasures = &writer->erasures;
     struct erasures before = *erasures;
     struct erase *erase = NULL;
-    if (writer->rebuilding) {
+    if (writer->replayed_lsn <= erasures->folded_lsn) {
         engine_skip(writer->engine);
         return POISE_OK;
     }
@@ -423,19 +423,18 @@ poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records,
         code = open_engine(writer, err);
     if (code)
         return code;
-    code = engine_fill(writer->engine, false, err);
+    struct store_mark mark = store_mark(store);
+    erasures_free(&writer->erasures); /* those that the state is without, or, made of nothing, will be */
+    code = erasures_fold(&writer->erasures, store, mark.state_lsn ? mark.state_lsn : writer->begun_lsn, NULL,
+                         err);
+    if (!code)
+        code = engine_fill(writer->engine, false, err);
     if (code)
         return code;
-    struct store_mark mark = store_mark(store);
     writer->generation = mark.generation;
     writer->rebuilding = mark.state_lsn < writer->begun_lsn;
     writer->unsaid = writer->definitions.defined_lsn > 1 && mark.state_lsn <= writer->definitions.defined_lsn;
     engine_set_revising(writer->engine, !writer->rebuilding);
-    erasures_free(&writer->erasures);
-    code = erasures_fold(&writer->erasures, store, writer->rebuilding ? writer->begun_lsn : mark.state_lsn,
-                         NULL, err);
-    if (code)
-        return code;
     writer->checkpoint_lsn = mark.state_lsn;
     writer->settled_lsn = mark.state_lsn; /* a checkpoint is of a settled engine */
     writer->settled_ms = engine_as_of_ms(writer->engine);
