@@ -180,9 +180,9 @@ static const struct setting peer_table[] = {
      .text = "Whether it may ask about the past of the scores that it may see, and for the aggregator's own "
              "numbers."},
     {"administer", SETTING_BOOL, FIELD(administer), .fallback = "false",
-     .text =
-         "Whether it may erase, restate, rescore, write backups, dump measurements, and ask for the aggregator's "
-         "own numbers."},
+     .text = "Whether it may erase, restate, rescore, write backups, dump measurements, and ask for the "
+             "aggregator's "
+             "own numbers."},
 };
 #undef FIELD
 #define FIELD(name) .offset = offsetof(struct rule, name)

@@ -33,8 +33,7 @@ struct ingest_options {
     size_t pool;     /* batches that may be between ingest and writer */
     uint32_t credit; /* of a producer; at most LEDGER_WINDOW */
     size_t max_producers;
-    uint32_t max_batch_rows, max_batch_bytes,
-        max_batch_symbols; /* of a batch; 0: as much as can be */
+    uint32_t max_batch_rows, max_batch_bytes, max_batch_symbols; /* of a batch; 0: as much as can be */
 };
 
 /* Takes the ledger over (moves it out of *ledger): what is on disk at start. */

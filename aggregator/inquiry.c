@@ -59,8 +59,8 @@ struct reading {
     size_t part_count, part_bytes;
     uint64_t lsn, until;            /* read so far; to be read */
     struct definitions definitions; /* all up to now: what is frozen is so for whatever was known before */
-    bool pends;                     /* what was erased is still there, and heads have it */
-    bool doubts;                    /* what the store says has gone is not believed */
+    bool doubts;                    /* as of the options, where nothing is dropped */
+    bool pends;                     /* something erased is on the disk still: heads and the like have it */
     struct hmap revisions;          /* of the nodes and closed periods that had some */
     struct arena noted;             /* they themselves */
 };
@@ -245,8 +245,6 @@ static poise_code read_past(struct reading *reading, uint64_t until)
     size_t erased = erasures->count;
     reading->pends =
         erased > 0 && erasures->items[erased - 1].lsn > store_erased_lsn(reading->options->store);
-    /* Of a frozen input what says that a row has gone may have gone itself. */
-    reading->doubts = (reading->options->doubts || reading->pends) && reading->definitions.frozen_count == 0;
     if (!code)
         code = history_read(reading->options->store, until,
                             inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX, &visit, &in_runs,
@@ -389,6 +387,7 @@ static poise_code freeze(struct reading *reading)
                          reading->options->stop, &reading->inquiry->error);
     for (size_t i = 0; !code && i < definitions->frozen_count; i++)
         engine_freeze(reading->engine, definitions->frozen[i].input, definitions->frozen[i].until_ms);
+    reading->doubts = reading->options->doubts && definitions->frozen_count == 0;
     return code;
 }
 

@@ -83,12 +83,6 @@ static poise_code adopt_state(struct writer *writer, poise_error *err)
     return store_checkpoint_commit(store, &mark, err);
 }
 
-/* Made anew of rows, the state never has those that were erased; one that was adopted may. */
-static bool leaves_out(const struct writer *writer)
-{
-    return writer->rebuilding && !is_frozen(writer);
-}
-
 /* ---- replay ---- */
 
 static poise_code ignore_state(void *visitor, const poise_state *state)
@@ -132,7 +126,7 @@ static poise_code replay_erase(struct replay *replay, const struct journal_batch
     struct erasures *erasures = &writer->erasures;
     struct erasures before = *erasures;
     struct erase *erase = NULL;
-    if (leaves_out(writer)) {
+    if (writer->replayed_lsn <= erasures->folded_lsn) {
         engine_skip(writer->engine);
         return POISE_OK;
     }
@@ -183,7 +177,7 @@ static poise_code replay_batch(struct replay *replay, const struct journal_batch
                                    .refused_count = batch->refused_count,
                                    .now_ms = ENGINE_LET_IN,
                                    .replays = true,
-                                   .erasures = leaves_out(writer) ? &writer->erasures : NULL,
+                                   .erasures = writer->rebuilding ? &writer->erasures : NULL,
                                    .notes = batch->notes_length ? &notes : NULL};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&writer->feed, writer->engine, &rows, &options, &summary, replay->err);
@@ -430,15 +424,15 @@ poise_code recover_state(struct writer *writer, bool old, uint64_t *ret_records,
     if (code)
         return code;
     struct store_mark mark = store_mark(store);
-    writer->generation = mark.generation;
-    writer->rebuilding = mark.state_lsn < writer->begun_lsn;
-    erasures_free(&writer->erasures);
-    code = erasures_fold(&writer->erasures, store, leaves_out(writer) ? writer->begun_lsn : mark.state_lsn,
-                         NULL, err);
+    erasures_free(&writer->erasures); /* those that the state is without, or, made of nothing, will be */
+    code = erasures_fold(&writer->erasures, store, mark.state_lsn ? mark.state_lsn : writer->begun_lsn, NULL,
+                         err);
     if (!code)
         code = engine_fill(writer->engine, false, err);
     if (code)
         return code;
+    writer->generation = mark.generation;
+    writer->rebuilding = mark.state_lsn < writer->begun_lsn;
     writer->unsaid = writer->definitions.defined_lsn > 1 && mark.state_lsn <= writer->definitions.defined_lsn;
     engine_set_revising(writer->engine, !writer->rebuilding);
     writer->checkpoint_lsn = mark.state_lsn;
@@ -478,8 +472,8 @@ poise_code recover(struct writer *writer, poise_error *err)
     stats_set(writer->options.stats, STAT_series, engine_series_count(writer->engine));
     engine_set_limits(writer->engine, writer->options.max_orgs, writer->options.max_series);
     writer_sum_losses(writer);
-    freeze_count(writer);
     writer_note_erasures(writer);
+    freeze_count(writer);
     warn_of_clock(writer);
     return POISE_OK;
 }

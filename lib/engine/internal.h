@@ -8,8 +8,9 @@
  *     tiling.c  how feeds tile time                      reading.c windows put together from cells
  *     cell.c    cells, loaded on demand                  cells.c   those in memory
  *     key.c     where keyed measurements stand           future.c  what waits for its time
- *     reread.c  cells that lost an extreme               freeze.c  what never does: its rows are dropped
- *     fill.c    cells that the stored state lacks        erase.c   what an operator has erased
+ *     reread.c  cells that lost an extreme               erase.c   what an operator has erased
+ *     freeze.c  what never does: its rows are dropped
+ *     fill.c    cells that the stored state lacks
  *     unit.c    scorecards at orgs and their marks       moved.c   what the passing of time marks
  *     settle.c  from marks to changes                    past.c    what closed periods were
  *     revision.c changes of closed periods               rescore.c another definition for them

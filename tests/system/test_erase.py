@@ -136,7 +136,7 @@ class Erasing(Case):
                 for org in orgs for _ in range(3)]
         rows.append(("06-02T00:00:00", 1, "", "", ""))
         self.send("".join(row(*parts) for parts in rows))
-        for turn in range(5):
+        for turn in range(4):
             more = []
             for _ in range(40):
                 key = random_.choice(["", "", "a", "b", "c", "d", "e"])
