@@ -1,5 +1,5 @@
-/* What the files of compaction share: compact.c makes runs of the journal and merges them, purge.c has what
- * was erased vanish from them. */
+/* What the files of compaction share: compact.c makes runs of the journal, merges.c has fewer of them,
+ * purge.c has what was erased vanish from them. */
 #ifndef AGGREGATOR_COMPACT_INNER_H
 #define AGGREGATOR_COMPACT_INNER_H
 
@@ -61,6 +61,7 @@ void compact_begin(struct compact *compact, piece_take *take, void *taker, poise
 void compact_reset(struct compact *compact);
 poise_code compact_open_piece(struct compact *compact);
 poise_code compact_give_piece(struct compact *compact);
+poise_code compact_take_block(void *taker, const struct block *block, poise_error *err); /* into the piece */
 poise_code compact_check_stop(const struct compact *compact);
 /* What was erased as of the reader's state. */
 poise_code compact_fold(struct compact *compact, const struct store_reader *reader);
