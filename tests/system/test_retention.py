@@ -21,6 +21,7 @@ perspectives:
           - {id: top, input: m, aggregate: max, score: {linear: {from: 0, to: 10000}}}
 %s"""
 DAILY = "          - {id: daily, input: m, aggregate: last, period: day, score: {linear: {from: 0, to: %d}}}\n"
+WEEKLY = "          - {id: weekly, input: m, aggregate: max, period: week, score: {linear: {from: 0, to: 100}}}\n"
 FOREVER = "          - {id: always, input: n, aggregate: count, keep: 3650d, score: {linear: {from: 0, to: 9}}}\n"
 SETTINGS = "checkpoint: 100ms\ncompact: 20KiB\ncompact_after: 1s\njournal: 64KiB"
 MONTHS = 6
@@ -163,6 +164,43 @@ class Retention(Case):
         self.card.write_text(text)
         self.aggregator.start()
         self.check(all_rows, trends=False)
+        self.aggregator.stop()
+        run(POISE, "verify", "--store", self.folder / "store")
+
+    def test_erasing_beside_what_is_frozen(self):
+        self.aggregator.stop()
+        self.card.write_text(CARD % ("20d", WEEKLY + FOREVER))
+        self.aggregator.start()
+        all_rows = history(range(1, MONTHS))
+        self.send(all_rows)
+        self.await_dropped(sum(line[:10] < "2026-02-23" and line.split(",")[1] == "m" for line in all_rows.splitlines()))
+        # The last days of February are there still, but their month has lost others.
+        before = self.aggregator.get("plant", "--all-orgs")
+        for since, until in (("02-23", "02-24"), ("02-28", "05-01")):
+            self.assertIn("erase those since 2026-03-01T00:00:00.000Z", self.command(
+                "erase", "m", "--since", f"2026-{since}T00:00:00Z", "--until", f"2026-{until}T00:00:00Z", "--reason", "x", check=1))
+        self.assertEqual(self.aggregator.get("plant", "--all-orgs"), before)
+        # What an order takes out behind a checkpoint is not in the state that other definitions find.
+        self.aggregator.stop()
+        config = self.aggregator.config.read_text()
+        self.aggregator.config.write_text(config.replace("checkpoint: 100ms", "checkpoint: 1h"))
+        self.aggregator.start()
+        erased = self.command("erase", "m", "--since", "2026-04-03T00:00:00Z", "--until", "2026-05-09T00:00:00Z", "--reason", "x")
+        left = "".join(line + "\n" for line in all_rows.splitlines()
+                       if line.split(",")[1] != "m" or not "2026-04-03" <= line[:10] < "2026-05-09")
+        self.assertEqual(erased.split()[0], str(len(all_rows.splitlines()) - len(left.splitlines())))
+        self.check(left)
+        self.aggregator.kill()
+        self.card.write_text(CARD % ("30d", WEEKLY.replace("100}", "50}") + FOREVER +
+                                     FOREVER.replace("always", "most").replace("count", "max")))
+        for _ in range(2):
+            self.aggregator.start()
+            self.check(left, trends=False)
+            self.aggregator.kill()
+        self.aggregator.config.write_text(config)
+        self.aggregator.start()
+        self.await_stats(lambda now: now["poise_erasures_pending"] == 0)
+        self.check(left, trends=False)
         self.aggregator.stop()
         run(POISE, "verify", "--store", self.folder / "store")
 
