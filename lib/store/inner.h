@@ -9,8 +9,10 @@
 #include <base/arena.h>
 #include <lmdb.h>
 
-enum { STORE_FORMAT_FIRST = 1, STORE_FORMAT = 3 }; /* 2: state in runs; 3: what is trimmed */
-enum { VALUE_CRC = 4 };                            /* a CRC precedes each value but a journal record */
+/* 2: state in runs; 3: what is trimmed; 4: orders to drop or erase, which who does not know them would undo
+ */
+enum { STORE_FORMAT_FIRST = 1, STORE_FORMAT = 4 };
+enum { VALUE_CRC = 4 }; /* a CRC precedes each value but a journal record */
 
 enum { READERS_NOTED = 254 }; /* as many as LMDB lets in */
 

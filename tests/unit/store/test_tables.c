@@ -251,11 +251,16 @@ static void test_other_formats(void **state)
     struct store_options options = scratch_options(*state);
     struct store *store = NULL;
     poise_error err = {0};
-    set_format(*state, 4);
+    set_format(*state, 5);
     assert_int_equal(store_open(&options, &store, &err), POISE_EVERSION);
-    assert_non_null(strstr(err.text, "format 4"));
+    assert_non_null(strstr(err.text, "format 5"));
     set_format(*state, 3);
+    options.read_only = true;
+    assert_int_equal(store_open(&options, &store, &err), POISE_EVERSION); /* its number has to be set */
     store_close(scratch_open(*state));
+    assert_int_equal(store_open(&options, &store, &err), POISE_OK);
+    store_close(store);
+    store = NULL;
     assert_true(scratch_flip(*state, "sixteen bytes id", 16, 0) > 0);
     assert_int_equal(store_open(&options, &store, &err), POISE_ECORRUPT);
     assert_null(store);
