@@ -145,8 +145,8 @@ typedef struct poise_client_options {
 POISE_API poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client,
                                        poise_error *err);
 POISE_API void poise_client_close(poise_client *client);
-/* Why there is no connection, in a sentence for people; "": there is one, or nothing is known. Lives until the
- * next call. */
+/* Why there is no connection, in a sentence for people; "": there is one, or nothing is known. Lives until
+ * the next call. */
 POISE_API const char *poise_client_trouble(poise_client *client);
 
 /* Lists may be NULL and 0, as all else: everything. Orgs are globs as in scorecards, nodes are paths and what

@@ -219,7 +219,8 @@ static poise_code end_run(struct checkpoint *checkpoint, poise_error *err)
     return POISE_OK;
 }
 
-/* What is left is mostly little. If it stayed behind what was taken all puts would be in memory at the end. */
+/* What is left is mostly little. If it stayed behind what was taken all puts would be in memory at the end.
+ */
 static void forget_taken(struct checkpoint *checkpoint)
 {
     struct buf *puts = &checkpoint->puts;

@@ -299,6 +299,24 @@ static void test_a_rescore_revises_what_differs(void **state)
     assert_int_equal(give(f, "old", "", JANUARY - 1, 1), POISE_REFUSAL_NONE);
 }
 
+static void test_a_late_one_revises_what_was_rescored_by_the_current_one(void **state)
+{
+    struct fixture *f = *state;
+    struct sought rescored = {.node = "s/p", .org = ""},
+                  sought = {.node = "s/p", .org = "", .as_of_ms = FEBRUARY};
+    give_months(f);
+    engine_skip(f->world.engine);
+    assert_int_equal(engine_rescore(f->world.engine, "s", JANUARY, seek, &rescored, NULL), POISE_OK);
+    world_settle(&f->world);
+    assert_int_equal(give(f, "a", "p2", FEBRUARY - 2 * DAY, 1), POISE_REFUSAL_NONE);
+    assert_int_equal(engine_settle(f->world.engine, SIZE_MAX, seek, &sought, NULL), POISE_OK);
+    poise_state after = alone(f, 1, "s/p", "", FEBRUARY);
+    assert_int_equal(sought.count, 1);
+    assert_int_equal(sought.state.definition, 5);
+    assert_int_equal(sought.state.revision, 2);
+    assert_same_numbers(&sought.state, &after);
+}
+
 /* Before the first measurement there is nothing that an older definition could be asked about. */
 static void test_a_rescore_of_all_leaves_none_of_the_older(void **state)
 {
@@ -437,6 +455,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_longer_grace_opens_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_rescore_revises_what_differs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_late_one_revises_what_was_rescored_by_the_current_one, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_rescore_of_all_leaves_none_of_the_older, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_rescore_after_one_of_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_rescore_stops_at_what_is_locked, setup, teardown),

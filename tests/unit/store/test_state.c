@@ -3,6 +3,7 @@
 #include "scratch.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <store/runs.h>
 #include <string.h>
 
 enum { KEYS = 600, TABLES = 3, VALUE_MAX = 3000 };
@@ -336,6 +337,32 @@ static void test_deleted_above_a_large_run(void **state)
     store_close(store);
 }
 
+/* Where something was erased no older value of a key is left, however large the run is that has it. */
+static void test_scrubbing_leaves_one_run(void **state)
+{
+    enum { MANY = 300000 };
+    const struct store_mark mark = {0};
+    const uint8_t key[4] = {0, 0, 0, 7};
+    struct store *store = scratch_open(*state);
+    struct buf out = {0};
+    put_many(store, 0, MANY);
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_put(store, STORE_KEYS, key, sizeof key, "x", 1), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+    for (int scrubbed = 0; scrubbed < 2; scrubbed++) {
+        while (store_upkeep_due(store, false)) {
+            assert_int_equal(store_upkeep(store, false, NULL), POISE_OK);
+        }
+        assert_int_equal(runs_of(store), scrubbed ? 1 : 2);
+        assert_int_equal(store_scrubbed_lsn(store), scrubbed);
+        store_scrub(store, 1);
+    }
+    assert_int_equal(store_get(store, STORE_KEYS, key, sizeof key, &out, NULL), POISE_OK);
+    assert_int_equal(out.length, 1);
+    buf_free(&out);
+    store_close(store);
+}
+
 static void put_one(struct store *store, const char *value)
 {
     const struct store_mark mark = {0};
@@ -423,6 +450,6 @@ int main(void)
         TEST(test_as_a_plain_table),          TEST(test_space_comes_back),
         TEST(test_keys_in_order_are_one_run), TEST(test_deleted_above_a_large_run),
         TEST(test_checkpoint_beside_a_merge), TEST(test_large_merge_cut_short),
-        TEST(test_large_and_nothing)};
+        TEST(test_large_and_nothing),         TEST(test_scrubbing_leaves_one_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
