@@ -186,7 +186,8 @@ class Streams(Case):
             view.give()
             view.until(lambda: view.lsn == present.lsn and view.complete)
             self.assertEqual(plain(view.states), plain(present.states))
-            self.assertGreaterEqual(view.snapshots, 2)
+            if view in poor:  # who is deaf has as much as fits between him and the aggregator, maybe half of it
+                self.assertGreaterEqual(view.snapshots, 2)
             self.assertLessEqual(view.updates, 5 if view in poor else 30)
         self.aggregator.stop()
 
