@@ -22,10 +22,12 @@ struct producer {                   /* an epoch of a producer, since it said HEL
     uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known */
     struct net_peer peer;           /* the connection that said HELLO last */
     char user[ACCESS_USER_MAX];     /* its key */
-    uint64_t told_seq;              /* acknowledged on it up to here */
-    uint64_t mean_rows;             /* of its batches, the last ones count most; 0: none came */
-    bool gap_told;                  /* until the batch that was asked for comes */
-    bool forked;                    /* counted as such, until its producer goes on under a new epoch */
+    uint64_t heard_seq; /* it was told of these, or has sent the same: no others are acknowledged on it,
+                           since another copy of the spool may have sent them */
+    uint64_t told_seq;  /* acknowledged on it up to here */
+    uint64_t mean_rows; /* of its batches, the last ones count most; 0: none came */
+    bool gap_told;      /* until the batch that was asked for comes */
+    bool forked;        /* counted as such, until its producer goes on under a new epoch */
 };
 
 struct ingest {
@@ -103,6 +105,7 @@ static poise_code attach(struct ingest *ingest, struct producer *producer, const
     producer->peer = *peer;
     snprintf(producer->user, sizeof producer->user, "%s", message->user ? message->user : "");
     producer->gap_told = false;
+    producer->heard_seq = producer->entry->seq;
     if (!hmap_add(&ingest->peers, peer_hash(peer), producer)) {
         producer->peer.length = 0;
         return error_nomem(err, "a producer's connection");
@@ -172,17 +175,24 @@ static bool send_ack(struct ingest *ingest, struct producer *producer, uint64_t 
 static void send_acks(struct ingest *ingest, struct producer *producer, uint64_t from)
 {
     size_t count, next;
+    uint64_t last = 0, end = producer->entry->seq;
+    if (end > producer->heard_seq) {
+        end = producer->heard_seq;
+        if (end <= producer->told_seq)
+            return;
+    }
     if (from > producer->told_seq + 1)
         from = producer->told_seq + 1;
     const struct wire_refusal *refusals = ledger_refusals(producer->entry, from, &count);
-    for (size_t at = 0; at < count; at = next) {
+    for (size_t at = 0; at < count && refusals[at].seq <= end; at = next) {
+        last = refusals[at].seq;
         for (next = at; next < count && refusals[next].seq == refusals[at].seq; next++)
             ;
         if (!send_ack(ingest, producer, refusals[at].seq, refusals + at, next - at))
             return;
     }
-    if (!count || refusals[count - 1].seq != producer->entry->seq)
-        (void)send_ack(ingest, producer, producer->entry->seq, NULL, 0);
+    if (last != end || last == 0)
+        (void)send_ack(ingest, producer, end, NULL, 0);
 }
 
 static void send_owed(struct ingest *ingest)
@@ -423,6 +433,10 @@ static void on_duplicate(struct ingest *ingest, struct producer *producer, uint6
         return;
     }
     stats_add(ingest->options.stats, STAT_batches_duplicate, 1);
+    if (seq > producer->heard_seq) {
+        producer->heard_seq = seq;
+        producer->gap_told = false;
+    }
     if (seq <= producer->entry->seq)
         send_acks(ingest, producer, seq);
 }
@@ -433,7 +447,7 @@ static void on_gap(struct ingest *ingest, struct producer *producer)
         return;
     producer->gap_told = true;
     stats_add(ingest->options.stats, STAT_gaps, 1);
-    struct wire_gap gap = {.epoch = producer->entry->epoch, .expected = producer->received_seq + 1};
+    struct wire_gap gap = {.epoch = producer->entry->epoch, .expected = producer->heard_seq + 1};
     if (!wire_encode_gap(&gap, &ingest->out))
         (void)send_out(ingest, &producer->peer, WIRE_GAP);
 }
@@ -454,6 +468,7 @@ static void on_known(struct ingest *ingest, struct producer *producer, const str
         on_duplicate(ingest, producer, seq, hash);
         return;
     }
+    producer->heard_seq = producer->received_seq;
     producer->gap_told = false;
     on_gap(ingest, producer);
 }
@@ -516,7 +531,7 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
     ingest->free_count--;
     uint64_t rows = batch->rows.rows > 0 ? batch->rows.rows : 1;
     producer->mean_rows = producer->mean_rows > 0 ? (7 * producer->mean_rows + rows + 7) / 8 : rows;
-    producer->received_seq = seq;
+    producer->received_seq = producer->heard_seq = seq;
     producer->hashes[seq % LEDGER_WINDOW] = hash;
     producer->gap_told = false;
     stats_add(ingest->options.stats, STAT_batches_received, 1);
@@ -544,10 +559,10 @@ static poise_code on_batch(struct ingest *ingest, const struct net_message *mess
     if (code)
         return code;
     uint64_t hash = wire_batch_hash(message->body, message->body_length);
-    if (seq <= producer->received_seq)
-        on_known(ingest, producer, message, seq, hash);
-    else if (seq > producer->received_seq + 1)
+    if (seq > producer->heard_seq + 1)
         on_gap(ingest, producer);
+    else if (seq <= producer->received_seq)
+        on_known(ingest, producer, message, seq, hash);
     else
         return take_batch(ingest, producer, message, who, seq, hash, err);
     return POISE_OK;

@@ -312,7 +312,7 @@ void net_socket_connections(const struct net_socket *socket, struct net_connecti
 
 enum net_trouble net_trouble(const struct net_socket *socket)
 {
-    return socket->trouble ? trouble_last(socket->trouble) : NET_NO_TROUBLE;
+    return socket && socket->trouble ? trouble_last(socket->trouble) : NET_NO_TROUBLE;
 }
 
 bool net_socket_failure(struct net_socket *socket, struct net_failure *ret_failure)

@@ -407,11 +407,12 @@ static void a_loss_takes_all_its_numbers(void **state)
     send_hello(f, peer, "p", 10, 77);
     expect_welcome(f, peer, 10, 77);
     commit(f, 0);
+    send_batch(f, peer, 10, 1); /* as a sender does that has no acknowledgement */
     expect_ack(f, peer, 10, 0, 0);
     send_loss(f, peer, 2, 9, 77); /* its acknowledgement was lost */
     expect_ack(f, peer, 10, 0, 0);
     assert_int_equal(counted(f, STAT_forks), 0);
-    assert_int_equal(counted(f, STAT_batches_duplicate), 1);
+    assert_int_equal(counted(f, STAT_batches_duplicate), 2);
 }
 
 /* What came before it was dropped there is no loss: only of the rest it is asked again. */
@@ -507,7 +508,10 @@ static void a_new_connection_takes_over(void **state)
     struct net_socket *fresh = loop_peer(&f->loop);
     send_hello(f, fresh, "p", 1, 0);
     expect_welcome(f, fresh, 1, 0);
-    commit(f, 0);
+    commit(f, 0); /* not acknowledged: this may be a copy of the spool, whose first is another */
+    send_batch(f, fresh, 2, 2);
+    expect_gap(f, fresh, 1);
+    send_batch(f, fresh, 1, 1); /* as a sender does that has no acknowledgement */
     expect_ack(f, fresh, 1, 0, 0);
     send_batch(f, old, 2, 2);
     loop_expect_error(&f->loop, old, POISE_ENOTFOUND);
