@@ -179,7 +179,7 @@ static void a_handshake_may_take_so_long(void **state)
     struct plain plain;
     struct net_connections counts = {0};
     struct net_failure failure;
-    const struct net_limits hasty = {.max_connections = 8, .handshake_ms = 100};
+    const struct net_limits hasty = {.max_connections = 8, .handshake_ms = 1000};
     struct net_socket *router = listener(*state, &plain, &hasty);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_true(fd >= 0);
