@@ -152,8 +152,8 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     if (version > LOSS_VERSION) {
         spool->fork = take_fork(&in);
     }
-    if (in.failed) {
-        return error_set(err, POISE_ECORRUPT, "%s is too short; restore it", path);
+    if (in.failed || spool->fork.base > UINT64_MAX / 2) {
+        return error_set(err, POISE_ECORRUPT, "%s is damaged; restore it", path);
     }
     memcpy(spool->store_id, id, sizeof spool->store_id);
     buf_put(&spool->mark.bytes, mark, mark_length);
@@ -504,6 +504,10 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
         if (code != POISE_OK) {
             return code;
         }
+    }
+    if (spool->fork.doubt.last >= spool_next_seq(spool)) {
+        /* Of batches that are lost: those that take their place are not in doubt. */
+        spool->fork.doubt.last = spool_next_seq(spool) - 1;
     }
     if (spool->mark.seq > spool->next_seq) {
         /* Of batches that are lost: the marks of those that take their place are newer. */
