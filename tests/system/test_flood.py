@@ -169,7 +169,9 @@ class Flood(Case):
         self.unharmed()
 
     def test_slow_readers(self):
-        self.under_attack(lambda stats: stats["poise_connections_greedy"] > 3 and stats["poise_stream_lag_ms"] > 100,
+        # Their queues are full each by itself, or all together are too much: it depends on who came first.
+        self.under_attack(lambda stats: stats["poise_stream_lag_ms"] > 100 and
+                          (stats["poise_connections_greedy"] > 3 or stats["poise_subscriptions_behind"] > SUBSCRIPTIONS / 2),
                           ("deaf", self.query, 12))
         self.unharmed()
 
