@@ -190,13 +190,13 @@ static poise_code replay_time(struct replay *replay, const struct journal_record
     return engine_begin(replay->writer->engine, record->as_of_ms, replay->err);
 }
 
-/* The records that were there when the state was begun are replayed; what comes behind them is as it was. */
 static poise_code see(void *visitor, const char *measure, const char *org)
 {
     const struct replay *replay = visitor;
     return engine_see_org(replay->writer->engine, measure, org, replay->err);
 }
 
+/* The records that were there when the state was begun are replayed; what comes behind them is as it was. */
 static poise_code end_rebuilding(struct replay *replay)
 {
     struct writer *writer = replay->writer;
