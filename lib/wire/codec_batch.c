@@ -144,6 +144,18 @@ static struct wire_loss loss_of(const Poise__V1__Loss *message)
                               .last_hash = message->last_hash};
 }
 
+/* Whoever looked at the numbers first has taken the batch for another where one is there twice: protobuf
+ * takes the last. */
+static poise_code check_numbers(const void *body, size_t length, const Poise__V1__Batch *message,
+                                poise_error *err)
+{
+    uint64_t epoch, seq;
+    if (wire_peek_batch(body, length, &epoch, &seq) && epoch == message->epoch && seq == message->seq) {
+        return POISE_OK;
+    }
+    return error_set(err, POISE_EPROTO, "BATCH: epoch or seq is there twice, with two values");
+}
+
 poise_code wire_decode_batch(const void *body, size_t length, struct arena *arena, struct wire_batch *ret,
                              poise_error *err)
 {
@@ -155,8 +167,9 @@ poise_code wire_decode_batch(const void *body, size_t length, struct arena *aren
     const Poise__V1__Batch *message = unpacked;
     const struct wire_series *series = NULL;
     const bool *retract = NULL;
-    if ((code = check_counts(message, err)) != POISE_OK || (code = check_indices(message, err)) != POISE_OK ||
-        (code = undo_deltas(message, err)) != POISE_OK ||
+    if ((code = check_counts(message, err)) != POISE_OK ||
+        (code = check_numbers(body, length, message, err)) != POISE_OK ||
+        (code = check_indices(message, err)) != POISE_OK || (code = undo_deltas(message, err)) != POISE_OK ||
         (code = copy_series(message, arena, &series, err)) != POISE_OK ||
         (code = copy_retract(message, arena, &retract, err)) != POISE_OK) {
         return code;

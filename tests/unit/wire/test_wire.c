@@ -258,6 +258,30 @@ static void a_broken_batch_still_tells_its_sequence(void **state)
     assert_true(epoch == 7 && seq == 300);
 }
 
+/* Protobuf takes the last: who looked at the first would count it as another batch. */
+static void a_batch_with_two_sequences_or_epochs_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        unsigned field;
+        uint64_t value;
+        poise_code wanted;
+    } cases[] = {{1, 99, POISE_OK}, {1, 98, POISE_EPROTO}, {2, 1, POISE_OK}, {2, 3, POISE_EPROTO}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sample sample = good();
+        buf_reset(&f->body);
+        put_sample(&f->body, &sample);
+        if (cases[i].field == 1) {
+            put_fixed(&f->body, 1, cases[i].value);
+        } else {
+            put_number(&f->body, 2, cases[i].value);
+        }
+        struct wire_batch batch;
+        assert_int_equal(wire_decode_batch(f->body.data, f->body.length, &f->arena, &batch, &f->err),
+                         cases[i].wanted);
+    }
+}
+
 /* ---- other messages ---- */
 
 static void hello_needs_an_id_an_epoch_and_a_whole_store(void **state)
@@ -604,6 +628,7 @@ int main(void)
         TEST(symbols_must_be_printable_utf8_of_255_bytes),
         TEST(times_beyond_64_bits_are_refused),
         TEST(too_many_rows_are_refused),
+        TEST(a_batch_with_two_sequences_or_epochs_is_refused),
         TEST(a_broken_batch_still_tells_its_sequence),
         TEST(hello_needs_an_id_an_epoch_and_a_whole_store),
         TEST(unknown_fields_are_passed_over),
