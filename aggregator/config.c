@@ -64,7 +64,7 @@ static const struct setting table[] = {
      .text = "Allow plain TCP beyond loopback: anybody who reaches the port may send, read and administer."},
     {"log", SETTING_CHOICE, FIELD(log), .choices = levels, .fallback = "info",
      .text = "The least level that is logged."},
-    {"credit", SETTING_INT, FIELD(credit), .min = 1, .max = 1024, .fallback = "32", .unit = "batches",
+    {"credit", SETTING_INT, FIELD(credit), .min = 1, .max = 1024, .fallback = "64", .unit = "batches",
      .text =
          "Batches that a collector may have on their way. Of batches of fewer than 1,000 rows it may have "
          "more, for as many rows: 1,024 at most, and half of `pool`."},

@@ -11,7 +11,8 @@ enum {
     IDLE_SETTLE_US = 1000000,
     SETTLE_NODES = 16384, /* looked at in a slice, some 3 ms: ingest waits no longer when a period ends */
     CHECKPOINT_LEAST_US = 100000,
-    OUTRUN_MAX = 16 /* each time a slice is twice as long */
+    SETTLE_FIRST_ROWS = 64, /* at three levels some 750 nodes, which take about as long as a sync */
+    OUTRUN_MAX = 16         /* each time a slice is twice as long */
 };
 
 static int64_t now_us(const struct writer *writer)
@@ -104,6 +105,13 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
     writer->changes->as_of_ms = engine_as_of_ms(writer->engine);
     writer->part = writer->changes;
     return POISE_OK;
+}
+
+/* Before a commit, while nobody waits. Where the last one found more behind it, so will this one, and what it
+ * has to settle may wait for that; but not where it is less than another sync. */
+static bool settles_first(const struct writer *writer)
+{
+    return !has_work(writer) && !writer->away && (!writer->busy || writer->rows <= SETTLE_FIRST_ROWS);
 }
 
 /* While nobody waits it need not be cut: who was acknowledged then finds what was sent in the scores. */
@@ -263,6 +271,7 @@ static void add_defining(struct writer *writer)
 static void note_commit(struct writer *writer, const struct flight *flight)
 {
     slices_owe(writer, flight->summary.accepted);
+    writer->busy = has_work(writer);
     writer->checkpoint_owes &= !flight->ends;
     if (writer->defining.body.length) {
         writer->definitions.defined_lsn = flight->record.lsn;
@@ -427,7 +436,7 @@ static poise_code work(struct writer *writer, poise_error *err)
     if (code || (writer->away && may_grow(writer)))
         return code;
     code = gather_end(writer, err);
-    bool idle = !has_work(writer) && !writer->away;
+    bool idle = settles_first(writer);
     bool due = settle_wait_us(writer) <= 0;
     /* Who comes between two slices need not wait for the next. */
     bool is_cut = writer->slices > 0 && writer->batch_count > 0 && !writer->ordering;

@@ -15,7 +15,7 @@
 #include <net/net.h>
 #include <store/store.h>
 
-enum { COMMIT_ROWS = 10000, COMMIT_BATCHES = 512 };
+enum { COMMIT_ROWS = 20000, COMMIT_BATCHES = 512 };
 
 struct writer; /* opaque */
 

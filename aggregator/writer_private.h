@@ -49,6 +49,7 @@ struct writer {
     struct flight *held;  /* what is written here: behind it its batches are given back */
     struct flight *stuck; /* it is applied but not on disk: there was no room */
     bool owes_slice;      /* of a settle, behind `next` */
+    bool busy;            /* more was waiting when the last commit was on disk */
     int64_t retry_us;
     struct committer committer;
     bool finishing;

@@ -306,6 +306,54 @@ static void an_idle_writer_settles_with_the_commit(void **state)
     assert_true(count_changes(next_changes(f, 1, f->now_ms)) > WIDE_ORGS * f->card->node_count);
 }
 
+static void come_64(struct fixture *f)
+{
+    for (int i = 0; i < 64; i++)
+        add(f, "", "", 1);
+    hand_over_all(f);
+}
+
+static void come_65(struct fixture *f)
+{
+    add(f, "", "", 1);
+    come_64(f);
+}
+
+/* A step may be one of upkeep. */
+static void step_to_commit(struct fixture *f)
+{
+    uint64_t before = store_last_lsn(f->store);
+    for (int i = 0; i < 5 && store_last_lsn(f->store) == before; i++)
+        step(f);
+}
+
+/* Its batches are given back when they are in the scores, all the same. */
+static void a_writer_that_was_busy_commits_first_what_costs_more_to_settle(void **state)
+{
+    struct fixture *f = *state;
+    static void (*const comes[])(struct fixture *) = {come_64, come_65};
+    double sum = 0;
+    start(f, 1);
+    for (uint64_t i = 0, lsn = 0; i < 2; i++) {
+        hand_over(f, 1); /* alone: it is not busy */
+        step_to_commit(f);
+        assert_int_equal(store_last_lsn(f->store), ++lsn);
+        expect_changes(f, lsn, ++sum);
+        hand_over(f, 1);
+        f->coming = comes[i];
+        step_to_commit(f); /* more is there when it is on disk */
+        assert_int_equal(store_last_lsn(f->store), ++lsn);
+        expect_changes(f, lsn, ++sum);
+        step_to_commit(f);
+        lsn += 1 + i; /* and the settle's own */
+        sum += 64 + (double)i;
+        assert_int_equal(store_last_lsn(f->store), lsn);
+        expect_changes(f, lsn, sum);
+        for (int batch = 0; batch < 3; batch++)
+            assert_non_null(ring_pop(&f->to_ingest));
+    }
+}
+
 /* Rows that mark all that a slice has settled, each time: it is not sliced for ever. */
 static void a_settle_that_is_outrun_goes_in_one(void **state)
 {
@@ -703,6 +751,7 @@ int main(void)
         WRITER_TEST(an_audit_of_nothing_is_fine),
         WRITER_TEST(a_settle_in_slices_is_published_when_it_is_on_disk),
         WRITER_TEST(an_idle_writer_settles_with_the_commit),
+        WRITER_TEST(a_writer_that_was_busy_commits_first_what_costs_more_to_settle),
         WRITER_TEST(a_settle_that_is_outrun_goes_in_one),
         WRITER_TEST(a_start_after_half_a_settle_makes_it_whole),
         WRITER_TEST(revisions_are_numbered_on_after_a_start),
