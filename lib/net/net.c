@@ -18,7 +18,8 @@ enum {
     RECONNECT_MS = 500, /* after a cut, and what is added by chance to each pause */
     RECONNECT_LEAST_MS = 3000,
     RECONNECT_MOST_MS = 6000,
-    CURVE_EXTRA = 33 /* bytes that CURVE adds to a frame, and libzmq counts as the frame's */
+    SOCKETS_MAX = 4096, /* of a process, each with its monitor; libzmq's 1,023 are 500 clients */
+    CURVE_EXTRA = 33    /* bytes that CURVE adds to a frame, and libzmq counts as the frame's */
 };
 
 struct net {
@@ -67,7 +68,8 @@ poise_code net_open(int io_threads, struct net **ret_net, poise_error *err)
     }
     net->context = zmq_ctx_new();
     if (!net->context || zmq_ctx_set(net->context, ZMQ_IO_THREADS, io_threads) != 0 ||
-        zmq_ctx_set(net->context, ZMQ_BLOCKY, 0) != 0 || !start_threads(net->context)) {
+        zmq_ctx_set(net->context, ZMQ_BLOCKY, 0) != 0 ||
+        zmq_ctx_set(net->context, ZMQ_MAX_SOCKETS, SOCKETS_MAX) != 0 || !start_threads(net->context)) {
         error_set(err, POISE_EIO, "cannot start %d network threads: %s", io_threads,
                   zmq_strerror(zmq_errno()));
         net_close(net);
