@@ -97,14 +97,19 @@ static void send_to(struct streams *b, struct taker *taker, enum wire_kind kind)
     buf_reset(&b->out);
 }
 
+static void count(struct streams *b, const struct net_message *message)
+{
+    b->messages++;
+    b->bytes += message->body_length;
+}
+
 static void take(struct streams *b, struct taker *taker, const struct net_message *message, int64_t now)
 {
     enum wire_kind kind;
     struct wire_states states;
     poise_error err = {0};
-    b->messages++;
-    b->bytes += message->body_length;
     if (b->settings.bare) {
+        count(b, message);
         uint64_t batch;
         memcpy(&batch, message->body, sizeof batch);
         note_late(b, now, batch);
@@ -115,9 +120,11 @@ static void take(struct streams *b, struct taker *taker, const struct net_messag
     if (kind == WIRE_ERROR)
         die("the aggregator answered with an error");
     check(wire_decode_states(kind, message->body, message->body_length, &b->arena, &states, &err), &err);
-    b->states += kind == WIRE_UPDATE ? states.count : 0;
-    if (kind == WIRE_UPDATE)
+    if (kind == WIRE_UPDATE) {
+        count(b, message);
+        b->states += states.count;
         note_states(b, taker, &states, now);
+    }
     b->live += !taker->live && states.last;
     taker->live |= states.last;
     if (++taker->used >= 32) {
@@ -221,6 +228,44 @@ static void make_batch(struct wire_builder *builder, uint64_t epoch, uint64_t in
     check(wire_builder_finish(builder, epoch, index + 1, out), NULL);
 }
 
+static void await_acked(struct producer *producer, uint64_t seq)
+{
+    while (producer->acked < seq) {
+        producer_wait(producer, -1);
+        producer_receive(producer);
+    }
+}
+
+/* A row of each line, so that its nodes are there before anybody looks: later a row changes 12. */
+static void warm_up(struct streams *b)
+{
+    struct producer producer;
+    struct series_name name;
+    struct wire_builder *builder = wire_builder_open();
+    struct buf body = {0};
+    uint64_t epoch = (uint64_t)now_ns() | 1;
+    for (uint32_t line = 0; line < LINES; line++) {
+        series_name(line, 0, false, &name);
+        poise_measurement row = {.measure = name.measure,
+                                 .org = name.org,
+                                 .source = name.source,
+                                 .time_ms = wall_ms() - 3600000,
+                                 .value = -1,
+                                 .of = 1};
+        check(wire_builder_add(builder, &row), NULL);
+    }
+    check(wire_builder_finish(builder, epoch, 1, &body), NULL);
+    producer_open(&producer, b->settings.ingest, epoch);
+    while (!producer_send(&producer, body.data, body.length)) {
+        producer_wait(&producer, -1);
+        producer_receive(&producer);
+    }
+    await_acked(&producer, 1);
+    producer_close(&producer);
+    wire_builder_close(builder);
+    buf_free(&body);
+}
+
 /* A row each, at an even rate. */
 static void produce(struct streams *b)
 {
@@ -241,10 +286,7 @@ static void produce(struct streams *b)
             producer_receive(&producer);
         }
     }
-    while (producer.acked < b->count) {
-        producer_wait(&producer, -1);
-        producer_receive(&producer);
-    }
+    await_acked(&producer, b->count);
     producer_close(&producer);
     wire_builder_close(builder);
     buf_free(&body);
@@ -401,6 +443,8 @@ static void run(struct streams *b)
     b->late_us = malloc(b->late_room * sizeof *b->late_us);
     if (!b->due_ns || !b->late_us)
         die("out of memory");
+    if (!b->settings.bare)
+        warm_up(b);
     if (b->settings.stalled)
         stalled = open_stalled(b, &stalled_net);
     open_takers(b);
