@@ -484,7 +484,7 @@ static const struct argp_option argp_options[] = {
     {"subscribers", 'n', "N", 0, "So many (100)", 0},
     {"filtered", 'f', NULL, 0, "Each of one org", 0},
     {"stalled", 'z', NULL, 0, "One more that reads nothing", 0},
-    {"rate", 'r', "N", 0, "Rows a second, each in a batch of its own (84)", 0},
+    {"rate", 'r', "N", 0, "Rows a second, each in a batch of its own (120)", 0},
     {"seconds", 't', "N", 0, "For so long (10)", 0},
     {0}};
 
@@ -522,7 +522,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-    struct streams streams = {.settings = {.subscribers = 100, .rate = 84, .seconds = 10, .states = 12}};
+    struct streams streams = {.settings = {.subscribers = 100, .rate = 120, .seconds = 10, .states = 12}};
     struct settings *settings = &streams.settings;
     const struct argp argp = {
         .options = argp_options, .parser = parse, .doc = "Measures subscribers. Run by bench/streams."};
