@@ -60,7 +60,7 @@ enum net_trouble {
     NET_NOT_LET_IN, /* it does not go on with the handshake: our key may not, or it stands still */
     NET_OTHER_LOCK  /* one side has keys and the other has none; or no ZeroMQ */
 };
-/* Ask now and then: what happened is dated when it is read. */
+/* Ask now and then: what happened is dated when it is read. NULL: no socket, no trouble. */
 enum net_trouble net_trouble(const struct net_socket *socket);
 
 /* A bound socket with max_connections sees to them whenever its thread is in net_wait. For one too many that
