@@ -247,16 +247,8 @@ static bool is_level(const struct input *input, double value)
 
 static poise_refusal check_row(const struct input *input, const struct engine_row *row, int64_t now_ms)
 {
-    char key[POISE_KEY_MAX + 1];
-    if (row->key) {
-        if (row->key_length > POISE_KEY_MAX || memchr(row->key, '\0', row->key_length)) {
-            return POISE_REFUSAL_KEY;
-        }
-        memcpy(key, row->key, row->key_length);
-        key[row->key_length] = '\0';
-    }
-    poise_refusal refusal = measurement_check_row(row->time_ms, row->value, row->of, row->key ? key : NULL,
-                                                  row->seq, row->retract);
+    poise_refusal refusal = measurement_check_row(row->time_ms, row->value, row->of, row->key,
+                                                  row->key_length, row->seq, row->retract);
     if (refusal != POISE_REFUSAL_NONE || row->retract || now_ms == ENGINE_LET_IN) {
         return refusal;
     }

@@ -79,10 +79,10 @@ poise_refusal measurement_check_names(const char *measure, const char *org, cons
     return POISE_REFUSAL_NONE;
 }
 
-poise_refusal measurement_check_row(int64_t time_ms, double value, double of, const char *key, uint64_t seq,
-                                    bool retract)
+poise_refusal measurement_check_row(int64_t time_ms, double value, double of, const char *key,
+                                    size_t key_length, uint64_t seq, bool retract)
 {
-    if (key && (key[0] == '\0' || !text_valid(key, POISE_KEY_MAX)))
+    if (key && (key_length == 0 || key_length > POISE_KEY_MAX || !utf8_printable(key, key_length)))
         return POISE_REFUSAL_KEY;
     if (seq > SEQ_MAX)
         return POISE_REFUSAL_SEQ_RANGE;
@@ -101,8 +101,10 @@ poise_refusal measurement_check(const poise_measurement *measurement)
         measurement_check_names(measurement->measure, measurement->org, measurement->source);
     if (refusal != POISE_REFUSAL_NONE)
         return refusal;
-    return measurement_check_row(measurement->time_ms, measurement->value, measurement->of, measurement->key,
-                                 measurement->seq, measurement->retract);
+    const char *key = measurement->key;
+    return measurement_check_row(measurement->time_ms, measurement->value, measurement->of, key,
+                                 key ? strnlen(key, POISE_KEY_MAX + 1) : 0, measurement->seq,
+                                 measurement->retract);
 }
 
 const char *poise_loss_text(poise_loss_reason reason)

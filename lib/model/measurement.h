@@ -15,8 +15,8 @@ static inline bool number_valid(double x)
  * definition or a clock (unknown input, ahead of time, levels) is the engine's. NULL org and source are
  * empty, NULL key is none. */
 poise_refusal measurement_check_names(const char *measure, const char *org, const char *source);
-poise_refusal measurement_check_row(int64_t time_ms, double value, double of, const char *key, uint64_t seq,
-                                    bool retract);
+poise_refusal measurement_check_row(int64_t time_ms, double value, double of, const char *key,
+                                    size_t key_length, uint64_t seq, bool retract);
 poise_refusal measurement_check(const poise_measurement *measurement);
 
 #endif
