@@ -75,11 +75,13 @@ static void check_gets(struct world *world)
                 store_get(world->store, (enum store_table)table, key, key_of(i, key), &out, NULL);
             assert_int_equal(code, value->length ? POISE_OK : POISE_ENOTFOUND);
             assert_int_equal(out.length, value->length);
-            buf_reset(&other);
-            code = store_reader_get(reader, (enum store_table)table, key, key_of(i, key), &other, NULL);
-            assert_int_equal(code, value->length ? POISE_OK : POISE_ENOTFOUND);
-            assert_int_equal(other.length, out.length);
-            assert_true(out.length == 0 || memcmp(other.data, out.data, out.length) == 0);
+            if (i % 4 == 0) {
+                buf_reset(&other);
+                code = store_reader_get(reader, (enum store_table)table, key, key_of(i, key), &other, NULL);
+                assert_int_equal(code, value->length ? POISE_OK : POISE_ENOTFOUND);
+                assert_int_equal(other.length, out.length);
+                assert_true(out.length == 0 || memcmp(other.data, out.data, out.length) == 0);
+            }
             fill(value, bytes);
             assert_true(value->length == 0 || memcmp(out.data, bytes, out.length) == 0);
         }
