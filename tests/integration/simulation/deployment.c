@@ -44,7 +44,7 @@ void deployment_crash(void)
     deployment.crashes++;
     deployment.full = false;
     deployment.up_us = now_us() + between(0, one_in(4) ? 3000000 : 200000);
-    journal_fails(STORE_WORKS);
+    failures_choose(STORE_WORKS);
     journal_on_disk(deployment.store);
 }
 
@@ -84,7 +84,7 @@ void deployment_start(void)
     }
     deployment.aggregator = NULL;
     bool troubled = deployment_troubled();
-    if (!journal_broke() && !troubled && (code != POISE_EFULL || !deployment.full)) {
+    if (!failures_met() && !troubled && (code != POISE_EFULL || !deployment.full)) {
         fail_msg("the aggregator does not open: %s", err.text);
     }
     deployment_crash();
@@ -106,7 +106,7 @@ void deployment_turn(enum aggregator_part part)
         return;
     }
     bool troubled = deployment_troubled();
-    if (!journal_broke() && !troubled) {
+    if (!failures_met() && !troubled) {
         fail_msg("the aggregator ends: %s", err.text);
     }
     deployment_crash();
@@ -143,13 +143,13 @@ bool deployment_may_start(void)
 void deployment_fill_disk(bool full)
 {
     deployment.full = full;
-    journal_fails(full ? STORE_FULL : STORE_WORKS);
+    failures_choose(full ? STORE_FULL : STORE_WORKS);
 }
 
 void deployment_heal(void)
 {
     deployment_fill_disk(false);
-    if (deployment.aggregator && journal_broke()) {
+    if (deployment.aggregator && failures_met()) {
         deployment_crash(); /* the committer failed, and the writer has not heard of it yet */
     }
     while (!deployment.aggregator) {

@@ -25,6 +25,7 @@
 #include <engine/engine.h>
 #include <model/scorecard.h>
 #include <poise/client.h>
+#include <store/store.h>
 #include <wire/wire.h>
 
 #define MARCH  INT64_C(1772323200000) /* 2026-03-01 */
@@ -99,17 +100,34 @@ const char *view_line(const struct view *view, const char *org, const char *node
 /* A state as one line, its numbers to the bit, ended by 0. */
 void state_line(const poise_state *state, struct buf *out);
 
-/* ---- journal.c: what was appended to the journal, seen from outside; failures of the store ---- */
+/* ---- failures.c: of the store ---- */
 
 enum store_failure {
     STORE_WORKS,
     STORE_BREAKS, /* now and then a write fails for good: before it did something, or when it was done */
     STORE_FULL
 };
+void failures_start(void);
+void failures_choose(enum store_failure failure);
+bool failures_met(void); /* a write, since the last call: an error is no mistake of the aggregator */
+
+/* ---- journal.c: what was appended to the journal, seen from outside ---- */
+
+struct row {
+    poise_measurement measurement;
+    poise_refusal refusal;
+    bool let_in;         /* refused by a lock, and restated later */
+    bool order;          /* none, but a !rescore or !erase in its place */
+    uint64_t erased_lsn; /* of the order that erased it; 0: none */
+};
+size_t journal_rows(struct row **ret_rows);
+bool journal_row_stands(const struct row *row); /* its key, if it has one, says so */
+void journal_erase(struct row *row, uint64_t lsn);
+void journal_rows_of(uint64_t lsn, uint64_t *ret_first, uint64_t *ret_end); /* by index */
+
 void journal_start(void);
+void journal_note(const struct journal_record *record, uint64_t lsn);
 void journal_stop(void);
-void journal_fails(enum store_failure failure);
-bool journal_broke(void); /* a write, since the last call: an error is no mistake of the aggregator */
 /* What the aggregator is started with next. */
 void journal_opens(const struct card_set *cards);
 const struct card_set *journal_opening(void);
@@ -129,6 +147,9 @@ void journal_each(struct engine *engine, int64_t as_of_ms, const struct card_set
                   void *visitor);
 /* The states as of T that an offline engine makes of the records up to an lsn. */
 void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *set, struct view *ret_view);
+/* The same without what was erased up to a later lsn. */
+void journal_without(uint64_t erased_lsn, uint64_t lsn, int64_t as_of_ms, const struct card_set *set,
+                     struct view *ret_view);
 /* The states that the journaled changes add up to; NULL after a change of the definitions, which scores all
  * again without a change in the journal, until journal_trail_from says what the states are. */
 struct view *journal_trail(void);
@@ -136,6 +157,17 @@ void journal_trail_from(const struct view *view);
 /* The store's journal, read from disk, is what was appended. The store must be closed. */
 void journal_on_disk(const char *path);
 void journal_tell(void); /* how much there was of what */
+
+/* ---- erased.c: what operators have erased, as the journal says ---- */
+
+void erased_start(void);
+void erased_note(const struct journal_batch *batch, uint64_t lsn); /* an order; its place is the next row's */
+void erased_ended(uint64_t lsn);                       /* the store says so of the orders up to it */
+bool erased_pends(void);                               /* something of some order may be on the disk */
+uint64_t erased_lsn(void);                             /* of the last order; 0: there is none */
+size_t erased_rows(uint64_t lsn, size_t *ret_counted); /* of that order */
+/* Of orders that have ended no row is in runs, journal or remains. */
+void erased_on_disk(struct store *store, struct store_reader *reader);
 
 /* ---- revisions.c: those of the journal ---- */
 
@@ -194,6 +226,7 @@ bool get_losses(uint64_t *ret_rows); /* of all producers */
 bool get_all(const poise_filter *filter, struct view *ret_view);
 bool ask(const poise_question *question, struct view *ret_view);
 bool restate(uint64_t *ret_rows); /* some of what locks hold */
+bool erase(poise_erased *ret_erased);
 bool rescore(poise_rescored *ret_rescored);
 
 /* ---- deployment.c: all these and the aggregator ---- */

@@ -282,8 +282,14 @@ bool ask(const poise_question *question, struct view *ret_view)
     poise_error err = {0};
     poise_client *client = open_client();
     view_clear(ret_view);
+    uint64_t before = erased_lsn();
     poise_code code = poise_ask(client, question, PATIENCE_MS, on_answer, ret_view, &err);
-    return answered(client, code, question->known_lsn ? POISE_ENOTFOUND : POISE_OK, &err); /* not yet there */
+    bool erased = code == POISE_EBUSY && erased_lsn() > before; /* meanwhile */
+    return answered(client, code,
+                    erased                ? POISE_EBUSY
+                    : question->known_lsn ? POISE_ENOTFOUND
+                                          : POISE_OK,
+                    &err); /* not yet there */
 }
 
 bool restate(uint64_t *ret_rows)
@@ -299,6 +305,24 @@ bool restate(uint64_t *ret_rows)
     poise_client *client = open_client();
     poise_code code = poise_restate(client, &order, PATIENCE_MS, ret_rows, &refused, &err);
     return answered(client, code, POISE_OK, &err);
+}
+
+bool erase(poise_erased *ret_erased)
+{
+    static const char *const measures[] = {NULL, "a", "b", "c", "d", "f"};
+    static const char *const orgs[] = {"p1", "p1/**", "p2/**", "*"};
+    const char *measure = measures[between(0, 5)];
+    int64_t from_ms = wall_ms() - between(-1, 12) * DAY;
+    const poise_erasure order = {.measure = measure,
+                                 .org = measure && one_in(2) ? NULL : orgs[between(0, 3)],
+                                 .from_ms = from_ms,
+                                 .to_ms = from_ms + (one_in(2) ? between(1, 9) * DAY : between(1, 30) * HOUR),
+                                 .reason = "as the test wants",
+                                 .dry_run = one_in(8)};
+    poise_error err = {0};
+    poise_client *client = open_client();
+    poise_code code = poise_erase(client, &order, PATIENCE_MS, ret_erased, &err);
+    return answered(client, code, POISE_EBUSY, &err); /* another order came first */
 }
 
 bool rescore(poise_rescored *ret_rescored)
