@@ -94,6 +94,10 @@ void view_free(struct view *view);
 void view_set(struct view *view, const poise_state *state);
 /* Fails, naming the first node that differs. */
 void view_same(const char *what, const struct view *got, const struct view *wanted);
+/* The same of statuses alone. */
+void view_same_status(const char *what, const struct view *got, const struct view *wanted);
+/* Whether a filter lets a node through, whatever changes of it. */
+bool filter_lets(const poise_filter *filter, const char *at_org, const char *path, poise_kind kind);
 /* All that pass the filter (NULL: all) are copied. */
 void view_copy(const struct view *from, const poise_filter *filter, struct view *to);
 const char *view_line(const struct view *view, const char *org, const char *node); /* NULL: none */
@@ -176,6 +180,8 @@ void revisions_stop(void);
 size_t revisions_count(void);
 void revision_note(const poise_state *state);
 bool revision_is_journaled(const poise_state *state); /* that very one */
+/* The last of each node and period that is of a record behind an lsn: its names, end and number. */
+void revisions_each(uint64_t lsn, void (*visit)(void *visitor, const poise_state *state), void *visitor);
 /* The last revision of a node and period says what an offline engine does as of its end, for some of the
  * periods; returns how many were compared. No backfill must be running. */
 size_t revisions_check(void);
@@ -219,7 +225,9 @@ void subscriber_step(size_t which);
 void subscriber_reopen(size_t which);
 void subscribers_meet_aggregator(int64_t from_ms); /* that opens now; its T may be as early as that */
 size_t subscribers_resets(void);                   /* how often a view began again */
-/* Each one's view is that of a fresh poise_get. */
+/* Of each revision that they want, and that came after their views began, they have the last. */
+bool subscribers_are_told(void);
+/* Each one's view is what its filter leaves of a fresh poise_get. */
 void subscribers_agree(const struct view *all);
 /* Answers through a client of their own; false: none came, since the aggregator went down. */
 bool get_losses(uint64_t *ret_rows); /* of all producers */

@@ -6,8 +6,8 @@
  * or a loss that counts them where the spool was full and dropped them; a row is acknowledged when the
  * journal has it, and who sent one that was refused is told (producers.c)
  *  - what a subscriber has at a READY is what an offline engine makes of the journal up to that lsn as of
- * that T; neither lsn nor T goes back; a revision's number neither, and what is shown is journaled
- *    (subscribers.c)
+ * that T, and its filter leaves of it; neither lsn nor T goes back; of a node's and period's revisions
+ * none is left out but by a RESET, none comes twice, and what is shown is journaled (subscribers.c)
  *  - T never goes back in the journal; revisions of a node and period are numbered 1, 2, 3, ... over crashes
  *    and changed definitions; what is on disk after a crash is what was appended (journal.c)
  *  - an order to erase names what the journal has of it; from then on nobody's scores have it, and once the
@@ -360,7 +360,7 @@ static bool all_are_heard(void)
 static void drain(int rest)
 {
     for (int left = 3000; rest > 0 && left > 0; left--) {
-        rest -= all_are_heard();
+        rest -= all_are_heard() && (rest > 1 || subscribers_are_told());
         time_pass(50000);
         network_move();
         for (size_t which = 0; which < PRODUCERS; which++) {
