@@ -183,7 +183,7 @@ bool deployment_open(uint64_t seed)
                                         .clock = (int)(seed % 3 == 0), /* every third by the event clock */
                                         .map_bytes = 64 << 20,
                                         .free_bytes = 1 << 20,
-                                        .max_producers = 10,
+                                        .max_producers = 40,
                                         .max_subscriptions = 100,
                                         .max_subscriptions_each = 100,
                                         .max_answer = 64 << 20,
@@ -193,6 +193,7 @@ bool deployment_open(uint64_t seed)
     deployment_configure();
     deployment_start();
     producers_open(deployment.directory, wide);
+    forks_open(deployment.directory);
     subscribers_open();
     return true;
 }
@@ -208,6 +209,7 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 bool deployment_close(void)
 {
     subscribers_close();
+    forks_close();
     producers_close();
     aggregator_close(deployment.aggregator);
     cards_close(deployment.sets);

@@ -266,7 +266,11 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
     assert_int_equal(rows.rows, batch->rows);
     if (rows.loss.last_seq) {
         assert_int_equal(batch->seq, rows.loss.last_seq);
-        producer_lost(batch->producer, rows.seq, &rows.loss);
+        if (strcmp(batch->producer, FORKED_PRODUCER) == 0) {
+            forks_lost(&rows.loss);
+        } else {
+            producer_lost(batch->producer, rows.seq, &rows.loss);
+        }
         return;
     }
     assert_true(journal.row_count + rows.rows < ROWS_MAX);
@@ -288,7 +292,9 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
     if (rows.rows > 0) {
         check_notes(batch, &rows);
     }
-    if (!restated) {
+    if (strcmp(batch->producer, FORKED_PRODUCER) == 0) {
+        forks_journaled(measurements, refusals, rows.rows);
+    } else if (!restated) {
         producer_journaled(batch->producer, batch->seq, measurements, refusals, rows.rows);
     }
     free(measurements);

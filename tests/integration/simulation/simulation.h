@@ -215,6 +215,24 @@ void producer_journaled(const char *name, uint64_t seq, const poise_measurement 
 void producer_lost(const char *name, uint64_t seq, const struct wire_loss *loss);
 bool measurement_same(const poise_measurement *a, const poise_measurement *b);
 
+void producer_steps_aside(void); /* what comes into a spool is none of theirs */
+
+/* ---- forks.c: one producer more, whose spool is copied now and then, and all copies send ---- */
+
+#define FORKED_PRODUCER "copied"
+
+void forks_open(const char *directory);
+void forks_close(void);
+void forks_move(void);
+bool forks_done(void); /* they have sent all; takes a step */
+/* Each row counts, or it was told that it may not; returns how often the spool was copied. */
+size_t forks_check(void);
+size_t forks_lost_rows(void);
+uint64_t forks_tally(int64_t as_of_ms);
+/* Of the journal: rows, of which none may count twice, and losses. */
+void forks_journaled(const poise_measurement *rows, const poise_refusal *refusals, size_t count);
+void forks_lost(const struct wire_loss *loss);
+
 /* ---- subscribers.c ---- */
 
 enum { SUBSCRIBERS = 4 };

@@ -5,6 +5,8 @@
  *  - the journal has of each producer exactly the rows that were offered to its spool, each once, in order,
  * or a loss that counts them where the spool was full and dropped them; a row is acknowledged when the
  * journal has it, and who sent one that was refused is told (producers.c)
+ *  - of a spool that was copied, and all of whose copies send, no row counts twice; what does not count is
+ * told as in doubt, and a loss (forks.c)
  *  - what a subscriber has at a READY is what an offline engine makes of the journal up to that lsn as of
  * that T, and its filter leaves of it; neither lsn nor T goes back; of a node's and period's revisions
  * none is left out but by a RESET, none comes twice, and what is shown is journaled (subscribers.c)
@@ -33,7 +35,7 @@ static struct {
     bool quiet;     /* nothing new comes */
     bool producing; /* a producer moves */
     bool nested;    /* a client asks while another waits */
-    size_t calms, answers, restated, rescored, erased, revisions;
+    size_t calms, answers, restated, rescored, erased, copied, revisions;
 } world;
 
 static void rescore_something(void)
@@ -211,6 +213,10 @@ static bool is_awake(size_t who)
 
 static void producer_moves(void)
 {
+    if (one_in(4)) {
+        forks_move();
+        return;
+    }
     size_t which = (size_t)between(0, PRODUCERS - 1);
     if (!is_awake(which)) {
         return;
@@ -346,7 +352,7 @@ enum {
 /* That a backfill is over may have been dropped. */
 static bool all_are_heard(void)
 {
-    bool heard = producers_done();
+    bool heard = producers_done() & forks_done();
     for (size_t which = 0; which < PRODUCERS && heard; which++) {
         if (producer_is_unheard(which)) {
             producer_say_goodbye(which);
@@ -381,7 +387,8 @@ static void drain(int rest)
 static void check_tally(const struct view *all)
 {
     char wanted[32];
-    snprintf(wanted, sizeof wanted, " n=%llu ", (unsigned long long)producers_tally(all->as_of_ms));
+    snprintf(wanted, sizeof wanted, " n=%llu ",
+             (unsigned long long)(producers_tally(all->as_of_ms) + forks_tally(all->as_of_ms)));
     const char *line = view_line(all, "", TALLY);
     if (!line || !strstr(line, wanted)) {
         fail_msg("counted were%s: %s", wanted, line ? line : "nothing");
@@ -392,7 +399,7 @@ static void check_losses(void)
 {
     uint64_t rows;
     assert_true(get_losses(&rows));
-    assert_int_equal(rows, producers_lost());
+    assert_int_equal(rows, producers_lost() + forks_lost_rows());
 }
 
 static void check_end(void)
@@ -403,6 +410,7 @@ static void check_end(void)
     check_tally(&all);
     subscribers_agree(&all);
     producers_are_told();
+    world.copied = forks_check();
     check_losses();
     world.revisions += revisions_check();
     view_free(&all);
@@ -465,12 +473,12 @@ static int teardown(void **state)
     (void)state;
     if (getenv("POISE_SEED")) {
         journal_tell();
-        fprintf(
-            stderr,
-            "%zu rows lost, %zu crashes, %zu calms, %zu answers, %zu restated, %zu rescored, %zu erased, %zu "
-            "revisions checked\n",
-            producers_lost(), deployment_crashes(), world.calms, world.answers, world.restated,
-            world.rescored, world.erased, world.revisions);
+        fprintf(stderr,
+                "%zu rows lost, %zu crashes, %zu calms, %zu answers, %zu restated, %zu rescored, %zu erased, "
+                "spools "
+                "copied %zu times with %zu rows in doubt, %zu revisions checked\n",
+                producers_lost(), deployment_crashes(), world.calms, world.answers, world.restated,
+                world.rescored, world.erased, world.copied, forks_lost_rows(), world.revisions);
     }
     bool closed = deployment_close();
     revisions_stop();
