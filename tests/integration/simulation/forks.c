@@ -146,12 +146,15 @@ static bool is_idle(size_t which)
     return stats.batches_left == 0;
 }
 
-/* One is copied, while it runs, to a new place or to that of another, which has nothing left to send. */
+/* One is copied, while it runs, to a new place or to that of another, which has nothing left to send. From
+ * the second time on it has nothing left either: two that have, and take a new epoch each since a third was
+ * quicker, are at the same place only if the aggregator did not start between. */
 static void copy(void)
 {
     size_t from = (size_t)between(0, (int64_t)forks.copy_count - 1);
     size_t to = forks.copy_count < COPIES ? forks.copy_count : (size_t)between(0, COPIES - 1);
-    if (from == to || forks.copied == FORKS_MAX || (to < forks.copy_count && !is_idle(to))) {
+    if (from == to || forks.copied == FORKS_MAX || (to < forks.copy_count && !is_idle(to)) ||
+        (forks.copied > 0 && !is_idle(from))) {
         return;
     }
     poise_sender_close(forks.copies[to].sender);
