@@ -86,6 +86,11 @@ class Aggregator:
         with open(f'/proc/{self.process.pid}/status', encoding='ascii') as file:
             return int(re.search(r'VmHWM:\s+(\d+) kB', file.read())[1]) * 1024
 
+    def own_memory(self):
+        """Without the pages of the store that are mapped."""
+        with open(f'/proc/{self.process.pid}/status', encoding='ascii') as file:
+            return int(re.search(r'RssAnon:\s+(\d+) kB', file.read())[1]) * 1024
+
     def store_bytes(self):
         path = os.path.join(self.directory, 'store')
         return sum(os.stat(os.path.join(path, name)).st_blocks * 512 for name in os.listdir(path)
