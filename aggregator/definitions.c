@@ -325,6 +325,27 @@ poise_code definitions_fold(struct definitions *definitions, struct store *store
     return code;
 }
 
+/* Changes with what is frozen, which only grows. */
+static uint64_t sum_of_frozen(const struct definitions *definitions)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < definitions->frozen_count; i++)
+        sum += (uint64_t)definitions->frozen[i].until_ms;
+    return sum;
+}
+
+poise_code definitions_fold_frozen(struct definitions *definitions, struct store *store, uint64_t until,
+                                   const _Atomic bool *stop, bool *ret_any, poise_error *err)
+{
+    uint64_t before = sum_of_frozen(definitions);
+    size_t count = definitions->frozen_count;
+    poise_code code = POISE_OK;
+    if (until > definitions->folded_lsn)
+        code = definitions_fold(definitions, store, until, 0, stop, err);
+    *ret_any = definitions->frozen_count != count || sum_of_frozen(definitions) != before;
+    return code;
+}
+
 /* ---- in the store ---- */
 
 /* Keys: one byte for what they are as of, one for what is frozen; an id, a zero byte and the number for a

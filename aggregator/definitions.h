@@ -82,6 +82,9 @@ poise_code order_each(const void *body, size_t length,
  * later T than known_at_ms (0: all). EBUSY: *stop (NULL: never) was set. */
 poise_code definitions_fold(struct definitions *definitions, struct store *store, uint64_t until,
                             int64_t known_at_ms, const _Atomic bool *stop, poise_error *err);
+/* Likewise; *ret_any: more is frozen than before. */
+poise_code definitions_fold_frozen(struct definitions *definitions, struct store *store, uint64_t until,
+                                   const _Atomic bool *stop, bool *ret_any, poise_error *err);
 
 /* ---- in the store ---- */
 

@@ -9,6 +9,7 @@
 #include "needed.h"
 #include "rescore.h"
 #include "restate.h"
+#include "stored.h"
 #include <base/error.h>
 #include <base/text.h>
 #include <engine/report.h>
@@ -58,11 +59,12 @@ struct reading {
     poise_state *part; /* states of the RESULT under construction */
     size_t part_count, part_bytes;
     uint64_t lsn, until;            /* read so far; to be read */
-    struct definitions definitions; /* all up to now: what is frozen is so for whatever was known before */
-    bool doubts;                    /* as of the options, where nothing is dropped */
-    bool pends;                     /* something erased is on the disk still: heads and the like have it */
-    struct hmap revisions;          /* of the nodes and closed periods that had some */
-    struct arena noted;             /* they themselves */
+    struct definitions definitions; /* up to the stored state: what is dropped by now is in there */
+    struct stored stored;
+    bool doubts;           /* as of the options, where nothing is dropped */
+    bool pends;            /* something erased is on the disk still: heads and the like have it */
+    struct hmap revisions; /* of the nodes and closed periods that had some */
+    struct arena noted;    /* they themselves */
 };
 
 /* ---- revisions, as they were journaled ---- */
@@ -373,22 +375,66 @@ static poise_code check_missed(struct reading *reading)
     if (!input)
         return POISE_OK;
     format_time_ms(definitions_frozen_ms(&reading->definitions, input), until);
-    return error_set(&reading->inquiry->error, POISE_ENOTFOUND,
-                     "this needs measurements of '%s' from before %s, which were dropped (`keep`); ask for a "
-                     "later time",
-                     input, until);
+    return error_set(
+        &reading->inquiry->error, POISE_ENOTFOUND,
+        "this needs measurements of '%s' from before %s, which were dropped (`keep`): their sums "
+        "are there as of the ends of periods, as known now; ask for one of these, or a later time",
+        input, until);
 }
 
-static poise_code freeze(struct reading *reading)
+/* Takes in the orders to freeze that are in the stored state: what they name may be dropped by now, its sums
+ * are whole, and no row of it comes or goes. */
+static poise_code fold_frozen(struct reading *reading, bool *ret_any)
 {
-    struct definitions *definitions = &reading->definitions;
-    poise_code code =
-        definitions_fold(definitions, reading->options->store, store_last_lsn(reading->options->store), 0,
-                         reading->options->stop, &reading->inquiry->error);
+    struct store_reader *reader;
+    struct inquiry *inquiry = reading->inquiry;
+    poise_code code = store_reader_open(reading->options->store, &reader, &inquiry->error);
+    if (code)
+        return code;
+    uint64_t state_lsn = store_reader_state_lsn(reader);
+    store_reader_close(reader);
+    return definitions_fold_frozen(&reading->definitions, reading->options->store, state_lsn,
+                                   reading->options->stop, ret_any, &inquiry->error);
+}
+
+static poise_code open_engine(struct reading *reading, bool knows_all)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    const struct inquirer_options *options = reading->options;
+    const struct definitions *definitions = &reading->definitions;
+    struct engine_options engine = {.cards = reading->compiled.cards,
+                                    .card_count = reading->compiled.count,
+                                    .terms = reading->compiled.terms,
+                                    .offline = true};
+    struct compiled all = {0};
+    bool any;
+    poise_code code = fold_frozen(reading, &any);
+    if (!code && any && knows_all) {
+        for (size_t i = 0; !code && i < options->card_count; i++)
+            code = definitions_compile_all(definitions, options->cards[i]->id, options->cards[i], &all,
+                                           &inquiry->error);
+        engine.stored = (struct engine_stored){all.cards, all.terms, all.count};
+        engine.ports = stored_ports(&reading->stored);
+        engine.max_cells = SIZE_MAX;
+    }
+    if (!code)
+        code = engine_open(&engine, &reading->engine, &inquiry->error);
+    stored_close(&reading->stored);
+    compiled_free(&all);
     for (size_t i = 0; !code && i < definitions->frozen_count; i++)
         engine_freeze(reading->engine, definitions->frozen[i].input, definitions->frozen[i].until_ms);
-    reading->doubts = reading->options->doubts && definitions->frozen_count == 0;
+    reading->doubts = options->doubts && definitions->frozen_count == 0;
     return code;
+}
+
+/* Rows of what was frozen meanwhile may have been read or not. */
+static poise_code check_frozen(struct reading *reading)
+{
+    bool any;
+    poise_code code = fold_frozen(reading, &any);
+    return !code && any ? error_set(&reading->inquiry->error, POISE_EBUSY,
+                                    "measurements were dropped meanwhile; ask again")
+                        : code;
 }
 
 static poise_code answer(struct reading *reading, const struct scorecard *card)
@@ -399,14 +445,9 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
         until = inquiry->known_lsn;
     reading->until = until;
     poise_code code = compile(reading, card, until);
-    struct engine_options options = {.cards = reading->compiled.cards,
-                                     .card_count = reading->compiled.count,
-                                     .terms = reading->compiled.terms,
-                                     .offline = true};
+    bool knows_all = !inquiry->known_at_ms && until == store_last_lsn(reading->options->store);
     if (!code)
-        code = engine_open(&options, &reading->engine, &inquiry->error);
-    if (!code)
-        code = freeze(reading);
+        code = open_engine(reading, knows_all);
     struct report_question question = {.card = card,
                                        .org = inquiry->all_orgs ? NULL : inquiry->org,
                                        .history = inquiry->history,
@@ -415,6 +456,8 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
         code = report_begin(reading->engine, &question, &inquiry->error);
     if (!code)
         code = read_past(reading, until);
+    if (!code)
+        code = check_frozen(reading);
     if (!code)
         code = report_states(reading->engine, &question, add_state, reading, &inquiry->error);
     if (!code)
@@ -486,11 +529,12 @@ bool inquiry_answer(const struct inquirer_options *options, struct inquiry *inqu
     const struct scorecard *card = find_card(options, inquiry);
     if (!card)
         return true;
-    struct reading reading = {.options = options, .inquiry = inquiry};
+    struct reading reading = {.options = options, .inquiry = inquiry, .stored.store = options->store};
     reading.part = malloc(PART_STATES * sizeof *reading.part);
     poise_code code = reading.part ? answer(&reading, card) : error_nomem(&inquiry->error, "an answer");
     inquiry->error.code = code;
     engine_close(reading.engine);
+    stored_close(&reading.stored);
     compiled_free(&reading.compiled);
     definitions_free(&reading.definitions);
     arena_free(&reading.arena);

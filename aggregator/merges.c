@@ -13,25 +13,10 @@ static bool is_out(void *context, uint64_t series, int64_t time_ms, uint64_t pla
     return compact_is_out(context, series, time_ms, place);
 }
 
-static poise_code fold_frozen(struct compact *compact, uint64_t until, bool *ret_any, poise_error *err)
-{
-    struct definitions *all = &compact->definitions;
-    uint64_t before = 0, after = 0; /* changes with what is frozen, which only grows */
-    for (size_t i = 0; i < all->frozen_count; i++)
-        before += (uint64_t)all->frozen[i].until_ms;
-    size_t count = all->frozen_count;
-    poise_code code = definitions_fold(all, compact->store, until, 0, compact->stop, err);
-    for (size_t i = 0; i < all->frozen_count; i++)
-        after += (uint64_t)all->frozen[i].until_ms;
-    *ret_any = all->frozen_count != count || after != before;
-    return code;
-}
-
 poise_code compact_frozen(struct compact *compact, uint64_t state_lsn, bool *ret_any, poise_error *err)
 {
-    *ret_any = false;
-    return state_lsn > compact->definitions.folded_lsn ? fold_frozen(compact, state_lsn, ret_any, err)
-                                                       : POISE_OK;
+    return definitions_fold_frozen(&compact->definitions, compact->store, state_lsn, compact->stop, ret_any,
+                                   err);
 }
 
 struct choosing {        /* among the runs of a bucket and input, in the order of their records */

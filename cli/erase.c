@@ -3,72 +3,41 @@
 #include "options.h"
 #include <base/error.h>
 #include <inttypes.h>
-#include <model/calendar.h>
 #include <stdio.h>
 
 struct erase_options {
     struct asking_options asking;
-    poise_erasure order;
+    struct naming_options naming;
+    bool dry_run;
     poise_erased answer;
 };
 
-enum { KEY_SINCE = 512, KEY_UNTIL, KEY_REASON };
-
-static const struct argp_option option_list[] = {
-    {"org", 'o', "GLOB", 0, "of these orgs, such as plant-1/**; default: of all", 0},
-    {"since", KEY_SINCE, "TIME", 0, "measured at this time (RFC 3339) or later", 0},
-    {"until", KEY_UNTIL, "TIME", 0, "measured before this time", 0},
-    {"reason", KEY_REASON, "TEXT", 0, "why, for the journal and the log, which keep it; must be given", 0},
-    {"dry-run", 'n', NULL, 0, "only say how many there are", 0},
-    {0}};
-
-static void check_options(struct argp_state *state, const struct erase_options *options)
-{
-    if (!options->order.reason || !*options->order.reason) {
-        argp_error(state, "--reason is missing: the journal keeps why measurements were erased");
-    }
-    if (!options->order.measure && !options->order.org) {
-        argp_error(state, "name a MEASURE, or orgs with --org: '--org **' is all");
-    }
-}
+static const struct argp_option option_list[] = {{"dry-run", 'n', NULL, 0, "only say how many there are", 0},
+                                                 {0}};
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct erase_options *options = state->input;
+    (void)argument;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &options->asking;
-        return 0;
-    case 'o':
-        options->order.org = option_org_glob(state, "org", argument);
-        return 0;
-    case KEY_SINCE:
-        options->order.from_ms = option_time(state, "since", argument);
-        return 0;
-    case KEY_UNTIL:
-        options->order.to_ms = option_time(state, "until", argument);
-        return 0;
-    case KEY_REASON:
-        options->order.reason = argument;
+        state->child_inputs[1] = &options->naming;
         return 0;
     case 'n':
-        options->order.dry_run = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0) {
-            argp_error(state, "one measure at most; '%s' is another", argument);
-        }
-        options->order.measure = argument;
+        options->dry_run = true;
         return 0;
     case ARGP_KEY_END:
-        check_options(state, options);
+        if (!options->naming.measure && !options->naming.org) {
+            argp_error(state, "name a MEASURE, or orgs with --org: '--org **' is all");
+        }
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {&naming_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
     .options = option_list,
     .parser = parse_option,
@@ -92,19 +61,26 @@ static const struct argp parser = {
 static poise_code ask(poise_client *client, void *context, poise_error *err)
 {
     struct erase_options *options = context;
-    return poise_erase(client, &options->order, options->asking.timeout_ms, &options->answer, err);
+    const poise_erasure order = {.measure = options->naming.measure,
+                                 .org = options->naming.org,
+                                 .from_ms = options->naming.from_ms,
+                                 .to_ms = options->naming.to_ms,
+                                 .reason = options->naming.reason,
+                                 .dry_run = options->dry_run};
+    return poise_erase(client, &order, options->asking.timeout_ms, &options->answer, err);
 }
 
 int cli_erase(int argc, char **argv)
 {
-    struct erase_options options = {.order = {.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS + 1}};
+    struct erase_options options = {0};
     poise_error err;
     asking_defaults(&options.asking, "10m");
+    naming_defaults(&options.naming);
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     if (asking_ask(&options.asking, ask, &options, &err) != POISE_OK) {
         return cli_fail("erase", &err);
     }
-    if (options.order.dry_run) {
+    if (options.dry_run) {
         printf("%" PRIu64 " would be erased\n", options.answer.rows);
     } else {
         printf("%" PRIu64 " erased, of which %" PRIu64 " counted\n", options.answer.rows,

@@ -1,5 +1,6 @@
 #include "options.h"
 #include <base/text.h>
+#include <model/calendar.h>
 #include <model/org.h>
 #include <stdlib.h>
 #include <string.h>
@@ -302,6 +303,57 @@ poise_code asking_ask(const struct asking_options *options,
     poise_client_close(client);
     return code;
 }
+
+void naming_defaults(struct naming_options *options)
+{
+    *options = (struct naming_options){.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS + 1};
+}
+
+enum { KEY_SINCE = 2304, KEY_UNTIL, KEY_REASON };
+
+static error_t parse_naming(int key, char *argument, struct argp_state *state)
+{
+    struct naming_options *options = state->input;
+    switch (key) {
+    case 'o':
+        options->org = option_org_glob(state, "org", argument);
+        return 0;
+    case KEY_SINCE:
+        options->from_ms = option_time(state, "since", argument);
+        return 0;
+    case KEY_UNTIL:
+        options->to_ms = option_time(state, "until", argument);
+        return 0;
+    case KEY_REASON:
+        options->reason = argument;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0) {
+            argp_error(state, "one measure at most; '%s' is another", argument);
+        }
+        options->measure = argument;
+        return 0;
+    case ARGP_KEY_END:
+        if (!options->reason || !*options->reason) {
+            argp_error(state, "--reason is missing: the journal keeps why measurements were changed");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp naming_argp = {
+    .options =
+        (const struct argp_option[]){
+            {"org", 'o', "GLOB", 0, "of these orgs, such as plant-1/**; default: of all", 0},
+            {"since", KEY_SINCE, "TIME", 0, "measured at this time (RFC 3339) or later", 0},
+            {"until", KEY_UNTIL, "TIME", 0, "measured before this time", 0},
+            {"reason", KEY_REASON, "TEXT", 0,
+             "why, for the journal and the log, which keep it; must be given", 0},
+            {0}},
+    .parser = parse_naming,
+};
 
 void sending_defaults(struct sending_options *options, const char *verb)
 {

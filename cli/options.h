@@ -53,6 +53,16 @@ poise_code asking_ask(const struct asking_options *options,
                       poise_code (*ask)(poise_client *client, void *context, poise_error *err), void *context,
                       poise_error *err);
 
+/* --org, --since, --until, --reason and an optional MEASURE: which measurements an operator's order is about,
+ * and why. Its input is a naming_options, set up by naming_defaults. */
+struct naming_options {
+    const char *measure, *org; /* NULL: all */
+    int64_t from_ms, to_ms;
+    const char *reason; /* there, and not empty */
+};
+extern const struct argp naming_argp;
+void naming_defaults(struct naming_options *options);
+
 /* --to, --spool, --producer, --timeout, --insecure, the keys: how to send. Its input is a sending_options,
  * set up by sending_defaults. */
 extern const struct argp sending_argp;

@@ -3,62 +3,28 @@
 #include "options.h"
 #include <base/error.h>
 #include <inttypes.h>
-#include <model/calendar.h>
 #include <stdio.h>
 
 struct restate_options {
     struct asking_options asking;
-    poise_restatement order;
+    struct naming_options naming;
     uint64_t rows, refused; /* the answer */
 };
-
-enum { KEY_SINCE = 512, KEY_UNTIL, KEY_REASON };
-
-static const struct argp_option option_list[] = {
-    {"org", 'o', "GLOB", 0, "of these orgs, such as plant-1/**; default: of all", 0},
-    {"since", KEY_SINCE, "TIME", 0, "measured at this time (RFC 3339) or later", 0},
-    {"until", KEY_UNTIL, "TIME", 0, "measured before this time", 0},
-    {"reason", KEY_REASON, "TEXT", 0, "why, for the journal and the log; must be given", 0},
-    {0}};
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct restate_options *options = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->asking;
-        return 0;
-    case 'o':
-        options->order.org = option_org_glob(state, "org", argument);
-        return 0;
-    case KEY_SINCE:
-        options->order.from_ms = option_time(state, "since", argument);
-        return 0;
-    case KEY_UNTIL:
-        options->order.to_ms = option_time(state, "until", argument);
-        return 0;
-    case KEY_REASON:
-        options->order.reason = argument;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0) {
-            argp_error(state, "one measure at most; '%s' is another", argument);
-        }
-        options->order.measure = argument;
-        return 0;
-    case ARGP_KEY_END:
-        if (!options->order.reason || !*options->order.reason) {
-            argp_error(state, "--reason is missing: the journal keeps why a locked period was changed");
-        }
-        return 0;
-    default:
+    (void)argument;
+    if (key != ARGP_KEY_INIT) {
         return ARGP_ERR_UNKNOWN;
     }
+    state->child_inputs[0] = &options->asking;
+    state->child_inputs[1] = &options->naming;
+    return 0;
 }
 
-static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&asking_argp, 0, NULL, 0}, {&naming_argp, 0, NULL, 0}, {0}};
 static const struct argp parser = {
-    .options = option_list,
     .parser = parse_option,
     .children = children,
     .args_doc = "[MEASURE]",
@@ -78,15 +44,20 @@ static const struct argp parser = {
 static poise_code ask(poise_client *client, void *context, poise_error *err)
 {
     struct restate_options *options = context;
-    return poise_restate(client, &options->order, options->asking.timeout_ms, &options->rows,
-                         &options->refused, err);
+    const poise_restatement order = {.measure = options->naming.measure,
+                                     .org = options->naming.org,
+                                     .from_ms = options->naming.from_ms,
+                                     .to_ms = options->naming.to_ms,
+                                     .reason = options->naming.reason};
+    return poise_restate(client, &order, options->asking.timeout_ms, &options->rows, &options->refused, err);
 }
 
 int cli_restate(int argc, char **argv)
 {
-    struct restate_options options = {.order = {.from_ms = TIME_MIN_MS, .to_ms = TIME_MAX_MS}};
+    struct restate_options options = {0};
     poise_error err;
     asking_defaults(&options.asking, "10m");
+    naming_defaults(&options.naming);
     argp_parse(&parser, argc, argv, 0, NULL, &options);
     if (asking_ask(&options.asking, ask, &options, &err) != POISE_OK) {
         return cli_fail("restate", &err);

@@ -25,7 +25,8 @@ poise_code cell_find(struct engine *engine, struct feed *feed, uint32_t org, int
                      enum cell_want want, uint32_t *ret_cell, poise_error *err)
 {
     uint32_t cell = cells_find(&engine->cells, feed, org, start_ms);
-    bool may_be_stored = start_ms >= feed->stored_from_ms && start_ms <= feed->stored_to_ms;
+    bool may_be_stored = start_ms >= feed->stored_from_ms && start_ms <= feed->stored_to_ms &&
+                         (is_stored_tile(feed, start_ms) || !engine->options.offline);
     if (cell != CELL_NONE || (want == CELL_IF_ANY && !may_be_stored)) {
         *ret_cell = cell;
         return POISE_OK;

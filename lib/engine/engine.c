@@ -93,7 +93,7 @@ static poise_code set_up(struct engine *engine, const struct engine_options *opt
     engine->cells_limit = engine->options.max_cells;
     poise_code code = definition_compile(engine, err);
     if (code == POISE_OK && options->ports.walk) {
-        code = restore(engine, err);
+        code = options->offline ? restore_frozen(engine, err) : restore(engine, err);
     }
     return code == POISE_OK ? start(engine, err) : code;
 }

@@ -90,6 +90,14 @@ struct engine_options {
     uint64_t hash_seed;          /* of the store, so that peers cannot aim at collisions */
     size_t max_orgs, max_series; /* more are refused; 0: no limit */
     size_t max_cells;            /* clean cells kept in memory beyond the open periods */
+    /* Offline, with ports.load and walk: all definitions that the stored state was made with. Of frozen times
+     * (engine_freeze) its sums count, and no rows. None: what needs such times is missed. Only for the call
+     * that opens. */
+    struct engine_stored {
+        const struct scorecard *const *cards;
+        const struct engine_term *terms;
+        size_t card_count;
+    } stored;
     bool fills;   /* a stored state may lack sums that these definitions need: engine_fill makes them */
     bool offline; /* keyed rows are folded in at the first settle, so that nothing is ever taken away or
                      reread; before the first begin, every row counts whatever its time */
@@ -266,8 +274,8 @@ poise_code engine_fill(struct engine *engine, bool only_check, poise_error *err)
 int64_t engine_input_frozen_ms(const struct engine *engine, const char *name);
 /* The ends up to it are of times that are frozen for some measure of the scorecard; INT64_MIN: none. */
 int64_t engine_frozen_ms(const struct engine *engine, const char *card);
-/* An input of which a score needed dropped measurements, so that it is none; NULL: none did. Offline, where
- * cells are of rows alone. */
+/* An input of which a score needed dropped measurements, so that it is none; NULL: none did. Offline: where
+ * no stored sums serve, or those of a time within a frozen period would have to. */
 const char *engine_missed(const struct engine *engine);
 /* Everything that changed since the last checkpoint began, as puts (value NULL: delete), as of when this one
  * begins: not between begin and settle, nor while the engine holds (EINVAL). It is given out in slices of

@@ -121,19 +121,43 @@ int64_t engine_frozen_ms(const struct engine *engine, const char *card)
     return frozen_ms;
 }
 
+/* Whether frozen times are read from stored cells. */
+static bool is_stored(const struct leaf *leaf)
+{
+    bool stored = leaf->tier_count > 0;
+    for (uint32_t i = 0; i < leaf->tier_count; i++) {
+        stored &= leaf->tiers[i]->stored;
+    }
+    return stored;
+}
+
 bool freeze_answers(const struct engine *engine, const char *card, int64_t as_of_ms)
 {
     for (size_t i = 0; i < engine->input_names.count; i++) {
         const struct input *input = &engine->inputs[i];
         for (const struct leaf *leaf = input->leaves; leaf; leaf = leaf->next_of_input) {
             const struct plan *plan = &engine->plans[leaf->plan];
-            bool asks = strcmp(plan->card->id, card) == 0 && is_in_force(plan, as_of_ms);
+            bool asks = strcmp(plan->card->id, card) == 0 && is_in_force(plan, as_of_ms) && !is_stored(leaf);
             if (asks && looks_back_to(plan, leaf->measure, as_of_ms) < input->dropped_ms) {
                 return false;
             }
         }
     }
     return true;
+}
+
+int64_t first_stored_ms(const struct engine *engine)
+{
+    int64_t first_ms = INT64_MAX;
+    for (size_t i = 0; i < engine->input_names.count; i++) {
+        int64_t input_ms = INT64_MIN; /* each of its feeds has its first row; the finest says best when */
+        for (const struct feed *feed = engine->inputs[i].feeds; feed; feed = feed->next) {
+            bool has = is_stored_tile(feed, feed->stored_from_ms);
+            input_ms = has && feed->stored_from_ms > input_ms ? feed->stored_from_ms : input_ms;
+        }
+        first_ms = input_ms != INT64_MIN && input_ms < first_ms ? input_ms : first_ms;
+    }
+    return first_ms;
 }
 
 const char *engine_missed(const struct engine *engine)

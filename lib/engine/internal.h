@@ -80,6 +80,7 @@ struct feed {
     struct accumulator_layout layout; /* all parts that any of its readers wants */
     bool subtree;
     bool lacking;  /* the stored state has no cells of it (fill.c) */
+    bool stored;   /* offline: of frozen times it has the stored cells, and no rows count */
     bool borrowed; /* those that it has were made with other zone data: the identity is that of then */
     uint32_t id;
     uint64_t identity; /* equal in another process means: the same cells */
@@ -418,6 +419,12 @@ void gains_free(struct engine *engine);
 /* Whether all that the scores of a scorecard as of a time may look at is there. */
 bool freeze_answers(const struct engine *engine, const char *card, int64_t as_of_ms);
 bool is_frozen(const struct engine *engine, const struct input *input, int64_t time_ms);
+static inline bool is_stored_tile(const struct feed *feed, int64_t start_ms)
+{
+    return feed->stored && start_ms < feed->input->dropped_ms;
+}
+/* Where the first of them starts, as exactly as tiles say it; INT64_MAX: there is none. */
+int64_t first_stored_ms(const struct engine *engine);
 
 /* Whether a period that holds the time is locked for some reader of the input. */
 bool is_locked(const struct engine *engine, const struct input *input, int64_t time_ms);
@@ -552,7 +559,8 @@ poise_code unit_look(struct engine *engine, const struct unit *unit, uint32_t pl
 poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, void *visitor, poise_error *err);
 
 /* restore.c */
-poise_code restore(struct engine *engine, poise_error *err); /* fine where nothing was stored */
+poise_code restore(struct engine *engine, poise_error *err);        /* fine where nothing was stored */
+poise_code restore_frozen(struct engine *engine, poise_error *err); /* engine_options.stored */
 
 /* Keys of tables: big-endian, so that stores keep them in order. */
 enum { HEAD_KEY = 'h', HEAD_FORMAT = 5, HEAD_WITHOUT_LIKENESS = 4 /* is read, too */, FUTURE_KEY_BYTES = 16 };

@@ -194,8 +194,10 @@ static bool mark_plan(struct engine *engine, uint32_t plan_id)
     if (!plan->active) {
         return true;
     }
+    bool stored = engine->options.stored.card_count > 0; /* cells that no row marks */
     for (uint32_t i = 0; i < plan->window_count; i++) {
-        if (has_moved(plan->card, &plan->windows[i], engine->as_of_ms) && !mark_leaves(engine, plan_id, i)) {
+        bool moved = has_moved(plan->card, &plan->windows[i], engine->as_of_ms);
+        if ((moved || stored) && !mark_leaves(engine, plan_id, i)) {
             return false;
         }
     }

@@ -4,11 +4,12 @@
 #include <base/error.h>
 
 /* Whether the tile begins the window and has nothing that the window has not. What ends behind T is not
- * bounded: nothing later was counted. */
-static bool fits(const struct engine *engine, struct period tile, struct period window)
+ * bounded: nothing later was counted, but in stored cells. */
+static bool fits(const struct engine *engine, const struct feed *feed, struct period tile,
+                 struct period window)
 {
-    return tile.start_ms == window.start_ms &&
-           (tile.end_ms <= window.end_ms || window.end_ms > engine->as_of_ms);
+    bool bounded = window.end_ms <= engine->as_of_ms || is_stored_tile(feed, tile.start_ms);
+    return tile.start_ms == window.start_ms && (tile.end_ms <= window.end_ms || !bounded);
 }
 
 /* The largest tile that fits; NULL where none does. */
@@ -17,7 +18,7 @@ static struct feed *choose(const struct leaf_reading *reading, struct period win
     for (uint32_t i = 0; i < reading->leaf->tier_count; i++) {
         struct feed *feed = reading->leaf->tiers[i];
         *ret_tile = feed_tile(feed, window.start_ms);
-        if (fits(reading->engine, *ret_tile, window)) {
+        if (fits(reading->engine, feed, *ret_tile, window)) {
             return feed;
         }
     }
@@ -29,7 +30,7 @@ static poise_code read_cell(const struct leaf_reading *reading, struct feed *fee
                             int64_t start_ms, const struct accumulator **ret_body)
 {
     struct engine *engine = reading->engine;
-    if (start_ms < feed->input->dropped_ms) {
+    if (start_ms < feed->input->dropped_ms && !feed->stored) {
         engine->missed = feed->input;
     }
     *ret_body = past_cell(engine, reading->before, feed, org, start_ms);
@@ -48,9 +49,14 @@ static poise_code merge(const struct leaf_reading *reading, uint32_t org, struct
         const struct accumulator *body;
         struct period tile;
         struct feed *feed = choose(reading, window, &tile);
+        struct input *input = reading->leaf->tiers[0]->input;
+        if (!feed && window.start_ms < input->dropped_ms) { /* T is within a frozen tile */
+            reading->engine->missed = input;
+            return POISE_OK;
+        }
         if (!feed) {
-            return error_set(reading->err, POISE_EINVAL, "no tile of input %s begins at %lld",
-                             reading->leaf->tiers[0]->input->name, (long long)window.start_ms);
+            return error_set(reading->err, POISE_EINVAL, "no tile of input %s begins at %lld", input->name,
+                             (long long)window.start_ms);
         }
         poise_code code = read_cell(reading, feed, org, tile.start_ms, &body);
         if (code != POISE_OK) {

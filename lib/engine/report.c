@@ -41,11 +41,15 @@ static poise_code states_of_history(struct engine *engine, const struct report_q
         engine_settle(engine, SIZE_MAX, ignore_change, NULL, err); /* sorts out which keyed rows stand */
     struct heap_item earliest;
     engine->missed = NULL; /* nobody is shown that */
-    if (code != POISE_OK || !heap_peek(&engine->future, &earliest)) {
+    int64_t first_ms = first_stored_ms(engine);
+    if (heap_peek(&engine->future, &earliest) && earliest.key < first_ms) {
+        first_ms = earliest.key;
+    }
+    if (code != POISE_OK || first_ms == INT64_MAX) {
         return code;
     }
     const char *card = question->card->id;
-    int64_t end_ms = next_end_of(engine, card, earliest.key);
+    int64_t end_ms = next_end_of(engine, card, first_ms);
     for (int n = 0; code == POISE_OK && end_ms < question->as_of_ms; n++) {
         if (n == REPORT_PERIODS_MAX) {
             return error_set(err, POISE_ELIMIT, "the history has more than %d periods; ask for less",

@@ -221,3 +221,67 @@ poise_code restore(struct engine *engine, poise_error *err)
     return code == POISE_OK ? ports->walk(ports->context, ENGINE_FUTURE, restore_waiting, &restoring, err)
                             : code;
 }
+
+/* ---- sums of frozen times, for answers about them ---- */
+
+static const struct feed *find_same(const struct engine *all, const struct feed *feed)
+{
+    const struct input *input = definition_input(all, feed->input->name, strlen(feed->input->name));
+    const struct feed *same = input ? input->feeds : NULL;
+    while (same && (same->subtree != feed->subtree || !same_tiling(&same->tiling, &feed->tiling))) {
+        same = same->next;
+    }
+    return same;
+}
+
+/* Feeds have the parts that all definitions want, and so the names of the stored cells. */
+static poise_code take_stored(struct engine *engine, const struct engine *all, poise_error *err)
+{
+    size_t largest = 1;
+    for (size_t i = 0; i < engine->feed_count; i++) {
+        struct feed *feed = engine->feeds[i];
+        const struct feed *same = find_same(all, feed);
+        if (same && !same->lacking) {
+            feed->layout = accumulator_layout(same->layout.parts, &engine->sources);
+            feed->stored = take_feed(feed, same->identity, same->stored_from_ms, same->stored_to_ms);
+        }
+        largest = feed->layout.size > largest ? feed->layout.size : largest;
+    }
+    engine->merging = arena_zalloc(&engine->arena, 1, largest);
+    return engine->merging ? POISE_OK : error_nomem(err, "the compiled scorecards");
+}
+
+/* Cells name orgs and sources by the numbers that the state has given them. */
+static poise_code take_names(struct engine *engine, poise_error *err)
+{
+    const struct engine_ports *ports = &engine->options.ports;
+    struct restoring restoring = {.engine = engine, .err = err};
+    poise_code code = ports->walk(ports->context, ENGINE_ORGS, restore_org, &restoring, err);
+    return code == POISE_OK ? ports->walk(ports->context, ENGINE_SOURCES, restore_source, &restoring, err)
+                            : code;
+}
+
+poise_code restore_frozen(struct engine *engine, poise_error *err)
+{
+    const struct engine_stored *stored = &engine->options.stored;
+    const struct engine_options options = {
+        .cards = stored->cards,
+        .card_count = stored->card_count,
+        .terms = stored->terms,
+        .fills = true,
+        .offline = true,
+        .ports = {.context = engine->options.ports.context, .load = engine->options.ports.load}};
+    struct engine *all = NULL;
+    poise_code code = engine_open(&options, &all, err);
+    if (code == POISE_OK) {
+        code = load_head(all, err);
+    }
+    if (code == POISE_OK) {
+        code = take_stored(engine, all, err);
+    }
+    engine_close(all);
+    if (code == POISE_OK) {
+        code = take_names(engine, err);
+    }
+    return code == POISE_ENOTFOUND ? POISE_OK : code; /* no state: nothing is frozen */
+}

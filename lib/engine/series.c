@@ -296,6 +296,10 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
         struct period tile = feed_tile(feed, sample->time_ms);
         size_t count = levels_of(engine, feed, series->org);
         poise_code code = POISE_OK;
+        if (is_stored_tile(feed, tile.start_ms)) {
+            cells += count;
+            continue;
+        }
         if (!are_of(engine, cells, tile.start_ms)) {
             code = find_cells(engine, series, feed, tile.start_ms, cells, count, err);
         }
@@ -349,6 +353,10 @@ poise_code series_count_sum(struct engine *engine, struct engine_series *series,
     for (struct feed *feed = input_of(engine, series)->feeds; feed && code == POISE_OK; feed = feed->next) {
         int64_t start_ms = feed_tile(feed, sum->newest_ms).start_ms;
         size_t count = levels_of(engine, feed, series->org);
+        if (is_stored_tile(feed, start_ms)) {
+            cells += count;
+            continue;
+        }
         if (!are_of(engine, cells, start_ms)) {
             code = find_cells(engine, series, feed, start_ms, cells, count, err);
         }

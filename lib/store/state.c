@@ -175,17 +175,16 @@ void state_free(struct state_runs *runs)
     *runs = (struct state_runs){0};
 }
 
-static poise_code load_run(struct store *store, MDB_txn *txn, const MDB_val *key, const MDB_val *stored,
-                           poise_error *err)
+static poise_code load_run(const struct store *store, MDB_txn *txn, const MDB_val *key, const MDB_val *stored,
+                           bool filters, struct state_runs *runs, poise_error *err)
 {
-    struct state_runs *runs = &store->runs;
     struct state_run run = {0};
     size_t lines, at = 0;
     poise_code code = state_run_read(store, key, stored, &run, &lines, err);
     if (code == POISE_OK && runs->count == STATE_RUNS_MAX) {
         code = error_set(err, POISE_ELIMIT, "%s has more than %d runs of state", store->path, STATE_RUNS_MAX);
     }
-    if (code == POISE_OK && run.status == STATE_RUN_WHOLE) {
+    if (code == POISE_OK && run.status == STATE_RUN_WHOLE && filters) {
         code = load_filter(store, txn, &run, lines, err);
     }
     if (code != POISE_OK) {
@@ -206,18 +205,19 @@ static poise_code load_run(struct store *store, MDB_txn *txn, const MDB_val *key
     return POISE_OK;
 }
 
-poise_code state_load(struct store *store, MDB_txn *txn, poise_error *err)
+poise_code state_load(const struct store *store, MDB_txn *txn, bool filters, struct state_runs *runs,
+                      poise_error *err)
 {
     MDB_cursor *at;
     MDB_val key, stored;
     poise_code code = POISE_OK;
-    store->runs.next_id = 1;
+    runs->next_id = 1;
     int rc = mdb_cursor_open(txn, store->lmdb[LMDB_STATE_RUNS], &at);
     if (rc != 0) {
         return env_error(store, rc, "read the list of runs", err);
     }
     while (code == POISE_OK && (rc = mdb_cursor_get(at, &key, &stored, MDB_NEXT)) == 0) {
-        code = load_run(store, txn, &key, &stored, err);
+        code = load_run(store, txn, &key, &stored, filters, runs, err);
     }
     mdb_cursor_close(at);
     return code != POISE_OK || rc == MDB_NOTFOUND ? code : env_error(store, rc, "read the list of runs", err);
@@ -259,15 +259,16 @@ void state_expect(const struct store *store, const uint8_t *key, size_t length)
     __asm__ volatile(""); /* else gcc takes it for a function without effect, and drops its calls */
 }
 
-poise_code state_get(struct store *store, MDB_txn *txn, const uint8_t *key, size_t length, struct buf *out,
-                     poise_error *err)
+poise_code state_get(const struct store *store, MDB_txn *txn, const struct state_runs *runs,
+                     const uint8_t *key, size_t length, struct buf *out, poise_error *err)
 {
     uint64_t hash = hash64(key, length, 0);
     bool found = false;
     poise_code code = POISE_ENOTFOUND;
-    for (size_t i = 0; i < store->runs.whole && code == POISE_ENOTFOUND && !found; i++) {
-        const struct state_run *run = &store->runs.items[i];
-        if (run->entries[key[0] % STORE_TABLES] > 0 && filter_may_have(&run->filter, hash)) {
+    for (size_t i = 0; i < runs->whole && code == POISE_ENOTFOUND && !found; i++) {
+        const struct state_run *run = &runs->items[i];
+        bool may_have = run->filter.lines == 0 || filter_may_have(&run->filter, hash);
+        if (run->entries[key[0] % STORE_TABLES] > 0 && may_have) {
             code = get_from(store, txn, run, key, length, &found, out, err);
         }
         if (run->cleared >> (key[0] & 31) & 1) {

@@ -27,10 +27,10 @@ struct state_run {
     enum state_status status;
     uint32_t cleared; /* bits of tables: what older runs have of them is gone */
     uint64_t entries[STORE_TABLES], table_bytes[STORE_TABLES], bytes;
-    struct filter filter; /* whole ones */
+    struct filter filter; /* whole ones; empty: every key is looked for */
 };
 
-struct state_runs {          /* the writer's */
+struct state_runs {          /* the store's is the writer's */
     struct state_run *items; /* whole ones, highest rank first; then dropped ones */
     size_t count, whole, capacity;
     uint64_t next_id;
@@ -51,11 +51,13 @@ static inline uint64_t big64(const uint8_t *bytes)
     return value;
 }
 
-poise_code state_load(struct store *store, MDB_txn *txn, poise_error *err);
+/* The list as the transaction sees it, into an empty one; without filters it is read quickly. */
+poise_code state_load(const struct store *store, MDB_txn *txn, bool filters, struct state_runs *runs,
+                      poise_error *err);
 void state_free(struct state_runs *runs);
 /* What the newest run says of it; ENOTFOUND. */
-poise_code state_get(struct store *store, MDB_txn *txn, const uint8_t *key, size_t length, struct buf *out,
-                     poise_error *err);
+poise_code state_get(const struct store *store, MDB_txn *txn, const struct state_runs *runs,
+                     const uint8_t *key, size_t length, struct buf *out, poise_error *err);
 
 /* Fetches the lines of the filters that state_get will ask. */
 void state_expect(const struct store *store, const uint8_t *key, size_t length);

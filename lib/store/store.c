@@ -318,7 +318,7 @@ static poise_code load_rest(struct store *store, MDB_txn *txn, poise_error *err)
         return error_set(err, POISE_ECORRUPT, "%s is damaged: cannot open its tables: %s; restore a backup",
                          store->path, mdb_strerror(rc));
     }
-    code = store->format >= 2 ? state_load(store, txn, err) : POISE_OK;
+    code = store->format >= 2 ? state_load(store, txn, true, &store->runs, err) : POISE_OK;
     if (code == POISE_OK) {
         code = journal_ends(store, txn, &first, &last, err);
     }

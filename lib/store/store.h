@@ -153,6 +153,14 @@ poise_code store_walk(struct store *store, enum store_table table,
                       poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                       void *visitor, poise_error *err);
 
+/* The same for any thread, as of when its reader was opened or last renewed, which a call may do. Without
+ * filters: some us a run for an entry. */
+poise_code store_reader_get(struct store_reader *reader, enum store_table table, const void *key,
+                            size_t length, struct buf *out, poise_error *err);
+poise_code store_reader_walk(struct store_reader *reader, enum store_table table,
+                             poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                             void *visitor, poise_error *err);
+
 /* A checkpoint: begin, clears, puts and deletes, commit: all or nothing, synced. A failed put makes commit
  * fail with the same code. commit ends the checkpoint, failed or not; codes as store_append. */
 enum { STORE_KEY_MAX = 499, STORE_VALUE_MAX = 1 << 30 };

@@ -87,7 +87,7 @@ poise_code store_get(struct store *store, enum store_table table, const void *ke
     if (code != POISE_OK) {
         return code;
     }
-    code = state_get(store, store->view, bytes, entry_key(table, key, length, bytes), out, err);
+    code = state_get(store, store->view, &store->runs, bytes, entry_key(table, key, length, bytes), out, err);
     mdb_txn_reset(store->view);
     return code == POISE_ENOTFOUND ? error_set(err, code, "no such entry in table %s", table_names[table])
                                    : code;
@@ -136,6 +136,53 @@ poise_code store_walk(struct store *store, enum store_table table,
         state_reader_close(&reader);
     }
     env_read_end(store, txn);
+    return code;
+}
+
+/* ---- for other threads ---- */
+
+static poise_code list_runs(struct store_reader *reader, struct state_runs *ret_runs, poise_error *err)
+{
+    poise_code code = reader_due(reader) ? reader_renew(reader, err) : POISE_OK;
+    *ret_runs = (struct state_runs){0};
+    return code == POISE_OK ? state_load(reader->store, reader->txn, false, ret_runs, err) : code;
+}
+
+poise_code store_reader_get(struct store_reader *reader, enum store_table table, const void *key,
+                            size_t length, struct buf *out, poise_error *err)
+{
+    uint8_t bytes[SORTED_KEY_MAX];
+    struct state_runs runs;
+    if (length == 0 || length > STORE_KEY_MAX) {
+        return error_set(err, POISE_EINVAL, "a key of %zu bytes", length);
+    }
+    poise_code code = list_runs(reader, &runs, err);
+    if (code == POISE_OK) {
+        code = state_get(reader->store, reader->txn, &runs, bytes, entry_key(table, key, length, bytes), out,
+                         err);
+    }
+    state_free(&runs);
+    return code == POISE_ENOTFOUND ? error_set(err, code, "no such entry in table %s", table_names[table])
+                                   : code;
+}
+
+poise_code store_reader_walk(struct store_reader *reader, enum store_table table,
+                             poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                             void *visitor, poise_error *err)
+{
+    const uint8_t first = (uint8_t)table;
+    struct state_reader entries;
+    struct state_runs runs;
+    poise_code code = list_runs(reader, &runs, err);
+    if (code == POISE_OK) {
+        code =
+            state_reader_open(reader->store, reader->txn, runs.items, runs.whole, &first, 1, &entries, err);
+    }
+    if (code == POISE_OK) {
+        code = walk(&entries, table, visit, visitor, err);
+        state_reader_close(&entries);
+    }
+    state_free(&runs);
     return code;
 }
 

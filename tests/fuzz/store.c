@@ -239,10 +239,10 @@ static void read_state(struct store *store, MDB_txn *txn)
     struct sorted_entry entry;
     struct buf value = {0};
     poise_error err;
-    poise_code code = state_load(store, txn, &err);
+    poise_code code = state_load(store, txn, true, &store->runs, &err);
     MUST(is_expected(code));
     if (code == POISE_OK && store->runs.whole > 0) {
-        MUST(is_expected(state_get(store, txn, (const uint8_t *)"\4key", 4, &value, &err)));
+        MUST(is_expected(state_get(store, txn, &store->runs, (const uint8_t *)"\4key", 4, &value, &err)));
         code = state_reader_open(store, txn, store->runs.items, store->runs.whole, (const uint8_t *)"", 0,
                                  &reader, &err);
         for (int i = 0; code == POISE_OK && i < 10000; i++) {

@@ -1,7 +1,9 @@
 """`keep`: measurements of frozen periods are dropped, scores stay; what would change them is refused; kills, other definitions and
 questions find the same before and after."""
+import datetime
 import json
 import time
+from random import Random
 
 import system
 from system import POISE, Aggregator, Case, run
@@ -23,6 +25,22 @@ perspectives:
 DAILY = "          - {id: daily, input: m, aggregate: last, period: day, score: {linear: {from: 0, to: %d}}}\n"
 WEEKLY = "          - {id: weekly, input: m, aggregate: max, period: week, score: {linear: {from: 0, to: 100}}}\n"
 FOREVER = "          - {id: always, input: n, aggregate: count, keep: 3650d, score: {linear: {from: 0, to: 9}}}\n"
+WIDE = """
+scorecard: %s
+period: month
+timezone: Europe/Berlin
+grace: 1d
+lock_after: 5d
+keep: 100d
+perspectives:
+  - id: internal
+    objectives:
+      - id: quality
+        measures:
+"""
+KINDS = ("sum", "count", "min", "max", "mean", "weighted_mean", "ratio", "first", "last", "stddev", "p50", "p90")
+PERIODS = ("period: month", "period: week", "period: day", "period: year, carry: 0", "rolling: 45d", "period: quarter, basis: closed",
+           "period: month, roll_up: none", "period: month, across_orgs: mean")
 SETTINGS = "checkpoint: 100ms\ncompact: 20KiB\ncompact_after: 1s\njournal: 64KiB"
 MONTHS = 6
 
@@ -79,6 +97,14 @@ class Retention(Case):
         self.same_states(live, offline)
         run(POISE, "verify", "--from", self.aggregator.query)
 
+    def check_past(self, all_rows):
+        """As of ends of frozen periods, and all of the history."""
+        for month in range(2, MONTHS):
+            when = ["--all-orgs", "--as-of", f"2026-{month:02d}-01T00:00:00Z"]
+            self.same_states(self.aggregator.get("plant", *when), self.evaluate(self.card, all_rows, *when))
+        self.same_states(self.aggregator.get("plant", "--all-orgs", "--history"),
+                         self.evaluate(self.card, all_rows, "--all-orgs", "--history"))
+
     def command(self, name, *arguments, check=0):
         done = run(POISE, name, "--from", self.aggregator.query, *arguments, check=check)
         return done.stderr if check else done.stdout
@@ -103,18 +129,55 @@ class Retention(Case):
         self.check(all_rows)
         # what was held by a lock before it froze is not let in
         self.assertIn("1 let in, 0 refused", self.command("restate", "m", "--reason", "late", "--since", "2026-03-01T00:00:00Z"))
-        self.check(all_rows + row(3, 9, 10 ** 6))
+        all_rows += row(3, 9, 10 ** 6)
+        self.check(all_rows)
         self.assertIn("frozen", run(POISE, "rescore", "--at", self.aggregator.query, "--from",
                                     "2026-02-01T00:00:00Z", "--reason", "x", check=1).stderr)
-        for when in ("2026-01-20", "2026-03-01", "2026-04-01"):
-            self.assertIn("dropped", run(POISE, "get", "--from", self.aggregator.query, "plant", "--as-of", when + "T00:00:00Z",
-                                         check=1).stderr)
-        shown = {state["as_of"] for state in self.aggregator.get("plant", "--history")}
-        self.assertEqual({when[:7] for when in shown}, {"2026-05"})
+        self.check_past(all_rows)
+        for when in (["2026-01-20T00:00:00Z"], ["2026-03-01T00:00:00Z", "--as-known-at", "2026-06-01T00:00:00Z"]):
+            self.assertIn("dropped", self.command("get", "plant", "--as-of", *when, check=1))
         audited = [json.loads(line) for line in (self.folder / "store" / "audit.jsonl").read_text().splitlines()]
         self.assertEqual([line["about"] for line in audited if line["what"] == "freeze"], ["m before 2026-03-01T00:00:00.000Z"])
         self.aggregator.stop()
         run(POISE, "verify", "--store", self.folder / "store")
+
+    def test_sums_of_frozen_periods(self):
+        """All aggregates over all kinds of periods, as of ends of frozen periods, are those of all rows; also with another
+        scorecard that wants more of the same sums, and over a kill and another definition."""
+        self.aggregator.stop()
+        cards = [WIDE % name + "".join(
+            f"          - {{id: x{n}, input: m, aggregate: {kind}, {period}, score: {{linear: {{from: 0, to: 300}}}}}}\n"
+            for n, (kind, period) in enumerate((kind, period) for kind in kinds for period in PERIODS))
+                 for name, kinds in (("plant", KINDS[::2]), ("other", KINDS[1::2]))]
+        paths = [self.write(f"{name}.yaml", card) for name, card in zip(("plant", "other"), cards)]
+        self.aggregator = Aggregator(self.folder, paths, settings=SETTINGS).start()
+        random = Random(7)
+        rows = ""
+        for at in range(0, 900, 4):  # 2023-05 to 2025-10
+            when = (datetime.datetime(2023, 5, 3, 21, 59) + datetime.timedelta(days=at)).isoformat()
+            for org in random.sample(("", "a", "a/b", "c"), 2):
+                for source in random.sample(("zoe", "adam", "mia"), 2):  # ties of first and last
+                    rows += f"{when}.000Z,m,{org},{random.randint(-50, 900) / 8},{random.randint(1, 4)},{random.choice(('', f'{at}'))},,{source},\n"
+        self.send(rows)
+        # Whole years, and the week before: 2025 is wanted for what is scored now.
+        self.await_dropped(sum(line < "2024-12-29" for line in rows.splitlines()))
+
+        def check():
+            for name, path in zip(("plant", "other"), paths):
+                self.same_states(self.aggregator.get(name, "--all-orgs", "--history"),
+                                 self.evaluate(path, rows, "--all-orgs", "--history"))
+                when = ["--as-of", "2024-03-31T22:00:00Z", "--org", "a"]
+                self.same_states(self.aggregator.get(name, *when), self.evaluate(path, rows, *when))
+        check()
+        self.aggregator.kill()
+        self.aggregator.start()
+        check()
+        # By another definition from now on: closed periods keep theirs.
+        before = [state for state in self.aggregator.get("plant", "--all-orgs", "--history") if state["as_of"] < "2025-09"]
+        self.aggregator.stop()
+        paths[0].write_text(cards[0].replace("to: 300", "to: 200").replace("aggregate: p50", "aggregate: mean"))
+        self.aggregator.start()
+        self.same_states(self.aggregator.get("plant", "--all-orgs", "--history")[:len(before)], before)
 
     def test_a_dump_has_what_is_left(self):
         self.send(history(range(1, MONTHS)) + row(2, 3, 1, key="back") + row(4, 3, 2, key="to-february"))
