@@ -134,7 +134,7 @@ struct rewriting {
     uint64_t place;
     struct journal_batch *batches;
     size_t count;
-    struct buf *bodies; /* of batches that are made anew; as many as there are batches at most */
+    struct buf *bodies; /* of batches that are made anew; as many as rows are refused at most */
     size_t made;
 };
 
@@ -162,45 +162,70 @@ static bool has_out(const struct rewriting *rewriting, const struct wire_batch *
     return false;
 }
 
-/* Of the batch stays what is held still; its other rows keep their places alone. */
-static poise_code keep_held(struct rewriting *rewriting, const struct journal_batch *batch,
-                            const struct wire_batch *rows)
+static bool stays(const struct rewriting *rewriting, const struct journal_batch *batch,
+                  const struct wire_batch *rows, size_t at)
 {
-    struct compact *compact = rewriting->compact;
+    return batch_holds(batch->reasons[at]) && batch->refused[at] < rows->rows &&
+           !is_row_out(rewriting, rows, batch->refused[at]);
+}
+
+static void keep_places(struct rewriting *rewriting, uint32_t rows)
+{
+    if (rows > 0)
+        rewriting->batches[rewriting->count++] = (struct journal_batch){.producer = "", .rows = rows};
+}
+
+/* Refused rows that are one behind the other, as a batch. */
+static poise_code keep_rows(struct rewriting *rewriting, const struct journal_batch *batch,
+                            const struct wire_batch *rows, size_t from, size_t until)
+{
+    uint32_t count = (uint32_t)(until - from);
     struct wire_builder *builder = wire_builder_open();
-    uint8_t *reasons = arena_alloc(&compact->arena, batch->refused_count + 1);
-    uint32_t *refused = arena_alloc(&compact->arena, (batch->refused_count + 1) * sizeof *refused);
-    uint32_t kept = 0;
-    poise_code code = builder && reasons && refused ? POISE_OK : POISE_ENOMEM;
-    for (size_t i = 0; !code && i < batch->refused_count; i++) {
-        uint32_t at = batch->refused[i];
-        if (!batch_holds(batch->reasons[i]) || at >= rows->rows || is_row_out(rewriting, rows, at))
-            continue;
-        const poise_measurement row = wire_batch_row(rows, at);
-        code = wire_builder_add(builder, &row);
-        refused[kept] = kept;
-        reasons[kept++] = batch->reasons[i];
-    }
+    uint32_t *refused = arena_alloc(&rewriting->compact->arena, count * sizeof *refused);
     struct buf *body = &rewriting->bodies[rewriting->made++];
-    if (!code && kept > 0)
+    poise_code code = builder && refused ? POISE_OK : POISE_ENOMEM;
+    for (uint32_t i = 0; !code && i < count; i++) {
+        const poise_measurement row = wire_batch_row(rows, batch->refused[from + i]);
+        code = wire_builder_add(builder, &row);
+        refused[i] = i;
+    }
+    if (!code)
         code =
             wire_builder_finish(builder, batch->epoch ? batch->epoch : 1, batch->seq ? batch->seq : 1, body);
     wire_builder_close(builder);
-    if (!code && kept > 0) {
-        struct journal_batch *held = &rewriting->batches[rewriting->count++];
-        *held = *batch;
-        held->rows = kept;
-        held->refused_count = kept;
-        held->refused = refused;
-        held->reasons = reasons;
-        held->body = body->data;
-        held->body_length = body->length;
-        held->notes_length = 0;
+    if (code)
+        return code;
+    struct journal_batch *held = &rewriting->batches[rewriting->count++];
+    *held = *batch;
+    held->rows = count;
+    held->refused_count = count;
+    held->refused = refused;
+    held->reasons = batch->reasons + from;
+    held->body = body->data;
+    held->body_length = body->length;
+    held->notes_length = 0;
+    return POISE_OK;
+}
+
+/* Of the batch stays what is held still, at its places; of its other rows these alone. */
+static poise_code keep_held(struct rewriting *rewriting, const struct journal_batch *batch,
+                            const struct wire_batch *rows)
+{
+    poise_code code = POISE_OK;
+    uint32_t next = 0;
+    for (size_t i = 0, until; !code && i < batch->refused_count; i = until) {
+        until = i + 1;
+        if (!stays(rewriting, batch, rows, i))
+            continue;
+        while (until < batch->refused_count && batch->refused[until] == batch->refused[until - 1] + 1 &&
+               stays(rewriting, batch, rows, until))
+            until++;
+        keep_places(rewriting, batch->refused[i] - next);
+        next = batch->refused[until - 1] + 1;
+        code = keep_rows(rewriting, batch, rows, i, until);
     }
-    if (!code && batch->rows > kept)
-        rewriting->batches[rewriting->count++] =
-            (struct journal_batch){.producer = "", .rows = batch->rows - kept};
-    return code ? error_nomem(compact->err, "what remains of a record") : POISE_OK;
+    keep_places(rewriting, batch->rows - next);
+    return code ? error_nomem(rewriting->compact->err, "what remains of a record") : POISE_OK;
 }
 
 static poise_code rewrite_batch(struct rewriting *rewriting, const struct journal_batch *batch, bool *ret_any)
@@ -235,10 +260,13 @@ static poise_code rewrite(void *visitor, const struct journal_record *record)
     struct compact *compact = visitor;
     struct rewriting rewriting = {.compact = compact, .place = record->first_ordinal};
     bool any = false;
+    size_t refused = 0;
     poise_code code = compact_check_stop(compact);
     arena_reset(&compact->arena);
-    rewriting.batches = calloc(2 * record->batch_count + 1, sizeof *rewriting.batches);
-    rewriting.bodies = calloc(record->batch_count + 1, sizeof *rewriting.bodies);
+    for (size_t i = 0; i < record->batch_count; i++)
+        refused += record->batches[i].refused_count;
+    rewriting.batches = calloc(record->batch_count + 2 * refused + 1, sizeof *rewriting.batches);
+    rewriting.bodies = calloc(refused + 1, sizeof *rewriting.bodies);
     if (!code && (!rewriting.batches || !rewriting.bodies))
         code = error_nomem(compact->err, "what remains of a record");
     for (size_t i = 0; !code && i < record->batch_count; i++)

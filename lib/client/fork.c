@@ -1,6 +1,7 @@
 /* Two copies of a spool, or one that was restored from an older copy, give one number to two batches. The one
  * that comes second finds it out here and goes on under an epoch of its own. */
 #include <base/error.h>
+#include <base/hash.h>
 #include <client/outbox.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,13 +138,34 @@ static uint64_t split(const struct outbox *outbox, const struct outbox_history *
     return from;
 }
 
+/* Of copies that are at the same place and go on with the same batch all take the same one: each of their
+ * batches then counts once, under whichever copy is quicker. Where there is none, by chance. */
+static poise_code choose_epoch(struct outbox *outbox, uint64_t from, uint64_t next, uint64_t *ret_epoch,
+                               poise_error *err)
+{
+    struct spool_loss lost = {0};
+    if (next < spool_first_seq(outbox->spool) || next >= spool_next_seq(outbox->spool)) {
+        return outbox_random_epoch(ret_epoch, err);
+    }
+    poise_code code = spool_lost(outbox->spool, next, &lost, err);
+    if (code == POISE_OK && lost.last == 0) {
+        code = outbox_read(outbox, next, err);
+    }
+    if (code != POISE_OK || lost.last > 0) {
+        return code != POISE_OK ? code : outbox_random_epoch(ret_epoch, err);
+    }
+    uint64_t hash = hash64(outbox->record.data, outbox->record.length, next);
+    *ret_epoch = hash_mix(hash_mix(spool_epoch(outbox->spool), from), hash) | 1; /* not 0 */
+    return POISE_OK;
+}
+
 poise_code outbox_fork(struct outbox *outbox, const struct outbox_history *history, uint64_t end,
                        poise_error *err)
 {
     uint64_t epoch = 0, first = spool_first_seq(outbox->spool);
     struct spool_loss doubt;
     uint64_t from = split(outbox, history, end, &doubt);
-    poise_code code = outbox_random_epoch(&epoch, err);
+    poise_code code = choose_epoch(outbox, from, doubt.last > 0 ? doubt.last + 1 : from, &epoch, err);
     if (code == POISE_OK && doubt.last > 0) {
         code = tell_doubt(outbox, &doubt, err);
     }

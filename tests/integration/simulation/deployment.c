@@ -44,7 +44,7 @@ void deployment_crash(void)
     deployment.crashes++;
     deployment.full = false;
     deployment.up_us = now_us() + between(0, one_in(4) ? 3000000 : 200000);
-    journal_fails(STORE_WORKS);
+    failures_choose(STORE_WORKS);
     journal_on_disk(deployment.store);
 }
 
@@ -84,7 +84,7 @@ void deployment_start(void)
     }
     deployment.aggregator = NULL;
     bool troubled = deployment_troubled();
-    if (!journal_broke() && !troubled && (code != POISE_EFULL || !deployment.full)) {
+    if (!failures_met() && !troubled && (code != POISE_EFULL || !deployment.full)) {
         fail_msg("the aggregator does not open: %s", err.text);
     }
     deployment_crash();
@@ -106,7 +106,7 @@ void deployment_turn(enum aggregator_part part)
         return;
     }
     bool troubled = deployment_troubled();
-    if (!journal_broke() && !troubled) {
+    if (!failures_met() && !troubled) {
         fail_msg("the aggregator ends: %s", err.text);
     }
     deployment_crash();
@@ -143,13 +143,13 @@ bool deployment_may_start(void)
 void deployment_fill_disk(bool full)
 {
     deployment.full = full;
-    journal_fails(full ? STORE_FULL : STORE_WORKS);
+    failures_choose(full ? STORE_FULL : STORE_WORKS);
 }
 
 void deployment_heal(void)
 {
     deployment_fill_disk(false);
-    if (deployment.aggregator && journal_broke()) {
+    if (deployment.aggregator && failures_met()) {
         deployment_crash(); /* the committer failed, and the writer has not heard of it yet */
     }
     while (!deployment.aggregator) {
@@ -183,7 +183,7 @@ bool deployment_open(uint64_t seed)
                                         .clock = (int)(seed % 3 == 0), /* every third by the event clock */
                                         .map_bytes = 64 << 20,
                                         .free_bytes = 1 << 20,
-                                        .max_producers = 10,
+                                        .max_producers = 40,
                                         .max_subscriptions = 100,
                                         .max_subscriptions_each = 100,
                                         .max_answer = 64 << 20,
@@ -193,6 +193,7 @@ bool deployment_open(uint64_t seed)
     deployment_configure();
     deployment_start();
     producers_open(deployment.directory, wide);
+    forks_open(deployment.directory);
     subscribers_open();
     return true;
 }
@@ -208,6 +209,7 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 bool deployment_close(void)
 {
     subscribers_close();
+    forks_close();
     producers_close();
     aggregator_close(deployment.aggregator);
     cards_close(deployment.sets);

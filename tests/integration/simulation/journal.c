@@ -1,9 +1,8 @@
 #include "simulation.h"
 
-#include <aggregator/compact.h>
+#include <aggregator/erasures.h>
 #include <aggregator/rescore.h>
 #include <aggregator/restate.h>
-#include <base/error.h>
 #include <base/text.h>
 #include <engine/report.h>
 #include <stdlib.h>
@@ -12,12 +11,6 @@
 #include <unit/engine/plain.h>
 #include <wire/wire.h>
 
-struct row {
-    poise_measurement measurement;
-    poise_refusal refusal;
-    bool let_in; /* refused by a lock, and restated later */
-    bool order;  /* none, but a !rescore in its place */
-};
 struct record {
     uint64_t lsn, digest;
     int64_t as_of_ms;
@@ -41,8 +34,6 @@ static struct {
     struct arena memory, scratch;
     struct view trail;
     bool trail_broken; /* the definitions changed: what is open was scored again, which no change says */
-    enum store_failure failure;
-    bool broke;
     const struct card_set *opening, *seen[SEEN_SETS_MAX];
     size_t seen_count;
     struct term *terms;
@@ -58,6 +49,8 @@ void journal_start(void)
     journal.records = calloc(RECORDS_MAX, sizeof *journal.records);
     journal.terms = calloc(TERMS_MAX, sizeof *journal.terms);
     assert_true(journal.rows && journal.records && journal.terms);
+    failures_start();
+    erased_start();
 }
 
 void journal_stop(void)
@@ -117,7 +110,7 @@ static void let_in(const poise_measurement *measurement)
 {
     for (size_t i = 0; i < journal.row_count; i++) {
         struct row *row = &journal.rows[i];
-        if (row->refusal == POISE_REFUSAL_LOCKED && !row->let_in &&
+        if (row->refusal == POISE_REFUSAL_LOCKED && !row->let_in && !row->erased_lsn &&
             measurement_same(&row->measurement, measurement)) {
             row->let_in = true;
             return;
@@ -133,6 +126,31 @@ uint64_t journal_restated(void)
         restated += journal.rows[i].let_in;
     }
     return restated;
+}
+
+size_t journal_rows(struct row **ret_rows)
+{
+    *ret_rows = journal.rows;
+    return journal.row_count;
+}
+
+bool journal_row_stands(const struct row *row)
+{
+    return plain_stands(&journal.plain, &row->measurement, (uint64_t)(row - journal.rows) + 1);
+}
+
+void journal_erase(struct row *row, uint64_t lsn)
+{
+    row->erased_lsn = lsn;
+    if (row->refusal == POISE_REFUSAL_NONE) {
+        plain_erase(&journal.plain, &row->measurement, (uint64_t)(row - journal.rows) + 1);
+    }
+}
+
+void journal_rows_of(uint64_t lsn, uint64_t *ret_first, uint64_t *ret_end)
+{
+    *ret_first = lsn > 1 ? journal.records[lsn - 2].row_end : 0;
+    *ret_end = journal.records[lsn - 1].row_end;
 }
 
 bool journal_accepted(uint64_t ordinal)
@@ -226,6 +244,11 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
         assert_int_equal(batch->rows, rescored);
         note_order(batch, lsn);
     }
+    if (strcmp(batch->producer, ERASE_PRODUCER) == 0) {
+        assert_int_equal(batch->rows, 1);
+        erased_note(batch, lsn);
+        rescored = true;
+    }
     if (rescored) { /* it takes the place of a row */
         assert_true(journal.row_count < ROWS_MAX);
         journal.rows[journal.row_count++] = (struct row){.refusal = POISE_REFUSAL_COUNT, .order = true};
@@ -243,7 +266,11 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
     assert_int_equal(rows.rows, batch->rows);
     if (rows.loss.last_seq) {
         assert_int_equal(batch->seq, rows.loss.last_seq);
-        producer_lost(batch->producer, rows.seq, &rows.loss);
+        if (strcmp(batch->producer, FORKED_PRODUCER) == 0) {
+            forks_lost(&rows.loss);
+        } else {
+            producer_lost(batch->producer, rows.seq, &rows.loss);
+        }
         return;
     }
     assert_true(journal.row_count + rows.rows < ROWS_MAX);
@@ -265,7 +292,9 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
     if (rows.rows > 0) {
         check_notes(batch, &rows);
     }
-    if (!restated) {
+    if (strcmp(batch->producer, FORKED_PRODUCER) == 0) {
+        forks_journaled(measurements, refusals, rows.rows);
+    } else if (!restated) {
         producer_journaled(batch->producer, batch->seq, measurements, refusals, rows.rows);
     }
     free(measurements);
@@ -310,7 +339,7 @@ static uint64_t digest_of(const struct journal_record *record)
     return digest;
 }
 
-static void note_record(const struct journal_record *record, uint64_t lsn)
+void journal_note(const struct journal_record *record, uint64_t lsn)
 {
     assert_int_equal(lsn, journal.record_count + 1);
     assert_int_equal(record->first_ordinal, journal.row_count + 1);
@@ -362,6 +391,7 @@ void journal_on_disk(const char *path)
     journal.first = store_reader_first_lsn(reader);
     assert_int_equal(store_read_journal(reader, 1, UINT64_MAX, NULL, is_record, &read, NULL), POISE_OK);
     assert_int_equal(read, journal.record_count);
+    erased_on_disk(store, reader);
     store_reader_close(reader);
     store_close(store);
 }
@@ -385,186 +415,6 @@ void journal_tell(void)
         }
     }
     fprintf(stderr, "\n");
-}
-
-/* ---- failures ---- */
-
-void journal_fails(enum store_failure failure)
-{
-    journal.failure = failure;
-}
-
-bool journal_broke(void)
-{
-    bool broke = journal.broke;
-    journal.broke = false;
-    return broke;
-}
-
-static bool breaks(void)
-{
-    bool now = journal.failure == STORE_BREAKS && one_in(3);
-    journal.broke |= now;
-    return now;
-}
-
-/* The real store fails when memory or a call did; then it has done nothing. */
-static void fail_for_a_reason(void)
-{
-    assert_true(deployment_troubled());
-    journal.broke = true;
-}
-
-/* The linker sends the calls of the objects of this program here (-Wl,--wrap). */
-poise_code __real_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
-                               poise_error *err);
-poise_code __wrap_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
-                               poise_error *err);
-poise_code __real_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
-                                          poise_error *err);
-poise_code __wrap_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
-                                          poise_error *err);
-poise_code __real_store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err);
-poise_code __wrap_store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err);
-poise_code __real_store_upkeep(struct store *store, bool idle, poise_error *err);
-poise_code __wrap_store_upkeep(struct store *store, bool idle, poise_error *err);
-
-poise_code __real_store_append_prepared(struct store *store, const struct store_prepared *prepared,
-                                        bool may_grow, poise_error *err);
-poise_code __wrap_store_append_prepared(struct store *store, const struct store_prepared *prepared,
-                                        bool may_grow, poise_error *err);
-
-static poise_code fail_append(poise_error *err)
-{
-    if (journal.failure == STORE_FULL) {
-        return error_set(err, POISE_EFULL, "as the test wants");
-    }
-    return breaks() ? error_set(err, POISE_EIO, "as the test wants, before the commit") : POISE_OK;
-}
-
-static poise_code appended(poise_code code, const struct journal_record *record, uint64_t lsn,
-                           poise_error *err)
-{
-    bool paused = deployment_pause(true);
-    if (code == POISE_OK) {
-        note_record(record, lsn);
-    } else {
-        fail_for_a_reason();
-    }
-    deployment_pause(paused);
-    if (code != POISE_OK) {
-        return code;
-    }
-    return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind the commit") : POISE_OK;
-}
-
-poise_code __wrap_store_append(struct store *store, const struct journal_record *record, uint64_t *ret_lsn,
-                               poise_error *err)
-{
-    poise_code code = fail_append(err);
-    if (code != POISE_OK) {
-        return code;
-    }
-    code = __real_store_append(store, record, ret_lsn, err);
-    return appended(code, record, *ret_lsn, err);
-}
-
-poise_code __wrap_store_append_prepared(struct store *store, const struct store_prepared *prepared,
-                                        bool may_grow, poise_error *err)
-{
-    struct arena arena = {0};
-    struct journal_record record;
-    poise_code code = fail_append(err);
-    if (code != POISE_OK) {
-        return code;
-    }
-    bool paused = deployment_pause(true);
-    assert_int_equal(store_prepared_record(prepared, &arena, &record, NULL), POISE_OK);
-    deployment_pause(paused);
-    code = __real_store_append_prepared(store, prepared, may_grow, err);
-    code = appended(code, &record, prepared->lsn, err);
-    arena_free(&arena);
-    return code;
-}
-
-/* Before what the store does for a checkpoint, or to tidy up. */
-static poise_code fail_before(struct store *store, poise_error *err)
-{
-    bool full = journal.failure == STORE_FULL;
-    if (!full && !breaks()) {
-        return POISE_OK;
-    }
-    store_checkpoint_abort(store);
-    return error_set(err, full ? POISE_EFULL : POISE_EIO, "as the test wants, before a slice");
-}
-
-static poise_code fail_behind(poise_code code, poise_error *err)
-{
-    if (code != POISE_OK) {
-        fail_for_a_reason();
-        return code;
-    }
-    return breaks() ? error_set(err, POISE_EIO, "as the test wants, behind a slice") : POISE_OK;
-}
-
-poise_code __wrap_store_checkpoint_commit(struct store *store, const struct store_mark *mark,
-                                          poise_error *err)
-{
-    poise_code code = fail_before(store, err);
-    return code != POISE_OK ? code : fail_behind(__real_store_checkpoint_commit(store, mark, err), err);
-}
-
-poise_code __wrap_store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err)
-{
-    poise_code code = fail_before(store, err);
-    return code != POISE_OK ? code : fail_behind(__real_store_checkpoint_step(store, ret_done, err), err);
-}
-
-poise_code __wrap_store_upkeep(struct store *store, bool idle, poise_error *err)
-{
-    poise_code code = fail_before(store, err);
-    return code != POISE_OK ? code : fail_behind(__real_store_upkeep(store, idle, err), err);
-}
-
-poise_code __real_piece_put(const struct piece *piece, struct store *store, poise_error *err);
-poise_code __wrap_piece_put(const struct piece *piece, struct store *store, poise_error *err);
-
-poise_code __wrap_piece_put(const struct piece *piece, struct store *store, poise_error *err)
-{
-    if (journal.failure == STORE_FULL) {
-        return error_set(err, POISE_EFULL, "as the test wants");
-    }
-    return breaks() ? error_set(err, POISE_EIO, "as the test wants, before a piece")
-                    : fail_behind(__real_piece_put(piece, store, err), err);
-}
-
-poise_code __real_compact_run(struct compact *compact, uint64_t until, piece_take *take, void *taker,
-                              uint64_t *ret_lsn, poise_error *err);
-poise_code __wrap_compact_run(struct compact *compact, uint64_t until, piece_take *take, void *taker,
-                              uint64_t *ret_lsn, poise_error *err);
-poise_code __real_compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
-                                bool *ret_any, poise_error *err);
-poise_code __wrap_compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
-                                bool *ret_any, poise_error *err);
-
-static poise_code compacted(poise_code code, const poise_error *err)
-{
-    if (code != POISE_OK && !deployment_troubled()) {
-        fail_msg("compaction fails: %s", err->text);
-    }
-    return code;
-}
-
-poise_code __wrap_compact_run(struct compact *compact, uint64_t until, piece_take *take, void *taker,
-                              uint64_t *ret_lsn, poise_error *err)
-{
-    return compacted(__real_compact_run(compact, until, take, taker, ret_lsn, err), err);
-}
-
-poise_code __wrap_compact_merge(struct compact *compact, int32_t idle_before, piece_take *take, void *taker,
-                                bool *ret_any, poise_error *err)
-{
-    return compacted(__real_compact_merge(compact, idle_before, take, taker, ret_any, err), err);
 }
 
 /* ---- definitions and what they make of the rows ---- */
@@ -656,8 +506,10 @@ static size_t terms_of(const char *id, uint64_t lsn, const struct scorecard **ca
     return count;
 }
 
-static void give(struct engine *engine, const struct row *row)
+/* As if it had never come, but for its org and its key. */
+static void give(struct engine *engine, const struct row *row, uint64_t erased_lsn)
 {
+    bool erased = row->erased_lsn && row->erased_lsn <= erased_lsn;
     const poise_measurement *m = &row->measurement;
     struct engine_series *series = NULL;
     poise_refusal refusal = row->refusal;
@@ -665,6 +517,10 @@ static void give(struct engine *engine, const struct row *row)
         assert_int_equal(
             engine_series(engine, m->measure, m->org, m->source ? m->source : "", &series, &refusal, NULL),
             POISE_OK);
+    }
+    if (series && erased) {
+        assert_int_equal(engine_see(engine, series, NULL), POISE_OK);
+        series = m->key ? series : NULL;
     }
     if (!series) {
         engine_skip(engine);
@@ -676,7 +532,7 @@ static void give(struct engine *engine, const struct row *row)
                                       .key = m->key,
                                       .key_length = m->key ? strlen(m->key) : 0,
                                       .seq = m->seq,
-                                      .retract = m->retract};
+                                      .retract = m->retract || erased};
     assert_int_equal(engine_apply(engine, series, &values, ENGINE_LET_IN, &refusal, NULL), POISE_OK);
 }
 
@@ -686,7 +542,8 @@ static poise_code show(void *visitor, const poise_state *state)
     return POISE_OK;
 }
 
-struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *set)
+static struct engine *engine_without(uint64_t erased_lsn, uint64_t lsn, int64_t as_of_ms,
+                                     const struct card_set *set)
 {
     const struct scorecard *cards[CARDS * DEFINITIONS_MAX];
     struct engine_term terms[CARDS * DEFINITIONS_MAX];
@@ -705,9 +562,14 @@ struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_
     assert_int_equal(engine_open(&options, &engine, NULL), POISE_OK);
     assert_int_equal(engine_begin(engine, as_of_ms, NULL), POISE_OK);
     for (size_t i = 0; i < rows; i++) {
-        give(engine, &journal.rows[i]);
+        give(engine, &journal.rows[i], erased_lsn);
     }
     return engine;
+}
+
+struct engine *journal_engine(uint64_t lsn, int64_t as_of_ms, const struct card_set *set)
+{
+    return engine_without(lsn, lsn, as_of_ms, set);
 }
 
 void journal_each(struct engine *engine, int64_t as_of_ms, const struct card_set *set, engine_visit *visit,
@@ -722,7 +584,13 @@ void journal_each(struct engine *engine, int64_t as_of_ms, const struct card_set
 
 void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *set, struct view *ret_view)
 {
-    struct engine *engine = journal_engine(lsn, as_of_ms, set);
+    journal_without(lsn, lsn, as_of_ms, set, ret_view);
+}
+
+void journal_without(uint64_t erased_lsn, uint64_t lsn, int64_t as_of_ms, const struct card_set *set,
+                     struct view *ret_view)
+{
+    struct engine *engine = engine_without(erased_lsn, lsn, as_of_ms, set);
     view_clear(ret_view);
     journal_each(engine, as_of_ms, set, show, ret_view);
     ret_view->lsn = lsn;

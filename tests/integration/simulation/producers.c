@@ -79,7 +79,7 @@ poise_code __wrap_spool_append(struct spool *spool, const void *body, size_t len
         return error_set(err, POISE_EIO, "as the test wants");
     }
     poise_code code = __real_spool_append(spool, body, length, hash, mark, mark_length, err);
-    if (code == POISE_OK) {
+    if (code == POISE_OK && producers.at) {
         note_number(seq, cursor_u32(&in), false);
     }
     return code;
@@ -89,10 +89,15 @@ poise_code __wrap_spool_append_loss(struct spool *spool, const struct spool_loss
                                     size_t mark_length, poise_error *err)
 {
     poise_code code = __real_spool_append_loss(spool, loss, mark, mark_length, err);
-    if (code == POISE_OK) {
+    if (code == POISE_OK && producers.at) {
         note_number(loss->first, (size_t)loss->rows, true);
     }
     return code;
+}
+
+void producer_steps_aside(void)
+{
+    producers.at = NULL;
 }
 
 /* ---- what becomes of rows ---- */

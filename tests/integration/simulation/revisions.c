@@ -9,7 +9,8 @@ struct revised {
     const char *org, *node, *line;
     const char *numbers; /* as a view has them, but for the trend, which is the period's before too */
     int64_t end_ms;
-    uint64_t number, definition;
+    poise_kind kind;
+    uint64_t number, definition, lsn;
     double score;
     size_t away;            /* a scorecard that is not configured for a while is not revised meanwhile */
     struct revised *before; /* the one with the number before */
@@ -115,6 +116,8 @@ void revision_note(const poise_state *state)
                                 .line = revision_line(state),
                                 .numbers = numbers_line(state),
                                 .end_ms = state->as_of_ms,
+                                .kind = state->kind,
+                                .lsn = journal_lsn() + 1,
                                 .number = state->revision,
                                 .definition = state->definition,
                                 .score = state->numbers.score,
@@ -134,6 +137,21 @@ bool revision_is_journaled(const poise_state *state)
         revised = revised->before;
     }
     return revised && strcmp(revised->line, revision_line(state)) == 0;
+}
+
+void revisions_each(uint64_t lsn, void (*visit)(void *visitor, const poise_state *state), void *visitor)
+{
+    const struct revised *revised;
+    for (size_t at = 0; (revised = hmap_next(&revisions.latest, &at));) {
+        const poise_state state = {.org = revised->org,
+                                   .node = revised->node,
+                                   .kind = revised->kind,
+                                   .as_of_ms = revised->end_ms,
+                                   .revision = revised->number};
+        if (revised->lsn > lsn) {
+            visit(visitor, &state);
+        }
+    }
 }
 
 /* ---- what revisions add up to ---- */

@@ -25,6 +25,7 @@
 #include <engine/engine.h>
 #include <model/scorecard.h>
 #include <poise/client.h>
+#include <store/store.h>
 #include <wire/wire.h>
 
 #define MARCH  INT64_C(1772323200000) /* 2026-03-01 */
@@ -93,23 +94,44 @@ void view_free(struct view *view);
 void view_set(struct view *view, const poise_state *state);
 /* Fails, naming the first node that differs. */
 void view_same(const char *what, const struct view *got, const struct view *wanted);
+/* The same of statuses alone. */
+void view_same_status(const char *what, const struct view *got, const struct view *wanted);
+/* Whether a filter lets a node through, whatever changes of it. */
+bool filter_lets(const poise_filter *filter, const char *at_org, const char *path, poise_kind kind);
 /* All that pass the filter (NULL: all) are copied. */
 void view_copy(const struct view *from, const poise_filter *filter, struct view *to);
 const char *view_line(const struct view *view, const char *org, const char *node); /* NULL: none */
 /* A state as one line, its numbers to the bit, ended by 0. */
 void state_line(const poise_state *state, struct buf *out);
 
-/* ---- journal.c: what was appended to the journal, seen from outside; failures of the store ---- */
+/* ---- failures.c: of the store ---- */
 
 enum store_failure {
     STORE_WORKS,
     STORE_BREAKS, /* now and then a write fails for good: before it did something, or when it was done */
     STORE_FULL
 };
+void failures_start(void);
+void failures_choose(enum store_failure failure);
+bool failures_met(void); /* a write, since the last call: an error is no mistake of the aggregator */
+
+/* ---- journal.c: what was appended to the journal, seen from outside ---- */
+
+struct row {
+    poise_measurement measurement;
+    poise_refusal refusal;
+    bool let_in;         /* refused by a lock, and restated later */
+    bool order;          /* none, but a !rescore or !erase in its place */
+    uint64_t erased_lsn; /* of the order that erased it; 0: none */
+};
+size_t journal_rows(struct row **ret_rows);
+bool journal_row_stands(const struct row *row); /* its key, if it has one, says so */
+void journal_erase(struct row *row, uint64_t lsn);
+void journal_rows_of(uint64_t lsn, uint64_t *ret_first, uint64_t *ret_end); /* by index */
+
 void journal_start(void);
+void journal_note(const struct journal_record *record, uint64_t lsn);
 void journal_stop(void);
-void journal_fails(enum store_failure failure);
-bool journal_broke(void); /* a write, since the last call: an error is no mistake of the aggregator */
 /* What the aggregator is started with next. */
 void journal_opens(const struct card_set *cards);
 const struct card_set *journal_opening(void);
@@ -129,6 +151,9 @@ void journal_each(struct engine *engine, int64_t as_of_ms, const struct card_set
                   void *visitor);
 /* The states as of T that an offline engine makes of the records up to an lsn. */
 void journal_reference(uint64_t lsn, int64_t as_of_ms, const struct card_set *set, struct view *ret_view);
+/* The same without what was erased up to a later lsn. */
+void journal_without(uint64_t erased_lsn, uint64_t lsn, int64_t as_of_ms, const struct card_set *set,
+                     struct view *ret_view);
 /* The states that the journaled changes add up to; NULL after a change of the definitions, which scores all
  * again without a change in the journal, until journal_trail_from says what the states are. */
 struct view *journal_trail(void);
@@ -137,6 +162,17 @@ void journal_trail_from(const struct view *view);
 void journal_on_disk(const char *path);
 void journal_tell(void); /* how much there was of what */
 
+/* ---- erased.c: what operators have erased, as the journal says ---- */
+
+void erased_start(void);
+void erased_note(const struct journal_batch *batch, uint64_t lsn); /* an order; its place is the next row's */
+void erased_ended(uint64_t lsn);                       /* the store says so of the orders up to it */
+bool erased_pends(void);                               /* something of some order may be on the disk */
+uint64_t erased_lsn(void);                             /* of the last order; 0: there is none */
+size_t erased_rows(uint64_t lsn, size_t *ret_counted); /* of that order */
+/* Of orders that have ended no row is in runs, journal or remains. */
+void erased_on_disk(struct store *store, struct store_reader *reader);
+
 /* ---- revisions.c: those of the journal ---- */
 
 void revisions_start(void);
@@ -144,6 +180,8 @@ void revisions_stop(void);
 size_t revisions_count(void);
 void revision_note(const poise_state *state);
 bool revision_is_journaled(const poise_state *state); /* that very one */
+/* The last of each node and period that is of a record behind an lsn: its names, end and number. */
+void revisions_each(uint64_t lsn, void (*visit)(void *visitor, const poise_state *state), void *visitor);
 /* The last revision of a node and period says what an offline engine does as of its end, for some of the
  * periods; returns how many were compared. No backfill must be running. */
 size_t revisions_check(void);
@@ -177,6 +215,24 @@ void producer_journaled(const char *name, uint64_t seq, const poise_measurement 
 void producer_lost(const char *name, uint64_t seq, const struct wire_loss *loss);
 bool measurement_same(const poise_measurement *a, const poise_measurement *b);
 
+void producer_steps_aside(void); /* what comes into a spool is none of theirs */
+
+/* ---- forks.c: one producer more, whose spool is copied now and then, and all copies send ---- */
+
+#define FORKED_PRODUCER "copied"
+
+void forks_open(const char *directory);
+void forks_close(void);
+void forks_move(void);
+bool forks_done(void); /* they have sent all; takes a step */
+/* Each row counts, or it was told that it may not; returns how often the spool was copied. */
+size_t forks_check(void);
+size_t forks_lost_rows(void);
+uint64_t forks_tally(int64_t as_of_ms);
+/* Of the journal: rows, of which none may count twice, and losses. */
+void forks_journaled(const poise_measurement *rows, const poise_refusal *refusals, size_t count);
+void forks_lost(const struct wire_loss *loss);
+
 /* ---- subscribers.c ---- */
 
 enum { SUBSCRIBERS = 4 };
@@ -187,13 +243,16 @@ void subscriber_step(size_t which);
 void subscriber_reopen(size_t which);
 void subscribers_meet_aggregator(int64_t from_ms); /* that opens now; its T may be as early as that */
 size_t subscribers_resets(void);                   /* how often a view began again */
-/* Each one's view is that of a fresh poise_get. */
+/* Of each revision that they want, and that came after their views began, they have the last. */
+bool subscribers_are_told(void);
+/* Each one's view is what its filter leaves of a fresh poise_get. */
 void subscribers_agree(const struct view *all);
 /* Answers through a client of their own; false: none came, since the aggregator went down. */
 bool get_losses(uint64_t *ret_rows); /* of all producers */
 bool get_all(const poise_filter *filter, struct view *ret_view);
 bool ask(const poise_question *question, struct view *ret_view);
 bool restate(uint64_t *ret_rows); /* some of what locks hold */
+bool erase(poise_erased *ret_erased);
 bool rescore(poise_rescored *ret_rescored);
 
 /* ---- deployment.c: all these and the aggregator ---- */

@@ -8,13 +8,21 @@ struct seen {
     const char *org, *node;
     int64_t end_ms;
     uint64_t number;
+    size_t resets; /* of the view, when it came */
+};
+enum { TEXTS_MAX = 3 };
+struct wish { /* a filter, and its texts */
+    poise_filter filter;
+    const char *cards[TEXTS_MAX], *orgs[TEXTS_MAX], *nodes[TEXTS_MAX];
+    int64_t least_interval_ms;
 };
 struct subscriber {
     poise_client *client;
+    struct wish wish;
     struct view view;
-    bool ready; /* the view is one of a time, not in the midst of a snapshot */
-    bool fresh; /* after RESET, before its READY */
-    uint64_t lsn;
+    bool ready;              /* the view is one of a time, not in the midst of a snapshot */
+    bool fresh;              /* after RESET, before its READY */
+    uint64_t lsn, since_lsn; /* since_lsn: of the first READY behind the last RESET */
     int64_t as_of_ms;
     bool set_back; /* an aggregator went on from a T before as_of_ms */
     struct hmap seen;
@@ -25,16 +33,52 @@ struct subscriber {
 static struct subscriber subscribers[SUBSCRIBERS], asker; /* asker: who asks with poise_get */
 static int64_t opened_ms;                                 /* the wall clock when an aggregator opened last */
 
-static const poise_filter filters[SUBSCRIBERS] = {
-    {0},
-    {.orgs = (const char *const[]){"p1", "p1/**", ""}, .org_count = 3},
-    {.scorecards = (const char *const[]){"third", "census"},
-     .scorecard_count = 2,
-     .nodes = (const char *const[]){"third/time/pace", "third/shape", TALLY},
-     .node_count = 3},
-    {0},
-};
-static const int64_t intervals_ms[SUBSCRIBERS] = {0, 0, 0, 400};
+/* ---- what they want ---- */
+
+static size_t some_of(const char *const *choices, int64_t count, const char *ret_texts[TEXTS_MAX])
+{
+    size_t some = one_in(2) ? 0 : (size_t)between(1, TEXTS_MAX);
+    for (size_t i = 0; i < some; i++) {
+        ret_texts[i] = choices[between(0, count - 1)];
+    }
+    return some;
+}
+
+static void wish(struct wish *wish)
+{
+    static const char *const cards[] = {"first", "second", "third", "census"};
+    static const char *const orgs[] = {"", "p1", "p1/**", "*", "p2/*", "**", "p*/l1"};
+    static const char *const nodes[] = {"third/time/pace", "third/shape", TALLY, "first", "second/only"};
+    static const uint32_t numbers = POISE_CHANGES_NUMBERS, status = POISE_CHANGES_STATUS,
+                          revised = POISE_CHANGES_REVISIONS;
+    const uint32_t changes[] = {0, 0, numbers, status, revised, status | revised, numbers | status | revised};
+    *wish = (struct wish){.least_interval_ms = one_in(2) ? 0 : between(1, 600)};
+    poise_filter *filter = &wish->filter;
+    filter->scorecard_count = one_in(2) ? some_of(cards, 4, wish->cards) : 0;
+    filter->scorecards = wish->cards;
+    filter->org_count = some_of(orgs, 7, wish->orgs);
+    filter->orgs = wish->orgs;
+    filter->node_count = one_in(2) ? some_of(nodes, 5, wish->nodes) : 0;
+    filter->nodes = wish->nodes;
+    filter->kinds = one_in(3) ? (uint32_t)between(1, (1 << (POISE_MEASURE + 1)) - 1) : 0;
+    filter->changes = changes[between(0, 6)];
+}
+
+static bool wants_revisions(const struct subscriber *s)
+{
+    return !s->wish.filter.changes || (s->wish.filter.changes & POISE_CHANGES_REVISIONS);
+}
+
+/* Where only another status is a change the other numbers grow old. */
+static void same_view(const char *what, const struct subscriber *s, const struct view *all)
+{
+    struct view wanted = {0};
+    uint32_t changes = s->wish.filter.changes;
+    bool old = (changes & POISE_CHANGES_STATUS) && !(changes & POISE_CHANGES_NUMBERS);
+    view_copy(all, &s->wish.filter, &wanted);
+    (old ? view_same_status : view_same)(what, &s->view, &wanted);
+    view_free(&wanted);
+}
 
 /* ---- events ---- */
 
@@ -44,15 +88,23 @@ static bool is_seen(const void *entry, const void *key)
     return a->end_ms == b->end_ms && strcmp(a->org, b->org) == 0 && strcmp(a->node, b->node) == 0;
 }
 
+static uint64_t hash_of_seen(const poise_state *state)
+{
+    return hash_mix(hash64(state->org, strlen(state->org), 0),
+                    hash_mix(hash64(state->node, strlen(state->node), 0), (uint64_t)state->as_of_ms));
+}
+
+static struct seen *find_seen(const struct subscriber *s, const poise_state *state)
+{
+    const struct seen wanted = {.org = state->org, .node = state->node, .end_ms = state->as_of_ms};
+    return hmap_get(&s->seen, hash_of_seen(state), is_seen, &wanted);
+}
+
 /* The number of a node and period never repeats and never goes back, whatever crashed, and what is shown is
  * journaled. */
 static void on_revision(struct subscriber *s, const poise_state *state)
 {
-    const struct seen wanted = {.org = state->org, .node = state->node, .end_ms = state->as_of_ms};
-    uint64_t hash =
-        hash_mix(hash64(state->org, strlen(state->org), 0),
-                 hash_mix(hash64(state->node, strlen(state->node), 0), (uint64_t)state->as_of_ms));
-    struct seen *seen = hmap_get(&s->seen, hash, is_seen, &wanted);
+    struct seen *seen = find_seen(s, state);
     if (!revision_is_journaled(state)) {
         fail_msg("revision %llu of %s at '%s' is not in the journal", (unsigned long long)state->revision,
                  state->node, state->org);
@@ -63,25 +115,25 @@ static void on_revision(struct subscriber *s, const poise_state *state)
         *seen = (struct seen){.org = arena_strndup(&s->memory, state->org, strlen(state->org)),
                               .node = arena_strndup(&s->memory, state->node, strlen(state->node)),
                               .end_ms = state->as_of_ms};
-        assert_true(seen->org && seen->node && hmap_add(&s->seen, hash, seen));
+        assert_true(seen->org && seen->node && hmap_add(&s->seen, hash_of_seen(state), seen));
     }
-    if (state->revision <= seen->number) {
+    assert_true(wants_revisions(s));
+    if (state->revision <= seen->number ||
+        (seen->number && seen->resets == s->resets && state->revision != seen->number + 1)) {
         fail_msg("revision %llu of %s at '%s' after %llu", (unsigned long long)state->revision, state->node,
                  state->org, (unsigned long long)seen->number);
     }
     seen->number = state->revision;
+    seen->resets = s->resets;
 }
 
 /* What is consistent as of an lsn and a T is what an offline engine makes of the journal up to there. */
 static void check_against_journal(const struct subscriber *s)
 {
-    size_t which = (size_t)(s - subscribers);
-    struct view all = {0}, wanted = {0};
+    struct view all = {0};
     journal_reference(s->lsn, s->as_of_ms, journal_set(s->lsn), &all);
-    view_copy(&all, &filters[which], &wanted);
-    view_same("a subscriber's view and the journal", &s->view, &wanted);
+    same_view("a subscriber's view and the journal", s, &all);
     view_free(&all);
-    view_free(&wanted);
 }
 
 /* Neither lsn nor T goes back. But a T at which nothing changed is published and not journaled: it is lost
@@ -106,6 +158,7 @@ static void on_ready(struct subscriber *s, const poise_event *event)
 {
     check_progress(s, event);
     s->ready = true;
+    s->since_lsn = s->fresh ? event->lsn : s->since_lsn;
     if (s->view.definition && (s->fresh || one_in(12))) {
         check_against_journal(s);
     }
@@ -152,7 +205,10 @@ static void subscribe(size_t which)
     struct subscriber *s = &subscribers[which];
     s->client = open_client();
     s->ready = false;
-    assert_int_equal(poise_subscribe(s->client, &filters[which], intervals_ms[which], NULL), POISE_OK);
+    if (which > 0) { /* the first one wants all */
+        wish(&s->wish);
+    }
+    assert_int_equal(poise_subscribe(s->client, &s->wish.filter, s->wish.least_interval_ms, NULL), POISE_OK);
 }
 
 void subscribers_open(void)
@@ -201,15 +257,52 @@ void subscribers_meet_aggregator(int64_t from_ms)
     }
 }
 
+struct telling {
+    const struct subscriber *subscriber;
+    size_t missing;
+};
+
+static bool is_configured(const char *path)
+{
+    const struct card_set *set = journal_opening();
+    for (size_t c = 0; c < set->count; c++) {
+        for (uint32_t n = 0; n < set->cards[c]->node_count; n++) {
+            if (strcmp(set->cards[c]->nodes[n].path, path) == 0) {
+                return true;
+            }
+        }
+    }
+    return false; /* it comes with what lies around it */
+}
+
+static void must_be_told(void *visitor, const poise_state *state)
+{
+    struct telling *telling = visitor;
+    if (filter_lets(&telling->subscriber->wish.filter, state->org, state->node, state->kind) &&
+        is_configured(state->node)) {
+        const struct seen *seen = find_seen(telling->subscriber, state);
+        telling->missing += !seen || seen->number != state->revision;
+    }
+}
+
+bool subscribers_are_told(void)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < SUBSCRIBERS; i++) {
+        struct telling telling = {.subscriber = &subscribers[i]};
+        if (wants_revisions(&subscribers[i])) {
+            revisions_each(subscribers[i].since_lsn, must_be_told, &telling);
+        }
+        missing += telling.missing;
+    }
+    return missing == 0;
+}
+
 void subscribers_agree(const struct view *all)
 {
     for (size_t i = 0; i < SUBSCRIBERS; i++) {
-        struct subscriber *s = &subscribers[i];
-        struct view wanted = {0};
-        assert_true(s->ready);
-        view_copy(all, &filters[i], &wanted);
-        view_same("a subscriber's view and poise_get", &s->view, &wanted);
-        view_free(&wanted);
+        assert_true(subscribers[i].ready);
+        same_view("a subscriber's view and poise_get", &subscribers[i], all);
     }
 }
 
@@ -282,8 +375,14 @@ bool ask(const poise_question *question, struct view *ret_view)
     poise_error err = {0};
     poise_client *client = open_client();
     view_clear(ret_view);
+    uint64_t before = erased_lsn();
     poise_code code = poise_ask(client, question, PATIENCE_MS, on_answer, ret_view, &err);
-    return answered(client, code, question->known_lsn ? POISE_ENOTFOUND : POISE_OK, &err); /* not yet there */
+    bool erased = code == POISE_EBUSY && erased_lsn() > before; /* meanwhile */
+    return answered(client, code,
+                    erased                ? POISE_EBUSY
+                    : question->known_lsn ? POISE_ENOTFOUND
+                                          : POISE_OK,
+                    &err); /* not yet there */
 }
 
 bool restate(uint64_t *ret_rows)
@@ -299,6 +398,24 @@ bool restate(uint64_t *ret_rows)
     poise_client *client = open_client();
     poise_code code = poise_restate(client, &order, PATIENCE_MS, ret_rows, &refused, &err);
     return answered(client, code, POISE_OK, &err);
+}
+
+bool erase(poise_erased *ret_erased)
+{
+    static const char *const measures[] = {NULL, "a", "b", "c", "d", "f"};
+    static const char *const orgs[] = {"p1", "p1/**", "p2/**", "*"};
+    const char *measure = measures[between(0, 5)];
+    int64_t from_ms = wall_ms() - between(-1, 12) * DAY;
+    const poise_erasure order = {.measure = measure,
+                                 .org = measure && one_in(2) ? NULL : orgs[between(0, 3)],
+                                 .from_ms = from_ms,
+                                 .to_ms = from_ms + (one_in(2) ? between(1, 9) * DAY : between(1, 30) * HOUR),
+                                 .reason = "as the test wants",
+                                 .dry_run = one_in(8)};
+    poise_error err = {0};
+    poise_client *client = open_client();
+    poise_code code = poise_erase(client, &order, PATIENCE_MS, ret_erased, &err);
+    return answered(client, code, POISE_EBUSY, &err); /* another order came first */
 }
 
 bool rescore(poise_rescored *ret_rescored)

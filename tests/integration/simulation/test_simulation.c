@@ -5,12 +5,16 @@
  *  - the journal has of each producer exactly the rows that were offered to its spool, each once, in order,
  * or a loss that counts them where the spool was full and dropped them; a row is acknowledged when the
  * journal has it, and who sent one that was refused is told (producers.c)
+ *  - of a spool that was copied, and all of whose copies send, no row counts twice; what does not count is
+ * told as in doubt, and a loss (forks.c)
  *  - what a subscriber has at a READY is what an offline engine makes of the journal up to that lsn as of
- * that T; neither lsn nor T goes back; a revision's number neither, and what is shown is journaled
- *    (subscribers.c)
+ * that T, and its filter leaves of it; neither lsn nor T goes back; of a node's and period's revisions
+ * none is left out but by a RESET, none comes twice, and what is shown is journaled (subscribers.c)
  *  - T never goes back in the journal; revisions of a node and period are numbered 1, 2, 3, ... over crashes
  *    and changed definitions; what is on disk after a crash is what was appended (journal.c)
- *  - an answer to poise_get, poise_ask or poise_restate is right, or there is none
+ *  - an order to erase names what the journal has of it; from then on nobody's scores have it, and once the
+ * store says that it is gone no run and no record has it (erased.c)
+ *  - an answer to poise_get, poise_ask, poise_restate or poise_erase is right, or there is none
  * and here, now and then and at the end of a seed, when all is quiet:
  *  - poise_get is the offline engine's states, the sum of the journaled changes, and each subscriber's view;
  *    and after a crash with nothing new it is what it was before
@@ -28,16 +32,11 @@ static struct {
     int64_t asleep_until_us[PRODUCERS + SUBSCRIBERS];
     int64_t steady; /* how seldom the wall clock is set back */
     bool given_up;  /* a restatement was not answered */
-    size_t calms, answers, restated, rescored, revisions;
+    bool quiet;     /* nothing new comes */
+    bool producing; /* a producer moves */
+    bool nested;    /* a client asks while another waits */
+    size_t calms, answers, restated, rescored, erased, copied, revisions;
 } world;
-
-/* Somebody beside the client that waits. */
-static void meanwhile(void)
-{
-    deployment_turn((enum aggregator_part)between(0, PARTS - 1));
-    network_move();
-    time_pass(between(0, 5000));
-}
 
 static void rescore_something(void)
 {
@@ -52,6 +51,7 @@ static void rescore_something(void)
 
 static void be_quiet(bool quiet)
 {
+    world.quiet = quiet;
     wall_hold(quiet);
     if (quiet) {
         deployment_heal();
@@ -119,11 +119,12 @@ static void calm(void)
 
 /* ---- clients that ask while all goes on: they get an answer that is right, or none ---- */
 
-static void check_answer(const struct view *got, const struct card_set *set, const poise_filter *filter)
+static void check_answer(const struct view *got, uint64_t erased_lsn, const struct card_set *set,
+                         const poise_filter *filter)
 {
     struct view all = {0}, wanted = {0};
     if (got->definition) {
-        journal_reference(got->lsn, got->as_of_ms, set, &all);
+        journal_without(erased_lsn, got->lsn, got->as_of_ms, set, &all);
         view_copy(&all, filter, &wanted);
         view_same("an answer and the journal", got, &wanted);
         world.answers++;
@@ -138,7 +139,7 @@ static void get_something(void)
     const poise_filter filter = {.orgs = orgs, .org_count = (size_t)between(0, 3)};
     struct view got = {0};
     if (get_all(&filter, &got)) {
-        check_answer(&got, journal_set(got.lsn), &filter);
+        check_answer(&got, got.lsn, journal_set(got.lsn), &filter);
     }
     view_free(&got);
 }
@@ -154,9 +155,12 @@ static void ask_something(void)
                                      .known_lsn =
                                          one_in(2) ? (uint64_t)between(0, (int64_t)journal_lsn()) : 0};
     struct view got = {0};
+    uint64_t before = erased_lsn();
     if (ask(&question, &got)) {
         assert_true(!question.known_lsn || got.lsn == question.known_lsn);
-        check_answer(&got, journal_opening(), &filter);
+        if (erased_lsn() == before) { /* else it may be with what was erased or without */
+            check_answer(&got, UINT64_MAX, journal_opening(), &filter);
+        }
     }
     view_free(&got);
 }
@@ -169,6 +173,23 @@ static void restate_something(void)
     } else if (!world.given_up) {
         assert_int_equal(journal_restated() - before, rows);
         world.restated += rows;
+    }
+}
+
+static void erase_something(void)
+{
+    poise_erased done;
+    size_t counted;
+    uint64_t before = erased_lsn();
+    if (!erase(&done)) {
+        return;
+    }
+    if (done.lsn) {
+        assert_int_equal(erased_rows(done.lsn, &counted), done.rows);
+        assert_true(done.lsn > before && done.counted <= counted);
+        world.erased += done.rows;
+    } else {
+        assert_int_equal(done.counted, 0);
     }
 }
 
@@ -192,10 +213,15 @@ static bool is_awake(size_t who)
 
 static void producer_moves(void)
 {
+    if (one_in(4)) {
+        forks_move();
+        return;
+    }
     size_t which = (size_t)between(0, PRODUCERS - 1);
     if (!is_awake(which)) {
         return;
     }
+    world.producing = true;
     int64_t what = between(0, 99);
     if (what < 45) {
         producer_send(which);
@@ -210,6 +236,7 @@ static void producer_moves(void)
     } else {
         producer_reopen(which);
     }
+    world.producing = false;
 }
 
 static void subscriber_moves(void)
@@ -224,6 +251,22 @@ static void subscriber_moves(void)
     if (one_in(150)) {
         subscriber_reopen(which);
     }
+}
+
+/* Somebody beside the client that waits: rows come, and other orders. */
+static void meanwhile(void)
+{
+    if (!world.quiet && !world.producing && one_in(4)) {
+        producer_moves();
+    }
+    if (!world.quiet && !world.nested && one_in(100)) {
+        world.nested = true;
+        erase_something();
+        world.nested = false;
+    }
+    aggregator_moves();
+    network_move();
+    time_pass(between(0, 5000));
 }
 
 static void time_moves(void)
@@ -257,15 +300,17 @@ static void misfortune(void)
     } else if (what < 68 && deployment_is_up()) {
         deployment_crash();
         deployment_configure();
-    } else if (what < 82) {
-        journal_fails(STORE_BREAKS);
-    } else if (what < 90) {
+    } else if (what < 80) {
+        failures_choose(STORE_BREAKS);
+    } else if (what < 88) {
         deployment_fill_disk(true);
         world.full_until_us = now_us() + between(0, 5) * 1000000;
-    } else if (what < 93) {
+    } else if (what < 91) {
         get_something();
-    } else if (what < 95) {
+    } else if (what < 93) {
         ask_something();
+    } else if (what < 95) {
+        erase_something();
     } else if (what < 97) {
         one_in(2) ? restate_something() : rescore_something();
     } else {
@@ -307,7 +352,7 @@ enum {
 /* That a backfill is over may have been dropped. */
 static bool all_are_heard(void)
 {
-    bool heard = producers_done();
+    bool heard = producers_done() & forks_done();
     for (size_t which = 0; which < PRODUCERS && heard; which++) {
         if (producer_is_unheard(which)) {
             producer_say_goodbye(which);
@@ -321,7 +366,7 @@ static bool all_are_heard(void)
 static void drain(int rest)
 {
     for (int left = 3000; rest > 0 && left > 0; left--) {
-        rest -= all_are_heard();
+        rest -= all_are_heard() && (rest > 1 || subscribers_are_told());
         time_pass(50000);
         network_move();
         for (size_t which = 0; which < PRODUCERS; which++) {
@@ -342,7 +387,8 @@ static void drain(int rest)
 static void check_tally(const struct view *all)
 {
     char wanted[32];
-    snprintf(wanted, sizeof wanted, " n=%llu ", (unsigned long long)producers_tally(all->as_of_ms));
+    snprintf(wanted, sizeof wanted, " n=%llu ",
+             (unsigned long long)(producers_tally(all->as_of_ms) + forks_tally(all->as_of_ms)));
     const char *line = view_line(all, "", TALLY);
     if (!line || !strstr(line, wanted)) {
         fail_msg("counted were%s: %s", wanted, line ? line : "nothing");
@@ -353,7 +399,7 @@ static void check_losses(void)
 {
     uint64_t rows;
     assert_true(get_losses(&rows));
-    assert_int_equal(rows, producers_lost());
+    assert_int_equal(rows, producers_lost() + forks_lost_rows());
 }
 
 static void check_end(void)
@@ -364,8 +410,24 @@ static void check_end(void)
     check_tally(&all);
     subscribers_agree(&all);
     producers_are_told();
+    world.copied = forks_check();
     check_losses();
     world.revisions += revisions_check();
+    view_free(&all);
+}
+
+/* What was erased goes from the disk by itself, and nothing else with it. */
+static void vanish(void)
+{
+    struct view all = {0};
+    for (int left = 100; erased_pends(); left--) {
+        assert_true(left > 0);
+        settle_down();
+    }
+    deployment_crash();
+    be_quiet(true);
+    assert_true(get_settled(&all));
+    check_scores(&all);
     view_free(&all);
 }
 
@@ -387,6 +449,7 @@ static void test_seed(void **state)
     drain(SHORT_REST);
     check_end();
     assert_int_equal(subscribers_resets(), resets);
+    vanish();
 }
 
 /* ---- main ---- */
@@ -410,12 +473,12 @@ static int teardown(void **state)
     (void)state;
     if (getenv("POISE_SEED")) {
         journal_tell();
-        fprintf(
-            stderr,
-            "%zu rows lost, %zu crashes, %zu calms, %zu answers, %zu restated, %zu rescored, %zu revisions "
-            "checked\n",
-            producers_lost(), deployment_crashes(), world.calms, world.answers, world.restated,
-            world.rescored, world.revisions);
+        fprintf(stderr,
+                "%zu rows lost, %zu crashes, %zu calms, %zu answers, %zu restated, %zu rescored, %zu erased, "
+                "spools "
+                "copied %zu times with %zu rows in doubt, %zu revisions checked\n",
+                producers_lost(), deployment_crashes(), world.calms, world.answers, world.restated,
+                world.rescored, world.erased, world.copied, forks_lost_rows(), world.revisions);
     }
     bool closed = deployment_close();
     revisions_stop();

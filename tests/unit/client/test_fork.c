@@ -4,6 +4,7 @@
 
 #include <poise/client.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BATCHES_MAX = 8 };
@@ -219,6 +220,28 @@ static void test_what_differs_goes_again(void **state)
     assert_string_equal(b->told, "");
 }
 
+/* So that what two copies have in common counts once, where both have to go on under another epoch. */
+static void test_copies_at_one_place_take_one_epoch(void **state)
+{
+    struct bench *b = *state;
+    char copy[128], command[300];
+    send_some(b, 3, false);
+    snprintf(command, sizeof command, "cp -r '%s' '%s'", b->spool, fake_path(&b->fake, "copy", copy));
+    assert_int_equal(system(command), 0);
+    const uint64_t theirs[] = {b->hashes[0], 12345}, before = b->epoch;
+    welcome(b, 3, theirs, 2);
+    expect_new_epoch(b);
+    uint64_t taken = b->epoch;
+    poise_sender_close(b->sender);
+    b->options.spool = copy;
+    open_sender(b);
+    expect_hello(b);
+    assert_true(b->epoch == before);
+    welcome(b, 3, theirs, 2);
+    expect_new_epoch(b);
+    assert_true(b->epoch == taken);
+}
+
 /* The new epoch is one as any other, over starts and cuts. */
 static void test_the_new_epoch_stays(void **state)
 {
@@ -366,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_what_differs_goes_again),
+        TEST(test_copies_at_one_place_take_one_epoch),
         TEST(test_the_new_epoch_stays),
         TEST(test_what_the_copy_has_sent_is_passed_over),
         TEST(test_what_nobody_knows_is_in_doubt),

@@ -84,3 +84,16 @@ uint32_t plain_accept(struct plain *plain, const poise_measurement *row, uint64_
     key->standing = own;
     return number;
 }
+
+bool plain_stands(struct plain *plain, const poise_measurement *row, uint64_t ordinal)
+{
+    const struct plain_key *key = row->key ? find_key(plain, row) : NULL;
+    return !key || (!key->retracted && key->standing.ordinal == ordinal);
+}
+
+void plain_erase(struct plain *plain, const poise_measurement *row, uint64_t ordinal)
+{
+    if (row->key && plain_stands(plain, row, ordinal)) {
+        find_key(plain, row)->retracted = true;
+    }
+}

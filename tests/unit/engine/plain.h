@@ -20,6 +20,10 @@ void plain_free(struct plain *plain);
 /* An accepted row: the number of its series, and whether a row went because of it. */
 uint32_t plain_accept(struct plain *plain, const poise_measurement *row, uint64_t ordinal, bool *ret_went,
                       struct engine_gone *ret_gone);
+/* Whether the accepted row is what its key says, or has none. */
+bool plain_stands(struct plain *plain, const poise_measurement *row, uint64_t ordinal);
+/* It is erased: its key, if it says so still, from now on says that it was retracted. */
+void plain_erase(struct plain *plain, const poise_measurement *row, uint64_t ordinal);
 /* ENGINE_UNNUMBERED: no row of it was accepted. */
 uint32_t plain_number(const struct plain *plain, const char *measure, const char *org, const char *source);
 
