@@ -127,17 +127,28 @@ poise_code state_build_filter(struct state_build *build, bool *ret_done, poise_e
 
 /* ---- state_part.c: puts in the order of their keys ---- */
 
+enum { STATE_SORTED_AT_ONCE = 4096 /* puts, in less than a ms */ };
+
+struct state_piece { /* in order; of state_part's `sorted` */
+    size_t at, end;
+};
+
 struct state_part {
     struct buf puts;
+    size_t taken; /* bytes of them that are in pieces */
     struct put *sorted;
-    size_t count, at;
+    size_t count;
+    struct state_piece *pieces; /* that are not used up: a few */
+    size_t piece_count, piece_capacity;
 };
 void puts_add(struct buf *puts, const uint8_t *key, size_t key_length, const void *value, size_t length);
 void puts_skip(struct cursor *in); /* past one of them */
-/* Takes the puts, of which later ones count. Some ms for 2 MiB of them; *ret_sorted: they came in order, and
- * it was quick. */
-poise_code state_part_sort(struct state_part *part, struct buf *puts, size_t count, bool *ret_sorted,
-                           poise_error *err);
+/* Takes the puts, of which later ones count. */
+poise_code state_part_open(struct state_part *part, struct buf *puts, size_t count, poise_error *err);
+/* Sorts the next 4,096 of them; *ret_quick: they came in order. */
+poise_code state_part_sort(struct state_part *part, bool *ret_quick, poise_error *err);
+bool state_part_is_sorted(const struct state_part *part); /* all of it: it may be read */
+bool state_part_has(const struct state_part *part);       /* something that was not read */
 void state_part_free(struct state_part *part);
 bool state_part_next(struct state_part *part, struct sorted_entry *ret_entry); /* false: there is none */
 bool state_part_is_behind(const struct state_part *part, const uint8_t *key, size_t length); /* all of it */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    PART_BYTES = 2 << 20, /* of puts; sorting them takes some ms */
+    PART_BYTES = 2 << 20, /* of puts, that are sorted in steps */
     RUNS_MANY = 10
 };
 
@@ -280,8 +280,7 @@ static void forget_taken(struct checkpoint *checkpoint)
     checkpoint->taken = 0;
 }
 
-/* The run at hand goes on with it, if it is behind all that the run has. */
-static poise_code begin_part(struct store *store, bool *ret_sorted, poise_error *err)
+static poise_code begin_part(struct store *store, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     size_t count = 0;
@@ -300,15 +299,23 @@ static poise_code begin_part(struct store *store, bool *ret_sorted, poise_error 
     checkpoint->taken += (size_t)(in.at - from);
     forget_taken(checkpoint);
     state_part_free(&checkpoint->part);
-    poise_code code = state_part_sort(&checkpoint->part, &part, count, ret_sorted, err);
-    checkpoint->ends =
-        code == POISE_OK && checkpoint->job.store && !state_job_takes(&checkpoint->job, &checkpoint->part);
-    return code;
+    return state_part_open(&checkpoint->part, &part, count, err);
 }
 
-static bool has_part(const struct checkpoint *checkpoint)
+/* Until the part is sorted, or as much of it as a step may. The run at hand goes on with it, if it is behind
+ * all that the run has. */
+static poise_code sort_some(struct checkpoint *checkpoint, bool *ret_long, poise_error *err)
 {
-    return checkpoint->part.at < checkpoint->part.count;
+    bool quick = true;
+    poise_code code = POISE_OK;
+    while (code == POISE_OK && quick && !state_part_is_sorted(&checkpoint->part)) {
+        code = state_part_sort(&checkpoint->part, &quick, err);
+    }
+    *ret_long = !quick;
+    if (code == POISE_OK && state_part_is_sorted(&checkpoint->part)) {
+        checkpoint->ends = checkpoint->job.store && !state_job_takes(&checkpoint->job, &checkpoint->part);
+    }
+    return code;
 }
 
 static poise_code begin_run(struct store *store, poise_error *err)
@@ -376,7 +383,7 @@ static poise_code step(struct store *store, bool *ret_done, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     size_t waiting = checkpoint->puts.length - checkpoint->taken;
-    bool sorted = false;
+    bool is_long = false;
     *ret_done = false;
     if (!checkpoint->open) {
         return error_set(err, POISE_EINVAL, "no checkpoint of %s has begun", store->path);
@@ -385,13 +392,16 @@ static poise_code step(struct store *store, bool *ret_done, poise_error *err)
         return error_set(err, checkpoint->failed, "a put of the checkpoint failed before: %s",
                          poise_code_text(checkpoint->failed));
     }
-    bool begins = !checkpoint->ends && !has_part(checkpoint) &&
+    bool begins = !checkpoint->ends && !state_part_has(&checkpoint->part) &&
                   (waiting >= PART_BYTES || (checkpoint->ended && waiting > 0));
-    poise_code code = begins ? begin_part(store, &sorted, err) : POISE_OK;
-    if (code != POISE_OK || (begins && !sorted)) {
+    poise_code code = begins ? begin_part(store, err) : POISE_OK;
+    if (code == POISE_OK && !state_part_is_sorted(&checkpoint->part)) {
+        code = sort_some(checkpoint, &is_long, err);
+    }
+    if (code != POISE_OK || is_long) {
         return code;
     }
-    if (checkpoint->ends || has_part(checkpoint)) {
+    if (checkpoint->ends || state_part_has(&checkpoint->part)) {
         return write_slice(store, err);
     }
     if (checkpoint->ended && (checkpoint->job.store || checkpoint->cleared)) {

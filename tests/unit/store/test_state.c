@@ -239,6 +239,36 @@ static void test_as_a_plain_table(void **state)
     free(world);
 }
 
+/* 40,960 puts of 20,480 keys, which fall: sorted 4,096 a step. Of a key's two, in different steps, the later
+ * one counts. */
+static void test_puts_are_sorted_in_steps(void **state)
+{
+    enum { FALLING = 20480, STEPS = 2 * FALLING / 4096 };
+    struct store *store = scratch_open(*state);
+    struct buf out = {0};
+    bool done = false;
+    int steps = 0;
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    for (int i = 2 * FALLING - 1; i >= 0; i--) {
+        int n = i % FALLING;
+        const uint8_t key[] = {(uint8_t)(n >> 8), (uint8_t)n}, value = i < FALLING;
+        assert_int_equal(store_put(store, STORE_CELLS, key, sizeof key, &value, 1), POISE_OK);
+    }
+    assert_int_equal(store_checkpoint_end(store, &(struct store_mark){0}, NULL), POISE_OK);
+    for (; !done; steps++) {
+        assert_int_equal(store_checkpoint_step(store, &done, NULL), POISE_OK);
+    }
+    assert_true(steps >= STEPS);
+    for (int n = 0; n < FALLING; n += 7) {
+        const uint8_t key[] = {(uint8_t)(n >> 8), (uint8_t)n};
+        buf_reset(&out);
+        assert_int_equal(store_get(store, STORE_CELLS, key, sizeof key, &out, NULL), POISE_OK);
+        assert_true(out.length == 1 && out.data[0] == 1);
+    }
+    buf_free(&out);
+    store_close(store);
+}
+
 /* Once all is merged and swept there is nothing left of what was replaced. */
 static void test_space_comes_back(void **state)
 {
@@ -465,9 +495,10 @@ static void test_large_and_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_as_a_plain_table),          TEST(test_space_comes_back),
-        TEST(test_keys_in_order_are_one_run), TEST(test_deleted_above_a_large_run),
-        TEST(test_checkpoint_beside_a_merge), TEST(test_large_merge_cut_short),
-        TEST(test_large_and_nothing),         TEST(test_scrubbing_leaves_one_run)};
+        TEST(test_puts_are_sorted_in_steps),  TEST(test_as_a_plain_table),
+        TEST(test_space_comes_back),          TEST(test_keys_in_order_are_one_run),
+        TEST(test_deleted_above_a_large_run), TEST(test_checkpoint_beside_a_merge),
+        TEST(test_large_merge_cut_short),     TEST(test_large_and_nothing),
+        TEST(test_scrubbing_leaves_one_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
