@@ -40,7 +40,7 @@ static poise_code take_away(struct engine *engine, const struct engine_erased *e
                                   .rank = row->seq ? row->seq : erased->ordinal,
                                   .ordinal = erased->ordinal};
     *ret_waits = !future_is_due(engine, row->time_ms);
-    return *ret_waits ? POISE_OK : series_uncount(engine, erased->series, &sample, err);
+    return *ret_waits ? POISE_OK : series_uncount(engine, erased->series, &sample, NULL, err);
 }
 
 static int by_place(const void *a, const void *b)

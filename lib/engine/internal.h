@@ -393,8 +393,9 @@ poise_code series_count(struct engine *engine, struct engine_series *series, con
 /* Rows of one tile of each feed, all due. */
 poise_code series_count_sum(struct engine *engine, struct engine_series *series, const struct sample_sum *sum,
                             poise_error *err);
+/* next: what is counted of the series in its place right after, or NULL. */
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
-                          poise_error *err);
+                          const struct sample *next, poise_error *err);
 
 /* number.c */
 bool series_number(struct engine *engine, struct engine_series *series); /* false: out of memory */

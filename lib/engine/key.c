@@ -296,7 +296,8 @@ poise_code key_apply(struct engine *engine, struct engine_series *series, const 
         note_gone(engine, key->series, key->sample.time_ms, key->sample.ordinal);
     }
     if (engine->folded && !key->retract && future_is_due(engine, key->sample.time_ms)) {
-        code = series_uncount(engine, key->series, &key->sample, err);
+        bool replaces = series == key->series && !row->retract && future_is_due(engine, sample->time_ms);
+        code = series_uncount(engine, key->series, &key->sample, replaces ? sample : NULL, err);
     }
     return code == POISE_OK ? stand(engine, key, series, sample, row->retract, err) : code;
 }

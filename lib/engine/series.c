@@ -247,19 +247,20 @@ static poise_code find_cells(struct engine *engine, const struct engine_series *
 }
 
 static poise_code add_to_cell(struct engine *engine, const struct feed *feed, uint32_t cell,
-                              const struct sample *sample, poise_error *err)
+                              const struct sample *sample, const struct sample *next, poise_error *err)
 {
+    (void)next;
     bool ok =
         cell_touch(engine, cell) && accumulator_add(&feed->layout, cell_body(&engine->cells, cell), sample);
     return ok ? POISE_OK : error_nomem(err, "a cell");
 }
 
 static poise_code take_from_cell(struct engine *engine, const struct feed *feed, uint32_t cell,
-                                 const struct sample *sample, poise_error *err)
+                                 const struct sample *sample, const struct sample *next, poise_error *err)
 {
     bool reread = false;
     bool ok = cell_touch(engine, cell) &&
-              accumulator_remove(&feed->layout, cell_body(&engine->cells, cell), sample, &reread);
+              accumulator_remove(&feed->layout, cell_body(&engine->cells, cell), sample, next, &reread);
     struct block *block = block_of(&engine->cells, cell);
     if (ok && reread && !(block->reread & bit_in_block(cell))) {
         block->reread |= bit_in_block(cell);
@@ -268,8 +269,9 @@ static poise_code take_from_cell(struct engine *engine, const struct feed *feed,
     return ok ? POISE_OK : error_nomem(err, "a cell");
 }
 
+/* next: what comes to the same cell in its place, or NULL. */
 typedef poise_code cell_change(struct engine *engine, const struct feed *feed, uint32_t cell,
-                               const struct sample *sample, poise_error *err);
+                               const struct sample *sample, const struct sample *next, poise_error *err);
 
 /* Whether the cells that were looked up last are of the period. */
 static bool are_of(const struct engine *engine, const uint32_t *cells, int64_t start_ms)
@@ -285,7 +287,8 @@ static void forget_cells(const struct engine *engine, struct engine_series *seri
 }
 
 static inline poise_code change_cells(struct engine *engine, struct engine_series *series,
-                                      const struct sample *sample, cell_change *change, poise_error *err)
+                                      const struct sample *sample, const struct sample *next,
+                                      cell_change *change, poise_error *err)
 {
     if (series->generation != engine->generation) {
         forget_cells(engine, series);
@@ -295,6 +298,7 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
     for (struct feed *feed = input_of(engine, series)->feeds; feed; feed = feed->next) {
         struct period tile = feed_tile(feed, sample->time_ms);
         size_t count = levels_of(engine, feed, series->org);
+        bool stays = next && next->time_ms >= tile.start_ms && next->time_ms < tile.end_ms;
         poise_code code = POISE_OK;
         if (is_stored_tile(feed, tile.start_ms)) {
             cells += count;
@@ -307,7 +311,7 @@ static inline poise_code change_cells(struct engine *engine, struct engine_serie
             code = past_keep(engine, feed, tile, cells, count, &held, err);
         }
         for (size_t i = 0; i < count && code == POISE_OK; i++) {
-            code = change(engine, feed, cells[i], sample, err);
+            code = change(engine, feed, cells[i], sample, stays ? next : NULL, err);
         }
         if (code != POISE_OK) {
             return code;
@@ -339,7 +343,7 @@ poise_code series_count(struct engine *engine, struct engine_series *series, con
             return code;
         }
     }
-    return change_cells(engine, series, sample, add_to_cell, err);
+    return change_cells(engine, series, sample, NULL, add_to_cell, err);
 }
 
 poise_code series_count_sum(struct engine *engine, struct engine_series *series, const struct sample_sum *sum,
@@ -371,8 +375,8 @@ poise_code series_count_sum(struct engine *engine, struct engine_series *series,
 }
 
 poise_code series_uncount(struct engine *engine, struct engine_series *series, const struct sample *sample,
-                          poise_error *err)
+                          const struct sample *next, poise_error *err)
 {
     poise_code code = series->gaining ? gains_carry(engine, series, err) : POISE_OK;
-    return code == POISE_OK ? change_cells(engine, series, sample, take_from_cell, err) : code;
+    return code == POISE_OK ? change_cells(engine, series, sample, next, take_from_cell, err) : code;
 }

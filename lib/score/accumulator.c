@@ -182,27 +182,30 @@ void accumulator_liken(const struct accumulator_layout *layout, struct accumulat
     }
 }
 
-/* Whether a sample that is taken away was at an edge. */
-static bool was_at_edge(const struct accumulator_layout *layout, const struct accumulator *cell,
-                        const struct sample *sample)
+/* Whether a sample that is taken away was at an edge, and the next, if there is one, is not beyond it. */
+static bool leaves_edge(const struct accumulator_layout *layout, const struct accumulator *cell,
+                        const struct sample *sample, const struct sample *next)
 {
     const double *min = find_part(layout, cell, MIN), *max = find_part(layout, cell, MAX);
     const struct sample *first = find_part(layout, cell, FIRST), *last = find_part(layout, cell, LAST);
     const int64_t *newest = find_part(layout, cell, NEWEST);
-    return (min && sample->value <= *min) || (max && sample->value >= *max) ||
-           (first && first->ordinal == sample->ordinal) || (last && last->ordinal == sample->ordinal) ||
-           (newest && sample->time_ms >= *newest);
+    return (min && sample->value <= *min && !(next && next->value <= *min)) ||
+           (max && sample->value >= *max && !(next && next->value >= *max)) ||
+           (first && first->ordinal == sample->ordinal &&
+            !(next && is_before(layout->sources, next, first))) ||
+           (last && last->ordinal == sample->ordinal && !(next && is_before(layout->sources, last, next))) ||
+           (newest && sample->time_ms >= *newest && !(next && next->time_ms >= *newest));
 }
 
 bool accumulator_remove(const struct accumulator_layout *layout, struct accumulator *cell,
-                        const struct sample *sample, bool *ret_reread)
+                        const struct sample *sample, const struct sample *next, bool *ret_reread)
 {
     if (cell->count == 1) {
         accumulator_clear(layout, cell);
         return true;
     }
     cell->count--;
-    bool reread = was_at_edge(layout, cell, sample);
+    bool reread = leaves_edge(layout, cell, sample, next);
     if (layout->parts & PART_QUANTILE) {
         struct quantile **values = part_of(layout, cell, QUANTILE);
         quantile_remove(*values, sample->value);

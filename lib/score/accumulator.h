@@ -64,9 +64,10 @@ void accumulator_liken(const struct accumulator_layout *layout, struct accumulat
                        const struct accumulator *whole);
 /* Takes a counted sample away; *ret_reread is set (never cleared) where it was an extreme, or left values
  * that are to be exact (score/quantile.h) in a histogram: accumulator_clear and add the period's samples
- * again before reading, merging or encoding. false as in accumulator_add. */
+ * again before reading, merging or encoding. next: what is added in its place before that (NULL: nothing);
+ * where it is as extreme nothing need be read. false as in accumulator_add. */
 bool accumulator_remove(const struct accumulator_layout *layout, struct accumulator *cell,
-                        const struct sample *sample, bool *ret_reread);
+                        const struct sample *sample, const struct sample *next, bool *ret_reread);
 /* Adds all that `from`, another cell, has; false: out of memory, and `into` is of no use any more. */
 bool accumulator_merge(const struct accumulator_layout *layout, struct accumulator *into,
                        const struct accumulator *from);

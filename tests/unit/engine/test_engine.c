@@ -156,6 +156,38 @@ static void test_future_that_was_replaced_never_counts(void **state)
     assert_true(sum(f) == 1);
 }
 
+static void test_replaced_extreme_is_not_reread(void **state)
+{
+    struct fixture *f = *state;
+    poise_measurement most = keyed("k", 1, 9);
+    most.measure = "b";
+    accept(f, event("b", "", 4));
+    accept(f, most);
+    assert_true(max(f) == 9);
+    most.seq = 2;
+    most.value = 11; /* which is the most, too */
+    accept(f, most);
+    assert_true(max(f) == 11);
+    assert_int_equal(f->world.rereads, 0);
+    most.seq = 3;
+    most.value = 10;
+    accept(f, most);
+    assert_true(max(f) == 10);
+    assert_int_equal(f->world.rereads, 1);
+    most.seq = 4; /* it leaves for where it counts later, or never */
+    most.value = 12;
+    most.time_ms = MARCH + DAY + 1000;
+    accept(f, most);
+    assert_true(max(f) == 4);
+    world_begin(&f->world, most.time_ms);
+    assert_true(max(f) == 12);
+    most.seq = 5;
+    most.value = 13;
+    most.time_ms = MARCH - 1;
+    accept(f, most);
+    assert_true(max(f) == 4);
+}
+
 static void test_lost_extreme_is_reread(void **state)
 {
     struct fixture *f = *state;
@@ -500,6 +532,7 @@ int main(void)
         with_fixture(test_future_waits),
         with_fixture(test_future_that_was_replaced_never_counts),
         with_fixture(test_lost_extreme_is_reread),
+        with_fixture(test_replaced_extreme_is_not_reread),
         with_fixture(test_time_alone_changes_scores),
         with_fixture(test_changes_are_what_changed),
         with_fixture(test_states_are_sorted),

@@ -131,9 +131,9 @@ static void test_newest(void **state)
     add(f, early);
     assert_true(accumulator_newest(&f->layout, f->cell) == -5);
     bool reread = false;
-    assert_true(accumulator_remove(&f->layout, f->cell, &early, &reread));
+    assert_true(accumulator_remove(&f->layout, f->cell, &early, NULL, &reread));
     assert_false(reread);
-    assert_true(accumulator_remove(&f->layout, f->cell, &late, &reread));
+    assert_true(accumulator_remove(&f->layout, f->cell, &late, NULL, &reread));
     assert_true(reread);
 }
 
@@ -236,7 +236,7 @@ static void test_taking_away(void **state)
             if (i < kept) {
                 assert_true(accumulator_add(&f->layout, left, &samples[i]));
             } else {
-                assert_true(accumulator_remove(&f->layout, f->cell, &samples[i], &reread));
+                assert_true(accumulator_remove(&f->layout, f->cell, &samples[i], NULL, &reread));
             }
         }
         assert_int_equal(accumulator_count(f->cell), kept);
@@ -251,6 +251,48 @@ static void test_taking_away(void **state)
     assert_in_range(rereads, 1, ROUNDS - 1);
 }
 
+/* Samples are replaced by others, the next one always after the one before is gone: likewise; and what is as
+ * extreme as what it replaces asks for nothing. */
+static void test_replacing(void **state)
+{
+    struct fixture *f = *state;
+    int rereads = 0, kept = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct sample samples[SAMPLES];
+        for (uint64_t i = 0; i < SAMPLES; i++) {
+            samples[i] = random_sample(f, i + 1);
+            add(f, samples[i]);
+        }
+        struct accumulator *left = new_cell(&f->layout);
+        bool reread = false;
+        int64_t changes = rng_between(&f->rng, 0, 3);
+        for (int64_t i = 0; i < changes; i++) {
+            struct sample *sample = &samples[rng_between(&f->rng, 0, SAMPLES - 1)];
+            struct sample next = random_sample(f, (uint64_t)(SAMPLES + i + 1));
+            if (rng_between(&f->rng, 0, 3) > 0) { /* a correction of the value alone */
+                next.time_ms = sample->time_ms;
+                next.source = sample->source;
+            }
+            assert_true(accumulator_remove(&f->layout, f->cell, sample, &next, &reread));
+            add(f, next);
+            *sample = next;
+        }
+        for (size_t i = 0; i < SAMPLES; i++) {
+            assert_true(accumulator_add(&f->layout, left, &samples[i]));
+        }
+        rereads += reread;
+        kept += !reread && changes > 0;
+        if (!reread) {
+            assert_same(f, f->cell, left);
+        }
+        accumulator_clear(&f->layout, left);
+        free(left);
+        accumulator_clear(&f->layout, f->cell);
+    }
+    assert_in_range(rereads, 1, ROUNDS - 1);
+    assert_in_range(kept, 1, ROUNDS - 1);
+}
+
 static void test_sums_never_reread(void **state)
 {
     struct fixture *f = *state;
@@ -259,7 +301,7 @@ static void test_sums_never_reread(void **state)
     add(f, sample);
     add(f, sample);
     bool reread = false;
-    assert_true(accumulator_remove(&f->layout, f->cell, &sample, &reread));
+    assert_true(accumulator_remove(&f->layout, f->cell, &sample, NULL, &reread));
     assert_false(reread);
     assert_true(value(f, AGGREGATE_WEIGHTED_MEAN) == 3);
 }
@@ -371,6 +413,7 @@ int main(void)
         with_fixture(test_minus_zero_is_zero),
         with_fixture(test_overflow_is_no_data),
         with_fixture(test_taking_away),
+        with_fixture(test_replacing),
         with_fixture(test_sums_never_reread),
         with_fixture(test_merging_is_adding_all),
         with_fixture(test_bytes_know_no_minus_zero),

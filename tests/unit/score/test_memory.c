@@ -98,7 +98,7 @@ static poise_code live(struct accumulator *cells[3], const struct buf *bytes)
     struct sample sample = sample_of(0);
     bool ok = fill(cells[0], 0, 40) && fill(cells[1], 0, SAMPLES) &&
               accumulator_merge(layout(), cells[0], cells[1]) &&
-              accumulator_remove(layout(), cells[0], &sample, &reread);
+              accumulator_remove(layout(), cells[0], &sample, NULL, &reread);
     struct cursor in = cursor_of(bytes->data, bytes->length);
     return ok ? accumulator_decode(layout(), cells[2], &in) : POISE_ENOMEM;
 }

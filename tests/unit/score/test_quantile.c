@@ -101,7 +101,7 @@ static void add(struct fixture *f, struct accumulator *cell, double value)
 static bool take(struct fixture *f, struct accumulator *cell, double value)
 {
     bool reread = false;
-    assert_true(accumulator_remove(&f->layout, cell, &(struct sample){.value = value}, &reread));
+    assert_true(accumulator_remove(&f->layout, cell, &(struct sample){.value = value}, NULL, &reread));
     return reread;
 }
 
