@@ -9,7 +9,8 @@ enum {
     SLICE_STEPS = 4,
     SLICE_EACH = 4,    /* commits, while they do not end, a slice comes; */
     SLICE_KEYS = 3000, /* where KEYS_MAX wait, for so many rows, where twice as many, for half of them, ... */
-    SLICES_OWED = 4,   /* at most, behind a commit */
+    SLICES_OWED =
+        2 * COMMIT_ROWS / SLICE_KEYS, /* at most, behind a commit: a checkpoint catches up with any */
     RETRY_US = 1000000
 };
 

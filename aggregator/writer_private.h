@@ -12,7 +12,7 @@
 #include "writer.h"
 
 enum {
-    KEYS_MAX = 3 << 18, /* unsaved ones, some 100 bytes each; then a checkpoint is due */
+    KEYS_MAX = 1 << 19, /* unsaved ones, some 100 bytes each; then a checkpoint is due */
     SLICES_MAX = 1024   /* of a settle; then one has no limit, so that it ends under any load */
 };
 
