@@ -352,7 +352,8 @@ enum {
 /* That a backfill is over may have been dropped. */
 static bool all_are_heard(void)
 {
-    bool heard = producers_done() & forks_done();
+    bool heard = producers_done();
+    heard = forks_done() && heard;
     for (size_t which = 0; which < PRODUCERS && heard; which++) {
         if (producer_is_unheard(which)) {
             producer_say_goodbye(which);
