@@ -114,6 +114,14 @@ static poise_code load_filter_part(const struct store *store, MDB_txn *txn, stru
     return code;
 }
 
+static bool fits_file(const struct store *store, size_t lines)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    bool known = mdb_env_info(store->env, &info) == 0 && mdb_env_stat(store->env, &stat) == 0;
+    return known && lines / (info.me_last_pgno + 1) <= stat.ms_psize / FILTER_LINE;
+}
+
 static poise_code load_filter(const struct store *store, MDB_txn *txn, struct state_run *run, size_t lines,
                               poise_error *err)
 {
@@ -121,6 +129,11 @@ static poise_code load_filter(const struct store *store, MDB_txn *txn, struct st
     poise_code code = POISE_OK;
     if (lines == 0) {
         return POISE_OK;
+    }
+    if (!fits_file(store, lines)) {
+        return error_set(err, POISE_ECORRUPT,
+                         "%s is damaged: the filter of run %llu is larger than the file; restore a backup",
+                         store->path, (unsigned long long)run->id);
     }
     if (!filter_make(&run->filter, (lines - 1) * FILTER_KEYS)) {
         return error_nomem(err, "the filter of a run");
