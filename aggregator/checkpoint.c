@@ -1,5 +1,6 @@
 /* Checkpoints, in slices between commits: what has changed goes into the store as of when the checkpoint
- * began, and what older ones have left there is merged. Nobody waits for either longer than a slice. */
+ * began, and what older ones have left there is merged. Nobody waits for either longer than a slice, but in a
+ * flood of keyed rows, whose commits owe several. */
 #include "writer_private.h"
 #include <base/error.h>
 

@@ -280,6 +280,8 @@ poise_code restore_frozen(struct engine *engine, poise_error *err)
         code = take_stored(engine, all, err);
     }
     engine_close(all);
+    engine->options.stored.cards = NULL; /* they are the caller's, and may go now */
+    engine->options.stored.terms = NULL;
     if (code == POISE_OK) {
         code = take_names(engine, err);
     }
