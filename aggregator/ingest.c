@@ -26,6 +26,7 @@ struct producer {                   /* an epoch of a producer, since it said HEL
                            since another copy of the spool may have sent them */
     uint64_t told_seq;  /* acknowledged on it up to here */
     uint64_t mean_rows; /* of its batches, the last ones count most; 0: none came */
+    bool on_disk;       /* something of it is */
     bool gap_told;      /* until the batch that was asked for comes */
     bool forked;        /* counted as such, until its producer goes on under a new epoch */
 };
@@ -86,6 +87,7 @@ static poise_code add_producer(struct ingest *ingest, const char *name, uint64_t
     }
     producer->entry = entry;
     producer->received_seq = entry->seq;
+    producer->on_disk = entry->seq > 0;
     producer->hashes[entry->seq % LEDGER_WINDOW] = entry->hash;
     stats_set(ingest->options.stats, STAT_producers, ingest->producers.count);
     *ret = producer;
@@ -381,6 +383,23 @@ static void on_new_epoch(struct ingest *ingest, const struct wire_hello *hello)
               log_text("epoch", old), log_text("goes_on_as", fresh));
 }
 
+/* An epoch begins with what comes first, and before that where the last HELLO says. While the first is on its
+ * way to the disk, a copy that begins elsewhere could not tell whether it is what it has itself. */
+static poise_code begin_epoch(struct producer *producer, const struct wire_hello *hello, poise_error *err)
+{
+    struct ledger_entry *entry = producer->entry;
+    uint64_t first = hello->first_seq;
+    bool coming = producer->received_seq > entry->seq;
+    if (!coming && !producer->on_disk)
+        entry->seq = producer->received_seq = first - 1;
+    else if (coming && (first > entry->seq + 1 || (first <= entry->seq && !producer->on_disk)))
+        return error_set(err, POISE_EBUSY,
+                         "batches of another copy of the spool of '%s' are on their way to the disk; say "
+                         "HELLO again in a second",
+                         hello->producer);
+    return POISE_OK;
+}
+
 static poise_code on_hello(struct ingest *ingest, const struct net_message *message, poise_error *err)
 {
     struct wire_hello hello;
@@ -400,8 +419,10 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
     bool fresh = !producer;
     if (fresh)
         code = add_producer(ingest, hello.producer, hello.epoch, &producer, err);
-    if (!code && fresh && hello.forked_epoch && !producer->entry->seq)
+    if (!code && fresh && hello.forked_epoch)
         on_new_epoch(ingest, &hello);
+    if (!code)
+        code = begin_epoch(producer, &hello, err);
     if (!code)
         code = check_fork(ingest, producer, &hello, err);
     if (!code)
@@ -605,6 +626,8 @@ static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise
         producer = find_producer(ingest, batch->producer, batch->epoch);
     bool known = producer && ledger_commit(producer->entry, batch->seq, batch->hash, batch->refused,
                                            batch->reasons, batch->refused_count);
+    if (known)
+        producer->on_disk = true;
     bool refused = batch->refused_count > 0;
     for (size_t i = 0; i < batch->refused_count; i++)
         stats_refused(ingest->options.stats, (poise_refusal)batch->reasons[i]);

@@ -18,7 +18,7 @@ static poise_code hash_of(struct outbox *outbox, uint64_t seq, uint64_t *ret_has
     if (seq < spool_kept_seq(outbox->spool)) {
         return POISE_OK;
     }
-    poise_code code = spool_lost(outbox->spool, seq, &loss, err);
+    poise_code code = outbox_lost(outbox, seq, &loss, err);
     if (code == POISE_OK && loss.last > 0) {
         *ret_hash = loss.last == seq ? loss.hash : 0;
         return POISE_OK;
@@ -71,12 +71,14 @@ poise_code outbox_compare(struct outbox *outbox, uint64_t end, const uint64_t *h
     return look_at_losses(outbox, end, ret_history, err);
 }
 
-/* The rows of batches in doubt: whoever keeps refusals can send them again. */
-static poise_code tell_doubt(struct outbox *outbox, struct spool_loss *doubt, poise_error *err)
+/* The rows of batches in doubt: whoever keeps refusals can send them again. *told becomes those that were not
+ * told before; last 0: all were. */
+static poise_code tell_doubt(struct outbox *outbox, uint64_t first, uint64_t last, struct spool_loss *told,
+                             poise_error *err)
 {
     uint64_t refused = outbox->refused_count;
-    bool any = false;
-    for (uint64_t seq = doubt->first; seq <= doubt->last; seq++) {
+    *told = (struct spool_loss){.reason = SPOOL_FORKED};
+    for (uint64_t seq = first; seq <= last; seq++) {
         struct spool_loss lost = {0};
         poise_code code = spool_lost(outbox->spool, seq, &lost, err);
         if (code == POISE_OK && lost.last == 0) {
@@ -88,11 +90,10 @@ static poise_code tell_doubt(struct outbox *outbox, struct spool_loss *doubt, po
         if (lost.last > 0) {
             continue; /* and was told before */
         }
+        lost = (struct spool_loss){.first = seq, .last = seq};
         outbox_describe(outbox, outbox->record.data, outbox->record.length, &lost);
-        doubt->from_ms = any && doubt->from_ms < lost.from_ms ? doubt->from_ms : lost.from_ms;
-        doubt->to_ms = any && doubt->to_ms > lost.to_ms ? doubt->to_ms : lost.to_ms;
-        doubt->rows += lost.rows;
-        any = true;
+        told->first = told->last > 0 ? told->first : seq;
+        outbox_extend(told, &lost);
         const struct wire_refusal all = {.seq = seq, .row = WIRE_ROW_ALL, .reason = POISE_REFUSAL_IN_DOUBT};
         code = outbox_tell(outbox, &all, 1, err);
         if (code != POISE_OK) {
@@ -103,89 +104,80 @@ static poise_code tell_doubt(struct outbox *outbox, struct spool_loss *doubt, po
     return POISE_OK;
 }
 
-static void tell_fork(struct outbox *outbox, const struct spool_loss *doubt)
+static void tell_fork(struct outbox *outbox, const struct spool_loss *told)
 {
     const struct spool *spool = outbox->spool;
     outbox->forks++;
-    if (doubt->last > 0) {
-        outbox_tell_loss(outbox, doubt, NULL);
+    if (told->last > 0) {
+        outbox_tell_loss(outbox, told, NULL);
     }
     if (outbox->forked) {
         const poise_fork fork = {.producer = outbox->producer,
                                  .epoch = spool_forked_epoch(spool),
                                  .new_epoch = spool_epoch(spool),
                                  .batches = spool_next_seq(spool) - spool_first_seq(spool),
-                                 .doubtful = doubt->rows};
+                                 .doubtful = told->rows};
         outbox->forked(outbox->context, &fork);
     }
 }
 
-/* Where the new epoch begins, and with which batches in doubt. */
+/* Where the new epoch begins; batches before *ret_sure are in doubt. */
 static uint64_t split(const struct outbox *outbox, const struct outbox_history *history, uint64_t end,
-                      struct spool_loss *ret_doubt)
+                      uint64_t *ret_sure)
 {
     uint64_t first = spool_first_seq(outbox->spool), next = spool_next_seq(outbox->spool);
     uint64_t differs = history->differs ? history->differs : end < next ? end : next;
-    *ret_doubt = (struct spool_loss){.reason = SPOOL_FORKED};
+    *ret_sure = differs;
     if (differs < first) {
         return differs; /* the store went back, and the other copy was there first */
     }
-    uint64_t from = history->same >= first ? history->same + 1 : first;
-    if (from < differs) {
-        ret_doubt->first = from;
-        ret_doubt->last = differs - 1;
-    }
-    return from;
+    return history->same >= first ? history->same + 1 : first;
 }
 
-/* Of copies that are at the same place and go on with the same batch all take the same one: each of their
- * batches then counts once, under whichever copy is quicker. Where there is none, by chance. */
-static poise_code choose_epoch(struct outbox *outbox, uint64_t from, uint64_t next, uint64_t *ret_epoch,
-                               poise_error *err)
+/* It follows from the one before alone, and numbers stay: so copies that have a batch in common, and are not
+ * told the same of what the aggregator has, still send it under one name, and it counts once. Who finds that
+ * the epoch was taken by others goes on to the next. */
+static uint64_t epoch_after(uint64_t epoch)
 {
-    struct spool_loss lost = {0};
-    if (next < spool_first_seq(outbox->spool) || next >= spool_next_seq(outbox->spool)) {
-        return outbox_random_epoch(ret_epoch, err);
+    uint64_t next = hash_mix(epoch, 1);
+    return next != 0 ? next : 1;
+}
+
+poise_code outbox_doubt(struct outbox *outbox, uint64_t last, poise_error *err)
+{
+    struct spool_loss told;
+    poise_code code = tell_doubt(outbox, spool_first_seq(outbox->spool), last, &told, err);
+    if (code == POISE_OK) {
+        code = spool_doubt(outbox->spool, last, err);
     }
-    poise_code code = spool_lost(outbox->spool, next, &lost, err);
-    if (code == POISE_OK && lost.last == 0) {
-        code = outbox_read(outbox, next, err);
+    if (code == POISE_OK && told.last > 0) {
+        outbox_tell_loss(outbox, &told, NULL);
     }
-    if (code != POISE_OK || lost.last > 0) {
-        return code != POISE_OK ? code : outbox_random_epoch(ret_epoch, err);
-    }
-    uint64_t hash = hash64(outbox->record.data, outbox->record.length, next);
-    *ret_epoch = hash_mix(hash_mix(spool_epoch(outbox->spool), from), hash) | 1; /* not 0 */
-    return POISE_OK;
+    return code;
 }
 
 poise_code outbox_fork(struct outbox *outbox, const struct outbox_history *history, uint64_t end,
                        poise_error *err)
 {
-    uint64_t epoch = 0, first = spool_first_seq(outbox->spool);
-    struct spool_loss doubt;
-    uint64_t from = split(outbox, history, end, &doubt);
-    poise_code code = choose_epoch(outbox, from, doubt.last > 0 ? doubt.last + 1 : from, &epoch, err);
-    if (code == POISE_OK && doubt.last > 0) {
-        code = tell_doubt(outbox, &doubt, err);
-    }
-    uint64_t passed = 0;
+    struct spool *spool = outbox->spool;
+    uint64_t sure, passed = 0, first = spool_first_seq(spool), epoch = epoch_after(spool_epoch(spool));
+    uint64_t from = split(outbox, history, end, &sure);
+    struct spool_loss told;
+    poise_code code = tell_doubt(outbox, from, sure - 1, &told, err);
     if (code == POISE_OK) {
         code = outbox_rows(outbox, first, from, &passed, err);
     }
     if (code == POISE_OK) {
-        code = spool_fork(outbox->spool, from, &doubt, epoch, err);
+        code = spool_fork(spool, from, sure - 1, epoch, err);
     }
     if (code != POISE_OK) {
         return code;
     }
     outbox->acknowledged += passed;
     memset(outbox->sent, 0, sizeof outbox->sent);
-    outbox->again_seq = from < first ? first - from + 1 : 0; /* they were counted before */
-    if (doubt.last > 0) {
-        doubt.last -= doubt.first - 1;
-        doubt.first = 1;
+    if (from < first && outbox->again_seq < first) { /* they were counted before */
+        outbox->again_seq = first;
     }
-    tell_fork(outbox, &doubt);
+    tell_fork(outbox, &told);
     return POISE_OK;
 }

@@ -7,7 +7,7 @@
 
 enum { HEAD = 4 };
 
-poise_code outbox_random_epoch(uint64_t *ret_epoch, poise_error *err)
+static poise_code random_epoch(uint64_t *ret_epoch, poise_error *err)
 {
     uint64_t epoch;
     if (getrandom(&epoch, sizeof epoch, 0) != (ssize_t)sizeof epoch) {
@@ -35,8 +35,7 @@ static poise_loss_reason reason_of(enum spool_reason reason)
     }
 }
 
-/* What comes behind a loss becomes part of it. */
-static void extend(struct spool_loss *loss, const struct spool_loss *next)
+void outbox_extend(struct spool_loss *loss, const struct spool_loss *next)
 {
     if (next->rows > 0 && (loss->rows == 0 || next->from_ms < loss->from_ms)) {
         loss->from_ms = next->from_ms;
@@ -99,7 +98,7 @@ static void describe(void *context, const void *record, size_t length, struct sp
     if (outbox->dropping.last == 0) {
         outbox->dropping = *loss;
     } else {
-        extend(&outbox->dropping, loss);
+        outbox_extend(&outbox->dropping, loss);
     }
 }
 
@@ -121,7 +120,7 @@ poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_byte
                                     .describe = describe,
                                     .damaged = on_damaged,
                                     .context = outbox};
-    poise_code code = outbox_random_epoch(&options.new_epoch, err);
+    poise_code code = random_epoch(&options.new_epoch, err);
     return code == POISE_OK ? spool_open(&options, &outbox->spool, err) : code;
 }
 
@@ -248,19 +247,33 @@ uint64_t outbox_record_hash(const struct outbox *outbox)
     return wire_batch_hash(record_body(outbox), record_length(outbox));
 }
 
+poise_code outbox_lost(struct outbox *outbox, uint64_t seq, struct spool_loss *ret_loss, poise_error *err)
+{
+    poise_code code = spool_lost(outbox->spool, seq, ret_loss, err);
+    if (code != POISE_OK || ret_loss->last == 0 || ret_loss->reason != SPOOL_FORKED) {
+        return code;
+    }
+    code = outbox_read(outbox, seq, err);
+    if (code == POISE_OK) {
+        outbox_describe(outbox, outbox->record.data, outbox->record.length, ret_loss);
+        ret_loss->hash = outbox_record_hash(outbox);
+    }
+    return code == POISE_EGAP ? POISE_OK : code; /* it was dropped */
+}
+
 /* All that is lost from there on for one reason, in one message; but only of what the spool takes for sent:
- * it puts together what lies beyond, of which the aggregator must not have a part. */
+ * it puts together what lies beyond, of which the aggregator must not have a part. What is in doubt goes as a
+ * whole: other copies take a part of it for batches of others. */
 static poise_code take_loss(struct outbox *outbox, struct spool_loss *loss, uint64_t *ret_last,
                             poise_error *err)
 {
     struct spool_loss next = {0};
     poise_code code = POISE_OK;
     uint64_t end = spool_next_seq(outbox->spool), window = spool_first_seq(outbox->spool) + OUTBOX_WINDOW;
-    end = end < window ? end : window;
-    while (loss->last + 1 < end &&
-           (code = spool_lost(outbox->spool, loss->last + 1, &next, err)) == POISE_OK && next.last > 0 &&
-           next.reason == loss->reason) {
-        extend(loss, &next);
+    end = end < window || loss->reason == SPOOL_FORKED ? end : window;
+    while (loss->last + 1 < end && (code = outbox_lost(outbox, loss->last + 1, &next, err)) == POISE_OK &&
+           next.last > 0 && next.reason == loss->reason) {
+        outbox_extend(loss, &next);
     }
     if (code != POISE_OK) {
         return code;
@@ -286,7 +299,7 @@ poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_bod
                        uint64_t *ret_last, poise_error *err)
 {
     struct spool_loss loss = {0};
-    poise_code code = spool_lost(outbox->spool, seq, &loss, err);
+    poise_code code = outbox_lost(outbox, seq, &loss, err);
     if (code == POISE_OK && loss.last > 0 && loss.first != seq) {
         return error_set(
             err, POISE_EFORK,
@@ -350,11 +363,14 @@ poise_code outbox_rewind(struct outbox *outbox, uint64_t seq, poise_error *err)
 static poise_code load_refused(struct outbox *outbox, uint64_t seq, struct wire_batch *ret_batch,
                                poise_error *err)
 {
-    poise_code code = outbox_read(outbox, seq, err);
-    if (code == POISE_EGAP) { /* dropped since it was sent */
+    struct spool_loss loss = {0};
+    poise_code code = spool_lost(outbox->spool, seq, &loss, err);
+    if (code == POISE_OK && loss.last > 0) { /* dropped since it was sent, or told as in doubt */
+        buf_reset(&outbox->record);
         *ret_batch = (struct wire_batch){0};
         return POISE_OK;
     }
+    code = code == POISE_OK ? outbox_read(outbox, seq, err) : code;
     if (code != POISE_OK) {
         return code;
     }

@@ -66,13 +66,18 @@ poise_code outbox_compare(struct outbox *outbox, uint64_t end, const uint64_t *h
  * the new epoch; what may be either is lost, and told as refused. `end`: of what the aggregator has. */
 poise_code outbox_fork(struct outbox *outbox, const struct outbox_history *history, uint64_t end,
                        poise_error *err);
+/* Of what waits, up to `last` is in doubt; the epoch is not the first. */
+poise_code outbox_doubt(struct outbox *outbox, uint64_t last, poise_error *err);
 
 /* ---- outbox.c, for fork.c ---- */
 
-poise_code outbox_random_epoch(uint64_t *ret_epoch, poise_error *err);
+/* As spool_lost; of a batch in doubt, which is still there, also what is lost and its hash. */
+poise_code outbox_lost(struct outbox *outbox, uint64_t seq, struct spool_loss *ret_loss, poise_error *err);
 poise_code outbox_read(struct outbox *outbox, uint64_t seq, poise_error *err); /* a batch into record */
 uint64_t outbox_record_hash(const struct outbox *outbox);                      /* of that batch */
 void outbox_describe(struct outbox *outbox, const void *record, size_t length, struct spool_loss *loss);
+/* What comes behind a loss becomes part of it. */
+void outbox_extend(struct spool_loss *loss, const struct spool_loss *next);
 void outbox_tell_loss(struct outbox *outbox, const struct spool_loss *loss, const char *aside);
 /* Measurements of batches, without those that were counted before. */
 poise_code outbox_rows(struct outbox *outbox, uint64_t first, uint64_t end, uint64_t *ret_rows,

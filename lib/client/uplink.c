@@ -13,7 +13,8 @@ enum {
     ROUTE_US = 2 * SECOND_US,
     LONE_ROUTE_US = 20 * SECOND_US,
     ROUNDS_MAX = 2,
-    FORK_US = 60 * SECOND_US, /* a new epoch is taken no sooner after another */
+    FORK_US = 60 * SECOND_US, /* in so long no more epochs are taken than */
+    FORKS_MAX = 64,           /* one for each copy that took an epoch before us, and then some */
     SUSPICIONS_MAX = 3,       /* HELLOs that may show no fork where one was said to be */
     LOOK_BACK = 1024,         /* batches that it asks about then */
     LOOK_US = SECOND_US / 5,  /* a cut, which lasts for the 500 ms of a reconnect, cannot be missed */
@@ -151,11 +152,10 @@ static poise_code check_store(struct uplink *uplink, const struct wire_welcome *
 
 static poise_code fork_error(const struct uplink *uplink, uint64_t seq, poise_error *err)
 {
-    return error_set(
-        err, POISE_EFORK,
-        "%s has another batch %llu of producer %s than the spool %s, again within a minute: more than one "
-        "process sends from a copy of it; stop all but one",
-        uplink->link.endpoint, (unsigned long long)seq, uplink->producer, uplink->outbox->path);
+    return error_set(err, POISE_EFORK,
+                     "%s has another batch %llu of producer %s than the spool %s, again and again: many "
+                     "processes send from copies of it; stop all but one",
+                     uplink->link.endpoint, (unsigned long long)seq, uplink->producer, uplink->outbox->path);
 }
 
 /* Asks which batches the aggregator has, and says nothing of ours, which it does not believe. */
@@ -166,20 +166,24 @@ static void look_back(struct uplink *uplink)
     uplink->hello_us = link_now();
 }
 
-/* Another epoch begins, in which nothing was sent: HELLO at once. A bound, since a broken aggregator may find
- * a fork in each. */
+/* Another epoch begins, in which we have sent nothing: HELLO at once. A bound, since a broken aggregator may
+ * find a fork in each. */
 static poise_code take_epoch(struct uplink *uplink, const struct outbox_history *history, uint64_t end,
                              poise_error *err)
 {
     struct outbox *outbox = uplink->outbox;
-    if (outbox->forks > 0 && link_now() - uplink->forked_us < FORK_US) {
+    if (uplink->forks == 0 || link_now() - uplink->forked_us >= FORK_US) {
+        uplink->forked_us = link_now();
+        uplink->forks = 0;
+    }
+    if (uplink->forks == FORKS_MAX) {
         return fork_error(uplink, history->differs ? history->differs : end - 1, err);
     }
     poise_code code = outbox_fork(outbox, history, end, err);
     if (code == POISE_OK) {
-        uplink->forked_us = link_now();
+        uplink->forks++;
         uplink->suspicions = 0;
-        uplink->next = 1;
+        uplink->next = spool_first_seq(outbox->spool);
         leave_open(uplink, UPLINK_CUT);
     }
     return code;
@@ -219,6 +223,9 @@ static poise_code check_history(struct uplink *uplink, const struct wire_welcome
     if (code != POISE_OK) {
         return code;
     }
+    if (welcome->next_seq < spool_start_seq(spool)) { /* others began it further back */
+        history = (struct outbox_history){.differs = spool_start_seq(spool)};
+    }
     bool forked = history.differs > 0 || welcome->next_seq > spool_next_seq(spool);
     bool told = history.differs > 0 && history.differs < spool_first_seq(spool);
     if (forked && told && history.same == 0 && uplink->suspicions == 0) {
@@ -228,7 +235,10 @@ static poise_code check_history(struct uplink *uplink, const struct wire_welcome
     if (forked) {
         return take_epoch(uplink, &history, welcome->next_seq, err);
     }
-    if (welcome->next_seq < spool_first_seq(spool)) {
+    if (spool_forked_epoch(spool) && history.same == 0 && welcome->next_seq > spool_first_seq(spool)) {
+        code = outbox_doubt(uplink->outbox, welcome->next_seq - 1, err); /* it may be all of others */
+    }
+    if (code == POISE_OK && welcome->next_seq < spool_first_seq(spool)) {
         code = go_back(uplink, welcome->next_seq, err);
     }
     if (code == POISE_OK && uplink->suspicions > 0 && uplink->suspicions < SUSPICIONS_MAX) {
@@ -401,6 +411,7 @@ static poise_code send_hello(struct uplink *uplink, poise_error *err)
     const struct spool *spool = uplink->outbox->spool;
     struct wire_hello hello = {.producer = uplink->producer,
                                .epoch = spool_epoch(spool),
+                               .first_seq = spool_start_seq(spool),
                                .next_seq = spool_first_seq(spool),
                                .last_hash = spool_last_hash(spool),
                                .forked_epoch = spool_forked_epoch(spool),

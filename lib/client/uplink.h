@@ -35,7 +35,8 @@ struct uplink {
     uint8_t store_id[WIRE_STORE_ID];
     uint64_t incarnation;
     unsigned suspicions; /* HELLOs since the aggregator saw a fork, or made one likely */
-    int64_t forked_us;   /* when the epoch began, where outbox->forks says that one did */
+    int64_t forked_us;   /* when the first of so many epochs was taken: */
+    int forks;
     uint32_t credit;
     bool welcomed;                             /* ever */
     uint32_t max_rows, max_bytes, max_symbols; /* of a batch, as the aggregator said; 0: it did not */

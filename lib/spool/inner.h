@@ -5,14 +5,13 @@
 #include "segment.h"
 #include "spool.h"
 
-/* The epoch that goes over the wire, once it is another than that of the files: the number `base` of the
- * files is its 0. Everything here but spool.h's functions numbers as the files do. */
+/* The epoch that goes over the wire, once it is another than that of the files. */
 struct spool_epoch {
     uint64_t epoch;  /* 0: that of the files */
     uint64_t before; /* the one that was forked */
-    uint64_t base;
-    uint64_t end;            /* records before it were numbered otherwise when they were hashed */
-    struct spool_loss doubt; /* first 1; last 0: none */
+    uint64_t start;  /* the number that it begins with */
+    uint64_t end;    /* records before it were of another epoch when they were hashed */
+    uint64_t doubt;  /* from start to this one they are in doubt; less than start: none */
 };
 
 struct spool {
@@ -65,7 +64,7 @@ poise_code spool_unlink(struct spool *spool, size_t i, poise_error *err);
 poise_code spool_drop_oldest(struct spool *spool, poise_error *err);
 /* The batch's hash as it goes over the wire; 0: not known. */
 uint64_t spool_hash(const struct spool *spool, uint64_t seq, uint64_t hash);
-/* A loss in the numbers of the epoch, without what is not of it. */
+/* A loss without what is of an epoch before, or in doubt and told already; last 0: nothing is left. */
 struct spool_loss spool_loss_of(const struct spool *spool, const struct spool_loss *loss);
 poise_code spool_add_segment(struct spool *spool, const struct segment *segment, poise_error *err);
 

@@ -122,8 +122,8 @@ static poise_code add_record(struct spool *spool, struct rewriting *r, struct pl
     if (code == POISE_ECORRUPT && drop) {
         loss.reason = SPOOL_DAMAGED; /* since it was opened */
         code = POISE_OK;
-    } else if (code == POISE_OK && !head->lost && drop) {
-        struct spool_loss told = spool_loss_of(spool, &loss);
+    } else if (code == POISE_OK && !head->lost && drop && head->seq > spool->fork.doubt) {
+        struct spool_loss told = loss;
         spool->describe(spool->context, body.data, body.length, &told);
         loss.rows = told.rows;
         loss.from_ms = told.from_ms;
@@ -296,8 +296,8 @@ static void add_hole(struct salvage *s, uint64_t first, uint64_t end)
     if (first >= end) {
         return;
     }
-    if (s->spool->damaged) {
-        struct spool_loss told = spool_loss_of(s->spool, &loss);
+    struct spool_loss told = spool_loss_of(s->spool, &loss);
+    if (s->spool->damaged && told.last > 0) {
         s->spool->damaged(s->spool->context, &told, s->aside);
     }
     for (uint64_t seq = first; seq < end; seq = loss.last + 1) { /* the aggregator may have some of them */

@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 enum {
-    VERSION = 3,
+    VERSION = 4,
+    FORK_VERSION = 3,  /* a fork had numbers of its own */
     LOSS_VERSION = 2,  /* without forks */
     FIRST_VERSION = 1, /* without losses */
     META_MAX = 8192,
@@ -62,31 +63,24 @@ static poise_code lock(struct spool *spool, poise_error *err)
 
 /* ---- spool.meta: "PSPL" version u32 epoch u64 has_store u32 store_id incarnation u64
  * mark_seq u64 mark_length u32 mark, crc32c u32 of it all; before that, from version 3 on: the fork's epoch,
- * before, base, end u64, doubt last u64 rows u64 from_ms i64 to_ms i64 ---- */
+ * before, start, end, doubt u64 ---- */
 
 static void put_fork(struct buf *meta, const struct spool_epoch *fork)
 {
     buf_put_u64(meta, fork->epoch);
     buf_put_u64(meta, fork->before);
-    buf_put_u64(meta, fork->base);
+    buf_put_u64(meta, fork->start);
     buf_put_u64(meta, fork->end);
-    buf_put_u64(meta, fork->doubt.last);
-    buf_put_u64(meta, fork->doubt.rows);
-    buf_put_u64(meta, (uint64_t)fork->doubt.from_ms);
-    buf_put_u64(meta, (uint64_t)fork->doubt.to_ms);
+    buf_put_u64(meta, fork->doubt);
 }
 
 static struct spool_epoch take_fork(struct cursor *in)
 {
-    struct spool_epoch fork = {.doubt = {.first = 1, .reason = SPOOL_FORKED}};
-    fork.epoch = cursor_u64(in);
+    struct spool_epoch fork = {.epoch = cursor_u64(in)};
     fork.before = cursor_u64(in);
-    fork.base = cursor_u64(in);
+    fork.start = cursor_u64(in);
     fork.end = cursor_u64(in);
-    fork.doubt.last = cursor_u64(in);
-    fork.doubt.rows = cursor_u64(in);
-    fork.doubt.from_ms = (int64_t)cursor_u64(in);
-    fork.doubt.to_ms = (int64_t)cursor_u64(in);
+    fork.doubt = cursor_u64(in);
     return fork;
 }
 
@@ -152,8 +146,14 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     if (version > LOSS_VERSION) {
         spool->fork = take_fork(&in);
     }
-    if (in.failed || spool->fork.base > UINT64_MAX / 2) {
+    if (in.failed || (spool->fork.epoch != 0 && spool->fork.start == 0)) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged; restore it", path);
+    }
+    if (version == FORK_VERSION && spool->fork.epoch != 0) {
+        return error_set(err, POISE_EVERSION,
+                         "%s is of version %d and was forked, which this program cannot go on from: have the "
+                         "program that made it send what is left, then begin an empty spool",
+                         path, FORK_VERSION);
     }
     memcpy(spool->store_id, id, sizeof spool->store_id);
     buf_put(&spool->mark.bytes, mark, mark_length);
@@ -491,8 +491,8 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
     spool->last_hash = last->last_hash;
     spool->first_seq = known ? acked + 1 : spool->segments[0].first_seq;
     spool->acked_hash = known ? acked_hash : spool->segments[0].previous_hash;
-    if (spool->first_seq <= spool->fork.base + 1) { /* the rest was done with when it was forked */
-        spool->first_seq = spool->fork.base + 1;
+    if (spool->first_seq <= spool_start_seq(spool)) { /* the rest was done with when it was forked */
+        spool->first_seq = spool_start_seq(spool);
         spool->acked_hash = 0;
     }
     spool->acked_hash = spool_hash(spool, spool->first_seq - 1, spool->acked_hash);
@@ -505,13 +505,10 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
             return code;
         }
     }
-    if (spool->fork.doubt.last >= spool_next_seq(spool)) {
-        /* Of batches that are lost: those that take their place are not in doubt. */
-        spool->fork.doubt.last = spool_next_seq(spool) - 1;
-    }
-    if (spool->mark.seq > spool->next_seq) {
-        /* Of batches that are lost: the marks of those that take their place are newer. */
-        spool->mark.seq = spool->next_seq;
+    if (spool->mark.seq > spool->next_seq || spool->fork.doubt >= spool->next_seq) {
+        /* Of batches that are lost: those that take their place have newer marks, and are not in doubt. */
+        spool->mark.seq = spool->mark.seq < spool->next_seq ? spool->mark.seq : spool->next_seq;
+        spool->fork.doubt = spool->fork.doubt < spool->next_seq ? spool->fork.doubt : spool->next_seq - 1;
         poise_code code = spool_write_meta(spool, err);
         if (code != POISE_OK) {
             return code;
@@ -532,8 +529,9 @@ static poise_code load_old(struct spool *spool, poise_error *err)
         /* a sync of it may have failed before: only what is written again will be synced */
         code = spool_write_acked(spool, acked, acked_hash, err);
     }
-    if (code == POISE_OK && spool->fork.base > 0 && (!known || acked < spool->fork.base)) {
-        acked = spool->fork.base;
+    uint64_t passed = spool_start_seq(spool) - 1;
+    if (code == POISE_OK && passed > 0 && (!known || acked < passed)) {
+        acked = passed;
         known = true;
     }
     if (code == POISE_OK && known) {

@@ -109,12 +109,12 @@ uint64_t spool_epoch(const struct spool *spool)
 
 uint64_t spool_next_seq(const struct spool *spool)
 {
-    return spool->next_seq - spool->fork.base;
+    return spool->next_seq;
 }
 
 uint64_t spool_first_seq(const struct spool *spool)
 {
-    return spool->first_seq - spool->fork.base;
+    return spool->first_seq;
 }
 
 int64_t spool_bytes(const struct spool *spool)
@@ -509,9 +509,8 @@ poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_
                          seq, spool_kept_seq(spool), spool_next_seq(spool));
     }
     struct record_head head;
-    uint64_t at = seq + spool->fork.base;
-    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, at), at, &head, err);
-    if (code == POISE_OK && (head.lost || seq <= spool->fork.doubt.last)) {
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
+    if (code == POISE_OK && head.lost) {
         code = error_set(err, POISE_EGAP, "batch %" PRIu64 " of the spool %s is lost", seq, spool->path);
     }
     return code == POISE_OK ? place_body(&spool->reading, &head, out, err) : code;
@@ -522,13 +521,12 @@ poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_
     if (!is_kept(spool, seq)) {
         return error_set(err, POISE_ENOTFOUND, "batch %" PRIu64 " is not in the spool", seq);
     }
-    if (seq <= spool->fork.doubt.last) {
-        *ret_loss = spool->fork.doubt;
+    if (seq <= spool->fork.doubt) {
+        *ret_loss = (struct spool_loss){.first = seq, .last = seq, .reason = SPOOL_FORKED};
         return POISE_OK;
     }
     struct record_head head;
-    uint64_t at = seq + spool->fork.base;
-    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, at), at, &head, err);
+    poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
     if (code == POISE_OK && head.lost) {
         code = place_loss(&spool->reading, &head, ret_loss, err);
         *ret_loss = code == POISE_OK ? spool_loss_of(spool, ret_loss) : *ret_loss;
@@ -546,13 +544,12 @@ static uint64_t hash_of(const struct record_head *head, uint64_t seq)
     return seq == head->seq + head->span - 1 ? head->hash : 0;
 }
 
-poise_code spool_ack(struct spool *spool, uint64_t epoch_seq, poise_error *err)
+poise_code spool_ack(struct spool *spool, uint64_t seq, poise_error *err)
 {
-    uint64_t seq = epoch_seq + spool->fork.base;
-    if (epoch_seq >= spool_next_seq(spool)) {
+    if (seq >= spool->next_seq) {
         return error_set(err, POISE_EINVAL,
-                         "batch %" PRIu64 " is acknowledged, but the next is only %" PRIu64, epoch_seq,
-                         spool_next_seq(spool));
+                         "batch %" PRIu64 " is acknowledged, but the next is only %" PRIu64, seq,
+                         spool->next_seq);
     }
     if (seq < spool->first_seq) {
         return POISE_OK;
@@ -577,11 +574,9 @@ poise_code spool_ack(struct spool *spool, uint64_t epoch_seq, poise_error *err)
 
 uint64_t spool_kept_seq(const struct spool *spool)
 {
-    uint64_t kept = spool->segments[0].first_seq, base = spool->fork.base;
-    return (kept > base && kept < spool->first_seq ? kept
-            : kept <= base                         ? base + 1
-                                                   : spool->first_seq) -
-           base;
+    uint64_t kept = spool->segments[0].first_seq, start = spool_start_seq(spool);
+    kept = kept > start ? kept : start;
+    return kept < spool->first_seq ? kept : spool->first_seq;
 }
 
 /* What was only kept is read before it is relied on. */
@@ -632,17 +627,17 @@ static poise_code hash_before(struct spool *spool, uint64_t seq, uint64_t *ret_h
     return code;
 }
 
-poise_code spool_rewind(struct spool *spool, uint64_t epoch_seq, poise_error *err)
+poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
 {
-    uint64_t hash = 0, seq = epoch_seq + spool->fork.base;
+    uint64_t hash = 0;
     if (seq >= spool->first_seq) {
         return POISE_OK;
     }
-    if (epoch_seq < spool_kept_seq(spool)) {
+    if (seq < spool_kept_seq(spool)) {
         return error_set(err, POISE_ENOTFOUND,
                          "batch %" PRIu64 " is not in the spool %s any more, which was kept from %" PRIu64
                          " on",
-                         epoch_seq, spool->path, spool_kept_seq(spool));
+                         seq, spool->path, spool_kept_seq(spool));
     }
     poise_code code = check_whole(spool, err);
     if (code == POISE_OK) {
@@ -662,6 +657,6 @@ poise_code spool_rewind(struct spool *spool, uint64_t epoch_seq, poise_error *er
         return break_on_eio(spool, code);
     }
     spool->first_seq = seq;
-    spool->acked_hash = seq == spool->fork.base + 1 ? 0 : spool_hash(spool, seq - 1, hash);
+    spool->acked_hash = seq == spool_start_seq(spool) ? 0 : spool_hash(spool, seq - 1, hash);
     return POISE_OK;
 }

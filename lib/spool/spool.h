@@ -55,6 +55,7 @@ void spool_close(struct spool *spool);
 
 uint64_t spool_epoch(const struct spool *spool);
 uint64_t spool_forked_epoch(const struct spool *spool); /* that this one goes on from; 0: none */
+uint64_t spool_start_seq(const struct spool *spool);    /* the number that the epoch begins with */
 uint64_t spool_next_seq(const struct spool *spool);     /* of the next append */
 uint64_t spool_first_seq(const struct spool *spool);    /* oldest not acknowledged; == next when empty */
 int64_t spool_bytes(
@@ -87,10 +88,11 @@ poise_code spool_append_loss(struct spool *spool, const struct spool_loss *loss,
 /* Makes a loss of the oldest segment that holds batches, so that there is room. ENOTFOUND: there is none;
  * EFULL, EIO. */
 poise_code spool_drop_batches(struct spool *spool, poise_error *err);
-/* The loss that has the number, with all its numbers; last 0: a batch has it. ENOTFOUND, ECORRUPT. */
+/* The loss that has the number, with all its numbers; last 0: a batch has it. One in doubt is a loss of its
+ * own, which does not say what is lost: spool_read does. ENOTFOUND, ECORRUPT. */
 poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_loss, poise_error *err);
 /* Appends the body of a batch first_seq <= seq < next_seq to out, CRC checked. ENOTFOUND, ECORRUPT; EGAP: it
- * is lost. Cheap in sequence. */
+ * is lost, and not only in doubt. Cheap in sequence. */
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err);
 /* Everything up to seq is acknowledged; whole segments below are removed, once they are old enough. EINVAL:
  * beyond what was appended.
@@ -102,12 +104,15 @@ poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err);
 uint64_t spool_kept_seq(const struct spool *spool); /* the oldest of the epoch that is still there,
                                                        acknowledged or not */
 
-/* The epoch was forked: batches from a number on go under a new one, as 1, 2, ...; those before are done
- * with, whether acknowledged or not. `doubt` (last 0: none) are the first of them, of which nobody knows
- * whether the other copy has sent them: they become one loss. All or nothing, whatever stops the machine; a
- * body says itself under which epoch and number it was made. EINVAL: from is not kept_seq to next_seq, or
- * doubt does not begin there; as spool_rewind. */
-poise_code spool_fork(struct spool *spool, uint64_t from, const struct spool_loss *doubt, uint64_t new_epoch,
+/* The epoch was forked: batches from a number on go under a new one, which begins with it; those before are
+ * done with, whether acknowledged or not. The first of them, up to `doubt` (less than from: none), may have
+ * been sent by the other copy, or not: they become losses, as those that were in doubt before stay. All or
+ * nothing, whatever stops the machine; a body says itself under which epoch it was made. EINVAL: from is not
+ * kept_seq to next_seq, or doubt is beyond; as spool_rewind. */
+poise_code spool_fork(struct spool *spool, uint64_t from, uint64_t doubt, uint64_t new_epoch,
                       poise_error *err);
+/* Those of a new epoch up to `last` are in doubt, too. EINVAL: they are not there, or the epoch is the first.
+ */
+poise_code spool_doubt(struct spool *spool, uint64_t last, poise_error *err);
 
 #endif

@@ -30,6 +30,9 @@ static poise_code check_hello(const Poise__V1__Hello *message, poise_error *err)
     if (message->epoch == 0 || message->next_seq == 0) {
         return error_set(err, POISE_EPROTO, "HELLO: epoch and next_seq must not be 0");
     }
+    if (message->next_seq < message->first_seq) {
+        return error_set(err, POISE_EPROTO, "HELLO: next_seq must not be before first_seq");
+    }
     if (message->store_id.len != 0 && message->store_id.len != WIRE_STORE_ID) {
         return error_set(err, POISE_EPROTO, "HELLO: store_id has %zu bytes; it must have 0 or %d",
                          message->store_id.len, WIRE_STORE_ID);
@@ -52,6 +55,7 @@ poise_code wire_decode_hello(const void *body, size_t length, struct arena *aren
     }
     *ret = (struct wire_hello){.producer = message->producer,
                                .epoch = message->epoch,
+                               .first_seq = message->first_seq > 0 ? message->first_seq : 1,
                                .next_seq = message->next_seq,
                                .last_hash = message->last_hash,
                                .incarnation = message->incarnation,
@@ -78,6 +82,7 @@ poise_code wire_encode_hello(const struct wire_hello *hello, struct buf *out)
     message.incarnation = hello->incarnation;
     message.software = codec_text(hello->software);
     message.forked_epoch = hello->forked_epoch;
+    message.first_seq = hello->first_seq;
     return codec_put(out, &message.base);
 }
 

@@ -69,7 +69,7 @@ poise_code wire_head_parse(const void *bytes, size_t length, enum wire_kind *ret
 
 struct wire_hello {
     const char *producer;
-    uint64_t epoch, next_seq, last_hash, incarnation;
+    uint64_t epoch, first_seq, next_seq, last_hash, incarnation;
     uint64_t forked_epoch; /* 0: none */
     bool has_store;
     uint8_t store_id[WIRE_STORE_ID];

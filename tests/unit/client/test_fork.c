@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCHES_MAX = 8 };
+enum { BATCHES_MAX = 8, FORKS_MAX = 64 };
 
 struct bench {
     struct fake fake;
@@ -108,14 +108,15 @@ static struct wire_hello expect_hello(struct bench *b)
     return hello;
 }
 
-/* Of another epoch than the one before. */
-static void expect_new_epoch(struct bench *b)
+/* Of another epoch than the one before, which begins with that number. */
+static void expect_new_epoch(struct bench *b, uint64_t first_seq)
 {
     uint64_t before = b->epoch;
     struct wire_hello hello = expect_hello(b);
     assert_true(hello.epoch != before);
     assert_true(hello.forked_epoch == before);
-    assert_int_equal(hello.next_seq, 1);
+    assert_int_equal(hello.first_seq, first_seq);
+    assert_int_equal(hello.next_seq, first_seq);
     assert_true(hello.last_hash == 0);
     assert_true(b->fork.epoch == before && b->fork.new_epoch == hello.epoch);
     assert_int_equal(poise_sender_step(b->sender, 0, NULL), POISE_OK);
@@ -206,13 +207,13 @@ static void test_what_differs_goes_again(void **state)
     send_some(b, 3, false);
     const uint64_t theirs[] = {b->hashes[0], 12345};
     welcome(b, 3, theirs, 2);
-    expect_new_epoch(b);
+    expect_new_epoch(b, 2);
     assert_int_equal(b->fork.batches, 2);
     assert_int_equal(b->fork.doubtful, 0);
-    welcome(b, 1, NULL, 0);
-    assert_true(expect_batch(b, 1).value[0] == 2);
-    assert_true(expect_batch(b, 2).value[0] == 3);
-    ack(b, 2);
+    welcome(b, 2, NULL, 0);
+    assert_true(expect_batch(b, 2).value[0] == 2);
+    assert_true(expect_batch(b, 3).value[0] == 3);
+    ack(b, 3);
     expect_drained(b);
     assert_int_equal(stats(b).acknowledged, 3); /* the first through the other copy */
     assert_int_equal(stats(b).forks, 1);
@@ -220,26 +221,41 @@ static void test_what_differs_goes_again(void **state)
     assert_string_equal(b->told, "");
 }
 
-/* So that what two copies have in common counts once, where both have to go on under another epoch. */
-static void test_copies_at_one_place_take_one_epoch(void **state)
+/* So that what two copies have in common counts once, where both have to go on under another epoch: whatever
+ * they are told of what a third has sent, a batch that both still send has one name. */
+static void test_copies_name_a_batch_alike(void **state)
 {
     struct bench *b = *state;
     char copy[128], command[300];
-    send_some(b, 3, false);
+    send_some(b, 4, false);
     snprintf(command, sizeof command, "cp -r '%s' '%s'", b->spool, fake_path(&b->fake, "copy", copy));
     assert_int_equal(system(command), 0);
-    const uint64_t theirs[] = {b->hashes[0], 12345}, before = b->epoch;
-    welcome(b, 3, theirs, 2);
-    expect_new_epoch(b);
+    const uint64_t theirs[] = {b->hashes[0], 12345, 12346}, before = b->epoch;
+    welcome(b, 4, theirs, 3);
+    expect_new_epoch(b, 2);
     uint64_t taken = b->epoch;
+    welcome(b, 2, NULL, 0);
+    for (uint64_t seq = 2; seq <= 4; seq++) {
+        expect_batch(b, seq);
+    }
+    const uint64_t third = b->hashes[2], fourth = b->hashes[3];
     poise_sender_close(b->sender);
     b->options.spool = copy;
     open_sender(b);
     expect_hello(b);
     assert_true(b->epoch == before);
-    welcome(b, 3, theirs, 2);
-    expect_new_epoch(b);
+    welcome(b, 4, theirs + 2, 1); /* it was started, and knows the last alone */
+    expect_new_epoch(b, 1);
     assert_true(b->epoch == taken);
+    assert_string_equal(b->told, "1 in_doubt;2 in_doubt;");
+    welcome(b, 3, b->hashes + 1, 1); /* the first copy's second, which was in doubt here */
+    expect_batch(b, 3);
+    expect_batch(b, 4);
+    assert_true(b->hashes[2] == third && b->hashes[3] == fourth);
+    ack(b, 4);
+    expect_drained(b);
+    assert_int_equal(stats(b).acknowledged, 2);
+    assert_int_equal(stats(b).lost, 2);
 }
 
 /* The new epoch is one as any other, over starts and cuts. */
@@ -249,11 +265,11 @@ static void test_the_new_epoch_stays(void **state)
     send_some(b, 3, false);
     const uint64_t theirs[] = {b->hashes[0], 12345};
     welcome(b, 3, theirs, 2);
-    expect_new_epoch(b);
-    welcome(b, 1, NULL, 0);
-    expect_batch(b, 1);
+    expect_new_epoch(b, 2);
+    welcome(b, 2, NULL, 0);
     expect_batch(b, 2);
-    ack(b, 1);
+    expect_batch(b, 3);
+    ack(b, 2);
     for (int64_t end = now_ms() + PATIENCE_MS; stats(b).batches_left > 1;) {
         assert_int_equal(poise_sender_step(b->sender, 5, NULL), POISE_OK);
         assert_true(now_ms() < end);
@@ -263,18 +279,19 @@ static void test_the_new_epoch_stays(void **state)
     uint64_t before = b->epoch;
     struct wire_hello hello = expect_hello(b);
     assert_true(hello.epoch == before);
-    assert_int_equal(hello.next_seq, 2);
-    welcome(b, 3, b->hashes + 1, 1); /* the batch as it is under the new number */
-    ack(b, 2);
+    assert_int_equal(hello.first_seq, 2);
+    assert_int_equal(hello.next_seq, 3);
+    welcome(b, 4, b->hashes + 2, 1); /* the batch as it is under the new epoch */
+    ack(b, 3);
     expect_drained(b);
     send_batch(b, 4);
-    assert_true(expect_batch(b, 3).value[0] == 4);
-    ack(b, 3);
+    assert_true(expect_batch(b, 4).value[0] == 4);
+    ack(b, 4);
     expect_drained(b);
     fake_error(&b->fake, 0, POISE_ENOTFOUND);
     hello = expect_hello(b);
-    assert_int_equal(hello.next_seq, 4);
-    assert_true(hello.last_hash == b->hashes[2]);
+    assert_int_equal(hello.next_seq, 5);
+    assert_true(hello.last_hash == b->hashes[3]);
     assert_int_equal(stats(b).forks, 0);
 }
 
@@ -284,13 +301,13 @@ static void test_what_the_copy_has_sent_is_passed_over(void **state)
     send_some(b, 2, false);
     const uint64_t theirs[] = {b->hashes[0], b->hashes[1], 12345};
     welcome(b, 4, theirs, 3);
-    expect_new_epoch(b);
+    expect_new_epoch(b, 3);
     assert_int_equal(b->fork.batches, 0);
     expect_drained(b);
     assert_int_equal(stats(b).acknowledged, 2);
-    welcome(b, 1, NULL, 0);
+    welcome(b, 3, NULL, 0);
     send_batch(b, 3);
-    assert_true(expect_batch(b, 1).value[0] == 3);
+    assert_true(expect_batch(b, 3).value[0] == 3);
 }
 
 static void test_what_nobody_knows_is_in_doubt(void **state)
@@ -299,7 +316,7 @@ static void test_what_nobody_knows_is_in_doubt(void **state)
     send_some(b, 3, false);
     const uint64_t theirs[] = {12345}; /* of the third, and what the first two are is forgotten */
     welcome(b, 4, theirs, 1);
-    expect_new_epoch(b);
+    expect_new_epoch(b, 1);
     assert_string_equal(b->told, "1 in_doubt;2 in_doubt;");
     assert_int_equal(b->fork.doubtful, 2);
     welcome(b, 1, NULL, 0);
@@ -308,12 +325,51 @@ static void test_what_nobody_knows_is_in_doubt(void **state)
     assert_int_equal(batch.loss.rows, 2);
     assert_int_equal(batch.loss.reason, POISE_LOSS_FORKED);
     assert_int_equal(batch.loss.from_ms, 1700000000000);
+    assert_true(batch.loss.last_hash != 0); /* so that other copies can compare */
     assert_true(expect_batch(b, 3).value[0] == 3);
     ack(b, 3);
     expect_drained(b);
     assert_int_equal(stats(b).lost, 2);
     assert_int_equal(stats(b).acknowledged, 1);
     assert_int_equal(stats(b).refused, 0);
+}
+
+/* More than go at a time are told at once: a part of it would be taken for batches of others. */
+static void test_a_long_doubt_is_one_loss(void **state)
+{
+    enum { LONG = 300 };
+    struct bench *b = *state;
+    for (int i = 0; i < LONG; i++) {
+        send_batch(b, i);
+    }
+    expect_hello(b);
+    const uint64_t theirs[] = {12345};
+    welcome(b, LONG + 1, theirs, 1);
+    expect_new_epoch(b, 1);
+    assert_int_equal(b->fork.doubtful, LONG - 1);
+    welcome(b, 1, NULL, 0);
+    struct wire_batch batch = expect_batch(b, 1);
+    assert_int_equal(batch.loss.last_seq, LONG - 1);
+    assert_int_equal(batch.loss.rows, LONG - 1);
+}
+
+/* Others may have begun the new epoch, too, and further on: without a hash nobody can tell. */
+static void test_a_new_epoch_of_whom(void **state)
+{
+    struct bench *b = *state;
+    send_some(b, 3, false);
+    const uint64_t theirs[] = {b->hashes[0], 12345}, unknown[] = {0};
+    welcome(b, 3, theirs, 2);
+    expect_new_epoch(b, 2);
+    welcome(b, 4, unknown, 1);
+    ack(b, 3);
+    expect_drained(b);
+    assert_string_equal(b->told, "2 in_doubt;3 in_doubt;");
+    assert_int_equal(stats(b).lost, 2);
+    assert_int_equal(stats(b).acknowledged, 1);
+    assert_int_equal(stats(b).forks, 1);
+    send_batch(b, 4);
+    assert_true(expect_batch(b, 4).value[0] == 4);
 }
 
 static void test_an_aggregator_that_sees_it_first(void **state)
@@ -326,11 +382,11 @@ static void test_an_aggregator_that_sees_it_first(void **state)
     assert_int_equal(hello.next_seq, 1); /* since when? */
     assert_true(hello.last_hash == 0);
     welcome(b, 4, theirs, 3);
-    expect_new_epoch(b);
-    welcome(b, 1, NULL, 0);
-    assert_true(expect_batch(b, 1).value[0] == 2);
-    assert_true(expect_batch(b, 2).value[0] == 3);
-    ack(b, 2);
+    expect_new_epoch(b, 2);
+    welcome(b, 2, NULL, 0);
+    assert_true(expect_batch(b, 2).value[0] == 2);
+    assert_true(expect_batch(b, 3).value[0] == 3);
+    ack(b, 3);
     expect_drained(b);
     assert_int_equal(stats(b).acknowledged, 3); /* not twice */
 }
@@ -343,22 +399,39 @@ static void test_what_was_acknowledged_is_another(void **state)
     welcome(b, 3, theirs + 1, 1);
     assert_int_equal(expect_hello(b).next_seq, 1);
     welcome(b, 3, theirs, 2);
-    expect_new_epoch(b);
-    welcome(b, 1, NULL, 0);
-    assert_true(expect_batch(b, 1).value[0] == 2);
+    expect_new_epoch(b, 2);
+    welcome(b, 2, NULL, 0);
+    assert_true(expect_batch(b, 2).value[0] == 2);
 }
 
-/* An aggregator that finds a fork in each epoch gets no third. */
+/* A copy that begins the new epoch further on than others did, with other batches, goes on to the next. */
+static void test_others_began_it_further_back(void **state)
+{
+    struct bench *b = *state;
+    send_some(b, 3, true);
+    const uint64_t theirs[] = {b->hashes[0], b->hashes[1], b->hashes[2], 12345};
+    send_batch(b, 4);
+    welcome(b, 5, theirs, 4);
+    expect_new_epoch(b, 4);
+    welcome(b, 2, NULL, 0);
+    expect_new_epoch(b, 4);
+    welcome(b, 4, NULL, 0);
+    assert_true(expect_batch(b, 4).value[0] == 4);
+}
+
+/* As many copies may have been there first; an aggregator that finds a fork in each epoch gets no more. */
 static void test_forks_are_bounded(void **state)
 {
     struct bench *b = *state;
     send_some(b, 1, false);
     const uint64_t theirs[] = {12345};
-    welcome(b, 2, theirs, 1);
-    expect_new_epoch(b);
+    for (int i = 0; i < FORKS_MAX; i++) {
+        welcome(b, 2, theirs, 1);
+        expect_new_epoch(b, 1);
+    }
     welcome(b, 2, theirs, 1);
     assert_int_equal(expect_failure(b).code, POISE_EFORK);
-    assert_int_equal(stats(b).forks, 1);
+    assert_int_equal(stats(b).forks, FORKS_MAX);
     assert_int_equal(stats(b).batches_left, 1);
 }
 
@@ -389,12 +462,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_what_differs_goes_again),
-        TEST(test_copies_at_one_place_take_one_epoch),
+        TEST(test_copies_name_a_batch_alike),
         TEST(test_the_new_epoch_stays),
         TEST(test_what_the_copy_has_sent_is_passed_over),
         TEST(test_what_nobody_knows_is_in_doubt),
+        TEST(test_a_long_doubt_is_one_loss),
+        TEST(test_a_new_epoch_of_whom),
         TEST(test_an_aggregator_that_sees_it_first),
         TEST(test_what_was_acknowledged_is_another),
+        TEST(test_others_began_it_further_back),
         TEST(test_forks_are_bounded),
         TEST(test_another_store_is_refused),
     };

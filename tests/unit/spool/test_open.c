@@ -248,12 +248,12 @@ static void test_damaged_meta(void **state)
     scratch_check(spool, 1, 4, LENGTH);
     spool_close(spool);
     scratch_load(*state, "spool.meta", &meta);
-    assert_int_equal(meta.data[4], 3); /* which they do not open */
-    meta.data[4] = 4;
+    assert_int_equal(meta.data[4], 4); /* which they do not open */
+    meta.data[4] = 5;
     crc = (struct buf){.data = meta.data + meta.length - 4, .capacity = 4};
     buf_put_u32(&crc, crc32c(meta.data, meta.length - 4));
     scratch_store(*state, "spool.meta", meta.data, meta.length);
-    assert_non_null(strstr(scratch_refuse(*state, POISE_EVERSION), "version 4"));
+    assert_non_null(strstr(scratch_refuse(*state, POISE_EVERSION), "version 5"));
     buf_free(&meta);
     buf_free(&bytes);
 }

@@ -1,0 +1,242 @@
+/* Epochs of producers: forks, where a new one begins, and what is lost of it. */
+#include "ingest_fixture.h"
+
+static void other_content_under_a_sequence_is_a_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    send_batch(f, peer, 1, 2);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    take(f, 1);
+    assert_true(f->taken[0]->rows.value[0] == 1);
+    assert_int_equal(counted(f, STAT_forks), 1);
+    send_batch(f, peer, 2, 2); /* what follows it is of the other copy, too */
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+    assert_int_equal(counted(f, STAT_batches_received), 1);
+}
+
+static void send_forked(struct fixture *f, struct net_socket *peer, uint64_t epoch, uint64_t first_seq,
+                        uint64_t next_seq, uint64_t forked_epoch)
+{
+    struct wire_hello hello = {.producer = "p",
+                               .epoch = epoch,
+                               .first_seq = first_seq,
+                               .next_seq = next_seq,
+                               .forked_epoch = forked_epoch,
+                               .software = "test"};
+    assert_int_equal(wire_encode_hello(&hello, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_HELLO);
+}
+
+static struct wire_welcome receive_welcome(struct fixture *f, struct net_socket *peer)
+{
+    struct net_message message;
+    struct wire_welcome welcome;
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_WELCOME);
+    assert_int_equal(wire_decode_welcome(message.body, message.body_length, &f->loop.arena, &welcome, NULL),
+                     POISE_OK);
+    return welcome;
+}
+
+static struct wire_welcome fork_hello(struct fixture *f, struct net_socket *peer, uint64_t epoch,
+                                      uint64_t next_seq, uint64_t forked_epoch)
+{
+    send_forked(f, peer, epoch, 1, next_seq, forked_epoch);
+    return receive_welcome(f, peer);
+}
+
+static void a_new_epoch_counts_as_one_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    take(f, 1);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    assert_int_equal(fork_hello(f, peer, EPOCH + 1, 1, EPOCH).next_seq, 1); /* it saw it by itself */
+    assert_int_equal(counted(f, STAT_forks), 1);
+    fork_hello(f, peer, EPOCH + 1, 1, EPOCH); /* again, since it was cut */
+    assert_int_equal(counted(f, STAT_forks), 1);
+    send_hello(f, peer, "p", 2, 4711); /* the aggregator does */
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    assert_int_equal(counted(f, STAT_forks), 2);
+    send_hello(f, peer, "p", 2, 4711);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    fork_hello(f, peer, EPOCH + 2, 1, EPOCH);
+    assert_int_equal(counted(f, STAT_forks), 2);
+}
+
+static uint64_t begins(struct fixture *f, struct net_socket *peer, uint64_t first_seq)
+{
+    send_forked(f, peer, EPOCH, first_seq, first_seq, EPOCH - 1);
+    return receive_welcome(f, peer).next_seq;
+}
+
+/* Copies that begin it elsewhere are told apart only by what is on disk. */
+static void an_epoch_begins_where_its_first_batch_says(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop), *copy = loop_peer(&f->loop);
+    assert_int_equal(begins(f, peer, 5), 5);
+    assert_int_equal(begins(f, copy, 8), 8); /* nothing came */
+    send_batch(f, peer, 5, 1);
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND); /* which is not taken for one of before the start */
+    assert_int_equal(begins(f, peer, 5), 5);
+    send_batch(f, peer, 5, 1);
+    take(f, 1);
+    for (uint64_t elsewhere = 3; elsewhere <= 8; elsewhere += 5) {
+        send_forked(f, copy, EPOCH, elsewhere, elsewhere, EPOCH - 1);
+        loop_expect_error(&f->loop, copy, POISE_EBUSY); /* it may be what the copy has */
+    }
+    assert_int_equal(counted(f, STAT_batches_duplicate), 0);
+    commit(f, 0);
+    expect_ack(f, peer, 5, 0, 0);
+    assert_int_equal(begins(f, copy, 8), 6); /* which is not its own */
+    assert_int_equal(begins(f, peer, 5), 6);
+    expect_ack(f, peer, 5, 0, 0);
+}
+
+/* Those that the producer does not know to be acknowledged, and not more than are known. */
+static void welcome_has_the_hashes(void **state)
+{
+    struct fixture *f = *state;
+    enum { BATCHES = 6 };
+    uint64_t hashes[BATCHES + 1];
+    struct net_socket *peer = greeted(f, "p");
+    for (uint64_t seq = 1; seq <= BATCHES; seq++) {
+        hashes[seq] = send_batch(f, peer, seq, (double)seq);
+        take(f, 1);
+        if (seq < BATCHES) /* the last is still on its way to the disk */
+            commit(f, 0);
+    }
+    peer = loop_peer(&f->loop);
+    struct wire_welcome welcome = fork_hello(f, peer, EPOCH, 3, 0);
+    assert_int_equal(welcome.next_seq, BATCHES);
+    assert_int_equal(welcome.hash_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(welcome.hashes[i] == hashes[3 + i]);
+    peer = loop_peer(&f->loop);
+    assert_int_equal(fork_hello(f, peer, EPOCH, BATCHES, 0).hash_count, 0);
+}
+
+static void a_spool_with_another_history_is_a_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    uint64_t hash = send_batch(f, peer, 1, 1);
+    take(f, 1);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    send_hello(f, peer, "p", 2, hash + 1);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    assert_int_equal(counted(f, STAT_forks), 1);
+    send_hello(f, peer, "p", 2, 0); /* unknown is no contradiction */
+    expect_welcome(f, peer, 2, hash);
+    send_hello(f, peer, "p", 9, hash + 1); /* the store was restored: it asks for what it lacks */
+    expect_welcome(f, peer, 2, hash);
+}
+
+/* ---- losses ---- */
+
+static void send_loss(struct fixture *f, struct net_socket *peer, uint64_t first, uint64_t last,
+                      uint64_t last_hash)
+{
+    const struct wire_loss loss = {.last_seq = last,
+                                   .rows = 3 * (last - first + 1),
+                                   .reason = POISE_LOSS_OLDEST,
+                                   .last_hash = last_hash};
+    assert_int_equal(wire_encode_loss(EPOCH, first, &loss, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+}
+
+static void a_loss_takes_all_its_numbers(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    send_loss(f, peer, 2, 9, 77);
+    send_batch(f, peer, 10, 1);
+    take(f, 3);
+    assert_int_equal(f->taken[1]->seq, 9);
+    assert_int_equal(f->taken[1]->hash, 77);
+    assert_int_equal(f->taken[1]->rows.loss.rows, 24);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 9, 0, 0);
+    send_hello(f, peer, "p", 10, 77);
+    expect_welcome(f, peer, 10, 77);
+    commit(f, 0);
+    send_batch(f, peer, 10, 1); /* as a sender does that has no acknowledgement */
+    expect_ack(f, peer, 10, 0, 0);
+    send_loss(f, peer, 2, 9, 77); /* its acknowledgement was lost */
+    expect_ack(f, peer, 10, 0, 0);
+    assert_int_equal(counted(f, STAT_forks), 0);
+    assert_int_equal(counted(f, STAT_batches_duplicate), 2);
+}
+
+/* What came before it was dropped there is no loss: only of the rest it is asked again. */
+static void a_loss_of_what_came_is_asked_for_the_rest(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    uint64_t hash = send_batch(f, peer, 2, 2);
+    take(f, 2);
+    send_loss(f, peer, 1, 5, 77);
+    expect_gap(f, peer, 3);
+    send_loss(f, peer, 1, 5, 77);
+    expect_gap(f, peer, 3);
+    take(f, 2);
+    send_loss(f, peer, 3, 5, 77);
+    take(f, 3);
+    assert_int_equal(f->taken[2]->rows.seq, 3);
+    commit(f, 0);
+    expect_ack(f, peer, 1, 0, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 2, 0, 0);
+    send_loss(f, peer, 1, 2, hash); /* all of it came */
+    expect_ack(f, peer, 2, 0, 0);
+    commit(f, 0);
+    expect_ack(f, peer, 5, 0, 0);
+    assert_int_equal(counted(f, STAT_forks), 0);
+}
+
+/* A copy of the spool has lost other batches than came. */
+static void a_loss_of_others_is_a_fork(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_batch(f, peer, 1, 1);
+    send_batch(f, peer, 2, 2);
+    take(f, 2);
+    send_loss(f, peer, 1, 2, 77);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    assert_int_equal(counted(f, STAT_forks), 1);
+}
+
+static void a_loss_after_a_gap_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p");
+    send_loss(f, peer, 2, 5, 77);
+    expect_gap(f, peer, 1);
+    take(f, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        INGEST_TEST(other_content_under_a_sequence_is_a_fork),
+        INGEST_TEST(a_new_epoch_counts_as_one_fork),
+        INGEST_TEST(an_epoch_begins_where_its_first_batch_says),
+        INGEST_TEST(welcome_has_the_hashes),
+        INGEST_TEST(a_loss_takes_all_its_numbers),
+        INGEST_TEST(a_loss_of_what_came_is_asked_for_the_rest),
+        INGEST_TEST(a_loss_of_others_is_a_fork),
+        INGEST_TEST(a_loss_after_a_gap_waits),
+        INGEST_TEST(a_spool_with_another_history_is_a_fork),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
