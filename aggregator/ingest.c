@@ -16,10 +16,13 @@ enum {
     POOL_BYTES_MAX = 64 << 20, /* decoded, between here and disk: small bodies can be made to decode large */
 };
 
+/* In place of the hash of a batch that is lost, or so far back that its producer cannot mean it. */
+#define LOST UINT64_MAX
+
 struct producer {                   /* an epoch of a producer, since it said HELLO to this process */
     struct ledger_entry *entry;     /* what is on disk */
     uint64_t received_seq;          /* handed to the writer up to here */
-    uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known */
+    uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known; LOST */
     struct net_peer peer;           /* the connection that said HELLO last */
     char user[ACCESS_USER_MAX];     /* its key */
     uint64_t heard_seq; /* it was told of these, or has sent the same: no others are acknowledged on it,
@@ -204,6 +207,11 @@ static void send_owed(struct ingest *ingest)
     ingest->owed = NULL;
 }
 
+static uint64_t known_hash(const struct producer *producer, uint64_t seq)
+{
+    return seq + LEDGER_WINDOW > producer->received_seq ? producer->hashes[seq % LEDGER_WINDOW] : LOST;
+}
+
 /* Those from a sequence on that are known, so that the producer sees which of its batches they are. */
 static size_t hashes_from(const struct producer *producer, uint64_t from, uint64_t hashes[LEDGER_WINDOW])
 {
@@ -211,7 +219,7 @@ static size_t hashes_from(const struct producer *producer, uint64_t from, uint64
     uint64_t kept = received >= LEDGER_WINDOW ? received - LEDGER_WINDOW + 1 : 1;
     size_t count = 0;
     for (uint64_t seq = from > kept ? from : kept; seq < end; seq++)
-        hashes[count++] = producer->hashes[seq % LEDGER_WINDOW];
+        hashes[count++] = known_hash(producer, seq) != LOST ? known_hash(producer, seq) : 0;
     return count;
 }
 
@@ -441,16 +449,22 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
 
 /* ---- BATCH ---- */
 
+/* What follows a batch would be taken behind that of another copy of its spool. */
+static void turn_away(struct ingest *ingest, struct producer *producer, const poise_error *why)
+{
+    send_error(ingest, &producer->peer, why);
+    detach(ingest, producer);
+}
+
 static void on_duplicate(struct ingest *ingest, struct producer *producer, uint64_t seq, uint64_t hash)
 {
-    uint64_t known = seq + LEDGER_WINDOW > producer->received_seq ? producer->hashes[seq % LEDGER_WINDOW] : 0;
-    if (known && hash && hash != known) {
+    uint64_t known = known_hash(producer, seq);
+    if (known && known != LOST && hash && hash != known) {
         poise_error error;
         count_fork(ingest, producer);
         error_set(&error, POISE_EFORK, "batch %llu of '%s' came before with other content",
                   (unsigned long long)seq, producer->entry->producer);
-        send_error(ingest, &producer->peer, &error);
-        detach(ingest, producer); /* or what follows it would be taken behind the other's */
+        turn_away(ingest, producer, &error);
         return;
     }
     stats_add(ingest->options.stats, STAT_batches_duplicate, 1);
@@ -473,6 +487,17 @@ static void on_gap(struct ingest *ingest, struct producer *producer)
         (void)send_out(ingest, &producer->peer, WIRE_GAP);
 }
 
+/* A batch of which it is told that it is lost: by another copy of its spool, which was quicker. Whether that
+ * is about the same batches its producer sees by the next WELCOME. */
+static void on_lost_number(struct ingest *ingest, struct producer *producer, uint64_t seq)
+{
+    poise_error error;
+    error_set(&error, POISE_EBUSY,
+              "batch %llu of '%s' was told as lost by another copy of the spool; say HELLO again in a second",
+              (unsigned long long)seq, producer->entry->producer);
+    turn_away(ingest, producer, &error);
+}
+
 /* What begins with a number that is known. A loss may go on beyond them: what came as batches is no loss, and
  * counted, so it is asked for the rest alone. */
 static void on_known(struct ingest *ingest, struct producer *producer, const struct net_message *message,
@@ -484,6 +509,9 @@ static void on_known(struct ingest *ingest, struct producer *producer, const str
         batch.loss.last_seq) {
         seq = batch.loss.last_seq;
         hash = batch.loss.last_hash;
+    } else if (known_hash(producer, seq) == LOST) {
+        on_lost_number(ingest, producer, seq);
+        return;
     }
     if (seq <= producer->received_seq) {
         on_duplicate(ingest, producer, seq, hash);
@@ -536,7 +564,7 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
     const struct wire_loss *loss = &batch->rows.loss;
     if (loss->last_seq) { /* the numbers that it takes have no batches to compare with */
         for (uint64_t lost = seq; lost < loss->last_seq && lost < seq + LEDGER_WINDOW; lost++)
-            producer->hashes[lost % LEDGER_WINDOW] = 0;
+            producer->hashes[lost % LEDGER_WINDOW] = LOST;
         seq = loss->last_seq;
         hash = loss->last_hash;
     }

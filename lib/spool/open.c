@@ -146,10 +146,11 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
     if (version > LOSS_VERSION) {
         spool->fork = take_fork(&in);
     }
-    if (in.failed || (spool->fork.epoch != 0 && spool->fork.start == 0)) {
+    bool forked = spool->fork.epoch != 0;
+    if (in.failed || (forked && (spool->fork.start == 0 || spool->fork.start > UINT64_MAX / 2))) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged; restore it", path);
     }
-    if (version == FORK_VERSION && spool->fork.epoch != 0) {
+    if (version == FORK_VERSION && forked) {
         return error_set(err, POISE_EVERSION,
                          "%s is of version %d and was forked, which this program cannot go on from: have the "
                          "program that made it send what is left, then begin an empty spool",

@@ -216,6 +216,32 @@ static void a_loss_of_others_is_a_fork(void **state)
     assert_int_equal(counted(f, STAT_forks), 1);
 }
 
+/* Only a copy can have them; it is not told that they count, and what it has behind them is not taken. */
+static void batches_under_lost_numbers_are_of_a_copy(void **state)
+{
+    enum { FAR = 5000 };
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p"), *copy = loop_peer(&f->loop);
+    send_loss(f, peer, 1, 9, 77);
+    take(f, 1);
+    send_hello(f, copy, "p", 1, 0);
+    expect_welcome(f, copy, 1, 0); /* it is not on disk */
+    send_batch(f, copy, 1, 1);
+    loop_expect_error(&f->loop, copy, POISE_EBUSY);
+    send_batch(f, copy, 10, 1);
+    loop_expect_error(&f->loop, copy, POISE_ENOTFOUND);
+    commit(f, 0);
+    send_hello(f, copy, "p", 1, 0);
+    expect_welcome(f, copy, 10, 77);
+    expect_ack(f, copy, 9, 0, 0);
+    send_loss(f, copy, 10, FAR, 78);
+    take(f, 1);
+    send_batch(f, copy, 11, 1); /* further back than hashes are kept */
+    loop_expect_error(&f->loop, copy, POISE_EBUSY);
+    assert_int_equal(counted(f, STAT_batches_duplicate), 0);
+    assert_int_equal(counted(f, STAT_forks), 0);
+}
+
 static void a_loss_after_a_gap_waits(void **state)
 {
     struct fixture *f = *state;
@@ -235,6 +261,7 @@ int main(void)
         INGEST_TEST(a_loss_takes_all_its_numbers),
         INGEST_TEST(a_loss_of_what_came_is_asked_for_the_rest),
         INGEST_TEST(a_loss_of_others_is_a_fork),
+        INGEST_TEST(batches_under_lost_numbers_are_of_a_copy),
         INGEST_TEST(a_loss_after_a_gap_waits),
         INGEST_TEST(a_spool_with_another_history_is_a_fork),
     };
