@@ -40,6 +40,7 @@ static struct {
     size_t term_count;
     struct plain plain; /* what the notes of batches must say */
     uint64_t first;     /* record that is not trimmed, on the disk */
+    uint64_t settle_lsn;
 } journal;
 
 void journal_start(void)
@@ -68,6 +69,11 @@ void journal_stop(void)
 uint64_t journal_lsn(void)
 {
     return journal.record_count;
+}
+
+uint64_t journal_settle_lsn(void)
+{
+    return journal.settle_lsn;
 }
 
 int64_t journal_as_of_ms(void)
@@ -349,6 +355,7 @@ void journal_note(const struct journal_record *record, uint64_t lsn)
         note_batch(&record->batches[i], lsn);
     }
     arena_reset(&journal.scratch);
+    journal.settle_lsn = record->settled ? lsn : journal.settle_lsn;
     assert_int_equal(
         wire_each_change(record->changes, record->changes_length, &journal.scratch, note_change, NULL, NULL),
         POISE_OK);

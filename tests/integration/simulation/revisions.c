@@ -117,7 +117,7 @@ void revision_note(const poise_state *state)
                                 .numbers = numbers_line(state),
                                 .end_ms = state->as_of_ms,
                                 .kind = state->kind,
-                                .lsn = journal_lsn() + 1,
+                                .lsn = journal_settle_lsn(),
                                 .number = state->revision,
                                 .definition = state->definition,
                                 .score = state->numbers.score,

@@ -138,10 +138,11 @@ const struct card_set *journal_opening(void);
 /* What it was started with when it wrote a record: another set is another definition, and so a record. */
 const struct card_set *journal_set(uint64_t lsn);
 const struct scorecard *journal_card(const poise_state *state); /* the definition that a state names */
-size_t journal_away(const char *path);   /* records of aggregators without the path's scorecard */
-uint64_t journal_lsn(void);              /* of the last record */
-int64_t journal_as_of_ms(void);          /* T of the last record; INT64_MIN: none */
-uint64_t journal_restated(void);         /* rows that locks refused and somebody let in */
+size_t journal_away(const char *path); /* records of aggregators without the path's scorecard */
+uint64_t journal_lsn(void);            /* of the last record */
+uint64_t journal_settle_lsn(void); /* of the last settle, which is published with that of its first record */
+int64_t journal_as_of_ms(void);    /* T of the last record; INT64_MIN: none */
+uint64_t journal_restated(void);   /* rows that locks refused and somebody let in */
 bool journal_accepted(uint64_t ordinal); /* that row, of all that there are, or an order in its place */
 /* An offline engine with the rows and definitions of the records up to an lsn, as of T; the caller closes it.
  */
