@@ -286,6 +286,30 @@ class Delivery(Case):
         run(COLLECTOR, "--config", config, "--replay", "--timeout", "60s")
         self.assertEqual(self.values()["rows"], 520)
 
+    def test_a_copy_of_a_copy_over_a_restart(self):
+        """Two copies have the same batches, and the aggregator tells the second less of what it has than it told the
+        first: these batches have one name for all that."""
+        config = self.configure(key="")
+        self.aggregator.start()
+        self.input("input.csv", 0, 500)
+        self.collect(config)
+        self.aggregator.stop()
+        shutil.copytree(self.folder / "spool", self.folder / "second")
+        second = self.configure("second.yaml", spool="second", input="other.csv", key="")
+        self.input("other.csv", 90000, 300)
+        self.fill(second)
+        shutil.copytree(self.folder / "second", self.folder / "third")
+        third = self.configure("third.yaml", spool="third", input="other.csv", key="")
+        self.aggregator.start()
+        self.input("input.csv", 500, 300)
+        self.collect(config)
+        self.fork_seen(self.collect(second))
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.assertRegex(self.collect(third, check=1).stderr, "fork: .* in_doubt=200")
+        self.assertEqual(self.values()["rows"], 1100)
+        self.assertEqual(self.values()["total"], 800 * 799 / 2 + sum(range(90000, 90300)))
+
     def test_two_clones_at_a_time(self):
         """Both run, and take the connection from each other."""
         config = self.configure(key="")
