@@ -316,7 +316,7 @@ void subscription_sent(struct subscription *s, const struct subscription_message
     s->lsn = message->states.lsn;
     s->credit--;
     s->last_us = now_us;
-    s->next_us = now_us + s->least_interval_us;
+    s->next_us = message->states.more ? now_us : now_us + s->least_interval_us;
 }
 
 struct wire_states subscription_keepalive(const struct subscription *s, const struct board *board)

@@ -408,9 +408,10 @@ static void revisions_come_beside_the_view(void **state)
 {
     struct world *w = *state;
     change(w, 0, 1, 3);
-    struct client *client = open_client(w, (struct wire_filter){0}, everything, 0);
+    struct client *client = open_client(w, (struct wire_filter){0}, everything, 100);
     pump_all(w, client);
     for (uint64_t count = 1; count < 3 * BOARD_REVISIONS; count *= 7) {
+        w->now_us += 100000; /* once for all messages of an update */
         struct changes *changes = changes_make(w->board.lsn, 5, count);
         for (uint64_t i = 1; i <= count; i++) {
             changes->states[changes->count] = state_make(w->cards[0], 3, w->orgs[1], 0);
