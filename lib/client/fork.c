@@ -160,7 +160,7 @@ poise_code outbox_fork(struct outbox *outbox, const struct outbox_history *histo
                        poise_error *err)
 {
     struct spool *spool = outbox->spool;
-    uint64_t sure, passed = 0, first = spool_first_seq(spool), epoch = epoch_after(spool_epoch(spool));
+    uint64_t sure, hash, passed = 0, first = spool_first_seq(spool), epoch = epoch_after(spool_epoch(spool));
     uint64_t from = split(outbox, history, end, &sure);
     struct spool_loss told;
     poise_code code = tell_doubt(outbox, from, sure - 1, &told, err);
@@ -168,7 +168,10 @@ poise_code outbox_fork(struct outbox *outbox, const struct outbox_history *histo
         code = outbox_rows(outbox, first, from, &passed, err);
     }
     if (code == POISE_OK) {
-        code = spool_fork(spool, from, sure - 1, epoch, err);
+        code = outbox_hash_under(outbox, from - 1, epoch, &hash, err);
+    }
+    if (code == POISE_OK) {
+        code = spool_fork(spool, from, sure - 1, epoch, hash, err);
     }
     if (code != POISE_OK) {
         return code;

@@ -169,9 +169,10 @@ static poise_code drop_newest(struct outbox *outbox, const struct buf *record, u
 }
 
 /* A batch that was made before the spool took its present epoch. */
-static poise_code renumber(struct outbox *outbox, struct buf *record, uint64_t seq, poise_error *err)
+static poise_code renumber(struct outbox *outbox, struct buf *record, uint64_t epoch, uint64_t seq,
+                           poise_error *err)
 {
-    uint64_t epoch = spool_epoch(outbox->spool), was_epoch, was_seq;
+    uint64_t was_epoch, was_seq;
     const uint8_t *body = record->data + HEAD;
     size_t length = record->length - HEAD;
     bool known = wire_peek_batch(body, length, &was_epoch, &was_seq);
@@ -197,7 +198,8 @@ static poise_code renumber(struct outbox *outbox, struct buf *record, uint64_t s
 
 poise_code outbox_append(struct outbox *outbox, struct buf *record, const struct buf *mark, poise_error *err)
 {
-    poise_code renumbered = renumber(outbox, record, spool_next_seq(outbox->spool), err);
+    poise_code renumbered =
+        renumber(outbox, record, spool_epoch(outbox->spool), spool_next_seq(outbox->spool), err);
     if (renumbered != POISE_OK) {
         return renumbered;
     }
@@ -229,7 +231,7 @@ poise_code outbox_read(struct outbox *outbox, uint64_t seq, poise_error *err)
                          "batch %llu in the spool %s has no head: the spool is of another program",
                          (unsigned long long)seq, outbox->path);
     }
-    return code == POISE_OK ? renumber(outbox, &outbox->record, seq, err) : code;
+    return code == POISE_OK ? renumber(outbox, &outbox->record, spool_epoch(outbox->spool), seq, err) : code;
 }
 
 static const uint8_t *record_body(const struct outbox *outbox)
@@ -245,6 +247,21 @@ static size_t record_length(const struct outbox *outbox)
 uint64_t outbox_record_hash(const struct outbox *outbox)
 {
     return wire_batch_hash(record_body(outbox), record_length(outbox));
+}
+
+poise_code outbox_hash_under(struct outbox *outbox, uint64_t seq, uint64_t epoch, uint64_t *ret_hash,
+                             poise_error *err)
+{
+    *ret_hash = 0;
+    poise_code code = outbox_read(outbox, seq, err);
+    if (code == POISE_ENOTFOUND || code == POISE_EGAP || code == POISE_ECORRUPT) {
+        return POISE_OK;
+    }
+    code = code == POISE_OK ? renumber(outbox, &outbox->record, epoch, seq, err) : code;
+    if (code == POISE_OK) {
+        *ret_hash = outbox_record_hash(outbox);
+    }
+    return code;
 }
 
 poise_code outbox_lost(struct outbox *outbox, uint64_t seq, struct spool_loss *ret_loss, poise_error *err)

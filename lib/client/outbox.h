@@ -75,6 +75,9 @@ poise_code outbox_doubt(struct outbox *outbox, uint64_t last, poise_error *err);
 poise_code outbox_lost(struct outbox *outbox, uint64_t seq, struct spool_loss *ret_loss, poise_error *err);
 poise_code outbox_read(struct outbox *outbox, uint64_t seq, poise_error *err); /* a batch into record */
 uint64_t outbox_record_hash(const struct outbox *outbox);                      /* of that batch */
+/* As it would be of another epoch; 0: it is lost, damaged, or not there any more. */
+poise_code outbox_hash_under(struct outbox *outbox, uint64_t seq, uint64_t epoch, uint64_t *ret_hash,
+                             poise_error *err);
 void outbox_describe(struct outbox *outbox, const void *record, size_t length, struct spool_loss *loss);
 /* What comes behind a loss becomes part of it. */
 void outbox_extend(struct spool_loss *loss, const struct spool_loss *next);

@@ -223,8 +223,10 @@ static poise_code check_history(struct uplink *uplink, const struct wire_welcome
     if (code != POISE_OK) {
         return code;
     }
-    if (welcome->next_seq < spool_start_seq(spool)) { /* others began it further back */
-        history = (struct outbox_history){.differs = spool_start_seq(spool)};
+    uint64_t start = spool_start_seq(spool);
+    bool up_to_ours = welcome->next_seq == start && welcome->last_hash != 0 && history.same == 0;
+    if (welcome->next_seq < start || (start > 1 && up_to_ours)) { /* others began it further back */
+        history = (struct outbox_history){.differs = start};
     }
     bool forked = history.differs > 0 || welcome->next_seq > spool_next_seq(spool);
     bool told = history.differs > 0 && history.differs < spool_first_seq(spool);

@@ -58,7 +58,7 @@ poise_code spool_doubt(struct spool *spool, uint64_t last, poise_error *err)
     return change(spool, &changed, err);
 }
 
-poise_code spool_fork(struct spool *spool, uint64_t from, uint64_t doubt, uint64_t new_epoch,
+poise_code spool_fork(struct spool *spool, uint64_t from, uint64_t doubt, uint64_t new_epoch, uint64_t hash,
                       poise_error *err)
 {
     if (from < spool_kept_seq(spool) || from > spool->next_seq || new_epoch == 0 ||
@@ -77,9 +77,10 @@ poise_code spool_fork(struct spool *spool, uint64_t from, uint64_t doubt, uint64
     changed.fork = (struct spool_epoch){.epoch = new_epoch,
                                         .before = spool_epoch(spool),
                                         .start = from,
+                                        .hash = hash,
                                         .end = spool->next_seq,
                                         .doubt = doubt > before ? doubt : before};
     changed.first_seq = from;
-    changed.acked_hash = 0;
+    changed.acked_hash = hash;
     return change(spool, &changed, err);
 }

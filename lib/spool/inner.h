@@ -10,6 +10,7 @@ struct spool_epoch {
     uint64_t epoch;  /* 0: that of the files */
     uint64_t before; /* the one that was forked */
     uint64_t start;  /* the number that it begins with */
+    uint64_t hash;   /* of the batch before that, as it would be of this epoch; 0: not known */
     uint64_t end;    /* records before it were of another epoch when they were hashed */
     uint64_t doubt;  /* from start to this one they are in doubt; less than start: none */
 };

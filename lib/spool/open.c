@@ -63,13 +63,14 @@ static poise_code lock(struct spool *spool, poise_error *err)
 
 /* ---- spool.meta: "PSPL" version u32 epoch u64 has_store u32 store_id incarnation u64
  * mark_seq u64 mark_length u32 mark, crc32c u32 of it all; before that, from version 3 on: the fork's epoch,
- * before, start, end, doubt u64 ---- */
+ * before, start, hash, end, doubt u64 ---- */
 
 static void put_fork(struct buf *meta, const struct spool_epoch *fork)
 {
     buf_put_u64(meta, fork->epoch);
     buf_put_u64(meta, fork->before);
     buf_put_u64(meta, fork->start);
+    buf_put_u64(meta, fork->hash);
     buf_put_u64(meta, fork->end);
     buf_put_u64(meta, fork->doubt);
 }
@@ -79,6 +80,7 @@ static struct spool_epoch take_fork(struct cursor *in)
     struct spool_epoch fork = {.epoch = cursor_u64(in)};
     fork.before = cursor_u64(in);
     fork.start = cursor_u64(in);
+    fork.hash = cursor_u64(in);
     fork.end = cursor_u64(in);
     fork.doubt = cursor_u64(in);
     return fork;
@@ -492,11 +494,11 @@ static poise_code set_sequences(struct spool *spool, bool known, uint64_t acked,
     spool->last_hash = last->last_hash;
     spool->first_seq = known ? acked + 1 : spool->segments[0].first_seq;
     spool->acked_hash = known ? acked_hash : spool->segments[0].previous_hash;
+    spool->acked_hash = spool_hash(spool, spool->first_seq - 1, spool->acked_hash);
     if (spool->first_seq <= spool_start_seq(spool)) { /* the rest was done with when it was forked */
         spool->first_seq = spool_start_seq(spool);
-        spool->acked_hash = 0;
+        spool->acked_hash = spool->fork.hash;
     }
-    spool->acked_hash = spool_hash(spool, spool->first_seq - 1, spool->acked_hash);
     if (spool->first_seq > spool->next_seq) {
         /* Its end was damaged after it was acknowledged. Those numbers must not be given again. */
         spool->next_seq = spool->first_seq;

@@ -503,10 +503,11 @@ static bool is_kept(const struct spool *spool, uint64_t seq)
 
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err)
 {
-    if (!is_kept(spool, seq)) {
+    uint64_t oldest = spool->segments[0].first_seq;
+    if (seq < oldest || seq >= spool->next_seq) {
         return error_set(err, POISE_ENOTFOUND,
                          "batch %" PRIu64 " is not in the spool, which has %" PRIu64 " to before %" PRIu64,
-                         seq, spool_kept_seq(spool), spool_next_seq(spool));
+                         seq, oldest, spool->next_seq);
     }
     struct record_head head;
     poise_code code = place_go(&spool->reading, spool->path, segment_of(spool, seq), seq, &head, err);
@@ -657,6 +658,6 @@ poise_code spool_rewind(struct spool *spool, uint64_t seq, poise_error *err)
         return break_on_eio(spool, code);
     }
     spool->first_seq = seq;
-    spool->acked_hash = seq == spool_start_seq(spool) ? 0 : spool_hash(spool, seq - 1, hash);
+    spool->acked_hash = seq == spool_start_seq(spool) ? spool->fork.hash : spool_hash(spool, seq - 1, hash);
     return POISE_OK;
 }

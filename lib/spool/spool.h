@@ -60,7 +60,8 @@ uint64_t spool_next_seq(const struct spool *spool);     /* of the next append */
 uint64_t spool_first_seq(const struct spool *spool);    /* oldest not acknowledged; == next when empty */
 int64_t spool_bytes(
     const struct spool *spool); /* of the segment files: acknowledged ones go a segment at a time */
-/* Hash of the batch before first_seq as given to spool_append; 0: none. Kept over restarts. */
+/* Hash of the batch before first_seq as given to spool_append, or to spool_fork; 0: none. Kept over restarts.
+ */
 uint64_t spool_last_hash(const struct spool *spool);
 
 /* The store this spool belongs to, once known; kept over restarts. */
@@ -91,8 +92,8 @@ poise_code spool_drop_batches(struct spool *spool, poise_error *err);
 /* The loss that has the number, with all its numbers; last 0: a batch has it. One in doubt is a loss of its
  * own, which does not say what is lost: spool_read does. ENOTFOUND, ECORRUPT. */
 poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_loss, poise_error *err);
-/* Appends the body of a batch first_seq <= seq < next_seq to out, CRC checked. ENOTFOUND, ECORRUPT; EGAP: it
- * is lost, and not only in doubt. Cheap in sequence. */
+/* Appends the body of a batch to out, CRC checked; also of one before first_seq, or of an epoch before, that is
+ * still there. ENOTFOUND, ECORRUPT; EGAP: it is lost, and not only in doubt. Cheap in sequence. */
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err);
 /* Everything up to seq is acknowledged; whole segments below are removed, once they are old enough. EINVAL:
  * beyond what was appended.
@@ -106,10 +107,11 @@ uint64_t spool_kept_seq(const struct spool *spool); /* the oldest of the epoch t
 
 /* The epoch was forked: batches from a number on go under a new one, which begins with it; those before are
  * done with, whether acknowledged or not. The first of them, up to `doubt` (less than from: none), may have
- * been sent by the other copy, or not: they become losses, as those that were in doubt before stay. All or
- * nothing, whatever stops the machine; a body says itself under which epoch it was made. EINVAL: from is not
- * kept_seq to next_seq, or doubt is beyond; as spool_rewind. */
-poise_code spool_fork(struct spool *spool, uint64_t from, uint64_t doubt, uint64_t new_epoch,
+ * been sent by the other copy, or not: they become losses, as those that were in doubt before stay. `hash`:
+ * of the batch before `from` under the new epoch, 0: not known. All or nothing, whatever stops the machine; a
+ * body says itself under which epoch it was made. EINVAL: from is not kept_seq to next_seq, or doubt is
+ * beyond; as spool_rewind. */
+poise_code spool_fork(struct spool *spool, uint64_t from, uint64_t doubt, uint64_t new_epoch, uint64_t hash,
                       poise_error *err);
 /* Those of a new epoch up to `last` are in doubt, too. EINVAL: they are not there, or the epoch is the first.
  */

@@ -109,7 +109,7 @@ static struct wire_hello expect_hello(struct bench *b)
 }
 
 /* Of another epoch than the one before, which begins with that number. */
-static void expect_new_epoch(struct bench *b, uint64_t first_seq)
+static struct wire_hello expect_new_epoch(struct bench *b, uint64_t first_seq)
 {
     uint64_t before = b->epoch;
     struct wire_hello hello = expect_hello(b);
@@ -117,9 +117,10 @@ static void expect_new_epoch(struct bench *b, uint64_t first_seq)
     assert_true(hello.forked_epoch == before);
     assert_int_equal(hello.first_seq, first_seq);
     assert_int_equal(hello.next_seq, first_seq);
-    assert_true(hello.last_hash == 0);
+    assert_true((hello.last_hash != 0) == (first_seq > 1));
     assert_true(b->fork.epoch == before && b->fork.new_epoch == hello.epoch);
     assert_int_equal(poise_sender_step(b->sender, 0, NULL), POISE_OK);
+    return hello;
 }
 
 static struct wire_batch expect_batch(struct bench *b, uint64_t seq)
@@ -414,8 +415,11 @@ static void test_others_began_it_further_back(void **state)
     welcome(b, 5, theirs, 4);
     expect_new_epoch(b, 4);
     welcome(b, 2, NULL, 0);
-    expect_new_epoch(b, 4);
-    welcome(b, 4, NULL, 0);
+    struct wire_hello hello = expect_new_epoch(b, 4);
+    const uint64_t other = hello.last_hash + 1;
+    welcome(b, 4, &other, 1); /* they have come as far as ours begin: later nobody could tell */
+    hello = expect_new_epoch(b, 4);
+    welcome(b, 4, &hello.last_hash, 1); /* what is before ours is our own: a copy of ours told it in doubt */
     assert_true(expect_batch(b, 4).value[0] == 4);
 }
 

@@ -41,7 +41,7 @@ static void test_numbers_go_on(void **state)
     struct spool *spool = filled(*state, 12);
     assert_int_equal(spool_start_seq(spool), 1);
     scratch_ack(spool, 3);
-    assert_int_equal(spool_fork(spool, 6, 0, NEW, NULL), POISE_OK);
+    assert_int_equal(spool_fork(spool, 6, 0, NEW, 99, NULL), POISE_OK);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(spool_epoch(spool), NEW);
         assert_int_equal(spool_forked_epoch(spool), EPOCH);
@@ -49,12 +49,13 @@ static void test_numbers_go_on(void **state)
         assert_int_equal(spool_first_seq(spool), 6);
         assert_int_equal(spool_next_seq(spool), 13);
         assert_int_equal(spool_kept_seq(spool), 6);
-        assert_true(spool_last_hash(spool) == 0);
+        assert_true(spool_last_hash(spool) == 99);
         check_is(spool, 6);
         check_is(spool, 12);
         struct buf body = {0};
         assert_int_equal(spool_read(spool, 13, &body, NULL), POISE_ENOTFOUND);
-        assert_int_equal(spool_read(spool, 5, &body, NULL), POISE_ENOTFOUND);
+        assert_int_equal(spool_read(spool, 5, &body, NULL), POISE_OK); /* it is still there */
+        assert_int_equal(spool_read(spool, 0, &body, NULL), POISE_ENOTFOUND);
         buf_free(&body);
         assert_int_equal(spool_rewind(spool, 5, NULL), POISE_ENOTFOUND); /* not into the old one */
         spool = reopen(spool, *state);
@@ -92,14 +93,14 @@ static void check_doubtful(struct spool *spool, uint64_t first, uint64_t last)
 static void test_doubt_is_a_loss(void **state)
 {
     struct spool *spool = filled(*state, 6);
-    assert_int_equal(spool_fork(spool, 2, 4, NEW, NULL), POISE_OK);
+    assert_int_equal(spool_fork(spool, 2, 4, NEW, 0, NULL), POISE_OK);
     for (int i = 0; i < 2; i++) {
         check_doubtful(spool, 2, 4);
         check_is(spool, 5);
         spool = reopen(spool, *state);
     }
     scratch_ack(spool, 2);
-    assert_int_equal(spool_fork(spool, 3, 0, NEW + 1, NULL),
+    assert_int_equal(spool_fork(spool, 3, 0, NEW + 1, 0, NULL),
                      POISE_OK); /* which says nothing of the first epoch */
     check_doubtful(spool, 3, 4);
     check_is(spool, 5);
@@ -118,14 +119,14 @@ static void test_what_was_acknowledged_goes_again(void **state)
         scratch_append(spool, seq, LENGTH);
     }
     scratch_ack(spool, 12);
-    assert_int_equal(spool_fork(spool, 9, 0, NEW, NULL), POISE_OK);
+    assert_int_equal(spool_fork(spool, 9, 0, NEW, 0, NULL), POISE_OK);
     assert_int_equal(spool_first_seq(spool), 9);
     assert_int_equal(spool_next_seq(spool), 13);
     check_is(spool, 9);
     scratch_ack(spool, 12);
     assert_int_equal(spool_rewind(spool, 10, NULL), POISE_OK);
     assert_int_equal(spool_first_seq(spool), 10);
-    assert_int_equal(spool_fork(spool, 11, 0, NEW + 1, NULL), POISE_OK); /* once more */
+    assert_int_equal(spool_fork(spool, 11, 0, NEW + 1, 0, NULL), POISE_OK); /* once more */
     assert_int_equal(spool_forked_epoch(spool), NEW);
     assert_int_equal(spool_start_seq(spool), 11);
     check_is(spool, 11);
@@ -135,12 +136,12 @@ static void test_what_was_acknowledged_goes_again(void **state)
 static void test_wrong_places(void **state)
 {
     struct spool *spool = filled(*state, 4);
-    assert_int_equal(spool_fork(spool, 0, 0, NEW, NULL), POISE_EINVAL);
-    assert_int_equal(spool_fork(spool, 6, 0, NEW, NULL), POISE_EINVAL);
-    assert_int_equal(spool_fork(spool, 1, 0, 0, NULL), POISE_EINVAL);
-    assert_int_equal(spool_fork(spool, 1, 5, NEW, NULL), POISE_EINVAL);
+    assert_int_equal(spool_fork(spool, 0, 0, NEW, 0, NULL), POISE_EINVAL);
+    assert_int_equal(spool_fork(spool, 6, 0, NEW, 0, NULL), POISE_EINVAL);
+    assert_int_equal(spool_fork(spool, 1, 0, 0, 0, NULL), POISE_EINVAL);
+    assert_int_equal(spool_fork(spool, 1, 5, NEW, 0, NULL), POISE_EINVAL);
     assert_int_equal(spool_epoch(spool), EPOCH);
-    assert_int_equal(spool_fork(spool, 5, 0, NEW, NULL), POISE_OK); /* nothing is left */
+    assert_int_equal(spool_fork(spool, 5, 0, NEW, 0, NULL), POISE_OK); /* nothing is left */
     assert_int_equal(spool_first_seq(spool), 5);
     assert_int_equal(spool_next_seq(spool), 5);
     spool_close(spool);
@@ -167,7 +168,7 @@ static void test_dropped_under_the_new_epoch(void **state)
     for (uint64_t seq = 1; seq <= 12; seq++) {
         scratch_append(spool, seq, LENGTH);
     }
-    assert_int_equal(spool_fork(spool, 2, 2, NEW, NULL), POISE_OK);
+    assert_int_equal(spool_fork(spool, 2, 2, NEW, 0, NULL), POISE_OK);
     assert_int_equal(spool_drop_batches(spool, NULL), POISE_OK);
     assert_int_equal(told.rows, 1);
     assert_true(told.first > 2);
