@@ -92,8 +92,8 @@ poise_code spool_drop_batches(struct spool *spool, poise_error *err);
 /* The loss that has the number, with all its numbers; last 0: a batch has it. One in doubt is a loss of its
  * own, which does not say what is lost: spool_read does. ENOTFOUND, ECORRUPT. */
 poise_code spool_lost(struct spool *spool, uint64_t seq, struct spool_loss *ret_loss, poise_error *err);
-/* Appends the body of a batch to out, CRC checked; also of one before first_seq, or of an epoch before, that is
- * still there. ENOTFOUND, ECORRUPT; EGAP: it is lost, and not only in doubt. Cheap in sequence. */
+/* Appends the body of a batch to out, CRC checked; also of one before first_seq, or of an epoch before, that
+ * is still there. ENOTFOUND, ECORRUPT; EGAP: it is lost, and not only in doubt. Cheap in sequence. */
 poise_code spool_read(struct spool *spool, uint64_t seq, struct buf *out, poise_error *err);
 /* Everything up to seq is acknowledged; whole segments below are removed, once they are old enough. EINVAL:
  * beyond what was appended.
