@@ -1,5 +1,5 @@
 /* Two copies of a spool, or one that was restored from an older copy, give one number to two batches. The one
- * that comes second finds it out here and goes on under an epoch of its own. */
+ * that comes second finds it out here and goes on under another epoch. */
 #include <base/error.h>
 #include <base/hash.h>
 #include <client/outbox.h>

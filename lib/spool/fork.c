@@ -1,6 +1,6 @@
 /* A spool that was copied, or restored, gave numbers to batches that the other copy gave to others. What is
- * left goes on under another epoch. The files keep their numbers and epoch: spool.meta says what they mean,
- * so that one replaced file is the whole of it. */
+ * left goes on under another epoch, with its numbers. The files keep the old one: spool.meta says which it is
+ * now, so that one replaced file is the whole of it. */
 #include "inner.h"
 #include <base/error.h>
 #include <inttypes.h>
