@@ -1,6 +1,7 @@
 #include "erase.h"
 
 #include "definitions.h"
+#include "held.h"
 #include "history.h"
 #include <base/error.h>
 #include <base/text.h>
@@ -288,43 +289,19 @@ static poise_code find(struct erase *erase, const struct erasure *wanted, struct
 
 /* ---- what locked periods hold ---- */
 
-static poise_code find_held_in(struct finding *finding, const struct journal_batch *batch,
-                               uint64_t first_place)
-{
-    struct wire_batch rows;
-    bool any = false;
-    for (size_t i = 0; i < batch->refused_count; i++)
-        any |= batch_holds(batch->reasons[i]);
-    if (!any)
-        return POISE_OK;
-    arena_reset(&finding->arena);
-    poise_code code =
-        wire_decode_batch(batch->body, batch->body_length, &finding->arena, &rows, finding->err);
-    for (size_t i = 0; !code && i < batch->refused_count; i++) {
-        uint32_t at = batch->refused[i];
-        if (!batch_holds(batch->reasons[i]) || at >= rows.rows)
-            continue;
-        const struct past_name name = name_in(&rows, rows.row_series[at]);
-        uint64_t place = first_place + at;
-        if ((rows.retract && rows.retract[at]) || !erasure_names(&finding->wanted, name.measure, name.org) ||
-            !is_wanted(finding, &name, rows.time_ms[at], place))
-            continue;
-        finding->erase->held++;
-        finding->erase->place = place > finding->erase->place ? place : finding->erase->place;
-    }
-    return code;
-}
-
-static poise_code find_held(void *visitor, const struct journal_record *record)
+/* What was let in is counted as what became of it, and goes from the disk here, too. */
+static poise_code find_held(void *visitor, const struct held *held)
 {
     struct finding *finding = visitor;
-    uint64_t place = record->first_ordinal;
-    poise_code code = check_stop(finding);
-    for (size_t i = 0; !code && i < record->batch_count; i++) {
-        code = find_held_in(finding, &record->batches[i], place);
-        place += record->batches[i].rows;
-    }
-    return code == POISE_ECLOSED ? POISE_EPROTO : code;
+    struct erase *erase = finding->erase;
+    const poise_measurement *row = &held->row;
+    const struct past_name name = {row->measure, row->org ? row->org : "", row->source ? row->source : ""};
+    if (row->retract || !erasure_names(&finding->wanted, name.measure, name.org) ||
+        !is_wanted(finding, &name, row->time_ms, held->place))
+        return POISE_OK;
+    erase->held += !held->let_in;
+    erase->place = held->place > erase->place ? held->place : erase->place;
+    return POISE_OK;
 }
 
 /* ---- both ---- */
@@ -339,20 +316,12 @@ poise_code erase_find(struct erase *erase, struct store *store, uint64_t until,
                                    .place = UINT64_MAX};
     struct finding finding = {
         .erase = erase, .wanted = wanted, .erasures = erasures, .stop = stop, .err = err};
-    struct store_reader *reader;
     erase->found_lsn = until;
     erase->place = 0;
     poise_code code = find(erase, &wanted, store, until, erasures, stop, err);
     for (size_t i = 0; i < erase->count; i++)
         erase->place = erase->items[i].place > erase->place ? erase->items[i].place : erase->place;
-    if (!code)
-        code = store_reader_open(store, &reader, err);
-    if (code)
-        return code;
-    code = store_read_journal(reader, 1, until, NULL, find_held, &finding, err);
-    store_reader_close(reader);
-    arena_free(&finding.arena);
-    return code;
+    return code ? code : held_each(store, until, stop, find_held, &finding, err);
 }
 
 poise_code erase_find_again(const struct erasure *erasure, struct store *store, uint64_t until,

@@ -32,8 +32,8 @@ struct erase {
     size_t series_count, series_capacity;
     struct arena texts;
     uint64_t found_lsn; /* up to which the journal was searched */
-    uint64_t place;     /* of the last row there */
-    uint64_t held;      /* that locked and frozen periods hold, and it names */
+    uint64_t place;     /* of the last row there; 0: there is none */
+    uint64_t held;      /* that locked and frozen periods hold, it names, and nobody has let in */
     struct batch order; /* as it is journaled */
     uint64_t counted, lsn;
 };

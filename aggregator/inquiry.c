@@ -486,7 +486,7 @@ static bool answer_erase(const struct inquirer_options *options, struct inquiry 
     if (!code)
         code = erase_put_order(erase, name ? name : "", &inquiry->error);
     inquiry->error.code = code;
-    bool done = !code && (erase->dry_run || erase->count + erase->held == 0);
+    bool done = !code && (erase->dry_run || erase->place == 0);
     if (done)
         inquiry_done(inquiry);
     return code || done;

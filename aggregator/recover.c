@@ -2,8 +2,8 @@
  * journal behind it, never history; but where the definitions have changed, all cells are made again from the
  * whole journal. */
 #include "erase.h"
+#include "held.h"
 #include "history.h"
-#include "restate.h"
 #include "writer_private.h"
 #include <base/error.h>
 #include <base/text.h>

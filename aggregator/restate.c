@@ -1,6 +1,7 @@
 #include "restate.h"
 
 #include "definitions.h"
+#include "held.h"
 #include <base/error.h>
 #include <model/org.h>
 #include <stdlib.h>
@@ -52,34 +53,21 @@ void restate_free(struct restate *restate)
     free(restate);
 }
 
-static bool names(const struct wire_restate *order, const poise_measurement *row)
-{
-    bool in_time = row->retract || (row->time_ms >= order->from_ms && row->time_ms < order->to_ms);
-    return in_time && (!order->measure[0] || strcmp(order->measure, row->measure) == 0) &&
-           (!order->org[0] || org_matches(order->org, row->org ? row->org : ""));
-}
-
 /* ---- what is held ---- */
-
-struct held { /* a measurement that was refused as locked */
-    poise_measurement row;
-    uint64_t ordinal;
-    bool let_in; /* by an order behind it */
-};
 
 struct finding {
     struct restate *restate;
     struct wire_restate order;
     struct erasures erasures;
-    struct held *held;
+    poise_measurement *rows; /* that are to be let in */
     size_t count, capacity;
     struct definitions definitions; /* of which only what is frozen is looked at */
-    size_t frozen;                  /* of those that are held */
-    struct arena texts, arena;      /* of the held; of the record at hand */
+    size_t frozen;                  /* of those */
+    struct arena texts;             /* of the rows */
     poise_error *err;
 };
 
-static poise_code keep(struct finding *finding, const poise_measurement *row, uint64_t ordinal)
+static poise_code keep(struct finding *finding, const poise_measurement *row)
 {
     if (finding->count == RESTATE_ROWS_MAX)
         return error_set(finding->err, POISE_ELIMIT,
@@ -87,77 +75,34 @@ static poise_code keep(struct finding *finding, const poise_measurement *row, ui
                          RESTATE_ROWS_MAX);
     if (finding->count == finding->capacity) {
         size_t capacity = finding->capacity ? 2 * finding->capacity : 256;
-        struct held *held = realloc(finding->held, capacity * sizeof *held);
-        if (!held)
+        poise_measurement *rows = realloc(finding->rows, capacity * sizeof *rows);
+        if (!rows)
             return error_nomem(finding->err, "what is held");
-        finding->held = held;
+        finding->rows = rows;
         finding->capacity = capacity;
     }
-    struct held held = {.row = *row, .ordinal = ordinal};
-    const char **texts[] = {&held.row.measure, &held.row.org, &held.row.source, &held.row.key};
+    poise_measurement kept = *row;
+    const char **texts[] = {&kept.measure, &kept.org, &kept.source, &kept.key};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (*texts[i] && !(*texts[i] = arena_strndup(&finding->texts, *texts[i], strlen(*texts[i]))))
             return error_nomem(finding->err, "what is held");
-    finding->held[finding->count++] = held;
+    finding->rows[finding->count++] = kept;
     bool frozen = !row->retract && row->time_ms < definitions_frozen_ms(&finding->definitions, row->measure);
     finding->frozen += frozen;
     return POISE_OK;
 }
 
-static poise_code find_held(struct finding *finding, const struct journal_batch *batch,
-                            uint64_t first_ordinal)
-{
-    struct wire_batch rows;
-    bool any = false;
-    for (size_t i = 0; i < batch->refused_count; i++)
-        any |= batch->reasons[i] == POISE_REFUSAL_LOCKED;
-    if (!any)
-        return POISE_OK;
-    arena_reset(&finding->arena);
-    poise_code code =
-        wire_decode_batch(batch->body, batch->body_length, &finding->arena, &rows, finding->err);
-    for (size_t i = 0; !code && i < batch->refused_count; i++) {
-        if (batch->reasons[i] != POISE_REFUSAL_LOCKED || batch->refused[i] >= rows.rows)
-            continue;
-        poise_measurement row = wire_batch_row(&rows, batch->refused[i]);
-        uint64_t place = first_ordinal + batch->refused[i];
-        bool erased = !row.retract && erasures_have(&finding->erasures, row.measure, row.org ? row.org : "",
-                                                    row.time_ms, place);
-        if (names(&finding->order, &row) && !erased)
-            code = keep(finding, &row, place);
-    }
-    return code;
-}
-
-/* An order of before: what it names of the rows before it is let in already. */
-static poise_code let_in(struct finding *finding, const struct journal_batch *batch)
-{
-    struct wire_restate order;
-    arena_reset(&finding->arena);
-    poise_code code =
-        wire_decode_restate(batch->body, batch->body_length, &finding->arena, &order, finding->err);
-    for (size_t i = 0; !code && i < finding->count; i++)
-        finding->held[i].let_in |= names(&order, &finding->held[i].row);
-    return code;
-}
-
-static bool is_order(const struct journal_batch *batch)
-{
-    return batch->rows == 0 && strcmp(batch->producer, RESTATE_PRODUCER) == 0;
-}
-
-static poise_code visit(void *visitor, const struct journal_record *record)
+static poise_code visit(void *visitor, const struct held *held)
 {
     struct finding *finding = visitor;
-    uint64_t ordinal = record->first_ordinal;
-    poise_code code = POISE_OK;
-    finding->restate->found_lsn = record->lsn;
-    for (size_t i = 0; !code && i < record->batch_count; i++) {
-        const struct journal_batch *batch = &record->batches[i];
-        code = is_order(batch) ? let_in(finding, batch) : find_held(finding, batch, ordinal);
-        ordinal += batch->rows;
-    }
-    return code == POISE_ECLOSED ? POISE_EPROTO : code;
+    const poise_measurement *row = &held->row;
+    if (held->reason != POISE_REFUSAL_LOCKED || held->let_in || !held_is_named(&finding->order, row))
+        return POISE_OK;
+    bool erased = !row->retract && erasures_have(&finding->erasures, row->measure, row->org ? row->org : "",
+                                                 row->time_ms, held->place);
+    if (!erased)
+        finding->order.place = held->place;
+    return erased ? POISE_OK : keep(finding, row);
 }
 
 /* ---- as batches ---- */
@@ -183,13 +128,11 @@ static poise_code put_rows(struct finding *finding)
     struct wire_builder *builder = wire_builder_open();
     poise_code code = builder ? POISE_OK : POISE_ENOMEM;
     for (size_t i = 0; !code && i < finding->count; i++) {
-        if (finding->held[i].let_in)
-            continue;
-        code = wire_builder_add(builder, &finding->held[i].row);
+        code = wire_builder_add(builder, &finding->rows[i]);
         if (code == POISE_EFULL) {
             code = end_batch(restate, builder, finding->err);
             if (!code)
-                code = wire_builder_add(builder, &finding->held[i].row);
+                code = wire_builder_add(builder, &finding->rows[i]);
         }
         restate->rows += !code;
     }
@@ -218,16 +161,12 @@ poise_code restate_find(struct restate *restate, struct store *store, poise_erro
                                         .from_ms = restate->from_ms,
                                         .to_ms = restate->to_ms},
                               .err = err};
-    struct store_reader *reader;
     poise_code code = erasures_fold(&finding.erasures, store, store_last_lsn(store), NULL, err);
     if (!code)
         code = definitions_fold(&finding.definitions, store, finding.erasures.folded_lsn, 0, NULL, err);
+    restate->found_lsn = finding.erasures.folded_lsn;
     if (!code)
-        code = store_reader_open(store, &reader, err);
-    if (!code) {
-        code = store_read_journal(reader, 1, finding.erasures.folded_lsn, NULL, visit, &finding, err);
-        store_reader_close(reader);
-    }
+        code = held_each(store, restate->found_lsn, NULL, visit, &finding, err);
     if (!code && finding.frozen > 0 && finding.frozen == finding.count)
         code = error_set(err, POISE_EINVAL,
                          "all %zu measurements of these that are held are of frozen periods: what these were "
@@ -238,9 +177,8 @@ poise_code restate_find(struct restate *restate, struct store *store, poise_erro
     if (!code)
         code = put_rows(&finding);
     erasures_free(&finding.erasures);
-    free(finding.held);
+    free(finding.rows);
     definitions_free(&finding.definitions);
     arena_free(&finding.texts);
-    arena_free(&finding.arena);
     return code;
 }

@@ -1,7 +1,7 @@
 /* Letting in what locked periods have held up (scoring.md section 7). An operator's order goes from the
- * stream to the inquirer, which finds the held measurements in the journal; to the writer, which applies and
- * journals them again, behind the order itself, in one record; and back to the stream. So the journal says by
- * itself what is held still: what was refused as locked and is named by no order behind it. */
+ * stream to the inquirer, which finds the held measurements in the journal (held.h); to the writer, which
+ * applies and journals them again, behind the order itself, in one record; and back to the stream. The order
+ * says up to which place it lets in what it names: others may have been refused while it was on its way. */
 #ifndef AGGREGATOR_RESTATE_H
 #define AGGREGATOR_RESTATE_H
 
@@ -13,8 +13,6 @@ enum {
     RESTATE_ROWS_MAX = 200000, /* at once */
     RESTATE_BATCHES_MAX = 256  /* that hold them, the order among them */
 };
-/* In the place of a producer; no producer can be called so. Without rows: the order, as RESTATE. */
-#define RESTATE_PRODUCER "!restate"
 
 struct restate {
     char measure[POISE_ID_MAX + 1];

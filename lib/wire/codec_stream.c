@@ -250,7 +250,8 @@ poise_code wire_decode_restate(const void *body, size_t length, struct arena *ar
                                      .org = message->org,
                                      .reason = message->reason,
                                      .from_ms = message->from_ms,
-                                     .to_ms = message->to_ms};
+                                     .to_ms = message->to_ms,
+                                     .place = message->place};
     }
     return code;
 }
@@ -265,6 +266,7 @@ poise_code wire_encode_restate(const struct wire_restate *restate, struct buf *o
     message.reason = codec_text(restate->reason);
     message.from_ms = restate->from_ms;
     message.to_ms = restate->to_ms;
+    message.place = restate->place;
     return codec_put(out, &message.base);
 }
 

@@ -142,6 +142,7 @@ struct wire_restate {
     uint64_t id;
     const char *measure, *org, *reason;
     int64_t from_ms, to_ms;
+    uint64_t place; /* in the journal alone: of the last row that it lets in; 0: it does not say */
 };
 struct wire_restated {
     uint64_t id, rows, refused, lsn;

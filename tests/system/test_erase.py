@@ -73,7 +73,7 @@ class Erasing(Case):
         self.verify()
 
     def test_nothing_of_it_is_left(self):
-        """Measurements without and with a key, and such that a locked period holds, over kill -9 and other definitions."""
+        """Measurements without and with a key, such that a locked period holds or has let in, over kill -9 and other definitions."""
         kept = (row("01-10T00:00:00", 2) + row("01-20T00:00:00", 3, "p1", "k") + row("05-20T00:00:00", 1, "p2") +
                 row("05-21T00:00:00", 4, "p2", "old", "1") + row("05-22T00:00:00", 2, "p2/l1"))
         secret = (row("05-21T10:00:00", SECRET, "p2") + row("05-21T11:00:00", SECRET, "p2", "key", "5") +
@@ -81,6 +81,8 @@ class Erasing(Case):
         last = row("06-02T00:00:00", 1)
         keys = "".join(row("06-01T00:00:00", 0, "p4", f"many-{at}") for at in range(5000))  # state that is not merged by itself
         self.send(kept + secret + keys + last)
+        self.assertIn("locked", self.send(row("02-10T00:00:00", 5, "p2"), check=1).stderr)
+        self.assertEqual(run(POISE, "restate", "--from", self.aggregator.query, "--reason", "r").stdout, "1 let in, 0 refused\n")
         self.assertIn("locked", self.send(row("02-11T00:00:00", SECRET, "p2"), check=1).stderr)
         self.send(row("05-21T12:00:00", SECRET + 1, "p2", "key", "6"))
         self.assertIn(struct.pack("<d", SECRET), self.backup("before"))
@@ -91,9 +93,9 @@ class Erasing(Case):
         self.assertIn("--reason", self.erase("defects", check=2))
         self.assertIn("MEASURE", self.erase("--reason", "x", check=2))
         self.assertEqual(self.erase("other", "--reason", "x"), "0 erased, of which 0 counted")
-        self.assertEqual(self.erase(*chosen, "--dry-run"), "6 would be erased")
+        self.assertEqual(self.erase(*chosen, "--dry-run"), "7 would be erased")
         self.assertIn(str(SECRET), self.dump())
-        self.assertEqual(self.erase(*chosen), "6 erased, of which 4 counted")
+        self.assertEqual(self.erase(*chosen), "7 erased, of which 5 counted")
         self.assertEqual(self.erase("--org", "p2/**", "--reason", "request 18"), "2 erased, of which 2 counted")
         self.assertNotIn(str(SECRET), self.dump())
         left = row("01-10T00:00:00", 2) + row("01-20T00:00:00", 3, "p1", "k") + keys + last

@@ -1,8 +1,8 @@
 #include "simulation.h"
 
 #include <aggregator/erasures.h>
+#include <aggregator/held.h>
 #include <aggregator/rescore.h>
-#include <aggregator/restate.h>
 #include <base/text.h>
 #include <engine/report.h>
 #include <stdlib.h>
@@ -111,18 +111,32 @@ static poise_measurement keep_row(const struct wire_batch *batch, size_t at)
     return row;
 }
 
+static bool waits(const struct row *row)
+{
+    return row->refusal == POISE_REFUSAL_LOCKED && !row->let_in && !row->erased_lsn;
+}
+
 /* A restated row is one that a lock held up; it is let in once. */
 static void let_in(const poise_measurement *measurement)
 {
     for (size_t i = 0; i < journal.row_count; i++) {
         struct row *row = &journal.rows[i];
-        if (row->refusal == POISE_REFUSAL_LOCKED && !row->let_in && !row->erased_lsn &&
-            measurement_same(&row->measurement, measurement)) {
+        if (waits(row) && measurement_same(&row->measurement, measurement)) {
             row->let_in = true;
             return;
         }
     }
     fail_msg("restated: a measurement of %s that no lock holds", measurement->measure);
+}
+
+void journal_all_in(const struct wire_restate *order)
+{
+    for (size_t i = 0; i < order->place; i++) {
+        if (waits(&journal.rows[i]) && held_is_named(order, &journal.rows[i].measurement)) {
+            fail_msg("row %zu, of %s, is held after an order to let it in", i + 1,
+                     journal.rows[i].measurement.measure);
+        }
+    }
 }
 
 uint64_t journal_restated(void)
@@ -322,6 +336,21 @@ static poise_code note_change(void *visitor, const poise_state *state)
 
 /* ---- records ---- */
 
+/* An order has let in all that it names, up to the place that it says. */
+static void note_restated(const struct journal_record *record)
+{
+    const struct journal_batch *batch = record->batches;
+    struct wire_restate order;
+    if (record->batch_count == 0 || batch->rows > 0 || strcmp(batch->producer, RESTATE_PRODUCER) != 0) {
+        return;
+    }
+    arena_reset(&journal.scratch);
+    assert_int_equal(wire_decode_restate(batch->body, batch->body_length, &journal.scratch, &order, NULL),
+                     POISE_OK);
+    assert_true(order.place > 0 && order.place < record->first_ordinal);
+    journal_all_in(&order);
+}
+
 static uint64_t mix_bytes(uint64_t digest, const void *bytes, size_t length)
 {
     return hash_mix(digest, length ? hash64(bytes, length, 1) : 0);
@@ -354,6 +383,7 @@ void journal_note(const struct journal_record *record, uint64_t lsn)
     for (size_t i = 0; i < record->batch_count; i++) {
         note_batch(&record->batches[i], lsn);
     }
+    note_restated(record);
     arena_reset(&journal.scratch);
     journal.settle_lsn = record->settled ? lsn : journal.settle_lsn;
     assert_int_equal(

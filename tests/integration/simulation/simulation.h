@@ -143,6 +143,7 @@ uint64_t journal_lsn(void);            /* of the last record */
 uint64_t journal_settle_lsn(void); /* of the last settle, which is published with that of its first record */
 int64_t journal_as_of_ms(void);    /* T of the last record; INT64_MIN: none */
 uint64_t journal_restated(void);   /* rows that locks refused and somebody let in */
+void journal_all_in(const struct wire_restate *order); /* those of it up to its place */
 bool journal_accepted(uint64_t ordinal); /* that row, of all that there are, or an order in its place */
 /* An offline engine with the rows and definitions of the records up to an lsn, as of T; the caller closes it.
  */

@@ -394,10 +394,20 @@ bool restate(uint64_t *ret_rows)
                                      .to_ms = MARCH + 300 * DAY,
                                      .reason = "as the test wants"};
     uint64_t refused;
+    struct row *rows;
+    const struct wire_restate asked = {.measure = order.measure ? order.measure : "",
+                                       .org = order.org ? order.org : "",
+                                       .from_ms = order.from_ms,
+                                       .to_ms = order.to_ms,
+                                       .place = journal_rows(&rows)};
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_restate(client, &order, PATIENCE_MS, ret_rows, &refused, &err);
-    return answered(client, code, POISE_OK, &err);
+    bool done = answered(client, code, POISE_OK, &err);
+    if (done) {
+        journal_all_in(&asked);
+    }
+    return done;
 }
 
 bool erase(poise_erased *ret_erased)

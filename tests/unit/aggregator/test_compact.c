@@ -3,7 +3,7 @@
 #include "writer_fixture.h"
 #include <aggregator/compact.h>
 #include <aggregator/definitions.h>
-#include <aggregator/restate.h>
+#include <aggregator/held.h>
 #include <aggregator/rows.h>
 #include <store/notes.h>
 

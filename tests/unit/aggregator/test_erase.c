@@ -1,9 +1,11 @@
-/* Operators' orders to erase: more than fit into one, two for the same measurements, and what remains of a
- * record of which some held measurements are erased. */
+/* Operators' orders to erase: more than fit into one, two for the same measurements, what remains of a record
+ * of which some held measurements are erased, and held ones that an order to restate has let in, or not. */
 #include "writer_fixture.h"
 #include <aggregator/compact.h>
 #include <aggregator/erase.h>
+#include <aggregator/held.h>
 #include <aggregator/inquiry.h>
+#include <aggregator/restate.h>
 #include <store/notes.h>
 
 enum { BATCH = 1000 };
@@ -230,12 +232,121 @@ static void held_rows_keep_their_places(void **state)
     inquiry_free(inquiry);
 }
 
+/* ---- what was let in ---- */
+
+/* An order that lets in what "b" has up to a place, and what it let in: at places 7 and, of two, 8. */
+static void append_restated(struct fixture *f, uint64_t place, int count, poise_refusal refusal)
+{
+    const struct wire_restate said = {.id = 1,
+                                      .measure = "",
+                                      .org = "b",
+                                      .reason = "as the test wants",
+                                      .from_ms = start_ms - 1000,
+                                      .to_ms = start_ms,
+                                      .place = place};
+    const uint8_t reasons[] = {(uint8_t)refusal, (uint8_t)refusal};
+    struct buf order = {0}, body = {0};
+    assert_int_equal(wire_encode_restate(&said, &order), POISE_OK);
+    for (int i = 0; i < count; i++)
+        add(f, "b", "", 2 + 2 * i);
+    assert_int_equal(wire_builder_finish(f->builder, 1, 1, &body), POISE_OK);
+    const struct journal_batch batches[] = {
+        {.producer = RESTATE_PRODUCER, .body = order.data, .body_length = order.length},
+        {.producer = RESTATE_PRODUCER,
+         .rows = (uint32_t)count,
+         .refused = (const uint32_t[]){0, 1},
+         .reasons = reasons,
+         .refused_count = refusal ? (size_t)count : 0,
+         .body = body.data,
+         .body_length = body.length}};
+    const struct journal_record record = {.as_of_ms = start_ms,
+                                          .first_ordinal = 7,
+                                          .min_time_ms = start_ms - 1,
+                                          .max_time_ms = start_ms - 1,
+                                          .batches = batches,
+                                          .batch_count = 2};
+    uint64_t lsn;
+    assert_int_equal(store_append(f->store, &record, &lsn, NULL), POISE_OK);
+    buf_free(&order);
+    buf_free(&body);
+}
+
+static void expect_erased(struct fixture *f, uint64_t count, uint64_t held, uint64_t place)
+{
+    struct inquiry *inquiry = order("b", false);
+    assert_true(is_found(f, inquiry));
+    assert_int_equal(inquiry->erase->count, count);
+    assert_int_equal(inquiry->erase->held, held);
+    assert_int_equal(inquiry->erase->place, place);
+    inquiry_free(inquiry);
+}
+
+static void what_was_let_in_counts_once(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    append_held(f);
+    append_restated(f, 4, 2, POISE_REFUSAL_NONE);
+    expect_erased(f, 2, 0, 8);
+}
+
+static void what_was_let_in_and_is_held_again_counts_once(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    append_held(f);
+    append_restated(f, 4, 2, POISE_REFUSAL_FROZEN);
+    expect_erased(f, 0, 2, 8);
+}
+
+static void what_was_let_in_and_refused_goes_from_the_disk(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    append_held(f);
+    append_restated(f, 4, 2, POISE_REFUSAL_SEQ_CONFLICT);
+    expect_erased(f, 0, 0, 4);
+}
+
+/* One that was refused while the order was on its way: it is named, and was not let in. */
+static void what_came_behind_an_order_is_held_still(void **state)
+{
+    struct fixture *f = *state;
+    static const struct wire_restate asked = {
+        .id = 1, .measure = "", .org = "b", .reason = "r", .from_ms = start_ms - 1000, .to_ms = start_ms};
+    struct restate *restate;
+    start(f, 1);
+    append_held(f);
+    append_restated(f, 2, 1, POISE_REFUSAL_NONE);
+    expect_erased(f, 1, 1, 7);
+    assert_int_equal(restate_open(&asked, &restate, NULL), POISE_OK);
+    assert_int_equal(restate_find(restate, f->store, NULL), POISE_OK);
+    assert_true(restate->rows == 1 && restate->count == 2);
+    assert_true(restate->batches[1].rows.rows == 1 && restate->batches[1].rows.value[0] == 4);
+    restate_free(restate);
+}
+
+/* Versions before did not say up to where: all before the order. */
+static void an_order_without_a_place_lets_in_all_before_it(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 1);
+    append_held(f);
+    append_restated(f, 0, 2, POISE_REFUSAL_NONE);
+    expect_erased(f, 2, 0, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WRITER_TEST(too_many_are_refused_as_a_whole),
         WRITER_TEST(of_two_for_the_same_the_second_finds_none),
         WRITER_TEST(held_rows_keep_their_places),
+        WRITER_TEST(what_was_let_in_counts_once),
+        WRITER_TEST(what_was_let_in_and_is_held_again_counts_once),
+        WRITER_TEST(what_was_let_in_and_refused_goes_from_the_disk),
+        WRITER_TEST(what_came_behind_an_order_is_held_still),
+        WRITER_TEST(an_order_without_a_place_lets_in_all_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
