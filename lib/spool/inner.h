@@ -5,6 +5,10 @@
 #include "segment.h"
 #include "spool.h"
 
+/* No batch has a greater one: files that say so are damaged, and what is counted on from them cannot
+ * overflow. */
+#define SPOOL_NUMBER_MAX (UINT64_MAX / 2)
+
 /* The epoch that goes over the wire, once it is another than that of the files. */
 struct spool_epoch {
     uint64_t epoch;  /* 0: that of the files */

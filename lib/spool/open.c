@@ -149,7 +149,7 @@ static poise_code parse_meta(struct spool *spool, const char *path, const struct
         spool->fork = take_fork(&in);
     }
     bool forked = spool->fork.epoch != 0;
-    if (in.failed || (forked && (spool->fork.start == 0 || spool->fork.start > UINT64_MAX / 2))) {
+    if (in.failed || (forked && (spool->fork.start == 0 || spool->fork.start > SPOOL_NUMBER_MAX))) {
         return error_set(err, POISE_ECORRUPT, "%s is damaged; restore it", path);
     }
     if (version == FORK_VERSION && forked) {
@@ -211,7 +211,8 @@ static poise_code open_acked(struct spool *spool, poise_error *err)
     return POISE_OK;
 }
 
-/* Not known when it is missing, torn or of another spool: then all batches count as not acknowledged. */
+/* Not known when it is missing, torn, of another spool or of a batch that there cannot be: then all batches
+ * count as not acknowledged. */
 static poise_code read_acked(const struct spool *spool, bool *ret_known, uint64_t *ret_seq,
                              uint64_t *ret_hash, poise_error *err)
 {
@@ -225,7 +226,8 @@ static poise_code read_acked(const struct spool *spool, bool *ret_known, uint64_
     struct cursor in = cursor_of(bytes, length);
     uint64_t epoch = cursor_u64(&in), seq = cursor_u64(&in), hash = cursor_u64(&in);
     uint32_t crc = cursor_u32(&in);
-    *ret_known = !in.failed && crc == crc32c(bytes, ACKED_BYTES - CRC_BYTES) && epoch == spool->epoch;
+    *ret_known = !in.failed && crc == crc32c(bytes, ACKED_BYTES - CRC_BYTES) && epoch == spool->epoch &&
+                 seq <= SPOOL_NUMBER_MAX;
     if (*ret_known) {
         *ret_seq = seq;
         *ret_hash = hash;
@@ -242,7 +244,7 @@ static bool parse_name(const char *name, uint64_t *ret_seq)
     }
     errno = 0;
     *ret_seq = strtoull(name, NULL, 10);
-    return errno == 0 && *ret_seq > 0;
+    return errno == 0 && *ret_seq > 0 && *ret_seq <= SPOOL_NUMBER_MAX;
 }
 
 static int by_seq(const void *a, const void *b)
