@@ -102,32 +102,54 @@ bool compact_is_out(const struct compact *compact, uint64_t series, int64_t time
 /* ---- names ---- */
 
 /* The numbers that a batch gave first are the next ones, in some order. */
-static poise_code learn_names(struct compact *compact, const struct wire_batch *rows,
-                              const struct journal_notes *notes)
+/* By series: whether the first of its rows that was accepted is a retraction; NULL: out of memory. */
+static const bool *by_retraction(struct compact *compact, const struct journal_batch *batch,
+                                 const struct wire_batch *rows)
+{
+    bool *by = arena_zalloc(&compact->arena, 2 * rows->series_count + 1, sizeof *by);
+    bool *known = by ? by + rows->series_count : NULL;
+    size_t refused_at = 0;
+    for (uint32_t at = 0; by && rows->retract && at < rows->rows; at++) {
+        uint32_t series = rows->row_series[at];
+        if (batch_row_refused(batch->refused, batch->refused_count, &refused_at, at) || known[series])
+            continue;
+        known[series] = true;
+        by[series] = rows->retract[at];
+    }
+    return by;
+}
+
+static poise_code learn_names(struct compact *compact, const struct journal_batch *batch,
+                              const struct wire_batch *rows, const struct journal_notes *notes)
 {
     size_t known = compact->names.count, count = 0;
-    for (size_t i = 0; i < notes->series_count; i++)
-        count += notes->series[i] != JOURNAL_NO_SERIES && notes->series[i] >= known;
+    for (size_t i = 0; i < notes->series_count; i++) {
+        uint32_t number = notes->series[i];
+        count += number != JOURNAL_NO_SERIES && number >= known;
+        if (number != JOURNAL_NO_SERIES && number >= compact->series)
+            compact->series = (uint64_t)number + 1;
+    }
     if (count == 0)
         return POISE_OK;
     uint32_t *index = arena_zalloc(&compact->arena, count, sizeof *index); /* + 1 */
+    const bool *by = by_retraction(compact, batch, rows);
     for (size_t i = 0; index && i < notes->series_count; i++)
         if (notes->series[i] != JOURNAL_NO_SERIES && notes->series[i] >= known &&
             notes->series[i] - known < count)
             index[notes->series[i] - known] = (uint32_t)i + 1;
-    for (size_t i = 0; index && i < count; i++) {
+    for (size_t i = 0; index && by && i < count; i++) {
         if (index[i] == 0)
             return error_set(compact->err, POISE_ECORRUPT,
                              "the journal numbers %zu new series, but not number %zu; restore a backup",
                              count, known + i);
         const struct wire_series *series = &rows->series[index[i] - 1];
-        const struct past_name name = {rows->symbols[series->measure], rows->symbols[series->org],
-                                       series->source == WIRE_SYMBOL_NONE ? ""
-                                                                          : rows->symbols[series->source]};
+        const struct past_name name = {
+            rows->symbols[series->measure], rows->symbols[series->org],
+            series->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[series->source], by[index[i] - 1]};
         if (!names_add(&compact->names, &name))
             return error_nomem(compact->err, "the names of series");
     }
-    return index ? POISE_OK : error_nomem(compact->err, "the names of series");
+    return index && by ? POISE_OK : error_nomem(compact->err, "the names of series");
 }
 
 /* Some are read, or learned, that no whole run of the store had when it began. */
@@ -310,7 +332,7 @@ static poise_code take_batch(struct compact *compact, const struct journal_batch
     if (!code)
         code = notes_decode(batch, &compact->arena, &taking.notes, compact->err);
     if (!code)
-        code = learn_names(compact, &rows, &taking.notes);
+        code = learn_names(compact, batch, &rows, &taking.notes);
     return code ? code : add_rows(&taking);
 }
 
@@ -390,16 +412,14 @@ static bool note_commit(struct compact *compact, const struct journal_record *re
 {
     if (compact->record_count == compact->record_capacity) {
         size_t capacity = compact->record_capacity ? 2 * compact->record_capacity : 4096;
-        int64_t *as_of_ms = realloc(compact->as_of_ms, capacity * sizeof *as_of_ms);
-        compact->as_of_ms = as_of_ms ? as_of_ms : compact->as_of_ms;
-        uint64_t *first_place = realloc(compact->first_place, capacity * sizeof *first_place);
-        compact->first_place = first_place ? first_place : compact->first_place;
-        if (!as_of_ms || !first_place)
+        struct past_commit *commits = realloc(compact->commits, capacity * sizeof *commits);
+        if (!commits)
             return false;
+        compact->commits = commits;
         compact->record_capacity = capacity;
     }
-    compact->as_of_ms[compact->record_count] = record->as_of_ms;
-    compact->first_place[compact->record_count++] = record->first_ordinal;
+    compact->commits[compact->record_count++] = (struct past_commit){
+        .as_of_ms = record->as_of_ms, .first_place = record->first_ordinal, .series = compact->series};
     return true;
 }
 
@@ -410,11 +430,11 @@ static poise_code take_record(void *visitor, const struct journal_record *record
     if (!code && (record->trimmed || record->lsn != compact->lsn + 1))
         code = error_set(compact->err, POISE_ECORRUPT, "journal record %llu is missing",
                          (unsigned long long)compact->lsn + 1);
-    if (!code && !note_commit(compact, record))
-        code = error_nomem(compact->err, "a list of commits");
     compact->next_place = record->first_ordinal;
     for (size_t i = 0; !code && i < record->batch_count; i++)
         code = take_batch(compact, &record->batches[i], record->as_of_ms);
+    if (!code && !note_commit(compact, record))
+        code = error_nomem(compact->err, "a list of commits");
     if (!code)
         code = put_remains(compact, record);
     compact->lsn = record->lsn;
@@ -439,12 +459,12 @@ static poise_code end_run(struct compact *compact)
         return code;
     for (size_t at = 0; at < compact->record_count; at += PAST_COMMITS) {
         size_t count = compact->record_count - at;
-        past_put_commits(&compact->piece->entries, compact->first_lsn + at, compact->as_of_ms + at,
-                         compact->first_place + at, count < PAST_COMMITS ? count : PAST_COMMITS);
+        past_put_commits(&compact->piece->entries, compact->first_lsn + at, compact->commits + at,
+                         count < PAST_COMMITS ? count : PAST_COMMITS);
     }
     compact->piece->slice.whole = true;
     compact->piece->slice.last_place = compact->next_place - 1;
-    compact->piece->slice.as_of_ms = compact->as_of_ms[compact->record_count - 1];
+    compact->piece->slice.as_of_ms = compact->commits[compact->record_count - 1].as_of_ms;
     return compact_give_piece(compact);
 }
 
@@ -462,6 +482,8 @@ static poise_code make_run(struct compact *compact, struct store_reader *reader,
     poise_code code = compact_fold(compact, reader);
     if (!code)
         code = names_read(&compact->names, reader, compact->err);
+    if (!code)
+        code = store_read_series(reader, compact->lsn, &compact->series, compact->err);
     compact->run = block_run(until, 0);
     compact->named = compact->names.count;
     if (!code)
@@ -541,8 +563,7 @@ void compact_close(struct compact *compact)
     definitions_free(&compact->definitions);
     arena_free(&compact->arena);
     arena_free(&compact->keys);
-    free(compact->as_of_ms);
-    free(compact->first_place);
+    free(compact->commits);
     piece_free(compact->piece);
     free(compact);
 }

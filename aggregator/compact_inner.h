@@ -36,10 +36,10 @@ struct compact {
 
     /* the run at hand */
     uint64_t first_lsn, lsn, next_place;
-    size_t named;          /* series whose names are in pieces, or in the store */
-    int64_t *as_of_ms;     /* of each record */
-    uint64_t *first_place; /* likewise */
+    size_t named;                /* series whose names are in pieces, or in the store */
+    struct past_commit *commits; /* of each record */
     size_t record_count, record_capacity;
+    uint64_t series;     /* that the records so far have numbered, as far as known */
     struct piece *piece; /* in the making; NULL: none */
     uint64_t run;
     int32_t bucket; /* of a merge */

@@ -220,8 +220,10 @@ static bool may_have(void *visitor, const struct journal_record *head)
 static struct past_name name_in(const struct wire_batch *rows, uint32_t index)
 {
     const struct wire_series *series = &rows->series[index];
-    return (struct past_name){rows->symbols[series->measure], rows->symbols[series->org],
-                              series->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[series->source]};
+    return (struct past_name){.measure = rows->symbols[series->measure],
+                              .org = rows->symbols[series->org],
+                              .source =
+                                  series->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[series->source]};
 }
 
 static poise_code find_in_batch(struct finding *finding, const struct journal_batch *batch,
@@ -295,7 +297,8 @@ static poise_code find_held(void *visitor, const struct held *held)
     struct finding *finding = visitor;
     struct erase *erase = finding->erase;
     const poise_measurement *row = &held->row;
-    const struct past_name name = {row->measure, row->org ? row->org : "", row->source ? row->source : ""};
+    const struct past_name name = {
+        .measure = row->measure, .org = row->org ? row->org : "", .source = row->source ? row->source : ""};
     if (row->retract || !erasure_names(&finding->wanted, name.measure, name.org) ||
         !is_wanted(finding, &name, row->time_ms, held->place))
         return POISE_OK;

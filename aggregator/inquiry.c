@@ -169,6 +169,26 @@ static poise_code read_record(void *visitor, const struct journal_record *record
     return note_revisions(reading, record);
 }
 
+/* How many series the records had numbered by then of which rows are in runs. (The store may have names of
+ * others.) Where a version of before compacted them, all that it has, or none, where not all is asked about.
+ */
+static poise_code count_series(const struct reading *reading, struct store_reader *reader, bool knows_all,
+                               uint64_t *ret_count)
+{
+    struct inquiry *inquiry = reading->inquiry;
+    int64_t until_ms = inquiry->known_at_ms ? inquiry->known_at_ms : INT64_MAX;
+    struct store_past then;
+    *ret_count = 0;
+    if (reading->definitions.frozen_count == 0)
+        return POISE_OK;
+    poise_code code = store_read_past(reader, reading->until, until_ms, &then, &inquiry->error);
+    if (!code)
+        code = store_read_series(reader, then.lsn, ret_count, &inquiry->error);
+    if (knows_all && *ret_count == 0)
+        *ret_count = UINT64_MAX;
+    return code;
+}
+
 /* Rows of runs. Where those of before are read in part, what became runs meanwhile is read whole: its keys
  * may take rows of before away. */
 static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t from_place,
@@ -178,6 +198,10 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
     struct inquiry *inquiry = reading->inquiry;
     const struct store_past past = store_reader_past(reader);
     bool knows_all = !inquiry->known_at_ms && reading->until >= past.lsn;
+    uint64_t existed;
+    poise_code code = count_series(reading, reader, knows_all, &existed);
+    if (code)
+        return code;
     const struct needed needed = {.engine = reading->engine,
                                   .inputs = &reading->options->memory->inputs,
                                   .erasures = &reading->options->memory->erasures,
@@ -186,7 +210,8 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
                                   .as_of_ms = inquiry->as_of_ms,
                                   .all = reading->doubts || reading->pends || from_place > 0,
                                   .doubts = reading->doubts,
-                                  .dropped = knows_all ? &reading->definitions : NULL,
+                                  .dropped = &reading->definitions,
+                                  .existed = existed,
                                   .is_last = past.lsn >= reading->until || past.last_place > until_place,
                                   .from_place = from_place,
                                   .until_place = until_place,

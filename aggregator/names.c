@@ -30,9 +30,11 @@ bool names_add(struct names *names, const struct past_name *name)
     struct series_name *series = &names->series[names->count];
     series->measure = intern_add(&names->measures, name->measure, strlen(name->measure));
     series->org = intern_add(&names->orgs, name->org, strlen(name->org));
-    series->source = intern_add(&names->sources, name->source, strlen(name->source));
-    if (series->measure == INTERN_NONE || series->org == INTERN_NONE || series->source == INTERN_NONE)
+    uint32_t source = intern_add(&names->sources, name->source, strlen(name->source));
+    if (series->measure == INTERN_NONE || series->org == INTERN_NONE || source > INT32_MAX)
         return false;
+    series->source = source & INT32_MAX;
+    series->by_retraction = name->by_retraction;
     names->count++;
     return true;
 }
@@ -42,7 +44,7 @@ struct past_name names_of(const struct names *names, size_t number)
     const struct series_name *series = &names->series[number];
     return (struct past_name){intern_text(&names->measures, series->measure),
                               intern_text(&names->orgs, series->org),
-                              intern_text(&names->sources, series->source)};
+                              intern_text(&names->sources, series->source), series->by_retraction};
 }
 
 struct reading {

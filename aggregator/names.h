@@ -7,7 +7,7 @@
 #include <store/past.h>
 
 struct series_name { /* numbers of the texts; the measure's is the input's */
-    uint32_t measure, org, source;
+    uint32_t measure, org, source : 31, by_retraction : 1;
 };
 struct names { /* one thread; zeroed at first */
     bool inputs_only;

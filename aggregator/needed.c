@@ -8,6 +8,7 @@
 struct wanted { /* a series */
     uint32_t number;
     bool seen; /* the engine knows that it has a row */
+    bool by_retraction;
     struct engine_series *series;
 };
 struct list { /* of an input, by number */
@@ -55,7 +56,7 @@ static poise_code want(void *visitor, uint32_t number, const struct past_name *n
     struct needing *needing = visitor;
     const struct needed *needed = needing->needed;
     uint32_t input = intern_find(&needed->inputs->measures, name->measure, strlen(name->measure));
-    struct wanted wanted = {.number = number};
+    struct wanted wanted = {.number = number, .by_retraction = name->by_retraction};
     poise_refusal refusal;
     if (input >= needing->input_count || !needing->lists[input].is_read || !is_asked(needed, name->org))
         return POISE_OK;
@@ -203,16 +204,19 @@ static poise_code read_missing(struct needing *needing, uint32_t input, int64_t 
     return code;
 }
 
-/* Rows that said so may be dropped. */
+/* Rows that said so may be dropped. Of a series that a retraction has numbered it is not known when its first
+ * measurement came. */
 static poise_code see_dropped(struct needing *needing, uint32_t input)
 {
     const struct needed *needed = needing->needed;
     const char *name = intern_text(&needed->inputs->measures, input);
-    bool frozen = needed->dropped && definitions_frozen_ms(needed->dropped, name) != INT64_MIN;
+    bool frozen = definitions_frozen_ms(needed->dropped, name) != INT64_MIN;
     poise_code code = POISE_OK;
-    for (size_t i = 0; frozen && !code && i < needing->list->count; i++)
-        if (!needing->list->items[i].seen)
-            code = see(needing, &needing->list->items[i]);
+    for (size_t i = 0; frozen && !code && i < needing->list->count; i++) {
+        struct wanted *wanted = &needing->list->items[i];
+        if (!wanted->seen && !wanted->by_retraction && wanted->number < needed->existed)
+            code = see(needing, wanted);
+    }
     return code;
 }
 

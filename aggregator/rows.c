@@ -213,8 +213,8 @@ static poise_code give_window(struct reading *reading, uint64_t last)
         if (row->there && row->series >= memory->names.count)
             return error_set(reading->err, POISE_ECORRUPT, "runs have rows of series %llu, which has no name",
                              (unsigned long long)row->series);
-        const struct past_name name =
-            row->there ? names_of(&memory->names, (size_t)row->series) : (struct past_name){"", "", ""};
+        const struct past_name name = row->there ? names_of(&memory->names, (size_t)row->series)
+                                                 : (struct past_name){"", "", "", false};
         const poise_measurement measurement = {.measure = name.measure,
                                                .org = name.org,
                                                .source = name.source,

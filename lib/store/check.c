@@ -111,12 +111,11 @@ static poise_code check_meta(struct check *check, struct cursor key, struct curs
     if (is(key, "store")) {
         uint32_t format = cursor_u32(&value);
         check->has_store = true;
-        if (format != STORE_FORMAT) {
+        if (format < STORE_FORMAT_SAME || format > STORE_FORMAT) {
             return error_set(check->err, POISE_EVERSION,
                              "%s has format %" PRIu32
-                             ", this version knows format %d only: use the version that "
-                             "wrote it",
-                             check->shell.path, format, STORE_FORMAT);
+                             ", this version can check formats %d to %d: use the version that wrote it",
+                             check->shell.path, format, STORE_FORMAT_SAME, STORE_FORMAT);
         }
     } else if (is(key, "mark")) {
         check->found.state_lsn = cursor_u64(&value);

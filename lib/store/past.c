@@ -65,18 +65,21 @@ static void put_column(struct buf *out, const uint64_t *values, size_t count)
     bits_put(out, values, count, &plan);
 }
 
-void past_put_commits(struct buf *entries, uint64_t first_lsn, const int64_t *as_of_ms,
-                      const uint64_t *first_place, size_t count)
+void past_put_commits(struct buf *entries, uint64_t first_lsn, const struct past_commit *commits,
+                      size_t count)
 {
     struct buf value = {0};
-    uint64_t times[PAST_COMMITS];
+    uint64_t times[PAST_COMMITS], places[PAST_COMMITS], series[PAST_COMMITS];
     for (size_t i = 0; i < count; i++) {
-        times[i] = (uint64_t)as_of_ms[i];
+        times[i] = (uint64_t)commits[i].as_of_ms;
+        places[i] = commits[i].first_place;
+        series[i] = commits[i].series;
     }
     buf_put_varint(&value, count);
     buf_put_u64(&value, times[0]);
     put_column(&value, times, count);
-    put_column(&value, first_place, count);
+    put_column(&value, places, count);
+    put_column(&value, series, count);
     put_entry(entries, LMDB_COMMITS, first_lsn, LSN_BYTES, &value);
     buf_free(&value);
 }
@@ -84,7 +87,7 @@ void past_put_commits(struct buf *entries, uint64_t first_lsn, const int64_t *as
 struct commits { /* an entry */
     uint64_t first_lsn;
     size_t count;
-    uint64_t as_of_ms[PAST_COMMITS], first_place[PAST_COMMITS];
+    uint64_t as_of_ms[PAST_COMMITS], first_place[PAST_COMMITS], series[PAST_COMMITS];
 };
 
 static bool take_column(struct cursor *in, size_t count, uint64_t *ret_values)
@@ -119,8 +122,13 @@ static poise_code take_commits(const struct store *store, const MDB_val *key, co
     ret_commits->first_lsn = big_take(key);
     ret_commits->count = (size_t)count;
     bool ok = take_column(&in, ret_commits->count, ret_commits->as_of_ms) &&
-              take_column(&in, ret_commits->count, ret_commits->first_place) && cursor_left(&in) == 0 &&
+              take_column(&in, ret_commits->count, ret_commits->first_place) &&
               ret_commits->as_of_ms[0] == first_ms;
+    if (ok && cursor_left(&in) == 0) { /* of format 4 */
+        memset(ret_commits->series, 0, ret_commits->count * sizeof *ret_commits->series);
+        return POISE_OK;
+    }
+    ok = ok && take_column(&in, ret_commits->count, ret_commits->series) && cursor_left(&in) == 0;
     return ok ? POISE_OK : damaged(store, "commits", err);
 }
 
@@ -270,6 +278,44 @@ poise_code store_read_past(struct store_reader *reader, uint64_t until_lsn, int6
     return code;
 }
 
+static poise_code find_series(struct store_reader *reader, MDB_cursor *at, uint64_t lsn, uint64_t *ret_series,
+                              poise_error *err)
+{
+    MDB_val key, value;
+    int rc = seek_commits(at, lsn, &key, &value);
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? POISE_OK : env_error(reader->store, rc, "read commits", err);
+    }
+    struct commits *commits = calloc(1, sizeof *commits);
+    if (!commits) {
+        return error_nomem(err, "a list of commits");
+    }
+    poise_code code = take_commits(reader->store, &key, &value, commits, err);
+    if (code == POISE_OK && lsn - commits->first_lsn < commits->count) {
+        *ret_series = commits->series[lsn - commits->first_lsn];
+    }
+    free(commits);
+    return code;
+}
+
+poise_code store_read_series(struct store_reader *reader, uint64_t lsn, uint64_t *ret_series,
+                             poise_error *err)
+{
+    MDB_cursor *at;
+    *ret_series = 0;
+    poise_code code = reader_due(reader) ? reader_renew(reader, err) : POISE_OK;
+    if (code != POISE_OK || lsn == 0 || lsn > reader->past.lsn) {
+        return code;
+    }
+    int rc = mdb_cursor_open(reader->txn, reader->store->lmdb[LMDB_COMMITS], &at);
+    if (rc != 0) {
+        return env_error(reader->store, rc, "read commits", err);
+    }
+    code = find_series(reader, at, lsn, ret_series, err);
+    mdb_cursor_close(at);
+    return code;
+}
+
 /* ---- names ---- */
 
 static void put_text(struct buf *out, const char *text, const char *before)
@@ -282,11 +328,25 @@ static void put_text(struct buf *out, const char *text, const char *before)
     buf_put_text(out, text + shared, strlen(text + shared));
 }
 
+enum { WITH_BITS = 512 }; /* added to the number of names, where some are by retraction: a bit of each */
+
+static void put_bits(struct buf *out, const struct past_name *names, size_t count)
+{
+    uint8_t bits[PAST_NAMES / 8] = {0};
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        bits[i / 8] |= (uint8_t)(names[i].by_retraction << i % 8);
+        any |= names[i].by_retraction;
+    }
+    buf_put_varint(out, count + (any ? WITH_BITS : 0));
+    buf_put(out, bits, any ? (count + 7) / 8 : 0);
+}
+
 void past_put_names(struct buf *entries, uint32_t first, const struct past_name *names, size_t count)
 {
     struct buf value = {0};
-    struct past_name before = {"", "", ""};
-    buf_put_varint(&value, count);
+    struct past_name before = {.measure = "", .org = "", .source = ""};
+    put_bits(&value, names, count);
     for (size_t i = 0; i < count; i++) {
         put_text(&value, names[i].measure, before.measure);
         put_text(&value, names[i].org, before.org);
@@ -301,8 +361,9 @@ enum { NAME_MAX_BYTES = POISE_ORG_MAX + POISE_SOURCE_MAX + POISE_ID_MAX }; /* ab
 
 struct names { /* an entry that is read: each text is changed to the next */
     struct cursor in;
-    uint32_t next;
+    uint32_t first, next;
     uint64_t left;
+    const uint8_t *bits; /* NULL: none is by retraction */
     char texts[TEXTS][NAME_MAX_BYTES + 1];
 };
 
@@ -312,12 +373,22 @@ static poise_code open_names(const struct store *store, const MDB_val *key, cons
     *names = (struct names){0};
     poise_code code = value_check(store, "names", key, stored, &names->in, err);
     if (code == POISE_OK) {
-        names->next = (uint32_t)big_take(key);
+        names->first = names->next = (uint32_t)big_take(key);
         names->left = cursor_varint(&names->in);
+        if (names->left >= WITH_BITS) {
+            names->left -= WITH_BITS;
+            names->bits = cursor_bytes(&names->in, names->left <= PAST_NAMES ? (names->left + 7) / 8 : 0);
+        }
         code = key->mv_size == NUMBER_BYTES && names->left <= PAST_NAMES ? POISE_OK
                                                                          : damaged(store, "names", err);
     }
     return code;
+}
+
+static bool by_retraction(const struct names *names)
+{
+    uint32_t at = names->next - names->first;
+    return names->bits && (names->bits[at / 8] >> at % 8 & 1);
 }
 
 static bool next_name(struct names *names)
@@ -351,7 +422,8 @@ static poise_code visit_names(struct naming *naming, const MDB_val *key, const M
         if (!next_name(names)) {
             return damaged(naming->reader->store, "names", err);
         }
-        const struct past_name name = {names->texts[0], names->texts[1], names->texts[2]};
+        const struct past_name name = {names->texts[0], names->texts[1], names->texts[2],
+                                       by_retraction(names)};
         if (names->next == naming->from) { /* those before came with another entry */
             code = naming->visit(naming->visitor, names->next, &name);
             naming->from++;

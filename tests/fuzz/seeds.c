@@ -329,13 +329,14 @@ static poise_code commit_block(void *taker, const struct block *block, poise_err
 static void fill_store(struct store *store, struct columns *c)
 {
     enum { RECORDS = 20 };
-    static const struct past_name names[] = {{"m", "org/a", "s1"}, {"m", "org/b", "s2"}, {"n", "org/b", ""}};
-    int64_t times[RECORDS];
-    uint64_t places[RECORDS], lsn;
+    static const struct past_name names[] = {
+        {"m", "org/a", "s1", false}, {"m", "org/b", "s2", true}, {"n", "org/b", "", false}};
+    struct past_commit commits[RECORDS];
+    uint64_t lsn;
     for (size_t i = 0; i < RECORDS; i++) {
         const struct journal_record record = {.as_of_ms = (int64_t)i, .first_ordinal = i + 1};
-        times[i] = (int64_t)(i * 1000);
-        places[i] = i * 2 + 1;
+        commits[i] = (struct past_commit){
+            .as_of_ms = (int64_t)(i * 1000), .first_place = i * 2 + 1, .series = i < 3 ? i + 1 : 3};
         MUST(store_append(store, &record, &lsn, NULL) == POISE_OK);
     }
     uint64_t run = block_run(RECORDS, 0);
@@ -347,8 +348,8 @@ static void fill_store(struct store *store, struct columns *c)
          block_builder_end(builder, NULL) == POISE_OK);
     block_builder_close(builder);
     struct buf entries = {0};
-    past_put_commits(&entries, 1, times, places, RECORDS / 2);
-    past_put_commits(&entries, RECORDS / 2 + 1, times + RECORDS / 2, places + RECORDS / 2, RECORDS / 2);
+    past_put_commits(&entries, 1, commits, RECORDS / 2);
+    past_put_commits(&entries, RECORDS / 2 + 1, commits + RECORDS / 2, RECORDS / 2);
     past_put_names(&entries, 0, names, 2);
     past_put_names(&entries, 2, names + 2, 1);
     const struct store_slice last = {.run = run,

@@ -171,6 +171,8 @@ static void read_past(struct store_reader *reader, uint64_t lsn, int64_t ms)
     poise_code code = store_read_past(reader, lsn, ms, &past, &err);
     MUST(is_expected(code));
     MUST(code != POISE_OK || past.lsn == 0 || (past.lsn <= lsn && past.as_of_ms <= ms));
+    uint64_t series;
+    MUST(is_expected(store_read_series(reader, lsn, &series, &err)));
     for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
         uint32_t next = from[i];
         MUST(is_expected(store_read_names(reader, from[i], see_name, &next, &err)));

@@ -49,9 +49,9 @@ static void add(struct card_set *set, struct scorecard *card)
     set->cards[set->count++] = card;
 }
 
-void cards_open(struct card_set sets[SETS])
+void cards_open(struct card_set sets[SETS + KEPT_SETS])
 {
-    memset(sets, 0, SETS * sizeof *sets);
+    memset(sets, 0, (SETS + KEPT_SETS) * sizeof *sets);
     add(&sets[0], variant(first_card, "grace: 1h\n", NULL, NULL));
     add(&sets[0], variant(second_card, "grace: 2h\n", NULL, NULL));
     add(&sets[0], variant(third_card, "grace: 6h\n", NULL, NULL));
@@ -64,16 +64,21 @@ void cards_open(struct card_set sets[SETS])
     add(&sets[2], variant(third_card, "grace: 3h\nlock_after: 40d\n", "id: long", "id: longer"));
     add(&sets[2], variant(first_card, "grace: 12h\n", "rollup: geometric", "rollup: max"));
     add(&sets[2], card_of(census_card));
+    add(&sets[SETS], variant(first_card, "grace: 1h\nlock_after: 2d\nkeep: 3d\n", NULL, NULL));
+    add(&sets[SETS], card_of(census_card));
+    add(&sets[SETS + 1], variant(first_card, "grace: 1h\nlock_after: 1d\nkeep: 2d\n",
+                                 "aggregate: max, period: week", "aggregate: max"));
+    add(&sets[SETS + 1], card_of(census_card));
 }
 
-void cards_close(struct card_set sets[SETS])
+void cards_close(struct card_set sets[SETS + KEPT_SETS])
 {
-    for (size_t i = 0; i < SETS; i++) {
+    for (size_t i = 0; i < SETS + KEPT_SETS; i++) {
         for (size_t c = 0; c < sets[i].count; c++) {
             scorecard_free(sets[i].cards[c]);
         }
     }
-    memset(sets, 0, SETS * sizeof *sets);
+    memset(sets, 0, (SETS + KEPT_SETS) * sizeof *sets);
 }
 
 /* ---- measurements ---- */

@@ -9,7 +9,8 @@
 
 static struct deployment {
     char directory[64], store[96];
-    struct card_set sets[SETS];
+    struct card_set sets[SETS + KEPT_SETS];
+    const struct card_set *kept; /* NULL: it locks and drops nothing */
     struct config config;
     struct log log;
     struct aggregator *aggregator; /* NULL: it is down */
@@ -50,7 +51,9 @@ void deployment_crash(void)
 
 void deployment_configure(void)
 {
-    const struct card_set *cards = &deployment.sets[deployment.config.cards ? between(0, SETS - 1) : 0];
+    const struct card_set *cards = deployment.kept
+                                       ? deployment.kept
+                                       : &deployment.sets[deployment.config.cards ? between(0, SETS - 1) : 0];
     deployment.config.cards = (struct scorecard **)(uintptr_t)cards->cards;
     deployment.config.card_count = cards->count;
     deployment.config.settle_ms = between(1, 200);
@@ -174,6 +177,7 @@ bool deployment_open(uint64_t seed)
     }
     snprintf(deployment.store, sizeof deployment.store, "%s/store", deployment.directory);
     cards_open(deployment.sets);
+    deployment.kept = seed % 20 > 12 ? &deployment.sets[SETS + seed % KEPT_SETS] : NULL;
     bool wide = one_in(3);
     deployment.log =
         (struct log){.out = getenv("POISE_SEED") ? stderr : NULL, .level = LOG_INFO, .clock = &clock_system};
@@ -214,6 +218,11 @@ bool deployment_close(void)
     aggregator_close(deployment.aggregator);
     cards_close(deployment.sets);
     return nftw(deployment.directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0;
+}
+
+bool deployment_keeps(void)
+{
+    return deployment.kept;
 }
 
 size_t deployment_crashes(void)

@@ -84,7 +84,7 @@ static bool is_named(const struct order *order, const struct row *row)
 {
     const poise_measurement *m = &row->measurement;
     return !row->order && !row->erased_lsn && !m->retract &&
-           (row->refusal == POISE_REFUSAL_NONE || batch_holds((uint8_t)row->refusal)) &&
+           (row->refusal == POISE_REFUSAL_NONE ? !frozen_dropped(row) : batch_holds((uint8_t)row->refusal)) &&
            m->time_ms >= order->from_ms && m->time_ms < order->to_ms &&
            (!order->measure[0] || strcmp(order->measure, m->measure) == 0) &&
            (!order->org[0] || org_matches(order->org, m->org));

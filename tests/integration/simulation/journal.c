@@ -52,10 +52,12 @@ void journal_start(void)
     assert_true(journal.rows && journal.records && journal.terms);
     failures_start();
     erased_start();
+    frozen_start();
 }
 
 void journal_stop(void)
 {
+    frozen_stop();
     view_free(&journal.trail);
     plain_free(&journal.plain);
     arena_free(&journal.memory);
@@ -255,7 +257,7 @@ static void check_notes(const struct journal_batch *batch, const struct wire_bat
     free(numbers);
 }
 
-static void note_batch(const struct journal_batch *batch, uint64_t lsn)
+static void note_batch(const struct journal_batch *batch, uint64_t lsn, int64_t as_of_ms)
 {
     struct wire_batch rows = {0};
     bool restated = strcmp(batch->producer, RESTATE_PRODUCER) == 0;
@@ -272,6 +274,10 @@ static void note_batch(const struct journal_batch *batch, uint64_t lsn)
     if (rescored) { /* it takes the place of a row */
         assert_true(journal.row_count < ROWS_MAX);
         journal.rows[journal.row_count++] = (struct row){.refusal = POISE_REFUSAL_COUNT, .order = true};
+        return;
+    }
+    if (strcmp(batch->producer, FREEZE_PRODUCER) == 0) {
+        frozen_note(batch, as_of_ms);
         return;
     }
     if (strcmp(batch->producer, DEFINE_PRODUCER) == 0) {
@@ -381,7 +387,7 @@ void journal_note(const struct journal_record *record, uint64_t lsn)
     assert_true(record->as_of_ms >= journal_as_of_ms());
     assert_true(journal.record_count < RECORDS_MAX);
     for (size_t i = 0; i < record->batch_count; i++) {
-        note_batch(&record->batches[i], lsn);
+        note_batch(&record->batches[i], lsn, record->as_of_ms);
     }
     note_restated(record);
     arena_reset(&journal.scratch);
@@ -429,6 +435,7 @@ void journal_on_disk(const char *path)
     assert_int_equal(store_read_journal(reader, 1, UINT64_MAX, NULL, is_record, &read, NULL), POISE_OK);
     assert_int_equal(read, journal.record_count);
     erased_on_disk(store, reader);
+    frozen_on_disk(reader, journal.first);
     store_reader_close(reader);
     store_close(store);
 }
@@ -451,7 +458,8 @@ void journal_tell(void)
             fprintf(stderr, " %zu %s", counts[i], poise_refusal_name((poise_refusal)i));
         }
     }
-    fprintf(stderr, "\n");
+    fprintf(stderr, "\n%zu orders to freeze, of %zu rows, %zu of them in runs\n", frozen_orders(),
+            frozen_rows(), frozen_left());
 }
 
 /* ---- definitions and what they make of the rows ---- */

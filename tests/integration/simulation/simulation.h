@@ -65,14 +65,14 @@ bool network_sleeps(enum aggregator_part part);
 
 /* ---- cards.c: definitions and measurements ---- */
 
-enum { CARDS = 4, SETS = 3 };
+enum { CARDS = 4, SETS = 3, KEPT_SETS = 2 }; /* of a deployment that locks and drops: the last ones */
 
 struct card_set {
     struct scorecard *cards[CARDS];
     size_t count;
 };
-void cards_open(struct card_set sets[SETS]);
-void cards_close(struct card_set sets[SETS]);
+void cards_open(struct card_set sets[SETS + KEPT_SETS]);
+void cards_close(struct card_set sets[SETS + KEPT_SETS]);
 /* About now, often late, sometimes ahead; wide: of many orgs. Its texts live for ever. */
 poise_measurement random_row(bool wide);
 /* An event that is always counted, at once and for good: exactly one in the leaf TALLY. */
@@ -175,6 +175,19 @@ size_t erased_rows(uint64_t lsn, size_t *ret_counted); /* of that order */
 /* Of orders that have ended no row is in runs, journal or remains. */
 void erased_on_disk(struct store *store, struct store_reader *reader);
 
+/* ---- frozen.c: what `keep` has frozen, as the journal says ---- */
+
+void frozen_start(void);
+void frozen_stop(void);
+void frozen_note(const struct journal_batch *batch, int64_t as_of_ms); /* an order; T of its record */
+size_t frozen_orders(void);
+int64_t frozen_until_ms(const char *input); /* rows before that are dropped; INT64_MIN: none is */
+bool frozen_dropped(const struct row *row); /* an accepted one */
+size_t frozen_rows(void);                   /* that are to be dropped, or are */
+/* No other row is gone; the journal is as it was from a record on. */
+void frozen_on_disk(struct store_reader *reader, uint64_t whole_lsn);
+size_t frozen_left(void); /* of them in runs, as it was looked last */
+
 /* ---- revisions.c: those of the journal ---- */
 
 void revisions_start(void);
@@ -267,6 +280,7 @@ bool deployment_is_up(void); /* the aggregator is */
 bool deployment_may_start(void);
 void deployment_start(void);
 void deployment_crash(void);
+bool deployment_keeps(void);     /* it locks what is late, and drops what is old */
 void deployment_configure(void); /* anew, for the next start: with other definitions, too */
 /* A turn of a part, if it has something to do and its thread runs. */
 void deployment_turn(enum aggregator_part part);

@@ -376,13 +376,15 @@ bool ask(const poise_question *question, struct view *ret_view)
     poise_client *client = open_client();
     view_clear(ret_view);
     uint64_t before = erased_lsn();
+    size_t frozen_before = frozen_orders();
     poise_code code = poise_ask(client, question, PATIENCE_MS, on_answer, ret_view, &err);
-    bool erased = code == POISE_EBUSY && erased_lsn() > before; /* meanwhile */
+    bool gone = erased_lsn() > before || frozen_orders() > frozen_before; /* meanwhile */
+    bool none = question->known_lsn || frozen_orders() > 0; /* it was not there yet, or is dropped */
     return answered(client, code,
-                    erased                ? POISE_EBUSY
-                    : question->known_lsn ? POISE_ENOTFOUND
-                                          : POISE_OK,
-                    &err); /* not yet there */
+                    code == POISE_EBUSY && gone ? POISE_EBUSY
+                    : none                      ? POISE_ENOTFOUND
+                                                : POISE_OK,
+                    &err);
 }
 
 bool restate(uint64_t *ret_rows)
@@ -403,7 +405,8 @@ bool restate(uint64_t *ret_rows)
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_restate(client, &order, PATIENCE_MS, ret_rows, &refused, &err);
-    bool done = answered(client, code, POISE_OK, &err);
+    bool done =
+        answered(client, code, frozen_orders() > 0 ? POISE_EINVAL : POISE_OK, &err); /* all are frozen */
     if (done) {
         journal_all_in(&asked);
     }
@@ -425,7 +428,9 @@ bool erase(poise_erased *ret_erased)
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_erase(client, &order, PATIENCE_MS, ret_erased, &err);
-    return answered(client, code, POISE_EBUSY, &err); /* another order came first */
+    bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
+    return answered(client, code, frozen ? POISE_EINVAL : POISE_EBUSY,
+                    &err); /* or another order came first */
 }
 
 bool rescore(poise_rescored *ret_rescored)
@@ -436,5 +441,6 @@ bool rescore(poise_rescored *ret_rescored)
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_rescore(client, &order, PATIENCE_MS, ret_rescored, &err);
-    return answered(client, code, POISE_EBUSY, &err); /* while a backfill runs */
+    bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
+    return answered(client, code, frozen ? POISE_EINVAL : POISE_EBUSY, &err); /* or while a backfill runs */
 }

@@ -22,7 +22,7 @@ struct world {
     struct known *rows; /* by place */
     size_t count;
     int64_t as_of_ms[RECORDS_MAX];
-    uint64_t last_place[RECORDS_MAX];
+    uint64_t last_place[RECORDS_MAX], series[RECORDS_MAX];
     uint64_t seed;
     _Atomic bool stop;
     struct rows_memory memory;
@@ -71,6 +71,23 @@ static void know_row(struct world *world, const poise_measurement *row, uint64_t
     world->count++;
 }
 
+/* Of rows from a place on, those of which no earlier one has the same names. */
+static uint64_t count_new_series(const struct world *world, uint64_t from, uint64_t until)
+{
+    uint64_t count = 0;
+    for (uint64_t at = from; at < until; at++) {
+        const struct known *row = &world->rows[at];
+        bool is_new = row->there;
+        for (uint64_t before = 0; is_new && before < at; before++) {
+            const struct known *other = &world->rows[before];
+            is_new = !other->there || strcmp(row->measure, other->measure) != 0 ||
+                     strcmp(row->org, other->org) != 0 || strcmp(row->source, other->source) != 0;
+        }
+        count += is_new;
+    }
+    return count;
+}
+
 static poise_code know_record(void *visitor, const struct journal_record *record)
 {
     struct world *world = visitor;
@@ -96,6 +113,8 @@ static poise_code know_record(void *visitor, const struct journal_record *record
     }
     arena_free(&arena);
     assert_true(record->lsn < RECORDS_MAX);
+    world->series[record->lsn] =
+        world->series[record->lsn - 1] + count_new_series(world, record->first_ordinal, place);
     world->as_of_ms[record->lsn] = record->as_of_ms;
     world->last_place[record->lsn] = place - 1;
     return POISE_OK;
@@ -254,6 +273,9 @@ static void check_runs(struct world *world, uint64_t lsn)
     assert_int_equal(store_read_past(reader, lsn, INT64_MAX, &past, NULL), POISE_OK);
     assert_int_equal(past.lsn, lsn);
     assert_true(past.as_of_ms == world->as_of_ms[lsn] && past.last_place == world->last_place[lsn]);
+    uint64_t series;
+    assert_int_equal(store_read_series(reader, lsn, &series, NULL), POISE_OK);
+    assert_int_equal(series, world->series[lsn]);
     assert_int_equal(names_read(&world->memory.names, reader, NULL), POISE_OK);
     struct checking checking = {.world = world, .until = past.last_place, .seen = calloc(ROWS_MAX, 1)};
     for (uint32_t input = 0; input < world->memory.names.measures.count; input++) {

@@ -71,18 +71,18 @@ static poise_code put_block(void *taker, const struct block *block, poise_error 
 /* What stays of all records there are. */
 static struct buf put_past(const struct store *store)
 {
-    static int64_t times[PAST_COMMITS];
-    static uint64_t places[PAST_COMMITS];
-    static const struct past_name names[] = {{"m", "org/a", "s1"}, {"m", "org/b", "s2"}};
+    static struct past_commit commits[PAST_COMMITS];
+    static const struct past_name names[] = {{"m", "org/a", "s1", false}, {"m", "org/b", "s2", true}};
     struct buf entries = {0};
     uint64_t count = store_last_lsn(store);
     for (uint64_t i = 0; i < count; i++) {
-        times[i] = (int64_t)i * 1000;
-        places[i] = i + 1;
+        commits[i] = (struct past_commit){
+            .as_of_ms = (int64_t)i * 1000, .first_place = i + 1, .series = i > 0 ? 2 : 1};
     }
     for (uint64_t i = 0; i < count; i += 16) {
-        const struct journal_record record = {.lsn = i + 1, .as_of_ms = times[i], .first_ordinal = places[i]};
-        past_put_commits(&entries, i + 1, times + i, places + i, count - i < 16 ? count - i : 16);
+        const struct journal_record record = {
+            .lsn = i + 1, .as_of_ms = commits[i].as_of_ms, .first_ordinal = commits[i].first_place};
+        past_put_commits(&entries, i + 1, commits + i, count - i < 16 ? count - i : 16);
         assert_int_equal(past_put_remains(&entries, &record, NULL), POISE_OK);
     }
     past_put_names(&entries, 0, names, 2);

@@ -251,9 +251,9 @@ static void test_other_formats(void **state)
     struct store_options options = scratch_options(*state);
     struct store *store = NULL;
     poise_error err = {0};
-    set_format(*state, 5);
+    set_format(*state, 6);
     assert_int_equal(store_open(&options, &store, &err), POISE_EVERSION);
-    assert_non_null(strstr(err.text, "format 5"));
+    assert_non_null(strstr(err.text, "format 6"));
     set_format(*state, 3);
     options.read_only = true;
     assert_int_equal(store_open(&options, &store, &err), POISE_EVERSION); /* its number has to be set */
