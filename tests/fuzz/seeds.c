@@ -357,7 +357,7 @@ static void fill_store(struct store *store, struct columns *c)
                                      .entries = entries.data,
                                      .entries_length = entries.length,
                                      .last_place = 100,
-                                     .as_of_ms = times[RECORDS - 1]};
+                                     .as_of_ms = commits[RECORDS - 1].as_of_ms};
     MUST(!entries.failed && store_commit(store, NULL, &last, NULL, NULL) == POISE_OK);
     buf_free(&entries);
     const struct store_mark mark = {.state_lsn = RECORDS, .generation = 1};
