@@ -213,6 +213,7 @@ static poise_code piece_step(struct writer *writer, poise_error *err)
 
 void slices_owe(struct writer *writer, uint64_t rows)
 {
+    writer->sliced_us = 0;
     uint64_t quarters = 4 * engine_unsaved_keys(writer->engine) / KEYS_MAX;
     writer->slice_commits++;
     writer->slice_keys += rows * quarters / 4;
@@ -228,7 +229,7 @@ bool slice_due(struct writer *writer, bool idle)
 
 /* Pieces take turns with all else. A checkpoint goes before upkeep; where there are so many runs that each
  * look for a key feels them, they take turns, unless keys come faster than they are saved. */
-poise_code slice_step(struct writer *writer, bool idle, poise_error *err)
+static poise_code take_turn(struct writer *writer, bool idle, poise_error *err)
 {
     bool presses = store_upkeep_presses(writer->options.store) && upkeep_due(writer, idle) &&
                    engine_unsaved_keys(writer->engine) < 2 * KEYS_MAX;
@@ -241,4 +242,16 @@ poise_code slice_step(struct writer *writer, bool idle, poise_error *err)
         return piece_step(writer, err);
     writer->upkeep_was = !checkpoint_runs(writer) || (presses && !writer->upkeep_was);
     return writer->upkeep_was ? upkeep_step(writer, idle, err) : checkpoint_step(writer, err);
+}
+
+poise_code slice_step(struct writer *writer, bool idle, poise_error *err)
+{
+    int64_t start = now_us(writer);
+    poise_code code = take_turn(writer, idle, err);
+    if (idle)
+        return code;
+    writer->sliced_us += now_us(writer) - start;
+    if ((uint64_t)writer->sliced_us > stats_get(writer->options.stats, STAT_slices_max_us))
+        stats_set(writer->options.stats, STAT_slices_max_us, (uint64_t)writer->sliced_us);
+    return code;
 }

@@ -82,6 +82,8 @@
     X(piece_puts, "counter", "pieces", "Pieces of runs that were put between commits")                       \
     X(piece_us, "counter", "us", "Time spent in putting them")                                               \
     X(piece_max_us, "gauge", "us", "The longest of them")                                                    \
+    X(slices_max_us, "gauge", "us",                                                                          \
+      "The longest that somebody waited for slices and pieces, one behind the other")                        \
     X(lsn, "gauge", "lsn", "Last journal record")                                                            \
     X(subscriptions, "gauge", "subscriptions", "Subscriptions that are open")                                \
     X(updates_sent, "counter", "messages", "Updates and snapshot parts sent")                                \

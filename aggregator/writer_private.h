@@ -69,6 +69,7 @@ struct writer {
     bool checkpoint_ended;             /* and the store has taken it */
     bool checkpoint_owes;              /* what its settle changed is not all journaled yet: a start behind it
                                           would not tell the rest, so it does not end before that */
+    int64_t sliced_us;                 /* since the last commit, while somebody waited */
     unsigned slice_commits;            /* since the last slice of a checkpoint, or of upkeep */
     uint64_t slice_keys;               /* what came since, the more the more keys wait */
     bool upkeep_was;                   /* the last slice was of upkeep */

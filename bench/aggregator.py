@@ -1,4 +1,5 @@
 """The scorecard of workload W and an aggregator of its own, as bench/ingest and bench/peers want them."""
+import json
 import os
 import re
 import signal
@@ -85,6 +86,12 @@ class Aggregator:
     def peak_memory(self):
         with open(f'/proc/{self.process.pid}/status', encoding='ascii') as file:
             return int(re.search(r'VmHWM:\s+(\d+) kB', file.read())[1]) * 1024
+
+    def stats(self):
+        """Its own numbers, by name."""
+        said = subprocess.run([os.path.join(report.BUILD, 'cli', 'poise'), 'stats', '--json', '--from', self.arguments[3]], check=True,
+                              env=self.environment, stdout=subprocess.PIPE, text=True).stdout
+        return json.loads(said)
 
     def own_memory(self):
         """Without the pages of the store that are mapped."""

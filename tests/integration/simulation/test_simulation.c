@@ -506,7 +506,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    static uint64_t seeds[SEEDS] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 33, 77};
+    static uint64_t seeds[SEEDS] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 33, 157};
     static char names[SEEDS][32];
     struct CMUnitTest tests[SEEDS];
     const char *wanted = getenv("POISE_SEED");
