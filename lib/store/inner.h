@@ -10,8 +10,8 @@
 #include <lmdb.h>
 
 /* 2: state in runs; 3: what is trimmed; 4: orders to drop or erase, which who does not know them would undo;
- * 5: how many series there were, of each commit. `verify` looks at stores and backups from STORE_FORMAT_SAME
- * on, which have the same tables. */
+ * 5: how many series there were, of each commit. From STORE_FORMAT_SAME on they have the same tables: such a
+ * store, or backup, can be read as it is. */
 enum { STORE_FORMAT_FIRST = 1, STORE_FORMAT_SAME = 4, STORE_FORMAT = 5 };
 enum { VALUE_CRC = 4 }; /* a CRC precedes each value but a journal record */
 

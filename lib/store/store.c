@@ -254,6 +254,9 @@ static int fill_upgrade(struct store *store, MDB_txn *txn, const void *work)
 
 static poise_code upgrade(struct store *store, poise_error *err)
 {
+    if (store->read_only && store->format >= STORE_FORMAT_SAME) {
+        return POISE_OK;
+    }
     if (store->read_only) {
         return error_set(err, POISE_EVERSION,
                          "%s has format %" PRIu32 ": start an aggregator of this version on it once",
