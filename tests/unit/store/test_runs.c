@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <store/bits.h>
 #include <store/inner.h>
 #include <store/runs.h>
 #include <string.h>
@@ -790,6 +791,52 @@ static void check_older_store(void **state, uint32_t format)
     store_close(reading);
 }
 
+static void put_numbers(struct buf *out, const uint64_t *numbers, size_t count)
+{
+    const struct bits_plan plan = bits_plan(numbers, count);
+    bits_put(out, numbers, count, &plan);
+}
+
+/* What format 4 says of commits, and what this one does: of those it is not known how many series there were.
+ */
+static void test_commits_of_4(void **state)
+{
+    static const uint64_t times[] = {5, 9}, places[] = {1, 11};
+    static const struct past_commit now = {.as_of_ms = 12, .first_place = 21, .series = 3};
+    struct buf value = {0}, entries = {0};
+    struct store *store = scratch_open(*state);
+    struct store_past past;
+    uint64_t series = 7;
+    for (uint64_t lsn = 1; lsn <= 3; lsn++) {
+        scratch_append(store, lsn, 10);
+    }
+    buf_put_varint(&value, 2);
+    buf_put_u64(&value, times[0]);
+    put_numbers(&value, times, 2);
+    put_numbers(&value, places, 2);
+    buf_put_u8(&entries, LMDB_COMMITS);
+    buf_put_text(&entries, "\0\0\0\0\0\0\0\1", 8);
+    buf_put_text(&entries, (const char *)value.data, value.length);
+    past_put_commits(&entries, 3, &now, 1);
+    commit(store, &(struct store_slice){.run = block_run(3, 0),
+                                        .whole = true,
+                                        .entries = entries.data,
+                                        .entries_length = entries.length,
+                                        .last_place = 30,
+                                        .as_of_ms = 12});
+    struct store_reader *reader = open_reader(store);
+    assert_int_equal(store_read_past(reader, 2, INT64_MAX, &past, NULL), POISE_OK);
+    assert_true(past.lsn == 2 && past.as_of_ms == 9 && past.last_place == 20);
+    for (uint64_t lsn = 0; lsn <= 4; lsn++) {
+        assert_int_equal(store_read_series(reader, lsn, &series, NULL), POISE_OK);
+        assert_int_equal(series, lsn == 3 ? 3 : 0);
+    }
+    store_reader_close(reader);
+    store_close(store);
+    buf_free(&value);
+    buf_free(&entries);
+}
+
 static void test_store_of_1(void **state)
 {
     check_older_store(state, 1);
@@ -843,7 +890,8 @@ int main(void)
         TEST(test_which_runs),   TEST(test_golden_entry),     TEST(test_unfinished),
         TEST(test_clean),        TEST(test_sweep_is_bounded), TEST(test_with_a_record),
         TEST(test_refusals),     TEST(test_visit_ends),       TEST(test_store_of_1),
-        TEST(test_store_of_2),   TEST(test_store_of_3),       TEST(test_damage_shows),
+        TEST(test_store_of_2),   TEST(test_store_of_3),       TEST(test_commits_of_4),
+        TEST(test_damage_shows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
