@@ -101,7 +101,6 @@ bool compact_is_out(const struct compact *compact, uint64_t series, int64_t time
 
 /* ---- names ---- */
 
-/* The numbers that a batch gave first are the next ones, in some order. */
 /* By series: whether the first of its rows that was accepted is a retraction; NULL: out of memory. */
 static const bool *by_retraction(struct compact *compact, const struct journal_batch *batch,
                                  const struct wire_batch *rows)
@@ -119,6 +118,7 @@ static const bool *by_retraction(struct compact *compact, const struct journal_b
     return by;
 }
 
+/* The numbers that a batch gave first are the next ones, in some order. */
 static poise_code learn_names(struct compact *compact, const struct journal_batch *batch,
                               const struct wire_batch *rows, const struct journal_notes *notes)
 {

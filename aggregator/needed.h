@@ -22,12 +22,11 @@ struct needed {
     const char *org;                 /* NULL: all orgs */
     bool history; /* all rows up to as_of_ms, of all orgs: it begins with the earliest of them */
     int64_t as_of_ms;
-    bool all;     /* all rows of all orgs, whatever their time */
-    bool doubts;  /* what has gone is applied, too */
-    bool is_last; /* no rows follow */
-    const struct definitions
-        *dropped;     /* what is frozen: rows of it that said that a series is there may be gone */
-    uint64_t existed; /* so many series were, when it was known */
+    bool all;                          /* all rows of all orgs, whatever their time */
+    bool doubts;                       /* what has gone is applied, too */
+    bool is_last;                      /* no rows follow */
+    const struct definitions *dropped; /* what is frozen: all rows of a series may be gone */
+    uint64_t existed;                  /* so many series were there, when it was known */
     uint64_t from_place, until_place;
     struct merge_effort *effort; /* NULL, or what it took is added here */
     const _Atomic bool *stop;    /* EBUSY */
