@@ -462,6 +462,16 @@ static poise_code check_frozen(struct reading *reading)
                         : code;
 }
 
+/* Orgs that are there by measurements which are dropped. */
+static poise_code see_dropped(struct reading *reading, bool knows_all)
+{
+    if (!knows_all || reading->definitions.frozen_count == 0)
+        return POISE_OK;
+    poise_code code = stored_seen(&reading->stored, reading->until, see, reading, &reading->inquiry->error);
+    stored_close(&reading->stored);
+    return code;
+}
+
 static poise_code answer(struct reading *reading, const struct scorecard *card)
 {
     struct inquiry *inquiry = reading->inquiry;
@@ -481,6 +491,8 @@ static poise_code answer(struct reading *reading, const struct scorecard *card)
         code = report_begin(reading->engine, &question, &inquiry->error);
     if (!code)
         code = read_past(reading, until);
+    if (!code)
+        code = see_dropped(reading, knows_all);
     if (!code)
         code = check_frozen(reading);
     if (!code)
