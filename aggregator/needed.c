@@ -204,8 +204,8 @@ static poise_code read_missing(struct needing *needing, uint32_t input, int64_t 
     return code;
 }
 
-/* Rows that said so may be dropped. Of a series that a retraction has numbered it is not known when its first
- * measurement came. */
+/* Rows that said so may be dropped. Of a series that a retraction has numbered it is not known here whether
+ * a measurement came. */
 static poise_code see_dropped(struct needing *needing, uint32_t input)
 {
     const struct needed *needed = needing->needed;
