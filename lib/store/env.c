@@ -304,6 +304,18 @@ void env_close(struct store *store)
 
 /* ---- reading ---- */
 
+size_t env_map_left(const struct store *store)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (env_check_mapped(store, NULL) != POISE_OK || mdb_env_info(store->env, &info) != 0 ||
+        mdb_env_stat(store->env, &stat) != 0) {
+        return 0;
+    }
+    size_t used = (info.me_last_pgno + 1) * stat.ms_psize;
+    return info.me_mapsize > used ? info.me_mapsize - used : 0;
+}
+
 poise_code env_check_mapped(const struct store *store, poise_error *err)
 {
     return !atomic_load(&store->unmapped)

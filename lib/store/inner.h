@@ -106,6 +106,8 @@ poise_code env_error(const struct store *store, int rc, const char *what, poise_
 poise_code env_check_mapped(const struct store *store, poise_error *err);
 /* Of the file system, above what is kept free. */
 uint64_t env_free_bytes(const struct store *store);
+/* Of the map, behind the last page that is in use; 0 where there is none. */
+size_t env_map_left(const struct store *store);
 /* A read transaction, inside the gate until env_read_end. */
 poise_code env_read(struct store *store, MDB_txn **ret_txn, poise_error *err);
 void env_read_end(struct store *store, MDB_txn *txn);

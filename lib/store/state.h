@@ -164,7 +164,8 @@ struct state_job {
     /* from runs */
     struct state_run *sources;
     size_t source_count;
-    bool oldest; /* the oldest run is among them: what is deleted need not be said any more */
+    bool oldest;        /* the oldest run is among them: what is deleted need not be said any more */
+    poise_error failed; /* a step apart (store_step_apart), which the next one says */
 };
 /* Of puts: parts of them are added as long as they are behind what the run has; then it ends. */
 poise_code state_job_of_puts(struct store *store, struct state_job *job, uint32_t cleared, poise_error *err);

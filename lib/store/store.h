@@ -185,6 +185,16 @@ bool store_upkeep_presses(
     const struct store *store); /* so many runs are there that looking for entries feels it */
 poise_code store_upkeep(struct store *store, bool idle, poise_error *err);
 
+/* Steps that another thread may do, one at a time, while the writer thread reads, and does nothing else with
+ * the store but what is said here. Where one fails, the writer thread's next step of the same says so. */
+enum store_steps {
+    STORE_WRITES, /* of a checkpoint, what is at hand; the writer thread may put */
+    STORE_TAKES,  /* of one that has not ended, with all that was put; only that thread puts */
+    STORE_MERGES
+};
+bool store_step_is_apart(const struct store *store, enum store_steps steps); /* there may be one */
+bool store_step_apart(struct store *store, enum store_steps steps);          /* there may be another */
+
 struct store_table_stats {
     const char *name;
     uint64_t entries;

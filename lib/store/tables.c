@@ -9,7 +9,8 @@
 
 enum {
     PART_BYTES = 2 << 20, /* of puts, that are sorted in steps */
-    RUNS_MANY = 10
+    RUNS_MANY = 10,
+    APART_BYTES = 8 << 20 /* more than a step writes, with LMDB's own pages */
 };
 
 const char *const table_names[STORE_TABLES] = {
@@ -379,11 +380,35 @@ static poise_code check_room(const struct store *store, uint64_t bytes, poise_er
                            store->path);
 }
 
+/* Something to sort or to write, for which neither puts nor the list of runs are needed. */
+static bool has_at_hand(const struct checkpoint *checkpoint)
+{
+    return checkpoint->ends || !state_part_is_sorted(&checkpoint->part) || state_part_has(&checkpoint->part);
+}
+
+static poise_code write_some(struct store *store, poise_error *err)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    bool is_long = false;
+    poise_code code = check_room(store, 0, err);
+    if (code == POISE_OK && !state_part_is_sorted(&checkpoint->part)) {
+        code = sort_some(checkpoint, &is_long, err);
+    }
+    return code != POISE_OK || is_long ? code : write_slice(store, err);
+}
+
+static poise_code failed_apart(const struct state_job *job, poise_error *err)
+{
+    if (err && job->failed.code != POISE_OK) {
+        *err = job->failed;
+    }
+    return job->failed.code;
+}
+
 static poise_code step(struct store *store, bool *ret_done, poise_error *err)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     size_t waiting = checkpoint->puts.length - checkpoint->taken;
-    bool is_long = false;
     *ret_done = false;
     if (!checkpoint->open) {
         return error_set(err, POISE_EINVAL, "no checkpoint of %s has begun", store->path);
@@ -392,32 +417,28 @@ static poise_code step(struct store *store, bool *ret_done, poise_error *err)
         return error_set(err, checkpoint->failed, "a put of the checkpoint failed before: %s",
                          poise_code_text(checkpoint->failed));
     }
-    bool begins = !checkpoint->ends && !state_part_has(&checkpoint->part) &&
-                  (waiting >= PART_BYTES || (checkpoint->ended && waiting > 0));
-    poise_code code = begins ? begin_part(store, err) : POISE_OK;
-    if (code == POISE_OK && !state_part_is_sorted(&checkpoint->part)) {
-        code = sort_some(checkpoint, &is_long, err);
-    }
-    if (code != POISE_OK || is_long) {
+    poise_code code = failed_apart(&checkpoint->job, err);
+    if (code != POISE_OK) {
         return code;
     }
-    if (checkpoint->ends || state_part_has(&checkpoint->part)) {
-        return write_slice(store, err);
+    if (has_at_hand(checkpoint)) {
+        return write_some(store, err);
     }
-    if (checkpoint->ended && (checkpoint->job.store || checkpoint->cleared)) {
-        checkpoint->ends = true;
-        return write_slice(store, err);
+    if (waiting >= PART_BYTES || (checkpoint->ended && waiting > 0)) {
+        return begin_part(store, err);
+    }
+    checkpoint->ends = checkpoint->ended && (checkpoint->job.store || checkpoint->cleared);
+    if (checkpoint->ends) {
+        return POISE_OK;
     }
     *ret_done = true;
-    return checkpoint->ended ? make_whole(store, err) : POISE_OK;
+    code = check_room(store, 0, err);
+    return code == POISE_OK && checkpoint->ended ? make_whole(store, err) : code;
 }
 
 poise_code store_checkpoint_step(struct store *store, bool *ret_done, poise_error *err)
 {
-    poise_code code = check_room(store, 0, err);
-    if (code == POISE_OK) {
-        code = step(store, ret_done, err);
-    }
+    poise_code code = step(store, ret_done, err);
     if (code != POISE_OK) {
         store_checkpoint_abort(store);
     }
@@ -450,22 +471,27 @@ poise_code store_checkpoint_commit(struct store *store, const struct store_mark 
 
 /* ---- upkeep ---- */
 
-static poise_code merge_step(struct store *store, poise_error *err)
+static poise_code merge_some(struct store *store, poise_error *err)
 {
     struct state_job *job = &store->merging;
     poise_code code = state_job_fill(job, err);
-    if (code == POISE_OK && state_job_has_slice(job)) {
-        code = state_put_slice(store, &job->build, err);
-    }
-    if (code == POISE_OK && job->done) {
-        const struct whole whole = {
-            .runs = &job->build.run, .count = 1, .sources = job->sources, .source_count = job->source_count};
-        code = state_make_whole(store, &whole, err);
+    return code == POISE_OK && state_job_has_slice(job) ? state_put_slice(store, &job->build, err) : code;
+}
+
+static poise_code merge_step(struct store *store, poise_error *err)
+{
+    struct state_job *job = &store->merging;
+    const struct whole whole = {
+        .runs = &job->build.run, .count = 1, .sources = job->sources, .source_count = job->source_count};
+    bool ends = job->done;
+    poise_code code = failed_apart(job, err);
+    if (code == POISE_OK) {
+        code = ends ? state_make_whole(store, &whole, err) : merge_some(store, err);
     }
     if (code != POISE_OK) {
         state_give_up(store, &job->build.run);
     }
-    if (code != POISE_OK || job->done) {
+    if (code != POISE_OK || ends) {
         state_job_free(job);
     }
     return code;
@@ -547,4 +573,37 @@ poise_code store_upkeep(struct store *store, bool idle, poise_error *err)
         state_job_free(&store->merging);
     }
     return code;
+}
+
+/* ---- beside the writer thread ---- */
+
+/* A map that is about full is left to the writer thread, which may grow it. */
+bool store_step_is_apart(const struct store *store, enum store_steps steps)
+{
+    const struct checkpoint *checkpoint = &store->checkpoint;
+    const struct state_job *job = steps == STORE_MERGES ? &store->merging : &checkpoint->job;
+    bool any = steps == STORE_MERGES  ? job->store && !job->done
+               : steps == STORE_TAKES ? checkpoint->open && !checkpoint->ended
+                                      : has_at_hand(checkpoint);
+    return any && job->failed.code == POISE_OK && env_map_left(store) >= APART_BYTES;
+}
+
+bool store_step_apart(struct store *store, enum store_steps steps)
+{
+    struct state_job *job = steps == STORE_MERGES ? &store->merging : &store->checkpoint.job;
+    poise_error problem = {0};
+    bool done = false;
+    store->fixed = true;
+    poise_code code = steps == STORE_MERGES  ? merge_some(store, &problem)
+                      : steps == STORE_TAKES ? step(store, &done, &problem)
+                                             : write_some(store, &problem);
+    store->fixed = false;
+    if (code != POISE_OK) {
+        job->failed = problem;
+        job->failed.code = code;
+        return false;
+    }
+    return steps == STORE_MERGES  ? !job->done
+           : steps == STORE_TAKES ? !done
+                                  : has_at_hand(&store->checkpoint);
 }

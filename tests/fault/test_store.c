@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unit/store/scratch.h>
 
-enum { LENGTH = 9000, MAP_FIRST = 192 << 10, KEYS = 40 };
+enum { LENGTH = 9000, MAP_FIRST = 192 << 10, MAP_WIDE = 32 << 20, KEYS = 40 };
 
 /* ---- what a life consists of ---- */
 
@@ -26,6 +26,14 @@ static poise_code step_open(struct life *life, poise_error *err)
 {
     struct store_options options = scratch_options(life->path);
     options.map_bytes = MAP_FIRST;
+    return store_open(&options, &life->store, err);
+}
+
+/* So that steps may be done apart. */
+static poise_code step_open_wide(struct life *life, poise_error *err)
+{
+    struct store_options options = scratch_options(life->path);
+    options.map_bytes = MAP_WIDE;
     return store_open(&options, &life->store, err);
 }
 
@@ -87,7 +95,14 @@ static poise_code step_checkpoint(struct life *life, poise_error *err)
                   sizeof value);
     }
     const struct store_mark mark = {.state_lsn = life->records, .generation = life->checkpoints + 1};
-    code = store_checkpoint_commit(life->store, &mark, err);
+    bool done = false;
+    code = store_checkpoint_end(life->store, &mark, err);
+    while (code == POISE_OK && !done) {
+        while (store_step_is_apart(life->store, STORE_WRITES)) {
+            (void)store_step_apart(life->store, STORE_WRITES);
+        }
+        code = store_checkpoint_step(life->store, &done, err);
+    }
     life->checkpoints += code == POISE_OK;
     return code;
 }
@@ -106,6 +121,9 @@ static poise_code step_tidy(struct life *life, poise_error *err)
 {
     poise_code code = POISE_OK;
     while (code == POISE_OK && store_upkeep_due(life->store, true)) {
+        while (store_step_is_apart(life->store, STORE_MERGES)) {
+            (void)store_step_apart(life->store, STORE_MERGES);
+        }
         code = store_upkeep(life->store, true, err);
     }
     return code;
@@ -170,12 +188,14 @@ static poise_code step_stats(struct life *life, poise_error *err)
 
 typedef poise_code step(struct life *life, poise_error *err);
 static step *const steps[] = {
-    step_open,       step_append, step_append,       step_checkpoint, step_get,    step_walk,   step_read,
-    step_append,     step_append, step_append,       step_append, /* the map grows */
-    step_append,     step_append, step_append,       step_append,     step_append, step_append, step_append,
-    step_append,     step_append, step_append,       step_append,     step_append, step_append, step_append,
-    step_checkpoint, step_tidy,   step_stats,        step_close,      step_open,   step_append, step_get,
-    step_read,       step_close,  step_open_to_read, step_read,       step_walk,   step_close,
+    step_open,       step_append, step_append,     step_checkpoint, step_get,    step_walk,
+    step_read,       step_append, step_append,     step_append,     step_append, /* the map grows */
+    step_append,     step_append, step_append,     step_append,     step_append, step_append,
+    step_append,     step_append, step_append,     step_append,     step_append, step_append,
+    step_append,     step_append, step_checkpoint, step_tidy,       step_stats,  step_close,
+    step_open,       step_append, step_get,        step_read,       step_close,  step_open_wide,
+    step_checkpoint, step_tidy,   step_get,        step_walk,       step_close,  step_open_to_read,
+    step_read,       step_walk,   step_close,
 };
 enum { STEPS = sizeof steps / sizeof *steps };
 
