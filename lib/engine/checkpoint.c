@@ -353,6 +353,13 @@ bool engine_checkpoint_runs(const struct engine *engine)
     return engine->giving.put;
 }
 
+/* They stay as they are until the checkpoint is done, and cells are given: nothing else puts. */
+bool engine_checkpoint_is_apart(const struct engine *engine)
+{
+    const struct giving *giving = &engine->giving;
+    return giving->put && giving->head_given && !giving->all_given && giving->code == POISE_OK;
+}
+
 poise_code engine_checkpoint_give(struct engine *engine, size_t budget, bool *ret_done, poise_error *err)
 {
     static poise_code (*const steps[])(struct engine *, size_t) = {

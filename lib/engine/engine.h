@@ -289,6 +289,9 @@ bool engine_checkpoint_runs(const struct engine *engine);
 poise_code engine_checkpoint_give(struct engine *engine, size_t budget, bool *ret_done, poise_error *err);
 void engine_checkpoint_done(struct engine *engine);
 void engine_checkpoint_failed(struct engine *engine);
+/* Only keys are left to be given. Another thread may do that, one at a time, while this one does all else but
+ * checkpoints. */
+bool engine_checkpoint_is_apart(const struct engine *engine);
 /* begin, and all of it at once; done is to be called when it is on disk. */
 poise_code engine_checkpoint(struct engine *engine, engine_put *put, void *writer, poise_error *err);
 /* How many keys wait in memory for a checkpoint, some 100 bytes each. */

@@ -166,6 +166,36 @@ static void test_what_comes_meanwhile_is_not_seen(void **state)
     assert_true(states_at_x(f) > 0 && value_at(f, "card/p/o/sum", "x") == 3);
 }
 
+/* Before, a change has the cells given that it changes; with only keys left nothing but their giver puts. */
+static void test_keys_alone_can_be_given_by_another_thread(void **state)
+{
+    struct fixture *f = *state;
+    struct world *world = &f->world;
+    for (int i = 0; i < 9; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "k%d", i);
+        accept(f, keyed(name, 1, i));
+    }
+    world_settle(world);
+    assert_false(engine_checkpoint_is_apart(world->engine));
+    world_checkpoint_begin(world);
+    assert_false(engine_checkpoint_is_apart(world->engine));
+    size_t staged = world->staged.length;
+    accept(f, keyed("before", 1, 20));
+    assert_true(world->staged.length > staged);
+    while (!engine_checkpoint_is_apart(world->engine)) {
+        assert_false(world_checkpoint_step(world, 1));
+    }
+    staged = world->staged.length;
+    accept(f, keyed("behind", 1, 40));
+    accept(f, keyed("k3", 2, 30)); /* its key is in the checkpoint: a correction */
+    assert_int_equal(world->staged.length, staged);
+    world_checkpoint(world);
+    assert_false(engine_checkpoint_is_apart(world->engine));
+    world_reopen(world);
+    assert_true(sum(f) == 36);
+}
+
 static poise_code take_put(void *writer, enum engine_table table, const void *key, size_t key_length,
                            const void *value, size_t value_length)
 {
@@ -237,6 +267,7 @@ int main(void)
         with_fixture(test_orgs_out_of_order_are_damage),
         with_fixture(test_failed_port_breaks_the_engine),
         with_fixture(test_what_comes_meanwhile_is_not_seen),
+        with_fixture(test_keys_alone_can_be_given_by_another_thread),
         with_fixture(test_without_load_nothing_leaves_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
