@@ -405,8 +405,9 @@ bool restate(uint64_t *ret_rows)
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_restate(client, &order, PATIENCE_MS, ret_rows, &refused, &err);
-    bool done =
-        answered(client, code, frozen_orders() > 0 ? POISE_EINVAL : POISE_OK, &err); /* all are frozen */
+    bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
+    bool done = answered(client, code, frozen ? POISE_EINVAL : POISE_EBUSY,
+                         &err); /* or an order came first that was given up */
     if (done) {
         journal_all_in(&asked);
     }
