@@ -76,28 +76,78 @@ void committer_close(struct committer *committer)
     ring_free(&committer->committed);
 }
 
-bool committer_send(struct committer *committer, struct flight *flight)
+bool committer_send(struct committer *committer, struct errand *errand)
 {
-    bool sent = ring_push(&committer->to_commit, flight);
+    atomic_store(&committer->wanted, false);
+    bool sent = ring_push(&committer->to_commit, errand);
     net_wake_up(committer->options->committer_wake);
     return sent;
 }
 
-struct flight *committer_receive(struct committer *committer)
+struct errand *committer_receive(struct committer *committer)
 {
     return ring_pop(&committer->committed);
+}
+
+static void commit(struct flight *flight, const struct writer_options *options)
+{
+    flight->error = (poise_error){0};
+    flight->code = flight_commit(flight, options, false, &flight->error);
+    if (!flight->code)
+        flight->code = flight_give_back(flight, options, &flight->error);
+}
+
+void committer_want(struct committer *committer)
+{
+    atomic_store(&committer->wanted, true);
+}
+
+bool committer_is_wanted(const struct committer *committer)
+{
+    return atomic_load(&committer->wanted);
+}
+
+/* Whether there is another. What fails is found by the writer's next step. */
+static bool write_slice(struct errand *errand, const struct writer_options *options)
+{
+    int64_t start = clock_monotonic_us(options->clock), spent_us;
+    int count = 0;
+    bool more;
+    do {
+        more = store_step_apart(options->store, errand->steps);
+        if (!more && errand->engine && !errand->given)
+            more = !engine_checkpoint_give(errand->engine, SLICE_ENTRIES, &errand->given, NULL);
+        spent_us = clock_monotonic_us(options->clock) - start;
+    } while (more && ++count < SLICE_STEPS && spent_us < SLICE_US);
+    if (errand->steps == STORE_MERGES)
+        stats_time(options->stats, STAT_upkeep_slices, STAT_upkeep_us, STAT_upkeep_max_us, spent_us);
+    else
+        stats_time(options->stats, STAT_checkpoint_slices, STAT_checkpoint_us, STAT_checkpoint_max_us,
+                   spent_us);
+    return more;
+}
+
+static void write_slices(struct errand *errand, const struct committer *committer)
+{
+    unsigned count = 0;
+    bool more = !errand->flight || !errand->flight->code;
+    errand->sliced_us = clock_monotonic_us(committer->options->clock);
+    while (more && count < errand->slices && !(count && committer_is_wanted(committer))) {
+        more = write_slice(errand, committer->options);
+        count++;
+    }
+    errand->slices = count;
 }
 
 void committer_step(struct committer *committer)
 {
     const struct writer_options *options = committer->options;
-    struct flight *flight = ring_pop(&committer->to_commit);
-    if (!flight)
+    struct errand *errand = ring_pop(&committer->to_commit);
+    if (!errand)
         return;
-    flight->error = (poise_error){0};
-    flight->code = flight_commit(flight, options, false, &flight->error);
-    if (!flight->code)
-        flight->code = flight_give_back(flight, options, &flight->error);
-    (void)ring_push(&committer->committed, flight); /* there is room: no other one is under way */
+    if (errand->flight)
+        commit(errand->flight, options);
+    write_slices(errand, committer);
+    (void)ring_push(&committer->committed, errand); /* there is room: no other one is under way */
     net_wake_up(options->writer_wake);
 }

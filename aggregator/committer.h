@@ -3,10 +3,10 @@
  *   writer ==a commit that is applied, settled and encoded==> committer: syncs, publishes, gives back ==>
  * writer
  *
- * One is with the committer at a time. Meanwhile the writer may read the store and writes nothing, neither to
- * the store nor to the queues of ingest and stream; in between they are the writer's, and the committer
- * waits. So each queue has one thread at its end at any time, and what is in it is in the order of the
- * journal. */
+ * In between it writes slices of checkpoints and merges. One errand is with it at a time. Meanwhile the
+ * writer may read the store and writes nothing, neither to the store nor to the queues of ingest and stream;
+ * in between they are the writer's, and the committer waits. So each queue has one thread at its end at any
+ * time, and what is in it is in the order of the journal. */
 #ifndef AGGREGATOR_COMMITTER_H
 #define AGGREGATOR_COMMITTER_H
 
@@ -35,17 +35,37 @@ poise_code flight_give_back(struct flight *flight, const struct writer_options *
  * a change is lost, but not for one that has died. */
 poise_code publish_changes(struct changes *changes, const struct writer_options *options, poise_error *err);
 
+struct errand {
+    struct flight *flight;  /* NULL: nothing but slices */
+    unsigned slices;        /* behind it, at most; then, how many they were */
+    enum store_steps steps; /* of what */
+    struct engine *engine;  /* gives what is put, for STORE_TAKES; else NULL */
+    bool given;             /* all of it */
+    int64_t sliced_us;      /* the first was begun at */
+};
+
+enum {
+    SLICE_ENTRIES = 8192, /* given out by the engine, some 2 ms */
+    SLICE_US = 1500,      /* a slice of several steps has no other one after that */
+    SLICE_STEPS = 4
+};
+
 struct committer {
     const struct writer_options *options;
-    struct ring to_commit, committed; /* of struct flight, one */
+    struct ring to_commit, committed; /* of struct errand, one */
+    _Atomic bool wanted;              /* what it has, though not all slices are written */
 };
 bool committer_open(struct committer *committer, const struct writer_options *options);
 void committer_close(struct committer *committer);
-/* The writer's: sends one; false: there is one. And when it is back: the commit, its code and error. A
- * commit that found no room (EFULL) is not on disk, and its batches and changes are as they were. */
-bool committer_send(struct committer *committer, struct flight *flight);
-struct flight *committer_receive(struct committer *committer); /* NULL: it is not back yet */
-/* The committer's thread: one commit, if there is one. */
+/* The writer's: sends one, which must stay; false: there is one. And when it is back: the commit has its code
+ * and error. One that found no room (EFULL) is not on disk, and its batches and changes are as they were.
+ * What a slice has met the store's next step says. */
+bool committer_send(struct committer *committer, struct errand *errand);
+struct errand *committer_receive(struct committer *committer); /* NULL: it is not back yet */
+/* What it has is to be back after the slice at hand: somebody waits. */
+void committer_want(struct committer *committer);
+bool committer_is_wanted(const struct committer *committer);
+/* The committer's thread: one errand, if there is one. */
 void committer_step(struct committer *committer);
 
 #endif

@@ -25,6 +25,12 @@ static bool has_work(const struct writer *writer)
     return ring_count(writer->options.from_ingest) > 0 || ring_count(writer->options.to_restate) > 0;
 }
 
+/* The committer has a commit, or a slice: nothing is written here. */
+static bool is_away(const struct writer *writer)
+{
+    return writer->away || writer->slicing;
+}
+
 bool writer_is_timeless(const struct writer *writer)
 {
     return engine_as_of_ms(writer->engine) == INT64_MIN;
@@ -111,7 +117,7 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
  * has to settle may wait for that; but not where it is less than another sync. */
 static bool settles_first(const struct writer *writer)
 {
-    return !has_work(writer) && !writer->away && (!writer->busy || writer->rows <= SETTLE_FIRST_ROWS);
+    return !has_work(writer) && !is_away(writer) && (!writer->busy || writer->rows <= SETTLE_FIRST_ROWS);
 }
 
 /* While nobody waits it need not be cut: who was acknowledged then finds what was sent in the scores. */
@@ -377,11 +383,25 @@ static poise_code send(struct writer *writer, struct flight *flight, poise_error
 {
     bool owes_slice = writer->owes_slice && writer->slices > 0;
     writer->away = flight;
+    writer->errand = (struct errand){.flight = flight};
     writer->owes_slice = false;
-    if (!committer_send(&writer->committer, flight))
-        return error_set(err, POISE_EFULL, "the committer has a commit already");
+    (void)slices_lend(writer); /* or there is none */
+    if (!committer_send(&writer->committer, &writer->errand))
+        return error_set(err, POISE_EFULL, "the committer has an errand already");
     stats_add(writer->options.stats, STAT_commits_overlapped, 1);
     return owes_slice ? make_more(writer, &writer->next, err) : POISE_OK;
+}
+
+/* By the committer, or one on this thread. */
+static poise_code slices(struct writer *writer, bool idle, poise_error *err)
+{
+    writer->errand = (struct errand){0};
+    writer->slicing = !idle && !piece_goes_first(writer) && slices_lend(writer);
+    if (!writer->slicing)
+        return slice_step(writer, idle, err);
+    return committer_send(&writer->committer, &writer->errand)
+               ? POISE_OK
+               : error_set(err, POISE_EFULL, "the committer has an errand already");
 }
 
 static poise_code dispatch(struct writer *writer, struct flight *flight, poise_error *err)
@@ -399,10 +419,16 @@ static poise_code dispatch(struct writer *writer, struct flight *flight, poise_e
 /* What the committer has done. Without room it is tried again on this thread, on which the map may grow. */
 static poise_code land(struct writer *writer, poise_error *err)
 {
-    struct flight *flight = writer->away ? committer_receive(&writer->committer) : NULL;
-    if (!flight)
+    struct errand *errand = is_away(writer) ? committer_receive(&writer->committer) : NULL;
+    if (!errand)
         return POISE_OK;
+    struct flight *flight = errand->flight;
     writer->away = NULL;
+    writer->slicing = false;
+    if (!flight) {
+        slices_back(writer);
+        return POISE_OK;
+    }
     if (flight->code == POISE_EFULL) {
         writer->held = flight;
         return write_all(writer, flight, err);
@@ -410,6 +436,7 @@ static poise_code land(struct writer *writer, poise_error *err)
     if (flight->code)
         return failed(&flight->error, err);
     note_commit(writer, flight);
+    slices_back(writer);
     silence_look(&writer->silence);
     return POISE_OK;
 }
@@ -422,10 +449,10 @@ static bool wants_all_on_disk(const struct writer *writer)
     return writer->next || orders || saves || is_unchanged(writer);
 }
 
-/* While a commit is away the next one may grow, until it is full or wants to be settled. */
-static bool may_grow(struct writer *writer)
+/* While the committer is busy the next one may grow, until it is full or wants to be settled. */
+static bool may_grow(const struct writer *writer)
 {
-    return slice_due(writer, false) || (!gather_is_full(writer) && settle_wait_us(writer) > 0);
+    return !gather_is_full(writer) && settle_wait_us(writer) > 0;
 }
 
 /* One commit: what is waiting, or what time alone has changed. */
@@ -433,7 +460,7 @@ static poise_code work(struct writer *writer, poise_error *err)
 {
     struct flight *flight;
     poise_code code = gather_commit(writer, err);
-    if (code || (writer->away && may_grow(writer)))
+    if (code || (is_away(writer) && may_grow(writer)))
         return code;
     code = gather_end(writer, err);
     bool idle = settles_first(writer);
@@ -448,7 +475,7 @@ static poise_code work(struct writer *writer, poise_error *err)
     if (writer->batch_count == 0 && !writer->part)
         return POISE_OK; /* a slice */
     if (writer->batch_count == 0 && is_unchanged(writer))
-        return writer->away ? POISE_OK : publish(writer, err);
+        return is_away(writer) ? POISE_OK : publish(writer, err);
     writer->record.as_of_ms = engine_as_of_ms(writer->engine);
     writer->record.min_time_ms = writer->summary.min_time_ms;
     writer->record.max_time_ms = writer->summary.max_time_ms;
@@ -462,7 +489,7 @@ static poise_code work(struct writer *writer, poise_error *err)
     if (code)
         return code;
     writer->owes_slice = is_cut;
-    if (!writer->away)
+    if (!is_away(writer))
         return dispatch(writer, flight, err);
     writer->next = flight;
     return POISE_OK;
@@ -471,10 +498,14 @@ static poise_code work(struct writer *writer, poise_error *err)
 /* While the committer has one, the next. */
 static poise_code prepare(struct writer *writer, poise_error *err)
 {
-    if (wants_all_on_disk(writer))
-        return POISE_OK;
+    poise_code code = POISE_OK;
     bool has_batches = ring_count(writer->options.from_ingest) > 0 && !gather_is_full(writer);
-    return has_batches || !may_grow(writer) ? work(writer, err) : POISE_OK;
+    if (!wants_all_on_disk(writer) && (has_batches || !may_grow(writer)))
+        code = work(writer, err);
+    bool ready = wants_all_on_disk(writer);
+    if (ready || (writer->batch_count > 0 && !has_work(writer)))
+        slices_delay(writer, ready);
+    return code;
 }
 
 /* ---- the step ---- */
@@ -486,18 +517,18 @@ void writer_commit(struct writer *writer)
 
 bool writer_commits(struct writer *writer)
 {
-    return writer->away && ring_count(&writer->committer.committed) == 0;
+    return is_away(writer) && ring_count(&writer->committer.committed) == 0;
 }
 
 poise_code writer_step(struct writer *writer, poise_error *err)
 {
     poise_code code = land(writer, err);
-    if (code || writer->away)
+    if (code || is_away(writer))
         return code ? code : prepare(writer, err);
     if (writer->stuck)
         return now_us(writer) >= writer->retry_us ? write_all(writer, writer->stuck, err) : POISE_OK;
     if (writer->next)
-        return dispatch(writer, writer->next, err);
+        return slice_goes_first(writer) ? slices(writer, false, err) : dispatch(writer, writer->next, err);
     if (is_unchanged(writer))
         return publish(writer, err);
     bool idle = !has_work(writer) && writer->batch_count == 0 && settle_wait_us(writer) > 0;
@@ -508,7 +539,7 @@ poise_code writer_step(struct writer *writer, poise_error *err)
             return code;
     }
     if (slice_due(writer, idle))
-        return slice_step(writer, idle, err);
+        return slices(writer, idle, err);
     if (checkpoint_due(writer) && !engine_dirty(writer->engine) && writer->batch_count == 0)
         return checkpoint_step(writer, err);
     if (has_work(writer) || writer->batch_count > 0 || settle_wait_us(writer) <= 0 || checkpoint_due(writer))
@@ -527,12 +558,13 @@ static int64_t wait_beside_us(struct writer *writer)
         return INT64_MAX;
     if ((ring_count(writer->options.from_ingest) > 0 && !gather_is_full(writer)) || !may_grow(writer))
         return 0;
-    return slice_due(writer, false) ? INT64_MAX : settle_wait_us(writer);
+    int64_t wait = settle_wait_us(writer), slice_wait = slices_wait_us(writer);
+    return slice_wait < wait ? slice_wait : wait;
 }
 
 static int64_t wait_us(struct writer *writer)
 {
-    if (writer->away)
+    if (is_away(writer))
         return wait_beside_us(writer);
     if (writer->stuck)
         return writer->retry_us - now_us(writer);

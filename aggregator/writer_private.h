@@ -44,7 +44,9 @@ struct writer {
 
     /* commits that are encoded, at most two at a time; NULL: none */
     struct flight flights[2];
+    struct errand errand; /* that the committer has, or had */
     struct flight *away;  /* the committer has it */
+    bool slicing;         /* it has a slice */
     struct flight *next;  /* waits until that one is back */
     struct flight *held;  /* what is written here: behind it its batches are given back */
     struct flight *stuck; /* it is applied but not on disk: there was no room */
@@ -70,6 +72,8 @@ struct writer {
     bool checkpoint_owes;              /* what its settle changed is not all journaled yet: a start behind it
                                           would not tell the rest, so it does not end before that */
     int64_t sliced_us;                 /* since the last commit, while somebody waited */
+    int64_t ready_us;                  /* since when the next one waits for a slice; 0: it does not */
+    bool sliced;                       /* there was one since the last commit */
     unsigned slice_commits;            /* since the last slice of a checkpoint, or of upkeep */
     uint64_t slice_keys;               /* what came since, the more the more keys wait */
     bool upkeep_was;                   /* the last slice was of upkeep */
@@ -135,7 +139,15 @@ poise_code put_definitions(const struct writer *writer); /* into the open checkp
 /* Slices of it, of tidying up in the store, and pieces of the compactor's; idle: nobody waits. */
 bool upkeep_due(const struct writer *writer, bool idle);
 bool slice_due(struct writer *writer, bool idle);
+bool slice_goes_first(struct writer *writer); /* before a commit that is ready */
+bool piece_goes_first(struct writer *writer); /* before a slice that could be lent */
 poise_code slice_step(struct writer *writer, bool idle, poise_error *err);
+/* The committer is to write what is due, if it can: with the errand, that is sent then. */
+bool slices_lend(struct writer *writer);
+void slices_back(struct writer *writer); /* as many as the errand says then */
+/* Somebody waits for what the committer has; ready: else than to grow. */
+void slices_delay(struct writer *writer, bool ready);
+int64_t slices_wait_us(const struct writer *writer);   /* until who grows has waited long enough */
 void slices_owe(struct writer *writer, uint64_t rows); /* after a commit of so many */
 enum store_table store_table_of(enum engine_table table);
 /* freeze.c: what `keep` has dropped; an order of its own before each checkpoint, where something is. */

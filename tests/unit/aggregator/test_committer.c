@@ -352,6 +352,88 @@ static void an_order_waits_for_the_disk(void **state)
     inquiry_free(inquiry);
 }
 
+/* ---- slices ---- */
+
+enum { MANY_BATCHES = 170, MANY_ROWS = 1000 };
+
+/* Unless all batches of the pool are under way. */
+static void come_keyed(struct fixture *f)
+{
+    if (f->seq - f->back >= POOL - 1)
+        return;
+    for (int i = 0; i < MANY_ROWS; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%d", (int)f->seq * MANY_ROWS + i);
+        add_keyed(f, key, 1);
+    }
+    hand_over_all(f);
+}
+
+static void take_all(struct fixture *f)
+{
+    while (ring_pop(&f->to_ingest))
+        f->back++;
+    forget_changes(f);
+}
+
+static void gather_keys(struct fixture *f)
+{
+    for (uint64_t end = f->seq + MANY_BATCHES; f->seq < end;) {
+        if (ring_count(&f->from_ingest) == 0)
+            come_keyed(f);
+        step(f);
+        writer_commit(f->writer);
+        take_all(f);
+    }
+}
+
+static uint64_t slices_written(const struct fixture *f)
+{
+    return stats_get(&f->stats, STAT_checkpoint_slices) + stats_get(&f->stats, STAT_upkeep_slices);
+}
+
+/* The most slices that were written behind one commit, until a checkpoint is done. */
+static uint64_t most_slices(struct fixture *f, bool waits)
+{
+    uint64_t most = 0, done = stats_get(&f->stats, STAT_checkpoints);
+    gather_keys(f);
+    f->now_ms += 6000;
+    for (int i = 0; stats_get(&f->stats, STAT_checkpoints) == done; i++) {
+        assert_true(i < 2000);
+        if (ring_count(&f->from_ingest) == 0)
+            come_keyed(f);
+        f->coming = come_keyed;
+        step(f);
+        f->now_ms += waits ? 60 : 0; /* what is at hand is to be settled */
+        if (waits && writer_commits(f->writer))
+            step(f);
+        uint64_t before = slices_written(f);
+        writer_commit(f->writer);
+        most = slices_written(f) - before > most ? slices_written(f) - before : most;
+        take_all(f);
+    }
+    return most;
+}
+
+/* Where many keys wait a commit owes several; but who comes meanwhile waits for one. */
+static void who_waits_waits_for_one_slice(void **state)
+{
+    struct fixture *f = *state;
+    f->map_bytes = 256 << 20;
+    start_overlapping(f);
+    assert_int_equal(most_slices(f, true), 1);
+    assert_in_range(most_slices(f, false), 2, 100);
+    while (writer_commits(f->writer))
+        writer_commit(f->writer);
+    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
+    uint64_t rows = stats_get(&f->stats, STAT_rows_accepted), last = store_last_lsn(f->store);
+    take_all(f);
+    assert_true(f->back == f->seq && rows == f->seq * MANY_ROWS);
+    stop(f);
+    start(f, 1);
+    assert_true(published(f, "c/p/o/m0", last) == (double)rows);
+}
+
 /* ---- two threads ---- */
 
 struct thread {
@@ -384,6 +466,7 @@ static void it_works_in_a_thread(void **state)
     struct thread thread = {.f = f};
     pthread_t committer;
     uint64_t back = 0, last = 0;
+    f->map_bytes = 64 << 20;
     start_overlapping(f);
     add_keyed(f, "k", 13);
     commit_alone(f);
@@ -391,9 +474,13 @@ static void it_works_in_a_thread(void **state)
     assert_int_equal(pthread_create(&committer, NULL, commit_always, &thread), 0);
     uint64_t first = f->seq;
     for (int i = 0; i < ROUNDS; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
         add(f, "", "", 50 + i);
+        add_keyed(f, key, 0);
         hand_over_all(f);
         f->coming = come_correction;
+        f->now_ms += i % 10 == 0 ? 6000 : 0; /* a checkpoint is due */
         do {
             step(f);
             for (struct batch *batch; (batch = ring_pop(&f->to_ingest)); back++)
@@ -407,6 +494,7 @@ static void it_works_in_a_thread(void **state)
     thread.stop = true;
     pthread_join(committer, NULL);
     assert_true(stats_get(&f->stats, STAT_commits_overlapped) > 0);
+    assert_true(stats_get(&f->stats, STAT_checkpoints) > ROUNDS / 50);
     take_published(f, last);
     last = store_last_lsn(f->store);
     stop(f);
@@ -425,6 +513,7 @@ int main(void)
         WRITER_TEST(without_room_both_wait),
         WRITER_TEST(the_map_grows_under_way),
         WRITER_TEST(an_order_waits_for_the_disk),
+        WRITER_TEST(who_waits_waits_for_one_slice),
         WRITER_TEST(it_works_in_a_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

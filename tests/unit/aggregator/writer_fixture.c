@@ -148,7 +148,9 @@ struct batch *hand_over_of(struct fixture *f, double value, int orgs)
 /* While the writer works, others send what it refuses, or something else once. */
 static void keep_busy(struct fixture *f)
 {
-    if (f->coming && pthread_equal(pthread_self(), f->writers) && ring_count(&f->from_ingest) == 0) {
+    if (!pthread_equal(pthread_self(), f->writers))
+        return;
+    if (f->coming && ring_count(&f->from_ingest) == 0) {
         void (*come)(struct fixture *) = f->coming;
         f->coming = NULL;
         come(f);

@@ -23,13 +23,13 @@ struct fixture {
     char *said; /* what was logged */
     size_t said_length, read;
     int64_t silent_after_ms, journal_bytes;
-    int64_t map_bytes; /* 0: 1 MiB */
-    int64_t now_ms;
+    int64_t map_bytes;      /* 0: 1 MiB */
+    _Atomic int64_t now_ms; /* the committer looks at it, too */
     struct clock clock;
     bool event_clock;
     struct wire_builder *builder;
     struct batch batches[POOL];
-    uint64_t seq;
+    uint64_t seq, back; /* batches; those that the test has counted as given back */
     struct writer *writer;
     bool busy;                         /* some batch always waits */
     bool overlaps;                     /* the test has the commits committed: writer_commit */
