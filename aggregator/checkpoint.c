@@ -288,7 +288,6 @@ static void note_wait(struct writer *writer, int64_t since_us)
 void slices_back(struct writer *writer)
 {
     const struct errand *errand = &writer->errand;
-    writer->checkpoint_given |= errand->given;
     if (!errand->slices)
         return;
     pay(writer, errand->slices);
