@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unit/store/scratch.h>
 
-enum { POINTS = 1000, LIVES = 20, KILL_WITHIN = 200, STEPS = 60, KEYS = 300, PATH_BYTES = 320 };
+enum { POINTS = 1000, LIVES = 20, KILL_WITHIN = 100, STEPS = 60, KEYS = 300, PATH_BYTES = 320 };
 enum mark {
     MARK_IS,   /* a: digest of all that the store holds but the records, b: its last LSN */
     MARK_TRIES /* a record more is there, or none: its sync will fail */

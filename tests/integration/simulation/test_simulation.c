@@ -504,10 +504,11 @@ static int teardown(void **state)
     return closed ? 0 : -1;
 }
 
-/* With the word keep: seeds that lock and drop. */
+/* Those by which mutants are found. With the word keep: seeds that lock and drop. */
 int main(int argc, char **argv)
 {
-    static const uint64_t kept[] = {14, 17, 33, 157, 1093};
+    static const uint64_t usual[SEEDS] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25, 46},
+                          kept[] = {14, 17, 33, 39, 277};
     static uint64_t seeds[SEEDS];
     static char names[SEEDS][32];
     struct CMUnitTest tests[SEEDS];
@@ -515,7 +516,7 @@ int main(int argc, char **argv)
     bool keeps = argc > 1 && strcmp(argv[1], "keep") == 0;
     size_t count = wanted ? 1 : keeps ? sizeof kept / sizeof *kept : SEEDS;
     for (size_t i = 0; i < count; i++) {
-        seeds[i] = wanted ? strtoull(wanted, NULL, 10) : keeps ? kept[i] : i + 1;
+        seeds[i] = wanted ? strtoull(wanted, NULL, 10) : keeps ? kept[i] : usual[i];
         snprintf(names[i], sizeof names[i], "POISE_SEED=%llu", (unsigned long long)seeds[i]);
         tests[i] = (struct CMUnitTest){.name = names[i],
                                        .test_func = test_seed,
