@@ -172,7 +172,7 @@ static void test_keys_alone_can_be_given_by_another_thread(void **state)
     struct fixture *f = *state;
     struct world *world = &f->world;
     for (int i = 0; i < 9; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "k%d", i);
         accept(f, keyed(name, 1, i));
     }
