@@ -53,16 +53,17 @@ void writer_close(struct writer *writer);
 poise_code writer_ledger(struct writer *writer, struct ledger *ret_ledger, poise_error *err);
 
 /* The committer's thread, beside writer_step's: syncs, publishes and gives back the commit that the writer
- * has sent, if it has; its errors are the next step's. The writer sends one where more is waiting. */
+ * has sent, if it has, and writes the slices of checkpoints and merges that are lent with it, or alone;
+ * errors are the next step's. The writer sends something where more is waiting. */
 void writer_commit(struct writer *writer);
-bool writer_commits(struct writer *writer); /* the writer: one is sent, and not back */
+bool writer_commits(struct writer *writer); /* the writer: something is sent, and not back */
 
 /* At most one commit, settle or checkpoint; never waits for work. An error ends the process: nothing that was
  * not synced has been acknowledged. */
 poise_code writer_step(struct writer *writer, poise_error *err);
 /* How long there will be nothing to do unless a batch comes. */
 int64_t writer_idle_ms(struct writer *writer);
-/* Commits what is waiting and writes a last checkpoint; while no commit is sent. */
+/* Commits what is waiting and writes a last checkpoint; while nothing is sent. */
 poise_code writer_finish(struct writer *writer, poise_error *err);
 
 #endif
