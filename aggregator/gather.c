@@ -212,8 +212,7 @@ poise_code gather_commit(struct writer *writer, poise_error *err)
     poise_code code = begins ? begin_commit(writer, err) : POISE_OK;
     if (code)
         return code;
-    if (begins && !writer->away && !writer->slicing &&
-        !writer->part) /* an order begins a settle of its own */
+    if (begins && !writer->away && !writer->part) /* an order begins a settle of its own */
         writer->ordering = ring_pop(writer->options.to_restate);
     if (writer->ordering && writer->ordering->losses)
         return tell_losses(writer, err);

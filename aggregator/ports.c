@@ -166,7 +166,7 @@ static poise_code reread(void *context, const char *input, int64_t from_ms, int6
     struct rereading reading = {writer, input, from_ms, to_ms, visit, visitor, &arena, err};
     const struct history_visit both = {
         .runs = reread_runs, .wanted = overlaps, .record = reread_record, .visitor = &reading};
-    const struct flight *away = writer->away; /* whether it is on disk by now or not */
+    const struct flight *away = writer_flight_away(writer);
     uint64_t in_runs, until = writer->replayed_lsn ? writer->replayed_lsn
                               : away               ? away->record.lsn - 1
                                                    : store_last_lsn(writer->options.store);

@@ -25,10 +25,9 @@ static bool has_work(const struct writer *writer)
     return ring_count(writer->options.from_ingest) > 0 || ring_count(writer->options.to_restate) > 0;
 }
 
-/* The committer has a commit, or a slice: nothing is written here. */
-static bool is_away(const struct writer *writer)
+const struct flight *writer_flight_away(const struct writer *writer)
 {
-    return writer->away || writer->slicing;
+    return writer->away ? writer->away->flight : NULL;
 }
 
 bool writer_is_timeless(const struct writer *writer)
@@ -117,7 +116,7 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
  * has to settle may wait for that; but not where it is less than another sync. */
 static bool settles_first(const struct writer *writer)
 {
-    return !has_work(writer) && !is_away(writer) && (!writer->busy || writer->rows <= SETTLE_FIRST_ROWS);
+    return !has_work(writer) && !writer->away && (!writer->busy || writer->rows <= SETTLE_FIRST_ROWS);
 }
 
 /* While nobody waits it need not be cut: who was acknowledged then finds what was sent in the scores. */
@@ -249,9 +248,10 @@ static poise_code note_batches(struct writer *writer, struct flight *flight, uin
 /* The commit at hand is ready for the disk; the next one may begin. */
 static poise_code encode(struct writer *writer, struct flight **ret_flight, poise_error *err)
 {
+    const struct flight *away = writer_flight_away(writer);
     struct flight *first = &writer->flights[0];
-    struct flight *flight = writer->away == first || writer->held == first ? first + 1 : first;
-    uint64_t last = writer->away ? writer->away->record.lsn : store_last_lsn(writer->options.store);
+    struct flight *flight = away == first || writer->held == first ? first + 1 : first;
+    uint64_t last = away ? away->record.lsn : store_last_lsn(writer->options.store);
     poise_code code = store_prepare(&writer->record, last + 1, &flight->record, err);
     if (!code)
         code = note_batches(writer, flight, last + 1, err);
@@ -378,16 +378,24 @@ static bool overlaps(const struct writer *writer)
            ring_count(writer->options.from_ingest) > 0;
 }
 
+static poise_code send_errand(struct writer *writer, poise_error *err)
+{
+    writer->away = &writer->errand;
+    return committer_send(&writer->committer, writer->away)
+               ? POISE_OK
+               : error_set(err, POISE_EFULL, "the committer has an errand already");
+}
+
 /* The slice of a settle that the commit has held up comes while it is away. */
 static poise_code send(struct writer *writer, struct flight *flight, poise_error *err)
 {
     bool owes_slice = writer->owes_slice && writer->slices > 0;
-    writer->away = flight;
     writer->errand = (struct errand){.flight = flight};
     writer->owes_slice = false;
     (void)slices_lend(writer); /* or there is none */
-    if (!committer_send(&writer->committer, &writer->errand))
-        return error_set(err, POISE_EFULL, "the committer has an errand already");
+    poise_code code = send_errand(writer, err);
+    if (code)
+        return code;
     stats_add(writer->options.stats, STAT_commits_overlapped, 1);
     return owes_slice ? make_more(writer, &writer->next, err) : POISE_OK;
 }
@@ -396,12 +404,8 @@ static poise_code send(struct writer *writer, struct flight *flight, poise_error
 static poise_code slices(struct writer *writer, bool idle, poise_error *err)
 {
     writer->errand = (struct errand){0};
-    writer->slicing = !idle && !piece_goes_first(writer) && slices_lend(writer);
-    if (!writer->slicing)
-        return slice_step(writer, idle, err);
-    return committer_send(&writer->committer, &writer->errand)
-               ? POISE_OK
-               : error_set(err, POISE_EFULL, "the committer has an errand already");
+    bool lent = !idle && !piece_goes_first(writer) && slices_lend(writer);
+    return lent ? send_errand(writer, err) : slice_step(writer, idle, err);
 }
 
 static poise_code dispatch(struct writer *writer, struct flight *flight, poise_error *err)
@@ -419,12 +423,11 @@ static poise_code dispatch(struct writer *writer, struct flight *flight, poise_e
 /* What the committer has done. Without room it is tried again on this thread, on which the map may grow. */
 static poise_code land(struct writer *writer, poise_error *err)
 {
-    struct errand *errand = is_away(writer) ? committer_receive(&writer->committer) : NULL;
+    struct errand *errand = writer->away ? committer_receive(&writer->committer) : NULL;
     if (!errand)
         return POISE_OK;
     struct flight *flight = errand->flight;
     writer->away = NULL;
-    writer->slicing = false;
     if (!flight) {
         slices_back(writer);
         return POISE_OK;
@@ -460,7 +463,7 @@ static poise_code work(struct writer *writer, poise_error *err)
 {
     struct flight *flight;
     poise_code code = gather_commit(writer, err);
-    if (code || (is_away(writer) && may_grow(writer)))
+    if (code || (writer->away && may_grow(writer)))
         return code;
     code = gather_end(writer, err);
     bool idle = settles_first(writer);
@@ -475,7 +478,7 @@ static poise_code work(struct writer *writer, poise_error *err)
     if (writer->batch_count == 0 && !writer->part)
         return POISE_OK; /* a slice */
     if (writer->batch_count == 0 && is_unchanged(writer))
-        return is_away(writer) ? POISE_OK : publish(writer, err);
+        return writer->away ? POISE_OK : publish(writer, err);
     writer->record.as_of_ms = engine_as_of_ms(writer->engine);
     writer->record.min_time_ms = writer->summary.min_time_ms;
     writer->record.max_time_ms = writer->summary.max_time_ms;
@@ -489,7 +492,7 @@ static poise_code work(struct writer *writer, poise_error *err)
     if (code)
         return code;
     writer->owes_slice = is_cut;
-    if (!is_away(writer))
+    if (!writer->away)
         return dispatch(writer, flight, err);
     writer->next = flight;
     return POISE_OK;
@@ -517,13 +520,13 @@ void writer_commit(struct writer *writer)
 
 bool writer_commits(struct writer *writer)
 {
-    return is_away(writer) && ring_count(&writer->committer.committed) == 0;
+    return writer->away && ring_count(&writer->committer.committed) == 0;
 }
 
 poise_code writer_step(struct writer *writer, poise_error *err)
 {
     poise_code code = land(writer, err);
-    if (code || is_away(writer))
+    if (code || writer->away)
         return code ? code : prepare(writer, err);
     if (writer->stuck)
         return now_us(writer) >= writer->retry_us ? write_all(writer, writer->stuck, err) : POISE_OK;
@@ -564,7 +567,7 @@ static int64_t wait_beside_us(struct writer *writer)
 
 static int64_t wait_us(struct writer *writer)
 {
-    if (is_away(writer))
+    if (writer->away)
         return wait_beside_us(writer);
     if (writer->stuck)
         return writer->retry_us - now_us(writer);

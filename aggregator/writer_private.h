@@ -45,8 +45,7 @@ struct writer {
     /* commits that are encoded, at most two at a time; NULL: none */
     struct flight flights[2];
     struct errand errand; /* that the committer has, or had */
-    struct flight *away;  /* the committer has it */
-    bool slicing;         /* it has a slice */
+    struct errand *away;  /* the committer has it: nothing is written here; NULL: none */
     struct flight *next;  /* waits until that one is back */
     struct flight *held;  /* what is written here: behind it its batches are given back */
     struct flight *stuck; /* it is applied but not on disk: there was no room */
@@ -95,6 +94,8 @@ struct writer {
 void writer_clear(struct writer *writer);
 /* By the event clock, before the first event: nothing is settled, and there is no state to write down. */
 bool writer_is_timeless(const struct writer *writer);
+/* The commit that the committer has, on disk by now or not; NULL: none, or nothing but slices. */
+const struct flight *writer_flight_away(const struct writer *writer);
 /* A batch as it is journaled. */
 struct journal_batch writer_record_of(const struct batch *batch);
 
