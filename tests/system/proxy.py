@@ -7,6 +7,7 @@ import socket
 import threading
 
 UP, DOWN = 0, 1  # to the aggregator, from it
+HANDSHAKE = 900  # bytes of ZMTP's with CURVE, both ways
 
 
 class Connection:
@@ -15,7 +16,8 @@ class Connection:
     def __init__(self, client, server):
         self.writers = (server, client)  # of UP, of DOWN
         self.delay_s = [0.0, 0.0]
-        self.truncate = [None, None]  # bytes of the next chunk that still go through, then it is cut
+        self.truncate = [None, None]  # so much of the next chunk still goes through, then it is cut
+        self.young = None  # bytes, of both directions, that go through before something happens
         self.flows = [asyncio.Event(), asyncio.Event()]  # not set: silence
         for flow in self.flows:
             flow.set()
@@ -33,7 +35,7 @@ class Proxy(threading.Thread):
         super().__init__(daemon=True)
         self.target, self.random = target, random.Random(seed)
         self.connections, self.tasks = [], set()
-        self.counts = {}
+        self.counts, self.early, self.met_early = {}, 0.0, 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
         self.loop = asyncio.new_event_loop()
@@ -70,6 +72,8 @@ class Proxy(threading.Thread):
             client_writer.transport.abort()
             return
         connection = Connection(client_writer, server_writer)
+        if self.random.random() < self.early:
+            connection.young = self.random.randrange(HANDSHAKE)
         self.connections.append(connection)
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(self.pump(connection, UP, client_reader), self.pump(connection, DOWN, server_reader))
@@ -80,11 +84,13 @@ class Proxy(threading.Thread):
         writer = connection.writers[direction]
         with contextlib.suppress(OSError):
             while chunk := await reader.read(1 << 16):
+                if connection.young is not None:
+                    self.grow(connection, direction, len(chunk))
                 if connection.delay_s[direction]:
                     await asyncio.sleep(connection.delay_s[direction])
                 await connection.flows[direction].wait()
                 if connection.truncate[direction] is not None:
-                    writer.write(chunk[:connection.truncate[direction]])
+                    writer.write(chunk[:connection.truncate[direction] % len(chunk)])
                     await writer.drain()
                     break
                 writer.write(chunk)
@@ -106,7 +112,7 @@ class Proxy(threading.Thread):
             connection.flows[1 - direction].clear()
             connection.writers[direction].transport.abort()
         elif name == "truncate":
-            connection.truncate[direction] = self.random.randrange(1, 4000)
+            connection.truncate[direction] = self.random.randrange(1 << 16)
         elif name == "blackhole":
             connection.flows[direction].clear()
         elif name == "heal":
@@ -124,22 +130,37 @@ class Proxy(threading.Thread):
         self.loop.call_soon_threadsafe(all_of_them)
         done.wait(10)
 
-    # ---- chaos ----
+    # ---- chaos; in the loop's thread, but for begin and end ----
 
-    def begin(self, pause_s=0.15, names=("delay", "cut", "half_open", "truncate", "blackhole")):
-        """Something happens to somebody again and again, until end."""
+    def strike(self, connection, direction):
+        """Whatever chance says."""
+        name = self.random.choice(self.names)
+        self.fault(name, connection, direction)
+        if name in ("half_open", "blackhole"):  # nobody is patient for ever: here as in a NAT
+            self.loop.call_later(self.random.uniform(0.1, 1.0), connection.abort)
+
+    def grow(self, connection, direction, length):
+        """So many bytes more are to go through."""
+        connection.young -= length
+        if connection.young < 0:
+            connection.young = None
+            if self.early:
+                self.met_early += 1
+                self.strike(connection, direction)
+
+    def begin(self, pause_s=0.15, early=0.0, names=("delay", "cut", "half_open", "truncate", "blackhole")):
+        """Something happens to somebody again and again, until end; and to so large a part of those that come, within
+        the handshake."""
         async def chaos():
             while True:
                 await asyncio.sleep(self.random.expovariate(1 / pause_s))
                 if self.connections:
-                    connection = self.random.choice(self.connections)
-                    name = self.random.choice(names)
-                    self.fault(name, connection, self.random.choice([UP, DOWN]))
-                    if name in ("half_open", "blackhole"):  # nobody is patient for ever: here as in a NAT
-                        self.loop.call_later(self.random.uniform(0.1, 1.0), connection.abort)
+                    self.strike(self.random.choice(self.connections), self.random.choice([UP, DOWN]))
+        self.early, self.names = early, names
         self.chaos = asyncio.run_coroutine_threadsafe(chaos(), self.loop)
 
     def end(self):
         """No more faults, and what was held back goes on."""
+        self.early = 0.0
         self.chaos.cancel()
         self.inflict("heal")
