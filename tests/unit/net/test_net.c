@@ -1,5 +1,6 @@
 #include "net_test.h"
 #include <dirent.h>
+#include <net/socket.h>
 #include <signal.h>
 #include <zmq.h>
 
@@ -184,6 +185,25 @@ static void a_connection_comes_back(void **state)
     }
 }
 
+/* Those who were cut at one moment do not come back at one. */
+static void each_comes_back_in_its_own_time(void **state)
+{
+    struct fixture *f = *state;
+    int least = INT32_MAX, most = 0;
+    for (int i = 0; i < 20; i++) {
+        struct net_socket *socket = connected(f, f->endpoint, NULL);
+        int limit = 0;
+        size_t size = sizeof limit;
+        assert_int_equal(zmq_getsockopt(socket_handle(socket), ZMQ_RECONNECT_IVL_MAX, &limit, &size), 0);
+        assert_in_range(limit, 3000, 5999);
+        least = limit < least ? limit : least;
+        most = limit > most ? limit : most;
+        net_socket_close(socket);
+        f->socket_count--;
+    }
+    assert_true(most - least > 500);
+}
+
 /* ---- peers that do not keep to it ---- */
 
 struct stranger {
@@ -334,6 +354,7 @@ int main(void)
         TEST(a_full_queue_loses_nothing_it_took),
         TEST(a_new_connection_is_a_new_peer),
         TEST(a_connection_comes_back),
+        TEST(each_comes_back_in_its_own_time),
         TEST(other_frame_counts_are_thrown_away),
         TEST(a_dealer_also_counts_frames),
         TEST(a_chosen_routing_id_is_refused),
