@@ -55,6 +55,8 @@ struct spool {
 
 /* ---- spool.c ---- */
 
+/* What ages are counted by: not the time of day, since a clock that is set ahead makes nothing older. */
+int64_t spool_now_ms(void);
 /* Begins a new active segment at next_seq. */
 poise_code spool_rotate(struct spool *spool, poise_error *err);
 /* Removes segments without unacknowledged batches that are old enough, or in the way of so many bytes more;

@@ -2,7 +2,6 @@
  * numbers stay in the segment, written anew with what is known of them in their place, so that the aggregator
  * is told what it does not get. */
 #include "inner.h"
-#include <base/clock.h>
 #include <base/error.h>
 #include <base/file.h>
 #include <inttypes.h>
@@ -29,7 +28,7 @@ static struct rewriting rewriting_of(const struct spool *spool, const struct seg
     struct rewriting r = {.segment = {.first_seq = segment->first_seq,
                                       .previous_hash = segment->previous_hash,
                                       .last_hash = segment->previous_hash,
-                                      .touched_ms = clock_wall_ms(&clock_system)},
+                                      .touched_ms = spool_now_ms()},
                           .sent_below = UINT64_MAX};
     if (together && spool->sent_max > 0 && spool->first_seq > 0) {
         r.sent_below = spool->first_seq + spool->sent_max;

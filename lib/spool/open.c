@@ -1,6 +1,7 @@
 /* Opening: what the directory holds decides where the spool goes on. Files of a new spool are made in an
  * order in which a crash leaves either no spool or a whole one: segment, acked, meta. */
 #include "inner.h"
+#include <base/clock.h>
 #include <base/error.h>
 #include <base/file.h>
 #include <base/hash.h>
@@ -253,6 +254,13 @@ static int by_seq(const void *a, const void *b)
     return (left->first_seq > right->first_seq) - (left->first_seq < right->first_seq);
 }
 
+/* How old a file is only the time of day can say. What is of the future was written while that was wrong. */
+static int64_t touched_ms(const struct stat *file)
+{
+    int64_t age_ms = clock_wall_ms(&clock_system) - (int64_t)file->st_mtim.tv_sec * 1000;
+    return spool_now_ms() - (age_ms > 0 ? age_ms : 0);
+}
+
 /* Sequences only; nothing is read yet. */
 static poise_code list_segments(struct spool *spool, poise_error *err)
 {
@@ -271,7 +279,7 @@ static poise_code list_segments(struct spool *spool, poise_error *err)
                 code = error_errno(err, POISE_EIO, "cannot look at %s/%s", spool->path, entry->d_name);
                 break;
             }
-            segment.touched_ms = (int64_t)file.st_mtim.tv_sec * 1000;
+            segment.touched_ms = touched_ms(&file);
             code = spool_add_segment(spool, &segment, err);
         }
         errno = 0;

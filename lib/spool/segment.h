@@ -24,7 +24,7 @@ struct segment {
     uint64_t held;          /* of batches: the other numbers are lost */
     int64_t last_at;        /* where the last record begins; 0 when there is none */
     int64_t size;           /* bytes up to the end of the last whole record; 0: not even the head is whole */
-    int64_t touched_ms;     /* when it was last appended to, about */
+    int64_t touched_ms;     /* when it was last appended to, about, as spool_now_ms says */
 };
 
 /* The newest mark that is known. */

@@ -171,6 +171,11 @@ poise_code spool_set_store(struct spool *spool, const uint8_t store_id[16], uint
 
 /* ---- segments ---- */
 
+int64_t spool_now_ms(void)
+{
+    return clock_monotonic_us(&clock_system) / 1000;
+}
+
 static poise_code reserve_segment(struct spool *spool, poise_error *err)
 {
     if (spool->count == spool->capacity) {
@@ -231,7 +236,7 @@ bool spool_all_acked(const struct spool *spool, size_t i)
 /* Whether the oldest segment need not be kept any longer. */
 static bool may_go(const struct spool *spool, int64_t wanted)
 {
-    int64_t age_ms = clock_wall_ms(&clock_system) - spool->segments[0].touched_ms;
+    int64_t age_ms = spool_now_ms() - spool->segments[0].touched_ms;
     return spool_all_acked(spool, 0) &&
            (spool->keep_ms == 0 || age_ms >= spool->keep_ms || spool->bytes + wanted > spool->max_bytes);
 }
@@ -269,7 +274,7 @@ poise_code spool_rotate(struct spool *spool, poise_error *err)
     struct segment fresh = {.first_seq = spool->next_seq,
                             .previous_hash = spool->last_hash,
                             .last_hash = spool->last_hash,
-                            .touched_ms = clock_wall_ms(&clock_system),
+                            .touched_ms = spool_now_ms(),
                             .size = SEGMENT_HEAD};
     int fd;
     poise_code code = save_mark(spool, err);
@@ -411,7 +416,7 @@ static poise_code append(struct spool *spool, bool held, uint64_t hash, const vo
     struct segment *active = &spool->segments[spool->count - 1];
     active->size += (int64_t)spool->record.length;
     active->last_hash = hash;
-    active->touched_ms = clock_wall_ms(&clock_system);
+    active->touched_ms = spool_now_ms();
     active->count++;
     active->held += held;
     spool->bytes += (int64_t)spool->record.length;

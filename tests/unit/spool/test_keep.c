@@ -7,7 +7,34 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BODY = 200, DAY_MS = 86400000 };
+enum { BODY = 200, DAY_S = 86400, DAY_MS = DAY_S * 1000 };
+
+/* ---- clocks, which the test sets ahead ---- */
+
+static time_t wall_ahead_s, monotonic_ahead_s;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+    int rc = __real_clock_gettime(clock, ret_time);
+    ret_time->tv_sec += clock == CLOCK_REALTIME ? wall_ahead_s : monotonic_ahead_s;
+    return rc;
+}
+
+static void pass(time_t seconds)
+{
+    wall_ahead_s += seconds;
+    monotonic_ahead_s += seconds;
+}
+
+static int make(void **state)
+{
+    wall_ahead_s = monotonic_ahead_s = 0;
+    return scratch_make(state);
+}
+
+/* ---- a spool ---- */
 
 static struct spool *open_keeping(const char *path, int64_t keep_ms)
 {
@@ -92,21 +119,55 @@ static void test_room(void **state)
     spool_close(spool);
 }
 
+/* Segment i, of four batches, was written last at that time. */
+static void set_time(const char *directory, int i, time_t seconds)
+{
+    char path[PATH_MAX];
+    struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
+    snprintf(path, sizeof path, "%s/%020d.seg", directory, 1 + 4 * i);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
 static void test_age(void **state)
 {
     struct spool *spool = open_keeping(*state, DAY_MS);
     append_acked(spool, 1, 30);
     spool_close(spool);
-    for (int i = 0; i < 4; i++) { /* the first segments were written long ago */
-        char path[PATH_MAX];
-        struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
-        snprintf(path, sizeof path, "%s/%020d.seg", (const char *)*state, 1 + 4 * i);
-        assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        set_time(*state, i, 1000);
     }
+    set_time(*state, 4, time(NULL) - DAY_S / 2);
+    set_time(*state, 5, time(NULL) + 100 * DAY_S); /* the clock was wrong */
     spool = open_keeping(*state, DAY_MS);
     assert_int_equal(spool_kept_seq(spool), 17);
+    pass(DAY_S / 2 - 100);
+    append_acked(spool, 31, 31);
+    assert_int_equal(spool_kept_seq(spool), 17);
     rewind_to(spool, 17);
-    scratch_check(spool, 17, 31, BODY);
+    scratch_check(spool, 17, 32, BODY);
+    scratch_ack(spool, 31);
+    pass(200);
+    append_acked(spool, 32, 32);
+    assert_int_equal(spool_kept_seq(spool), 21);
+    pass(DAY_S / 2);
+    append_acked(spool, 33, 33);
+    assert_true(spool_kept_seq(spool) > 28);
+    spool_close(spool);
+}
+
+/* A clock that is set makes nothing older or younger. */
+static void test_clock_is_set(void **state)
+{
+    struct spool *spool = open_keeping(*state, DAY_MS);
+    append_acked(spool, 1, 30);
+    wall_ahead_s = 1000 * DAY_S;
+    append_acked(spool, 31, 31);
+    assert_int_equal(spool_kept_seq(spool), 1);
+    wall_ahead_s = -1000 * DAY_S;
+    append_acked(spool, 32, 32);
+    pass(DAY_S + 100);
+    append_acked(spool, 33, 33);
+    assert_true(spool_kept_seq(spool) > 28);
     spool_close(spool);
 }
 
@@ -131,10 +192,11 @@ static void test_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_going_back, scratch_make, scratch_remove),
-        cmocka_unit_test_setup_teardown(test_room, scratch_make, scratch_remove),
-        cmocka_unit_test_setup_teardown(test_age, scratch_make, scratch_remove),
-        cmocka_unit_test_setup_teardown(test_damage, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_going_back, make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_room, make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_age, make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_clock_is_set, make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_damage, make, scratch_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
