@@ -3,6 +3,7 @@
 import json
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -29,6 +30,8 @@ aggregator: {ingest}
 routes: {routes}
 spool: {spool}
 spool_max: 1MiB
+keep_acked: {keep_acked}
+numbers: {spool}.prom
 when_full: {when_full}
 dead_letters: dead-{spool}.jsonl
 batch_rows: 100
@@ -63,7 +66,7 @@ class Delivery(Case):
 
     def configure(self, name="collect.yaml", **settings):
         settings = {"producer": "line", "ingest": self.aggregator.ingest, "routes": [], "spool": "spool",
-                    "when_full": "block", "input": "input.csv", "key": KEY, **settings}
+                    "when_full": "block", "keep_acked": "7d", "input": "input.csv", "key": KEY, **settings}
         settings["routes"] = json.dumps(settings["routes"])
         return self.write(name, COLLECT.format(**settings))
 
@@ -101,6 +104,21 @@ class Delivery(Case):
 
     def segments(self, spool="spool"):
         return sorted((self.folder / spool).glob("*.seg"))
+
+    def number(self, name, spool="spool"):
+        """What the collector's file of numbers says."""
+        return int(re.search(rf"(?m)^poise_collector_{name} (\d+)$", (self.folder / f"{spool}.prom").read_text())[1])
+
+    # ---- what was acknowledged ----
+
+    def test_kept_as_long_as_the_file_says(self):
+        self.aggregator.start()
+        self.input("input.csv", 0, 8000)
+        for spool, keep in (("spool", "7d"), ("hasty", "1ms")):
+            self.collect(self.configure(producer=spool, spool=spool, keep_acked=keep))
+            self.assertEqual(self.number("spool_bytes", spool), sum(path.stat().st_size for path in self.segments(spool)))
+        self.assertGreater(len(self.segments()), 2)
+        self.assertLess(len(self.segments("hasty")), 3)
 
     # ---- a full spool ----
 
@@ -236,6 +254,7 @@ class Delivery(Case):
         clone = self.configure("clone.yaml", spool="clone", input="other.csv")
         self.input("other.csv", 90000, 300)
         self.fork_seen(self.collect(clone))
+        self.assertEqual((self.number("forks"), self.number("forks", "clone")), (0, 1))
         self.input("input.csv", 800, 100)
         self.input("other.csv", 90300, 100)
         self.collect(config)

@@ -41,6 +41,7 @@ static void test_good(void **state)
     assert_int_equal(config->batch_rows, 1000);
     assert_int_equal(config->linger_ms, 50);
     assert_int_equal(config->spool_max, 1 << 30);
+    assert_int_equal(config->keep_acked_ms, 7 * INT64_C(86400000));
     assert_int_equal(config->log_level, LOG_INFO);
     assert_false(config->insecure);
     assert_int_equal(config->source_count, 2);
@@ -49,6 +50,21 @@ static void test_good(void **state)
     assert_int_equal(config->sources[1].delimiter, ';');
     assert_true(config->sources[1].follow);
     config_free(config);
+}
+
+static void test_keep_acked(void **state)
+{
+    (void)state;
+    struct problems problems = {0};
+    struct collector_config *config = NULL;
+    struct buf text = {0};
+    buf_printf(&text, "%skeep_acked: 36h\n", good);
+    assert_int_equal(config_read_bytes("c.yaml", (const char *)text.data, text.length, &config, &problems),
+                     POISE_OK);
+    assert_int_equal(config->keep_acked_ms, 36 * 3600000);
+    config_free(config);
+    problems_free(&problems);
+    buf_free(&text);
 }
 
 static void test_paths_are_relative_to_the_file(void **state)
@@ -133,6 +149,9 @@ static void test_all_problems_at_once(void **state)
 static void test_other_problems(void **state)
 {
     (void)state;
+    has_problems(TOP "keep_acked: 367d\nsources: []\n",
+                 "c.yaml:5:13: 'keep_acked' must be from 1ms to 366d, not 367d\n"
+                 "c.yaml:6:10: 'sources' must be a list of 1 to 32 sources, such as '- csv: {path: FILE}'\n");
     has_problems(TOP "sources: []\n",
                  "c.yaml:5:10: 'sources' must be a list of 1 to 32 sources, such as '- csv: {path: FILE}'\n");
     has_problems(TOP "sources:\n  - csv: {path: f}\n    measurements: [{measure: m, value: 1}]\n",
@@ -206,6 +225,7 @@ static void test_document(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_good),
+                                       cmocka_unit_test(test_keep_acked),
                                        cmocka_unit_test(test_paths_are_relative_to_the_file),
                                        cmocka_unit_test(test_all_problems_at_once),
                                        cmocka_unit_test(test_other_problems),

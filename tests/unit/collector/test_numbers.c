@@ -103,6 +103,59 @@ static void of_a_long_wait_a_hundredth_may_be_wrong(void **state)
     }
 }
 
+/* The file's number of that name. */
+static uint64_t written(const char *path, const char *name)
+{
+    struct buf text = {0};
+    char line[64];
+    assert_int_equal(file_read(path, 1 << 16, &text, NULL), POISE_OK);
+    buf_put_u8(&text, 0);
+    int length = snprintf(line, sizeof line, "\npoise_collector_%s ", name);
+    assert_in_range(length, 1, sizeof line - 1);
+    const char *found = strstr((const char *)text.data, line);
+    if (!found) {
+        fail_msg("%s lacks %s", path, name);
+        return 0;
+    }
+    uint64_t value = strtoull(found + length, NULL, 10);
+    buf_free(&text);
+    return value;
+}
+
+static void the_file_says_what_is(void **state)
+{
+    (void)state;
+    static struct numbers numbers;
+    char directory[] = "/tmp/poise-numbers-XXXXXX", path[64];
+    const struct log silent = {0};
+    const poise_sender_stats stats = {.accepted = 99,
+                                      .acknowledged = 1,
+                                      .refused = 2,
+                                      .batches_left = 3,
+                                      .spool_bytes = 4,
+                                      .forks = 5,
+                                      .connected = true};
+    const struct collector_summary summary = {.rows = 6, .rows_skipped = 7, .rows_refused = 8, .sent = 9};
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/numbers.prom", directory);
+    now_us = 0;
+    numbers_open(&numbers, path, &silent, &played);
+    now_us = 10 * SECOND_US;
+    numbers_look(&numbers, &stats, &summary);
+    static const struct {
+        const char *name;
+        uint64_t value;
+    } wanted[] = {{"acknowledged", 1},     {"refused", 2},      {"spool_batches", 3},
+                  {"spool_bytes", 4},      {"forks", 5},        {"rows", 6},
+                  {"rows_skipped", 7},     {"rows_refused", 8}, {"sent", 9},
+                  {"spool_age_ms", 10000}, {"connected", 1}};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        assert_int_equal(written(path, wanted[i].name), wanted[i].value);
+    }
+    unlink(path);
+    rmdir(directory);
+}
+
 static void the_file_is_written_every_ten_seconds(void **state)
 {
     (void)state;
@@ -140,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_oldest_batch_that_waits_says_the_age),
                                        cmocka_unit_test(what_an_earlier_run_left_waits_since_the_start),
                                        cmocka_unit_test(of_a_long_wait_a_hundredth_may_be_wrong),
+                                       cmocka_unit_test(the_file_says_what_is),
                                        cmocka_unit_test(the_file_is_written_every_ten_seconds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
