@@ -137,6 +137,8 @@ static poise_code check_access(struct stream *stream, const char *user, enum wir
     switch ((int)kind) {
     case WIRE_SUBSCRIBE:
         return access_may(who, ACCESS_READ) ? POISE_OK : deny(stream, user, "read scores", err);
+    case WIRE_LOSSES_REQUEST: /* a loss knows no org */
+        return administers || access_may(who, ACCESS_READ) ? POISE_OK : deny(stream, user, "see losses", err);
     case WIRE_QUERY:
     case WIRE_CHANGES:
         return access_may(who, ACCESS_QUERY) ? POISE_OK : deny(stream, user, "ask about the past", err);
@@ -228,7 +230,6 @@ static poise_code send_keepalive(struct stream *stream, struct subscription *sub
     return send_out(stream, &subscription->peer, WIRE_UPDATE);
 }
 
-/* Another authorisation file may be in force: what was asked for by who may less now ends at once. */
 /* Whether a connection of that key is of use still. */
 static bool stays(const void *context, const char *user)
 {
@@ -236,6 +237,7 @@ static bool stays(const void *context, const char *user)
     return access_enters(access_find(stream->view.access, user), ACCESS_AT_QUERY);
 }
 
+/* Another authorisation file may be in force: what was asked for by who may less now ends at once. */
 static void renew_access(struct stream *stream)
 {
     struct access *before = NULL;
@@ -468,8 +470,7 @@ static poise_code hand_over(struct stream *stream, struct inquiry *inquiry, pois
     return POISE_OK;
 }
 
-/* A question, or order, of which one answer comes; it is handed over once it is made of what was asked for.
- */
+/* A question, or order, of which one answer comes; handed over once it is made of what was asked for. */
 static poise_code new_plain(struct stream *stream, uint64_t id, const char *scorecard,
                             const struct net_message *message, uint64_t *ret_id, struct inquiry **ret_inquiry,
                             poise_error *err)

@@ -391,12 +391,27 @@ sources:
             if part.last:
                 return states
 
+    def test_losses_are_for_who_reads(self):
+        """Anything: a loss knows no org."""
+        self.peers[1] |= {"administer": True}
+        self.peers.append({"name": "evil", "key": self.public["evil"], "query": True})
+        self.start()
+        shop = self.producer("shop")
+        shop.hello()
+        shop.seq = 3
+        shop.put(pb.Batch(epoch=shop.epoch, seq=1, loss=pb.Loss(last_seq=3, rows=7, from_ms=MAY, to_ms=MAY, reason=pb.LOSS_OLDEST)))
+        ask = ["losses", "--from", self.aggregator.query]
+        for name in ("board", "ops", "other"):
+            self.assertIn("7 measurements lost", run(POISE, *ask, *self.keys(name)).stdout)
+        self.assertIn("evil, key ", (said := run(POISE, *ask, *self.keys("evil"), check=1).stderr))
+        self.assertIn("may not see losses", said)
+
     def test_orders_are_for_operators(self):
         self.start(settings="backups: backups")
         self.seed()
         at = ["--from", self.aggregator.query]
         orders = [["restate", "--reason", "because", *at], ["rescore", "--from", "2020-01-01T00:00:00Z", "--at", self.aggregator.query],
-                  ["backup", "monday", *at], ["dump", *at]]
+                  ["erase", "--org", "b", "--reason", "because", *at], ["backup", "monday", *at], ["dump", *at]]
         for order in orders:
             done = run(POISE, *order, *self.keys("board"), check=1)
             self.assertIn("may not administer", done.stderr)
@@ -413,8 +428,8 @@ sources:
         run(POISE, "backup", "monday", *at, *self.keys("ops"), check=1)  # there is one
         key = self.public["ops"][:8]
         noted = [(line["what"], line["result"]) for line in self.aggregator.audit() if line["who"] == "ops"]
-        self.assertEqual(noted[:7], [("restate", "begun"), ("restate", "done"), ("rescore", "begun"), ("rescore", "done"),
-                                     ("backup", "begun"), ("backup", "done"), ("dump", "begun")])
+        self.assertEqual(noted[:9], [("restate", "begun"), ("restate", "done"), ("rescore", "begun"), ("rescore", "done"),
+                                     ("erase", "begun"), ("erase", "done"), ("backup", "begun"), ("backup", "done"), ("dump", "begun")])
         self.assertEqual(noted[-2], ("backup", "begun"))
         self.assertIn("monday", noted[-1][1])
         self.assertTrue(all(line["key"] == key for line in self.aggregator.audit() if line["who"] == "ops"))
@@ -528,6 +543,18 @@ sources:
         self.seed("2020-05-15T00:00:02Z,m,b,4,,,,,\n")
         ops.expect(pb.Update)
         self.assertIsNone(board.receive(0.2))
+
+    def test_questions_of_a_revoked_key_end(self):
+        self.start()
+        self.seed()
+        board = self.peer("board")
+        for number, (left, code) in enumerate(((self.without("board") + [dict(self.peers[2], read="all")], GONE),
+                                               (self.without("board"), DENIED))):
+            board.send(pb.Query(id=7 + number, scorecard="plant", as_of_ms=MAY, credit=0))  # whose answer waits for credit
+            board.stats()  # so it was asked
+            self.aggregator.reload(left)
+            error = board.expect(pb.Error, SECOND)
+            self.assertEqual((error.id, error.code), (7 + number, code))
 
     def test_watching_goes_on_or_ends(self):
         self.start()

@@ -18,7 +18,10 @@ struct fixture {
     int64_t now_us;
     struct stream *stream;
     struct wire_states states; /* the latest that came */
+    struct access_holder access;
 };
+
+static const char *user; /* whose key the messages come by, which libzmq says only of CURVE */
 
 static int64_t now_of(void *context)
 {
@@ -38,7 +41,7 @@ static bool can_receive(void *machine)
     return true;
 }
 
-static int setup_queues(void **state, int send_hwm)
+static int setup_by(void **state, int send_hwm, bool locked)
 {
     struct fixture *f = calloc(1, sizeof *f);
     if (!f)
@@ -60,6 +63,7 @@ static int setup_queues(void **state, int send_hwm)
                                      .card_count = 1,
                                      .stats = &f->stats,
                                      .log = &f->log,
+                                     .access = locked ? &f->access : NULL,
                                      .clock = &f->clock,
                                      .max_subscriptions = 3,
                                      .max_subscriptions_each = 2,
@@ -67,7 +71,7 @@ static int setup_queues(void **state, int send_hwm)
     *state = f;
     if (!ring_init(&f->from_writer, 64) || !ring_init(&f->to_inquirer, INQUIRIES_MAX) ||
         !ring_init(&f->from_inquirer, INQUIRIES_MAX) || !ring_init(&f->restated, INQUIRIES_MAX) ||
-        net_wake_open(&f->wake, NULL) != POISE_OK)
+        net_wake_open(&f->wake, NULL) != POISE_OK || !access_holder_init(&f->access))
         return -1;
     options.inquirer_wake = f->wake;
     return stream_open(&options, &f->stream, NULL) == POISE_OK ? 0 : -1;
@@ -75,19 +79,26 @@ static int setup_queues(void **state, int send_hwm)
 
 static int setup(void **state)
 {
-    return setup_queues(state, 0);
+    return setup_by(state, 0, false);
 }
 
 static int setup_narrow(void **state)
 {
-    return setup_queues(state, 1);
+    return setup_by(state, 1, false);
+}
+
+static int setup_locked(void **state)
+{
+    return setup_by(state, 0, true);
 }
 
 static int teardown(void **state)
 {
     struct fixture *f = *state;
     stream_close(f->stream);
+    access_holder_free(&f->access);
     scorecard_free(f->card);
+    user = NULL;
     ring_free(&f->from_writer);
     ring_free(&f->to_inquirer);
     ring_free(&f->from_inquirer);
@@ -471,6 +482,99 @@ static void answers_that_nobody_reads_are_bounded(void **state)
     loop_expect_error(&f->loop, deaf, POISE_ENOTFOUND);
 }
 
+/* ---- access ---- */
+
+#define READER   "a000000000000000000000000000000000000000000000000000000000000001"
+#define ASKER    "b000000000000000000000000000000000000000000000000000000000000002"
+#define OPERATOR "c000000000000000000000000000000000000000000000000000000000000003"
+#define STRANGER "d000000000000000000000000000000000000000000000000000000000000004"
+
+poise_code __real_net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err);
+poise_code __wrap_net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err);
+poise_code __wrap_net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err)
+{
+    poise_code code = __real_net_receive(socket, ret_message, err);
+    if (!code)
+        ret_message->user = user;
+    return code;
+}
+
+/* Another file comes in force. */
+static void allow(struct fixture *f, const char *peers)
+{
+    char path[96];
+    struct access *access = NULL;
+    struct problems problems = {0};
+    snprintf(path, sizeof path, "%s/access", f->loop.directory);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fprintf(file, "peers:\n%s", peers) > 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(access_read(path, &access, &problems), POISE_OK);
+    access_holder_set(&f->access, access);
+}
+
+/* What is no message at all, but that is seen only once it may be sent. */
+static void mumble(struct fixture *f, struct net_socket *peer, enum wire_kind kind)
+{
+    buf_put_u8(&f->loop.out, 0xff);
+    loop_send(&f->loop, peer, kind);
+}
+
+static void each_right_allows_its_messages(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const keys[] = {READER, ASKER, OPERATOR, STRANGER};
+    static const struct {
+        enum wire_kind kind;
+        const char *who;
+    } messages[] = {{WIRE_SUBSCRIBE, "r"},      {WIRE_CREDIT, "rqa"}, {WIRE_UNSUBSCRIBE, "rqa"},
+                    {WIRE_QUERY, "q"},          {WIRE_CHANGES, "q"},  {WIRE_DUMP, "a"},
+                    {WIRE_STATS_REQUEST, "qa"}, {WIRE_RESTATE, "a"},  {WIRE_LOSSES_REQUEST, "ra"},
+                    {WIRE_ERASE, "a"},          {WIRE_RESCORE, "a"},  {WIRE_BACKUP, "a"}};
+    struct net_socket *peer = loop_peer(&f->loop);
+    allow(f, "  - {name: reader, key: " READER ", read: [{orgs: [a]}]}\n"
+             "  - {name: asker, key: " ASKER ", query: true}\n"
+             "  - {name: operator, key: " OPERATOR ", administer: true}\n");
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
+            user = keys[k];
+            mumble(f, peer, messages[i].kind);
+            loop_expect_error(&f->loop, peer,
+                              strchr(messages[i].who, "rqa-"[k]) ? POISE_EPROTO : POISE_EDENIED);
+        }
+    }
+}
+
+static void a_question_ends_with_its_right(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    user = ASKER;
+    allow(f, "  - {name: asker, key: " ASKER ", read: all, query: true}\n");
+    ask(f, peer, 1, 1);
+    struct inquiry *inquiry = take_question(f);
+    allow(f, "  - {name: asker, key: " ASKER ", read: all, query: true}\n"
+             "  - {name: reader, key: " READER ", read: all}\n");
+    step(f); /* the same for this one */
+    answer(f, inquiry, 1);
+    expect_states(f, peer, WIRE_RESULT, 1, 1, 0);
+    ask(f, peer, 2, 0);
+    answer(f, take_question(f), 1); /* and waits for credit */
+    step(f);
+    allow(f, "  - {name: asker, key: " ASKER ", read: [{orgs: [a]}], query: true}\n");
+    mumble(f, peer, WIRE_QUERY); /* not to wait for what does not come */
+    loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+    loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    ask(f, peer, 3, 1);
+    inquiry = take_question(f);
+    allow(f, "  - {name: reader, key: " READER ", read: all}\n");
+    loop_expect_error(&f->loop, peer, POISE_EDENIED);
+    answer(f, inquiry, 1); /* is not sent any more */
+    give_credit(f, peer, 3, 1);
+    loop_expect_error(&f->loop, peer, POISE_EDENIED);
+}
+
 int main(void)
 {
 #define STREAM_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -486,6 +590,8 @@ int main(void)
         STREAM_TEST(an_answer_is_given_up),
         STREAM_TEST(the_numbers_are_told),
         STREAM_TEST(a_subscriber_without_credit_is_said_to_be_behind),
+        cmocka_unit_test_setup_teardown(each_right_allows_its_messages, setup_locked, teardown),
+        cmocka_unit_test_setup_teardown(a_question_ends_with_its_right, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(every_question_has_its_answer_however_many_came_at_once, setup_narrow,
                                         teardown),
         cmocka_unit_test_setup_teardown(answers_that_nobody_reads_are_bounded, setup_narrow, teardown),
