@@ -590,8 +590,20 @@ sources:
         for number in range(300):
             board.send(pb.Dump(id=number + 1, from_ms=0, to_ms=1))
             self.assertEqual(board.expect(pb.Error).code, DENIED)
-        self.assertEqual(self.stats()["poise_messages_denied"], 300)
-        self.assertLessEqual(self.aggregator.log.read_text().count("access_denied"), 20)
+        shop = self.producer("shop")
+        shop.hello()
+        for number in range(60):
+            shop.send(shop.batch([("m", "b", MAY, 1.0)]))
+        self.assertEqual(len(shop.acknowledged(60)), 60)
+        for number in range(60):
+            self.peer("evil", RECONNECT_IVL=-1)  # comes once
+        self.wait_stat('poise_handshakes{reason="denied"}', 60)
+        stats = self.stats()
+        self.assertEqual([stats[f"poise_{what}_denied"] for what in ("messages", "batches", "connections")], [300, 60, 60])
+        log = self.aggregator.log.read_text()
+        for reason in ("board, key ", "in a batch of ", "an unknown key at "):
+            self.assertEqual(len(re.findall(f' access_denied .* reason="{reason}', log)), 20)
+        self.assertEqual(log.count(" access_denied "), 60)
 
     def test_a_key_is_replaced(self):
         both = {"name": "board", "key": [self.public["board"], self.public["evil"]], "read": "all"}
