@@ -24,16 +24,17 @@ perspectives:
         measures:
           - {{id: total, input: m, aggregate: sum, score: {{linear: {{from: 0, to: 10}}}}}}
 """
-EVIL = """
-producer: evil
+COLLECT = """
+producer: {producer}
 aggregator: {ingest}
-key: evil.key
+key: {producer}.key
 server_key: aggregator.pub
-spool: spool-evil
-dead_letters: letters.jsonl
+spool: spool-{name}
+dead_letters: letters-{name}.jsonl
 sources:
-  - csv: {{path: rows.csv}}
+  - csv: {{path: {name}.csv}}
     time: {{column: at, format: rfc3339}}
+    org: a
     measurements: [{{measure: m, value: {{column: n}}}}]
 """
 NOT_ALLOWED, DENIED, GONE = 18, 11, 10
@@ -130,6 +131,13 @@ class Access(Case):
             time.sleep(0.05)
         raise AssertionError(f"{name} is {value}")
 
+    def collect_rows(self, name, producer, count):
+        """A collector's configuration, and as many rows of 1 more in its file."""
+        path = self.folder / f"{name}.csv"
+        with path.open("a") as file:
+            file.write("at,n\n" * (file.tell() == 0) + "2020-05-15T00:00:00Z,1\n" * count)
+        return self.write(f"{name}.yaml", COLLECT.format(name=name, producer=producer, ingest=self.aggregator.ingest))
+
     def seed(self, rows="2020-05-15T00:00:00Z,m,a,1,,,,,\n2020-05-15T00:00:00Z,m,b,2,,,,,\n"):
         rows = self.write("rows.csv", HEADER + rows)
         run(POISE, "send", "--to", self.aggregator.ingest, "--spool", self.folder / "spool-ops", "--producer", "tests",
@@ -213,8 +221,7 @@ class Access(Case):
     def test_why_there_is_no_connection(self):
         """Each says it by itself, long before anybody has to look at the aggregator's log."""
         self.start()
-        self.write("rows.csv", "at,n\n2026-03-01T10:00:00Z,1\n")
-        collect = self.write("collect.yaml", EVIL.format(ingest=self.aggregator.ingest))
+        collect = self.collect_rows("evil", "evil", 1)
         no = "it does not let our key [0-9a-f]{8}... in"
         cases = [
             (["--from", self.aggregator.query, *self.keys("evil")], no),
@@ -313,7 +320,10 @@ class Access(Case):
         self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 1.0)])), [])
         self.aggregator.reload(self.without("shop"))
         self.assertEqual(shop.expect(pb.Error, SECOND).code, DENIED)
+        shop.send(shop.batch([("m", "a", MAY, 2.0)]))
         self.wait_stat("poise_connections_revoked")  # and not even its connection is left
+        while (answer := shop.receive(0)) is not None:
+            self.assertIsInstance(answer, pb.Error)
         self.assertTrue(self.hears_nothing(shop))
         stats = self.stats()
         self.assertEqual(stats["poise_rows_accepted"], 1)
@@ -322,7 +332,22 @@ class Access(Case):
         self.renew(shop)
         shop.seq = 1
         self.assertEqual(shop.hello().next_seq, 2)
-        self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 2.0)])), [])
+        self.assertEqual(shop.put(shop.batch([("m", "a", MAY, 4.0)])), [])
+        self.assertEqual(self.stats()["poise_rows_accepted"], 2)
+
+    def test_two_collectors_with_one_key(self):
+        """Each has an epoch of its own: both count, also at the same time, and neither hides the other."""
+        self.start()
+        for more in (500, 100):
+            children = [self.spawn(COLLECTOR, "--config", self.collect_rows(name, "shop", more), "--once", "--timeout", "60s",
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for name in ("first", "second")]
+            for child in children:
+                text = child.communicate(timeout=90)[1]
+                self.assertEqual(child.returncode, 0, text)
+        stats = self.stats()
+        self.assertEqual([stats[f"poise_{name}"] for name in ("rows_accepted", "producers", "forks")], [1200, 2, 0])
+        total = [state["value"] for state in json.loads(self.get("ops", "plant").stdout) if state["node"].endswith("total")]
+        self.assertEqual(total, [1200.0])
 
     def test_a_collector_waits_until_it_may(self):
         self.peers = self.without("shop") + [{"name": "shop", "key": self.public["shop"], "send": [{"orgs": ["b"]}]}]
