@@ -68,6 +68,7 @@ bool gatekeeper_reload(struct gatekeeper *gatekeeper)
     struct buf changes = {0};
     poise_error problem;
     poise_code code = read_file(gatekeeper, &changes, &problem);
+    note(gatekeeper, "reload", &changes, code ? problem.text : "done"); /* before anybody hears of it */
     stats_add(options->stats, code ? STAT_access_reloads_failed : STAT_access_reloads, 1);
     if (code)
         log_event(options->log, LOG_ERROR, "access_not_reloaded", log_text("reason", problem.text),
@@ -75,7 +76,6 @@ bool gatekeeper_reload(struct gatekeeper *gatekeeper)
     else
         log_event(options->log, LOG_INFO, "access_reloaded", log_text("file", options->path),
                   log_int("keys", (int64_t)access_keys(gatekeeper->view.access)));
-    note(gatekeeper, "reload", &changes, code ? problem.text : "done");
     buf_free(&changes);
     return !code;
 }
