@@ -3,10 +3,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#include <aggregator/numbers.h>
 #include <aggregator/stats.h>
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unit/store/scratch.h>
+#include <wire/wire.h>
 
 struct wanted {
     const char *name;
@@ -144,6 +147,69 @@ static void what_is_told_is_described(void **state)
     assert_null(stats_describe("_sum", &length));
 }
 
+/* ---- of the store ---- */
+
+/* In an answer to who asks, from the bytes on the wire. */
+static double told(struct stats *stats, struct store *store, const char *name)
+{
+    struct buf out = {0};
+    struct arena arena;
+    struct wire_stats answer = {0};
+    double value = -1;
+    arena_init(&arena, 0);
+    assert_int_equal(numbers_put(7, stats, store, &out, NULL), POISE_OK);
+    assert_int_equal(wire_decode_stats(out.data, out.length, &arena, &answer, NULL), POISE_OK);
+    assert_int_equal(answer.id, 7);
+    for (size_t i = 0; i < answer.count; i++)
+        if (strcmp(answer.names[i], name) == 0)
+            value = answer.values[i];
+    arena_free(&arena);
+    buf_free(&out);
+    return value;
+}
+
+/* Nine records, of which a checkpoint has four, with two keys; and two readers, as of the last of them. */
+static void what_the_store_is_like_is_told(void **state)
+{
+    static struct stats stats;
+    struct store *store = scratch_open(*state);
+    struct store_reader *early = NULL, *late = NULL;
+    const struct store_mark mark = {.state_lsn = 4, .generation = 1};
+    struct store_stats said;
+    for (uint64_t n = 1; n <= 9; n++)
+        scratch_append(store, n, 5000);
+    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
+    assert_int_equal(store_put(store, STORE_KEYS, "k1", 2, "v", 1), POISE_OK);
+    assert_int_equal(store_put(store, STORE_KEYS, "k2", 2, "v", 1), POISE_OK);
+    assert_int_equal(store_checkpoint_commit(store, &mark, NULL), POISE_OK);
+    assert_true(told(&stats, store, "poise_readers") == 0);
+    assert_true(told(&stats, store, "poise_oldest_reader_ms") == 0);
+    assert_int_equal(store_reader_open(store, &early, NULL), POISE_OK);
+    assert_int_equal(store_reader_open(store, &late, NULL), POISE_OK);
+    assert_true(told(&stats, store, "poise_readers") == 2);
+    do { /* the clock goes on */
+        assert_int_equal(store_stats(store, &said, NULL), POISE_OK);
+    } while (said.oldest_reader_ms < 20);
+    assert_true(told(&stats, store, "poise_oldest_reader_ms") >= (double)said.oldest_reader_ms);
+    assert_true(told(&stats, store, "poise_keys") == 2);
+    assert_true(told(&stats, store, "poise_journal_records") == 9);
+    assert_true(told(&stats, store, "poise_journal_lag") == 5);
+    assert_true(told(&stats, store, "poise_uncompacted") == 9);
+    assert_true(said.lag_bytes > 5 * 5000 && said.lag_bytes < 6 * 5000);
+    assert_true(told(&stats, store, "poise_journal_lag_bytes") == (double)said.lag_bytes);
+    assert_true(told(&stats, store, "poise_map_bytes") == MAP_SMALL);
+    assert_true(told(&stats, store, "poise_used_bytes") == (double)said.used_bytes);
+    assert_true(told(&stats, store, "poise_file_bytes") == (double)said.file_bytes);
+    assert_true(said.used_bytes < said.file_bytes && said.file_bytes < MAP_SMALL);
+    assert_true(told(&stats, store, "poise_table_entries{table=\"journal\"}") == 9);
+    store_reader_close(early);
+    store_reader_close(late);
+    store_close(store);
+    /* without one, what it said last */
+    assert_true(told(&stats, NULL, "poise_journal_lag") == 5);
+    assert_true(told(&stats, NULL, "poise_table_entries{table=\"journal\"}") == -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_quantile_is_at_most_half_too_high),
         cmocka_unit_test(short_and_long_ones_are_counted_too),
         cmocka_unit_test(what_is_told_is_described),
+        cmocka_unit_test_setup_teardown(what_the_store_is_like_is_told, scratch_make, scratch_remove),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }
