@@ -165,12 +165,10 @@ class Dump(Base):
         self.assertIn("column 'x' is unknown", self.import_("-", input="x\n", check=1).stderr)
         self.assertIn("opening", self.import_(self.folder / "absent.csv", check=1).stderr)
 
-    def test_progress_is_for_terminals(self):
-        self.assertEqual(self.import_(self.write("few.csv", system.HEADER + rows(0, 1000))).stderr, "")
-        path = self.write("rows.csv", system.HEADER + rows(1000, 1000000))  # some 0.9 s: it is shown each 0.1 s
+    def on_terminal(self, *command, output=subprocess.DEVNULL):
+        """What it shows: its standard error is a terminal."""
         ours, theirs = pty.openpty()
-        child = self.spawn(*self.import_command(path), stdout=subprocess.PIPE, stderr=theirs,
-                           env={**os.environ, "TERM": "xterm"})
+        child = self.spawn(*command, stdout=output or theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
         os.close(theirs)
         shown = b""
         try:
@@ -180,8 +178,32 @@ class Dump(Base):
             pass  # EIO: the other end is closed
         os.close(ours)
         self.assertEqual(child.wait(60), 0)
-        self.assertRegex(shown.decode(), r"\d+ %  [\d,]+ rows, [\d,]+ rows/s, [\d,]+ acknowledged")
-        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown[-80:])
+        return shown.decode()
+
+    def parts_shown(self, shown, more=""):
+        """(percent, rows) of lines in place of each other, the last of which is wiped out."""
+        self.assertEqual(shown[-4:], "\r\x1b[K", shown[-80:])
+        lines = [re.fullmatch(r"\r\S{16} +(\d+) %  ([\d,]+) rows, [\d,]+ rows/s" + more, line)
+                 for line in shown[:-4].split("\x1b[K")[:-1]]
+        self.assertNotIn(None, lines, shown)
+        parts = [(int(line[1]), int(line[2].replace(",", ""))) for line in lines]
+        self.assertEqual(parts, sorted(parts))
+        self.assertGreater(len(parts), 0)
+        return parts
+
+    def test_progress_is_for_terminals(self):
+        self.assertEqual(self.import_(self.write("few.csv", system.HEADER + rows(0, 1000))).stderr, "")
+        parts = [self.write(f"{count}.csv", system.HEADER + rows(1000, count)) for count in (100000, 400000)]
+        dump, out = [POISE, "dump", "--from", self.aggregator.query], self.folder / "out.jsonl"
+        for command in ([*self.import_command(*parts)], [*dump, "--output", out], [*self.import_command(out)]):
+            more = ", [\\d,]+ acknowledged" if command[1] == "import" else ""
+            for percent, count in self.parts_shown(self.on_terminal(*command), more):  # each 0.1 s, of some 0.5 s
+                if more:  # a dump counts records, of whatever length
+                    self.assertAlmostEqual(percent / 100, count / 500000, delta=0.1)
+        self.assertGreaterEqual(self.parts_shown(self.on_terminal(*dump, "--standing"))[-1][0], 50)  # it reads twice
+        day = ("--since", "2026-03-05T00:00:00Z", "--until", "2026-03-06T00:00:00Z")
+        self.assertNotIn("%", self.on_terminal(*dump, *day, output=None))  # rows are on the terminal themselves
+        self.assertEqual(self.dump(*day).stderr, "")
 
     def test_a_big_dump_takes_little_memory(self):
         """A million measurements: neither side holds them. A sanitizer's memory says nothing."""
@@ -224,6 +246,8 @@ class Dump(Base):
         self.assertEqual(set(now) - {"tables"}, {name for name in values if "{table=" not in name})
 
     def test_stats_say_how_large_the_store_is(self):
+        self.aggregator.stop()
+        self.aggregator = Aggregator(self.folder, [self.card], settings="checkpoint: 1h").start()
         self.send(rows(0, 700) + "2026-03-05T00:00:00Z,m,,5,,k1,,,\n2026-03-05T00:00:00Z,m,,6,,k2,,,\n")
         now = self.stats()
         self.assertEqual(now["poise_rows_accepted"], 702)
@@ -231,6 +255,8 @@ class Dump(Base):
         self.assertGreater(now["poise_free_bytes"], 0)
         self.assertEqual(now["poise_map_bytes"], 1 << 30)
         self.assertEqual(now["tables"]["journal"]["entries"], now["poise_lsn"])
+        self.assertEqual((now["poise_journal_records"], now["poise_journal_lag"]), (now["poise_lsn"], now["poise_lsn"]))
+        self.assertGreater(now["poise_journal_lag_bytes"], 700)  # a row takes more than a byte
         self.assertEqual(now["poise_used_bytes"], sum(table["bytes"] for table in now["tables"].values()))
         self.assertEqual(set(now["tables"]), set("head orgs sources units cells keys future revisions producers "
                                                  "definitions series meta journal state state_runs chunks runs "
