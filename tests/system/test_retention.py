@@ -195,6 +195,21 @@ class Retention(Case):
                          self.evaluate(self.card, dump.stdout.split("\n", 1)[1], "--all-orgs"))
         run(POISE, "verify", "--from", self.aggregator.query)
 
+    def test_room_of_what_is_dropped_is_used_again(self):
+        """The same amount comes, and goes, again: the file has room for it."""
+        self.aggregator.stop()
+        self.card.write_text(CARD % ("20d", ""))
+        self.aggregator.start()
+        random, seen, a_month = Random(7), [], 28 * 1000
+        for months in ((1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12)):  # of which the last three stay
+            self.send("".join(f"2020-{month:02d}-{day:02d}T{n % 24:02d}:00:00Z,m,line-{n % 7},{random.random()},,,,,\n"
+                              for month in months for day in range(1, 29) for n in range(1000)))
+            seen.append(self.await_dropped(months[0] * a_month))
+        dropped = seen[2]["poise_bytes_dropped"] - seen[1]["poise_bytes_dropped"]
+        self.assertGreater(dropped, 4 * 8 * a_month)  # numbers that take eight bytes, each
+        self.assertLess(seen[2]["tables"]["chunks"]["bytes"], 1.2 * dropped)
+        self.assertLess(seen[2]["poise_file_bytes"] - seen[1]["poise_file_bytes"], 0.8 * dropped)
+
     def test_kill_and_other_definitions(self):
         all_rows = ""
         for at in range(6):  # whatever was frozen, checkpointed, in runs or dropped by then
