@@ -245,6 +245,26 @@ static void test_no_room_and_stop(void **state)
     store_close(store);
 }
 
+/* What the store's disk gives back is looked at before it is a backup. */
+static void test_of_damage(void **state)
+{
+    struct paths paths = paths_in(*state);
+    struct backup_result result;
+    poise_error err = {0};
+    struct store *store = scratch_open(paths.store);
+    for (uint64_t n = 1; n <= 20; n++) {
+        scratch_append(store, n, BODY);
+    }
+    assert_int_equal(back_up(store, &paths, "sound", &result, &err), POISE_OK);
+    uint8_t *body = scratch_body(7, BODY);
+    assert_true(scratch_flip(paths.store, body + 500, 64, 5) > 0);
+    assert_int_equal(back_up(store, &paths, "damaged", &result, &err), POISE_ECORRUPT);
+    assert_non_null(strstr(err.text, "record 7"));
+    assert_int_equal(files_in(paths.backups), 3); /* nothing of it is left */
+    free(body);
+    store_close(store);
+}
+
 /* ---- restoring ---- */
 
 static void test_restore(void **state)
@@ -320,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_names, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_what_was_left_is_removed, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_no_room_and_stop, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_of_damage, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_restore, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_restore_of_damage, scratch_make, scratch_remove),
     };
