@@ -287,6 +287,29 @@ class Locked(Base):
         self.send(rows(3, 2))
         self.assertEqual(self.dump().stdout, system.HEADER + rows(0, 3) + late + rows(3, 2))
 
+    def test_what_was_restated_goes_in_again(self):
+        """A dump gives the same scores elsewhere, once what is locked there is let in there, too."""
+        self.send("2026-01-02T00:00:00.000Z,m,a,7,1,gone,1,,\n2026-01-03T00:00:00.000Z,m,b,8,1,moves,,,\n" + rows(0, 3))
+        self.send("2026-01-05T00:00:00.000Z,m,,5,1,,,,\n,m,,,,gone,2,,true\n2026-02-01T00:00:00.000Z,m,c,9,1,moves,,,\n", check=1)
+        held = self.counted()
+        restate = [POISE, "restate", "--reason", "recount", "--from"]
+        self.assertEqual(run(*restate, self.aggregator.query).stdout, "3 let in, 0 refused\n")
+        dump = self.dump().stdout
+        question = ("--all-orgs", "--history")
+        states = self.aggregator.get("plant", *question)
+        self.assertNotEqual(states, [])
+        self.aggregator.stop()
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        self.aggregator = Aggregator(elsewhere, [self.card]).start()
+        lines = dump.splitlines(keepends=True)  # in two parts: what is locked was so before the import
+        self.assertEqual(self.import_("-", input="".join(lines[:6])).stdout, "5 counted, 0 refused\n")
+        self.assertEqual(self.import_("-", input="".join(lines[:1] + lines[6:]), check=1).stdout, "0 counted, 3 refused\n")
+        self.assertEqual(self.counted(), held)
+        self.assertEqual(run(*restate, self.aggregator.query).stdout, "3 let in, 0 refused\n")
+        self.same_states(self.aggregator.get("plant", *question), states)
+        self.assertEqual(self.dump().stdout, dump)
+
 
 if __name__ == "__main__":
     system.main()
