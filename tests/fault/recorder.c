@@ -165,9 +165,7 @@ SEEN int open64(const char *path, int flags, ...);
 SEEN int mkostemp(char *path, int flags);
 SEEN int mkdir(const char *path, mode_t mode);
 SEEN int unlink(const char *path);
-SEEN int rmdir(const char *path);
 SEEN int rename(const char *from, const char *to);
-SEEN int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
 SEEN ssize_t write(int fd, const void *bytes, size_t length);
 SEEN ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset);
 SEEN ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t offset);
@@ -245,27 +243,13 @@ SEEN int unlink(const char *path)
     return rc;
 }
 
-SEEN int rmdir(const char *path)
+SEEN int rename(const char *from, const char *to)
 {
-    int rc = (int)syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR);
-    if (rc == 0) {
-        put_name(OP_UNLINK, path, NULL);
-    }
-    return rc;
-}
-
-SEEN int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
-{
-    int rc = (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+    int rc = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
     if (rc == 0) {
         put_name(OP_RENAME, from, to);
     }
     return rc;
-}
-
-SEEN int rename(const char *from, const char *to)
-{
-    return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 /* What of the bytes the disk has room for; -1: nothing. What is written over has its room. */

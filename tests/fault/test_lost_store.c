@@ -4,22 +4,15 @@
 #include "lost.h"
 #include <base/file.h>
 #include <base/hash.h>
-#include <dirent.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <store/backup.h>
-#include <store/check.h>
 #include <store/store.h>
 #include <string.h>
 #include <unit/store/scratch.h>
 
 enum { POINTS = 1000, LIVES = 20, KILL_WITHIN = 100, STEPS = 60, KEYS = 300, PATH_BYTES = 320 };
-enum { BACKUP_POINTS = 200, BACKUP_LIVES = 8, BACKUP_KILL_WITHIN = 150, BACKUP_STEPS = 20 };
 enum mark {
-    MARK_IS,       /* a: digest of all that the store holds but the records, b: its last LSN */
-    MARK_TRIES,    /* a record more is there, or none: its sync will fail */
-    MARK_BACKED_UP /* a: digest, as of MARK_IS, b: what the backup is named by */
+    MARK_IS,   /* a: digest of all that the store holds but the records, b: its last LSN */
+    MARK_TRIES /* a record more is there, or none: its sync will fail */
 };
 
 struct work {
@@ -227,17 +220,12 @@ static void path_of(const char *directory, char path[PATH_BYTES])
     snprintf(path, PATH_BYTES, "%s/var/lib/store", directory); /* nothing of it is there before */
 }
 
-static void open_first(struct work *work, const char *directory)
-{
-    path_of(directory, work->path);
-    open_store(work);
-    noted(work);
-}
-
 static enum lost_life live(const char *directory, uint64_t seed, unsigned life)
 {
     struct work work = {.seed = hash_mix(seed, life)};
-    open_first(&work, directory);
+    path_of(directory, work.path);
+    open_store(&work);
+    noted(&work);
     for (unsigned i = 0; i < STEPS && !work.over; i++) {
         lost_step(steps, sizeof steps / sizeof steps[0], draw(&work, UINT64_MAX), &work);
         if (!work.over) {
@@ -306,100 +294,8 @@ static void test_power_cuts(void **state)
                                  .check = check});
 }
 
-/* ---- backups ---- */
-
-static void backups_of(const char *directory, char path[PATH_BYTES])
-{
-    snprintf(path, PATH_BYTES, "%s/backups/of/it", directory);
-}
-
-static void back_up(struct work *work, const char *directory)
-{
-    char path[PATH_BYTES], name[20];
-    struct backup_result result;
-    poise_error err = {0};
-    uint64_t number = hash_mix(work->seed, work->drawn++);
-    backups_of(directory, path);
-    snprintf(name, sizeof name, "%016" PRIx64, number);
-    const struct backup_options options = {.directory = path, .name = name, .free_bytes = 4096};
-    if (store_backup(work->store, &options, &result, &err) != POISE_OK) {
-        fail_msg("%s", err.text);
-    }
-    recorder_mark(MARK_BACKED_UP, digest_of(work->store), number);
-}
-
-static enum lost_life live_with_backups(const char *directory, uint64_t seed, unsigned life)
-{
-    struct work work = {.seed = hash_mix(seed, life)};
-    open_first(&work, directory);
-    for (unsigned i = 0; i < BACKUP_STEPS; i++) {
-        (i % 4 == 0 ? checkpoint : append)(&work);
-        if (i % 4 == 3) {
-            back_up(&work, directory);
-        }
-    }
-    store_close(work.store);
-    return LIFE_LAST;
-}
-
-/* Whole, whoever was told of it. */
-static uint64_t check_backup(const char *directory, const char *name)
-{
-    char path[PATH_BYTES + 300];
-    struct store_found found;
-    struct store *store = NULL;
-    poise_error err = {0};
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    const struct store_options options = {.path = path, .read_only = true};
-    if (store_check(path, NULL, &found, &err) != POISE_OK || store_open(&options, &store, &err) != POISE_OK) {
-        fail_msg("%s", err.text);
-    }
-    uint64_t is = digest_of(store);
-    store_close(store);
-    return is;
-}
-
-/* What has the name of a backup is one, and those that were told of are there. */
-static void check_backups(const char *directory, const struct lost_marks *marks, uint64_t seed)
-{
-    char path[PATH_BYTES];
-    size_t wanted = 0, found = 0;
-    (void)seed;
-    for (size_t i = 0; i < marks->until; i++) {
-        wanted += marks->marks[i].mark == MARK_BACKED_UP;
-    }
-    backups_of(directory, path);
-    DIR *dir = opendir(path);
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        uint64_t is = entry->d_name[0] == '.' ? 0 : check_backup(path, entry->d_name);
-        uint64_t number = strtoull(entry->d_name, NULL, 16);
-        for (size_t i = 0; i < marks->until && entry->d_name[0] != '.'; i++) {
-            if (marks->marks[i].mark == MARK_BACKED_UP && marks->marks[i].b == number) {
-                assert_true(marks->marks[i].a == is);
-                found++;
-            }
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    assert_int_equal(found, wanted);
-}
-
-static void test_power_cuts_of_backups(void **state)
-{
-    (void)state;
-    lost_run(&(struct lost_test){.name = "backups",
-                                 .points = BACKUP_POINTS,
-                                 .lives = BACKUP_LIVES,
-                                 .kill_within = BACKUP_KILL_WITHIN,
-                                 .live = live_with_backups,
-                                 .check = check_backups});
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_power_cuts, lost_tell),
-                                       cmocka_unit_test_teardown(test_power_cuts_of_backups, lost_tell)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_power_cuts, lost_tell)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
