@@ -23,6 +23,7 @@ struct file {
     uint64_t inode; /* 0: another file has it by now */
     bool directory;
     bool scratch; /* means nothing after a crash */
+    bool gone;    /* its name is, for good: nobody finds it any more */
     struct content synced, now;
 };
 
@@ -259,10 +260,48 @@ static void cut(struct change *change, size_t file, uint64_t size)
     }
 }
 
+/* A file, or a directory with what was in it. */
+static void forget(struct disk *disk, size_t file)
+{
+    disk->files[file].gone = true;
+    for (size_t i = 0; i < disk->synced.count; i++) {
+        if (disk->synced.entries[i].parent == file) {
+            forget(disk, disk->synced.entries[i].file);
+        }
+    }
+    for (size_t i = 0; i < disk->change_count; i++) {
+        if (is_naming(&disk->changes[i]) && disk->changes[i].parent == file) {
+            forget(disk, disk->changes[i].file);
+        }
+    }
+}
+
+/* The names in the directory are as they are for good. What was done to files that are gone waits for no
+ * sync. */
+static void forget_removed(struct disk *disk, size_t directory)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < disk->change_count; i++) {
+        if (disk->changes[i].kind == OP_UNLINK && disk->changes[i].parent == directory) {
+            forget(disk, disk->changes[i].file);
+        }
+    }
+    for (size_t i = 0; i < disk->change_count; i++) {
+        struct change *change = &disk->changes[i];
+        if (disk->files[is_naming(change) ? change->parent : change->file].gone) {
+            free_change(change);
+        } else {
+            disk->changes[kept++] = *change;
+        }
+    }
+    disk->change_count = kept;
+}
+
 /* All that was done to the file, or to the names in the directory, is there for good. */
 static void sync_file(struct disk *disk, size_t file)
 {
     size_t kept = 0;
+    forget_removed(disk, file);
     for (size_t i = 0; i < disk->change_count; i++) {
         struct change *change = &disk->changes[i];
         if ((is_naming(change) ? change->parent : change->file) != file || change->given_up) {
@@ -344,7 +383,8 @@ void disk_do(struct disk *disk, const struct op *op, const char *name, const cha
     } else {
         change.file = find_file(disk, op->file);
     }
-    if (change.file == NONE || (!naming && disk->files[change.file].scratch)) {
+    if (change.file == NONE || disk->files[change.file].gone ||
+        (!naming && disk->files[change.file].scratch)) {
         return;
     }
     if (op->kind == OP_SYNC) {

@@ -165,7 +165,9 @@ SEEN int open64(const char *path, int flags, ...);
 SEEN int mkostemp(char *path, int flags);
 SEEN int mkdir(const char *path, mode_t mode);
 SEEN int unlink(const char *path);
+SEEN int rmdir(const char *path);
 SEEN int rename(const char *from, const char *to);
+SEEN int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned flags);
 SEEN ssize_t write(int fd, const void *bytes, size_t length);
 SEEN ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset);
 SEEN ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t offset);
@@ -234,22 +236,40 @@ SEEN int mkdir(const char *path, mode_t mode)
     return rc;
 }
 
-SEEN int unlink(const char *path)
+static int remove_name(const char *path, int flags)
 {
-    int rc = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    int rc = (int)syscall(SYS_unlinkat, AT_FDCWD, path, flags);
     if (rc == 0) {
         put_name(OP_UNLINK, path, NULL);
     }
     return rc;
 }
 
-SEEN int rename(const char *from, const char *to)
+SEEN int unlink(const char *path)
 {
-    int rc = (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+    return remove_name(path, 0);
+}
+
+SEEN int rmdir(const char *path)
+{
+    return remove_name(path, AT_REMOVEDIR);
+}
+
+SEEN int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned flags)
+{
+    int rc = (int)syscall(SYS_renameat2, from_at, from, to_at, to, flags);
+    if (rc == 0 && recorder.on && (from_at != AT_FDCWD || to_at != AT_FDCWD || (flags & RENAME_EXCHANGE))) {
+        give_up("a rename of a kind that it does not know");
+    }
     if (rc == 0) {
         put_name(OP_RENAME, from, to);
     }
     return rc;
+}
+
+SEEN int rename(const char *from, const char *to)
+{
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 /* What of the bytes the disk has room for; -1: nothing. What is written over has its room. */

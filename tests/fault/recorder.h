@@ -12,8 +12,8 @@
 enum op_kind {
     OP_FILE,   /* a new file `file`, as `name` in the directory `parent` */
     OP_DIR,    /* a new directory, likewise */
-    OP_UNLINK, /* `name` of `parent` is gone */
-    OP_RENAME, /* `name` of `parent` is now `other` there */
+    OP_UNLINK, /* `name` of `parent` is gone, a file's or an empty directory's */
+    OP_RENAME, /* `name` of `parent` is now `other` there, likewise */
     OP_WRITE,  /* `length` bytes at `at` */
     OP_SIZE,   /* the size is `at` now */
     OP_SYNC,   /* file or directory */
