@@ -65,7 +65,8 @@ uint8_t *scratch_body(uint64_t n, size_t length)
     return body;
 }
 
-poise_code scratch_try_append(struct store *store, uint64_t n, size_t length, poise_error *err)
+poise_code scratch_try_commit(struct store *store, uint64_t n, size_t length, const struct store_slice *slice,
+                              poise_error *err)
 {
     uint8_t *body = scratch_body(n, length);
     struct journal_batch batch = {.producer = "tester",
@@ -88,12 +89,17 @@ poise_code scratch_try_append(struct store *store, uint64_t n, size_t length, po
                                     .changes = "changes",
                                     .changes_length = n % 8};
     uint64_t lsn = 0;
-    poise_code code = store_append(store, &record, &lsn, err);
+    poise_code code = store_commit(store, &record, slice, &lsn, err);
     free(body);
     if (code == POISE_OK) {
         assert_int_equal(lsn, n);
     }
     return code;
+}
+
+poise_code scratch_try_append(struct store *store, uint64_t n, size_t length, poise_error *err)
+{
+    return scratch_try_commit(store, n, length, &(struct store_slice){0}, err);
 }
 
 void scratch_append(struct store *store, uint64_t n, size_t length)

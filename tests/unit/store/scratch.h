@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <store/runs.h>
 #include <store/store.h>
 
 enum { MAP_SMALL = 16 << 20 };
@@ -29,6 +30,8 @@ void scratch_tidy(struct store *store);
  * n + 999. */
 void scratch_append(struct store *store, uint64_t n, size_t length);
 poise_code scratch_try_append(struct store *store, uint64_t n, size_t length, poise_error *err);
+poise_code scratch_try_commit(struct store *store, uint64_t n, size_t length, const struct store_slice *slice,
+                              poise_error *err);  /* with a slice of a run */
 uint8_t *scratch_body(uint64_t n, size_t length); /* to be freed */
 void scratch_check(const struct journal_record *record, size_t length);
 
