@@ -20,13 +20,16 @@ static void batches_in_order_are_acknowledged_once_on_disk(void **state)
         assert_true(f->taken[i]->rows.value[0] == (double)i + 1);
         assert_int_equal(wire_batch_hash(f->taken[i]->body.data, f->taken[i]->body.length), hashes[i]);
     }
+    assert_int_equal(counted(f, STAT_batches_acknowledged), 0);
     commit(f, 0);
     expect_ack(f, peer, 1, 0, 0);
+    assert_int_equal(counted(f, STAT_batches_acknowledged), 1);
     commit(f, 2);
     expect_ack(f, peer, 2, 2, 0);
     commit(f, 0);
     expect_ack(f, peer, 3, 0, 0);
     assert_int_equal(counted(f, STAT_batches_received), 3);
+    assert_int_equal(counted(f, STAT_batches_acknowledged), 3);
     assert_int_equal(counted(f, STAT_rows_received), 9);
     assert_int_equal(counted(f, STAT_producers), 1);
 }

@@ -43,6 +43,7 @@ struct world {
     uint64_t last_place[RECORDS_MAX];
     uint64_t seed;
     int keys; /* of input `s`, so far */
+    size_t max_bytes;
     _Atomic bool stop;
     struct rows_memory memory;
     struct merge_effort effort;
@@ -57,7 +58,10 @@ static int64_t random_of(struct world *world, int64_t least, int64_t most)
 static void world_open(struct world *world, struct fixture *f, uint64_t seed)
 {
     struct problems problems = {0};
-    *world = (struct world){.f = f, .seed = seed, .rows = calloc(ROWS_MAX, sizeof *world->rows)};
+    *world = (struct world){.f = f,
+                            .seed = seed,
+                            .max_bytes = INQUIRY_BYTES_DEFAULT,
+                            .rows = calloc(ROWS_MAX, sizeof *world->rows)};
     assert_non_null(world->rows);
     scorecard_free(f->card);
     assert_int_equal(scorecard_read_bytes("c", card_text, sizeof card_text - 1, &f->card, &problems), 0);
@@ -277,7 +281,7 @@ static poise_code ask_engine(struct world *world, const struct inquiry *asked, u
 
 static poise_code ask_inquirer(struct world *world, struct inquiry *asked, struct buf *out)
 {
-    const struct inquirer_options options = {.max_bytes = INQUIRY_BYTES_DEFAULT,
+    const struct inquirer_options options = {.max_bytes = world->max_bytes,
                                              .store = world->f->store,
                                              .cards = world->f->cards,
                                              .card_count = 1,
@@ -399,11 +403,52 @@ static void only_what_is_needed(void **state)
     world_close(&world);
 }
 
+/* ---- how much comes of it ---- */
+
+/* All that there is; the caller frees it. */
+static struct inquiry *ask_all(struct world *world, size_t max_bytes)
+{
+    struct inquiry *asked = calloc(1, sizeof *asked);
+    struct buf out = {0};
+    assert_non_null(asked);
+    *asked = (struct inquiry){
+        .id = 1, .scorecard = "c", .all_orgs = true, .history = true, .as_of_ms = world->f->now_ms};
+    world->max_bytes = max_bytes;
+    (void)ask_inquirer(world, asked, &out);
+    buf_free(&out);
+    return asked;
+}
+
+/* No more than a message is ever made of an answer that has more than it may. */
+static void an_answer_has_a_bound(void **state)
+{
+    struct world world;
+    world_open(&world, *state, 7);
+    send(&world, 24, false);
+    struct inquiry *whole = ask_all(&world, INQUIRY_BYTES_DEFAULT);
+    assert_true(whole->error.code == POISE_OK && whole->count > 2);
+    size_t bound = whole->ends[whole->count - 2];
+    struct inquiry *fits = ask_all(&world, bound);
+    assert_true(fits->error.code == POISE_OK && fits->count == whole->count);
+    for (int i = 0; i < 2; i++) {
+        size_t less = i ? bound - 1 : 1;
+        struct inquiry *refused = ask_all(&world, less);
+        assert_int_equal(refused->error.code, POISE_ELIMIT);
+        assert_non_null(strstr(refused->error.text, "max_answer"));
+        assert_true(refused->bodies.length <= less + WIRE_MESSAGE_MAX);
+        inquiry_free(refused);
+    }
+    inquiry_free(whole);
+    inquiry_free(fits);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WRITER_TEST(whatever_was_compacted),
         WRITER_TEST(only_what_is_needed),
+        WRITER_TEST(an_answer_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,9 @@
 /* The writer over a store on disk: what ingest and the stream are given, and when. */
 #include "writer_fixture.h"
 #include <aggregator/audit.h>
+#include <aggregator/numbers.h>
 #include <aggregator/settles.h>
+#include <math.h>
 #include <store/notes.h>
 
 /* The next changes say this of the measure, as of a commit; 0: the start. */
@@ -740,6 +742,57 @@ static void numbers_follow_from_the_journal(void **state)
     assert_non_null(strstr(err.text, "a series of m0 at 'd' is number 3"));
 }
 
+/* ---- its own numbers, as they are told ---- */
+
+static double told(struct fixture *f, const char *name)
+{
+    struct arena arena = {0};
+    struct buf out = {0};
+    struct wire_stats stats;
+    double value = NAN;
+    assert_int_equal(numbers_put(1, &f->stats, f->store, &out, NULL), POISE_OK);
+    assert_int_equal(wire_decode_stats(out.data, out.length, &arena, &stats, NULL), POISE_OK);
+    for (size_t i = 0; i < stats.count; i++)
+        if (strcmp(stats.names[i], name) == 0)
+            value = stats.values[i];
+    assert_true(value >= 0);
+    arena_free(&arena);
+    buf_free(&out);
+    return value;
+}
+
+/* With each look at the clock. */
+static void a_millisecond_goes_by(struct fixture *f)
+{
+    f->now_ms++;
+    f->coming = a_millisecond_goes_by;
+}
+
+static void what_was_done_is_told(void **state)
+{
+    enum { COMMITS = 3 };
+    struct fixture *f = *state;
+    start(f, 1);
+    f->coming = a_millisecond_goes_by;
+    for (int i = 1; i <= COMMITS; i++) {
+        const poise_measurement unknown = {.measure = "unknown", .time_ms = start_ms - 1, .of = 1};
+        for (int k = 0; k < i; k++)
+            assert_int_equal(wire_builder_add(f->builder, &unknown), POISE_OK);
+        hand_over(f, i);
+        step(f);
+        f->now_ms += 50;
+    }
+    assert_true(told(f, "poise_commits") == COMMITS);
+    assert_true(told(f, "poise_rows_accepted") == COMMITS && told(f, "poise_rows_refused") == 1 + 2 + 3);
+    double settles = told(f, "poise_settles");
+    assert_true(settles >= COMMITS && told(f, "poise_settle_us") >= 1000 * settles);
+    assert_true(told(f, "poise_settle_time_us_count") == settles);
+    assert_true(told(f, "poise_settle_time_us_bucket{le=\"768\"}") == 0);
+    assert_true(told(f, "poise_settle_time_us_bucket{le=\"1024\"}") > 0);
+    assert_true(told(f, "poise_settle_time_us_bucket{le=\"+Inf\"}") == settles);
+    assert_true(told(f, "poise_settle_time_us_sum") == told(f, "poise_settle_us"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -762,6 +815,7 @@ int main(void)
         WRITER_TEST(the_journal_says_numbers_and_what_went),
         WRITER_TEST(numbers_outlive_the_definitions),
         WRITER_TEST(numbers_follow_from_the_journal),
+        WRITER_TEST(what_was_done_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
