@@ -131,6 +131,8 @@ static poise_code visit_record(void *visitor, const struct journal_record *recor
 static poise_code read_settle(struct reading *reading, struct store_reader *reader, uint64_t until)
 {
     reading->next = reading->at->lsn;
+    if (reading->at->lsn > until) /* a settle that is whole has ended before; a peer may say anything */
+        return error_set(reading->err, POISE_EPROTO, "the log of changes has no such place");
     return store_read_journal(reader, reading->at->lsn, until, has_changes, visit_record, reading,
                               reading->err);
 }

@@ -38,8 +38,8 @@ struct settles_visit {
 
 /* Visits changes from *at on, up to record `until` (<= store_last_lsn), and moves *at behind what was
  * visited. *ret_all: that was all there is up to now, though records of a settle that is not whole may be
- * left. EGAP: what comes next was trimmed. Other codes from a visit are passed on; EBUSY: stopped. Memory: a
- * record. */
+ * left. EGAP: what comes next was trimmed. EPROTO: *at is no place of it. Other codes from a visit are passed
+ * on; EBUSY: stopped. Memory: a record. */
 poise_code settles_read(struct store *store, struct settles_position *at, uint64_t until,
                         const struct settles_visit *visit, bool *ret_all, poise_error *err);
 

@@ -4,6 +4,7 @@
 #include <aggregator/changelog.h>
 #include <aggregator/settles.h>
 #include <aggregator/subscription.h>
+#include <base/hash.h>
 #include <ftw.h>
 #include <stdio.h>
 
@@ -276,6 +277,28 @@ static void cursors_that_are_none(void **state)
     assert_int_equal(read_page(f, &asked, &page), POISE_ESTORE);
 }
 
+/* As anybody can make one: behind a settle, where no more of it comes. */
+static void a_forged_cursor_ends_too(void **state)
+{
+    enum { LSN = 9, SETTLE = 21, CRC = 41 }; /* where they are in it */
+    struct fixture *f = *state;
+    struct wire_changes asked = {0};
+    struct wire_changed page;
+    uint8_t cursor[WIRE_CURSOR_MAX];
+    append(f, 3, BEGINS);
+    append(f, 0, 0);
+    read_all(f, &asked, cursor);
+    for (uint8_t lsn = 2; lsn <= 3; lsn++) {
+        struct buf crc = {0};
+        cursor[LSN] = lsn;
+        cursor[SETTLE] = 1;
+        buf_put_u32(&crc, crc32c(cursor, CRC));
+        memcpy(cursor + CRC, crc.data, crc.length);
+        buf_free(&crc);
+        assert_int_equal(read_page(f, &asked, &page), POISE_EPROTO);
+    }
+}
+
 static void what_was_trimmed_is_said(void **state)
 {
     struct fixture *f = *state;
@@ -385,10 +408,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(each_change_comes_once),          TEST(what_a_crash_has_cut_short_is_not_told),
-        TEST(only_what_is_asked_for),          TEST(cursors_that_are_none),
-        TEST(what_was_trimmed_is_said),        TEST(a_start_ends_it),
-        TEST(a_board_recalls_what_was_before),
+        TEST(each_change_comes_once),   TEST(what_a_crash_has_cut_short_is_not_told),
+        TEST(only_what_is_asked_for),   TEST(cursors_that_are_none),
+        TEST(a_forged_cursor_ends_too), TEST(what_was_trimmed_is_said),
+        TEST(a_start_ends_it),          TEST(a_board_recalls_what_was_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
