@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUBSCRIBE, GET, ASK, RESTATE, RESCORE, DUMP, BACKUP, STATS, SEND, ERASE, KINDS };
+enum { SUBSCRIBE, GET, ASK, RESTATE, RESCORE, DUMP, BACKUP, STATS, SEND, ERASE, CHANGES, LOSSES, KINDS };
 enum { ROWS = 6, ROWS_OF_BATCH = 2, STEPS_MAX = 200 };
 
 struct script {
@@ -227,6 +227,27 @@ static bool see_page(void *context, const poise_page *page)
     return true;
 }
 
+/* Each page has a cursor to go on with; behind the last one none comes. */
+static bool see_changes(void *context, const poise_changes_page *page)
+{
+    bool *is_over = context;
+    size_t length = strlen(page->cursor);
+    MUST(!*is_over && length > 0 && length % 2 == 0 && length < POISE_CURSOR_MAX);
+    for (size_t i = 0; i < page->count; i++) {
+        const poise_state *state = page->changes[i].state;
+        MUST(state && state->node[0] && fuzz_is_text(state->org, WIRE_TEXT_MAX) &&
+             fuzz_is_text(state->node, WIRE_TEXT_MAX));
+    }
+    *is_over = page->last;
+    return true;
+}
+
+static void see_loss(void *context, const poise_loss *loss)
+{
+    size_t *count = context;
+    MUST(++*count <= WIRE_LOSSES_MAX && fuzz_is_text(loss->producer, WIRE_TEXT_MAX));
+}
+
 static void see_number(void *context, const char *name, double value)
 {
     (void)context;
@@ -253,6 +274,17 @@ static poise_code order(poise_client *client, int kind, poise_error *err)
         poise_code code = poise_backup(client, "monday", 1000, &backed_up, err);
         MUST(code != POISE_OK || fuzz_is_text(backed_up.path, sizeof backed_up.path - 1));
         return code;
+    }
+    case CHANGES: {
+        bool is_over = false;
+        poise_code code = poise_read_changes(client, NULL, NULL, 1000, see_changes, &is_over, err);
+        MUST((code == POISE_OK) == is_over);
+        return code;
+    }
+    case LOSSES: {
+        uint64_t left_out;
+        size_t count = 0;
+        return poise_get_losses(client, 1000, see_loss, &count, &left_out, err);
     }
     case DUMP:
         return poise_dump(client, &(poise_selection){.to_ms = 1}, 1000, see_page, NULL, err);

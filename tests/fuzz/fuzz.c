@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void fuzz_broken(const char *file, int line, const char *promise)
@@ -33,7 +34,7 @@ void fuzz_same_bytes(const struct buf *a, const struct buf *b)
 int fuzz_file(const void *bytes, size_t length, char path[FUZZ_PATH_MAX])
 {
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    MUST(fd >= 0);
+    MUST(fd >= 0 && fchmod(fd, S_IRUSR | S_IWUSR) == 0); /* as files have to be that say who may do what */
     for (size_t done = 0; done < length;) {
         ssize_t count = write(fd, (const char *)bytes + done, length - done);
         MUST(count > 0);

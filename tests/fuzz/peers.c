@@ -1,15 +1,18 @@
 /* What peers say to an aggregator, message by message: [peer, kind, body] one after the other. The first byte
- * says to which endpoint: producers to ingest, whose writer the harness plays, or others to the stream. Kind
- * 0 is no message: the writer commits what it has, changes are published, time goes by. The linker sends
- * calls of the net here. */
+ * says to which endpoint: producers to ingest, whose writer the harness plays, or others to the stream; and
+ * whether it is locked: then each peer has a key, and one of two files says what they may. Kind 0 is no
+ * message: the writer commits what it has, changes are published, time goes by; where that is odd, the other
+ * file comes in force. The linker sends calls of the net here. */
 #include "fuzz.h"
+#include <aggregator/access.h>
 #include <aggregator/ingest.h>
 #include <aggregator/stream.h>
 #include <base/error.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { INGEST, STREAM, ENDPOINTS };
+enum { INGEST, STREAM, ENDPOINTS, LOCKED = 2 }; /* LOCKED: a bit of the first byte */
 enum { PEERS = 4, POOL = 8, CREDIT = 4, ROWS_MAX = 50, HISTORIES_MAX = 16, SUBSCRIPTIONS_MAX = 3 };
 enum { WITHOUT_ROOM = 0x10, OTHER_VERSION = 0x20 }; /* of the byte that names the peer */
 
@@ -20,7 +23,9 @@ struct history { /* of a producer's epoch, as its writer knows it */
 struct script {
     struct cursor in;
     int64_t now_us;
-    bool without_room; /* what is sent finds queues full */
+    struct access_holder *holder; /* NULL: it is not locked */
+    size_t file;                  /* which is in force */
+    bool without_room;            /* what is sent finds queues full */
     uint8_t head[2];
     struct ring *to_writer, *held; /* what the writer has not committed yet */
     struct history histories[HISTORIES_MAX];
@@ -34,18 +39,106 @@ static struct script *the_script(void)
     return &script;
 }
 
-/* ---- the net ---- */
+/* ---- who may do what ---- */
+
+#define KEY(digit) digit digit digit digit digit digit digit digit /* eight of eight */
+#define KEY_1      KEY("11111111")
+#define KEY_2      KEY("22222222")
+#define KEY_3      KEY("33333333")
+
+/* Of each peer; the last one has none, as nobody said whose it is. */
+static const char *const users[PEERS] = {KEY_1, KEY_2, KEY_3, NULL};
+
+/* The files, made once. */
+static struct access *const *the_files(void)
+{
+    static const char *const texts[] = {
+        "peers:\n"
+        "  - {name: p, key: " KEY_1 ", send: all, read: all, query: true, administer: true}\n"
+        "  - {name: q, key: " KEY_2 ", send: [{inputs: ['a*'], orgs: [x, 'x/**']}], producers: ['q*'],\n"
+        "     read: [{scorecards: [card], orgs: [x]}], query: true}\n"
+        "  - {name: r, key: " KEY_3
+        ", send: [{sources: [s]}], producers: ['r*'], read: [{scorecards: [other]}]}\n",
+        "peers:\n"
+        "  - {name: p, key: " KEY_1 ", send: [{inputs: [a]}], administer: true}\n"
+        "  - {name: r, key: " KEY_3 ", send: all, producers: ['r*'], read: [{orgs: ['']}]}\n"};
+    static struct access *files[sizeof texts / sizeof *texts];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && !files[i]; i++) {
+        struct problems problems = {0};
+        char path[FUZZ_PATH_MAX];
+        int fd = fuzz_file(texts[i], strlen(texts[i]), path);
+        MUST(access_read(path, &files[i], &problems) == POISE_OK);
+        close(fd);
+    }
+    return files;
+}
+
+static void lock(struct script *script, struct access_holder *holder)
+{
+    MUST(access_holder_init(holder));
+    access_holder_set(holder, access_keep(the_files()[0]));
+    script->holder = holder;
+}
+
+static void unlock(struct script *script)
+{
+    if (script->holder) {
+        access_holder_free(script->holder);
+    }
+    script->holder = NULL;
+}
+
+/* NULL: nobody whom the file names. */
+static const struct access_peer *who_is(unsigned peer)
+{
+    return access_find(the_script()->holder->current, users[peer]);
+}
+
+/* Who speaks for the producer; NULL: nobody. */
+static const struct access_peer *who_sends_as(const char *producer)
+{
+    for (unsigned peer = 0; peer < PEERS; peer++) {
+        const struct access_peer *who = who_is(peer);
+        if (who && access_may(who, ACCESS_SEND) && access_speaks_for(who, producer)) {
+            return who;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the clock, the net ---- */
+
+static int64_t now_us(void *context)
+{
+    return ((const struct script *)context)->now_us;
+}
+
+static int64_t now_ms(void *context)
+{
+    return now_us(context) / 1000;
+}
 
 poise_code __wrap_net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err);
 poise_code __wrap_net_send(struct net_socket *socket, const struct net_peer *peer, const void *head,
                            size_t head_length, const void *body, size_t body_length, poise_error *err);
 void __wrap_net_wake_up(struct net_wake *wake);
+void __wrap_net_socket_revoke(struct net_socket *socket, net_stays *stays, const void *context);
 void __wrap_store_id(const struct store *store, uint8_t ret_id[16]);
 uint64_t __wrap_store_incarnation(const struct store *store);
 
 void __wrap_net_wake_up(struct net_wake *wake)
 {
     (void)wake;
+}
+
+/* Who may nothing any more has to go, and nobody else. */
+void __wrap_net_socket_revoke(struct net_socket *socket, net_stays *stays, const void *context)
+{
+    const char *endpoint = the_script()->to_writer ? ACCESS_AT_INGEST : ACCESS_AT_QUERY;
+    (void)socket;
+    for (unsigned peer = 0; peer < PEERS; peer++) {
+        MUST(!users[peer] || stays(context, users[peer]) == access_enters(who_is(peer), endpoint));
+    }
 }
 
 void __wrap_store_id(const struct store *store, uint8_t ret_id[16])
@@ -80,7 +173,8 @@ poise_code __wrap_net_receive(struct net_socket *socket, struct net_message *ret
                                         .head = script->head,
                                         .head_length = sizeof script->head,
                                         .body = body,
-                                        .body_length = length};
+                                        .body_length = length,
+                                        .user = script->holder ? users[peer % PEERS] : NULL};
     return POISE_OK;
 }
 
@@ -102,16 +196,36 @@ static struct history *history_of(const struct batch *batch)
     return history;
 }
 
+/* The writer is told of each series that may not be sent. */
+static void check_denied(const struct batch *batch)
+{
+    const struct access_peer *who = who_sends_as(batch->producer);
+    const struct wire_batch *rows = &batch->rows;
+    MUST(who && (batch->denied.length == 0 || batch->denied.length == rows->series_count));
+    for (size_t i = 0; i < rows->series_count; i++) {
+        const struct wire_series *series = &rows->series[i];
+        const char *source = series->source == WIRE_SYMBOL_NONE ? "" : rows->symbols[series->source];
+        MUST((batch->denied.length ? batch->denied.data[i] : ACCESS_SENDS) ==
+             access_sends(who, rows->symbols[series->measure], rows->symbols[series->org], source));
+    }
+}
+
 /* Batches come whole, decoded, each once, in the order of their sequences. */
 static void take_batches(struct script *script)
 {
     struct batch *batch;
     while (script->to_writer && (batch = ring_pop(script->to_writer))) {
         struct history *history = history_of(batch);
-        MUST(batch->seq == history->taken + 1 &&
-             batch->hash == wire_batch_hash(batch->body.data, batch->body.length));
-        MUST(batch->malformed || (batch->rows.epoch == batch->epoch && batch->rows.seq == batch->seq));
+        const struct wire_loss *loss = &batch->rows.loss; /* which takes numbers up to its last */
+        bool lost = loss->last_seq > 0;
+        MUST((lost ? batch->rows.seq : batch->seq) == history->taken + 1 && batch->seq > history->taken);
+        MUST(batch->hash == (lost ? loss->last_hash : wire_batch_hash(batch->body.data, batch->body.length)));
+        MUST(batch->malformed || batch->rows.epoch == batch->epoch);
+        MUST(batch->malformed || (lost ? loss->last_seq : batch->rows.seq) == batch->seq);
         MUST(batch->rows.rows <= ROWS_MAX && batch->refused_count == 0);
+        if (script->holder) {
+            check_denied(batch);
+        }
         history->taken = batch->seq;
         MUST(ring_push(script->held, batch));
     }
@@ -131,15 +245,40 @@ static const struct history *best_of(uint64_t epoch)
     return best;
 }
 
+/* What may be sent to a peer depends on what it may. */
+static void check_entitled(unsigned peer, enum wire_kind kind, const struct wire_states *states)
+{
+    const struct access_peer *who = who_is(peer);
+    switch (kind) {
+    case WIRE_WELCOME:
+    case WIRE_ACK:
+    case WIRE_GAP:
+        MUST(who && access_may(who, ACCESS_SEND));
+        return;
+    case WIRE_SNAPSHOT:
+    case WIRE_UPDATE:
+        MUST(who && access_may(who, ACCESS_READ));
+        for (size_t i = 0; i < states->count; i++) {
+            MUST(access_reads(who, "card", states->states[i].org));
+        }
+        return;
+    case WIRE_STATS:
+        MUST(who && (access_may(who, ACCESS_QUERY) || access_may(who, ACCESS_ADMINISTER)));
+        return;
+    default:
+        return;
+    }
+}
+
 /* Nothing is promised that is not on disk, and all can be read by whom it goes to. */
-static void check_sent(enum wire_kind kind, const void *body, size_t length)
+static void check_sent(unsigned peer, enum wire_kind kind, const void *body, size_t length)
 {
     struct arena *arena = &the_script()->arena;
     struct wire_welcome welcome;
     struct wire_ack ack;
     struct wire_gap gap;
     struct wire_error error;
-    struct wire_states states;
+    struct wire_states states = {0};
     struct wire_stats stats;
     arena_reset(arena);
     take_batches(the_script());
@@ -147,24 +286,27 @@ static void check_sent(enum wire_kind kind, const void *body, size_t length)
     case WIRE_WELCOME:
         MUST(wire_decode_welcome(body, length, arena, &welcome, NULL) == POISE_OK);
         MUST(welcome.next_seq <= best_of(welcome.epoch)->taken + 1);
-        return;
+        break;
     case WIRE_ACK:
         MUST(wire_decode_ack(body, length, arena, &ack, NULL) == POISE_OK);
         MUST(ack.seq <= best_of(ack.epoch)->committed);
-        return;
+        break;
     case WIRE_GAP:
         MUST(wire_decode_gap(body, length, arena, &gap, NULL) == POISE_OK);
         MUST(gap.expected <= best_of(gap.epoch)->taken + 1);
-        return;
+        break;
     case WIRE_SNAPSHOT:
     case WIRE_UPDATE:
         MUST(wire_decode_states(kind, body, length, arena, &states, NULL) == POISE_OK && states.id > 0);
-        return;
+        break;
     case WIRE_STATS:
         MUST(wire_decode_stats(body, length, arena, &stats, NULL) == POISE_OK);
-        return;
+        break;
     default:
         MUST(kind == WIRE_ERROR && wire_decode_error(body, length, arena, &error, NULL) == POISE_OK);
+    }
+    if (the_script()->holder) {
+        check_entitled(peer, kind, &states);
     }
 }
 
@@ -179,7 +321,7 @@ poise_code __wrap_net_send(struct net_socket *socket, const struct net_peer *pee
     if (the_script()->without_room) {
         return error_set(err, POISE_EFULL, "the peer's queue is full");
     }
-    check_sent(kind, body, body_length);
+    check_sent(peer->bytes[0] - 1u, kind, body, body_length);
     return POISE_OK;
 }
 
@@ -192,6 +334,10 @@ static bool pass(struct script *script)
     cursor_text(&script->in, &length);
     script->now_us += (int64_t)length * 1000000;
     script->without_room = false;
+    if (script->holder && length % 2) {
+        script->file = 1 - script->file;
+        access_holder_set(script->holder, access_keep(the_files()[script->file]));
+    }
     return cursor_left(&script->in) > 0;
 }
 
@@ -219,7 +365,10 @@ static void try_ingest(struct script *script)
     MUST(ring_init(&to_writer, POOL) && ring_init(&from_writer, POOL) && ring_init(&held, POOL));
     script->to_writer = &to_writer;
     script->held = &held;
-    const struct ingest_options options = {.to_writer = &to_writer,
+    const struct clock clock = {.wall_ms = now_ms, .monotonic_us = now_us, .context = script};
+    const struct ingest_options options = {.access = script->holder,
+                                           .clock = &clock,
+                                           .to_writer = &to_writer,
                                            .from_writer = &from_writer,
                                            .stats = &stats,
                                            .log = &log,
@@ -263,16 +412,6 @@ static struct scorecard *the_card(void)
     return card;
 }
 
-static int64_t now_us(void *context)
-{
-    return ((const struct script *)context)->now_us;
-}
-
-static int64_t now_ms(void *context)
-{
-    return now_us(context) / 1000;
-}
-
 static void publish(struct ring *from_writer, const struct scorecard *card, uint64_t lsn)
 {
     struct changes *changes = changes_open(), *last = changes;
@@ -311,7 +450,8 @@ static void try_stream(struct script *script)
     MUST(ring_init(&from_writer, 64) && ring_init(&to_inquirer, INQUIRIES_MAX) &&
          ring_init(&from_inquirer, INQUIRIES_MAX) && ring_init(&restated, INQUIRIES_MAX) &&
          ring_init(&to_backup, INQUIRIES_MAX) && ring_init(&backed_up, INQUIRIES_MAX));
-    const struct stream_options options = {.from_writer = &from_writer,
+    const struct stream_options options = {.access = script->holder,
+                                           .from_writer = &from_writer,
                                            .to_inquirer = &to_inquirer,
                                            .from_inquirer = &from_inquirer,
                                            .restated = &restated,
@@ -349,13 +489,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct script *script = the_script();
+    struct access_holder holder;
     *script = (struct script){.in = cursor_of(data + 1, size - 1), .now_us = INT64_C(1000000000)};
     arena_init(&script->arena, WIRE_ARENA);
+    if (data[0] & LOCKED) {
+        lock(script, &holder);
+    }
     if (data[0] % ENDPOINTS == INGEST) {
         try_ingest(script);
     } else {
         try_stream(script);
     }
+    unlock(script);
     arena_free(&script->arena);
     return 0;
 }

@@ -1,6 +1,8 @@
 /* Files that people write: a scorecard, which then scores something; a formula within one; an aggregator's
- * configuration; any YAML. The first byte says which. (A collector's configuration: collector.c.) */
+ * configuration; any YAML; who may do what, an authorisation file, whose keys are then asked about. The first
+ * byte says which. (A collector's configuration: collector.c.) */
 #include "fuzz.h"
+#include <aggregator/access.h>
 #include <aggregator/config.h>
 #include <engine/engine.h>
 #include <math.h>
@@ -8,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCORECARD, FORMULA, AGGREGATOR, TREE, KINDS };
+enum { SCORECARD, FORMULA, AGGREGATOR, TREE, ACCESS, KINDS };
 enum { DEPTH_MAX = 32, NODES_MAX = 200000, PROBLEMS_MAX = 200, TEXT_MAX = 4096 };
 
 /* What is accepted has no problem; what is refused has one, with a text for a terminal. */
@@ -207,6 +209,72 @@ static void try_aggregator(const uint8_t *bytes, size_t length)
     close(fd);
 }
 
+/* ---- the authorisation file ---- */
+
+/* What it may do at all it may do with something, and no more than that. */
+static void check_peer(const struct access_peer *who)
+{
+    static const char *const names[] = {"a", "b_1", "card", "shop-1", "plant-1", "plant-1/line", ""};
+    enum { NAMES = sizeof names / sizeof *names };
+    bool sends = access_may(who, ACCESS_SEND), reads = access_may(who, ACCESS_READ);
+    MUST(fuzz_is_text(access_name(who), POISE_ID_MAX) && access_name(who)[0] && access_same(who, who));
+    MUST(sends || !access_sends_all(who));
+    for (size_t i = 0; i < NAMES * NAMES; i++) {
+        const char *a = names[i % NAMES], *b = names[i / NAMES], *c = names[(i + 1) % NAMES];
+        enum access_sending with = access_sends(who, a, b, c);
+        MUST(with == ACCESS_SENDS_NOT || sends);
+        MUST(with == ACCESS_SENDS || !access_sends_all(who));
+        MUST(access_reads_card(who, a) || !access_reads(who, a, b));
+        MUST(reads || !access_reads_card(who, a));
+    }
+    MUST(access_enters(who, ACCESS_AT_INGEST) == sends);
+    MUST(access_enters(who, ACCESS_AT_QUERY) ==
+         (reads || access_may(who, ACCESS_QUERY) || access_may(who, ACCESS_ADMINISTER)));
+}
+
+static void check_access(const struct access *access, const struct access *again, const char *bytes,
+                         size_t length)
+{
+    struct buf difference = {0};
+    char user[ACCESS_USER_MAX] = {0};
+    access_compare(access, again, &difference);
+    MUST(difference.length == 0);
+    MUST(!access_narrowed(access, again, ACCESS_AT_INGEST) &&
+         !access_narrowed(access, again, ACCESS_AT_QUERY));
+    access_compare(NULL, access, &difference);
+    MUST(!difference.failed && (difference.length > 0) == (access_keys(access) > 0));
+    MUST(difference.length == 0 || fuzz_is_text((const char *)difference.data, TEXT_MAX));
+    buf_free(&difference);
+    for (size_t at = 0; at + ACCESS_USER_MAX - 1 <= length; at++) {
+        memcpy(user, bytes + at, ACCESS_USER_MAX - 1);
+        const struct access_peer *who = access_find(access, user);
+        MUST((who == NULL) == (access_find(again, user) == NULL));
+        if (who) {
+            check_peer(who);
+            at += ACCESS_USER_MAX - 2;
+        }
+    }
+}
+
+static void try_access(const char *bytes, size_t length)
+{
+    struct problems problems = {0};
+    struct access *access = NULL, *again = NULL;
+    char path[FUZZ_PATH_MAX];
+    int fd = fuzz_file(bytes, length, path);
+    poise_code code = access_read(path, &access, &problems);
+    MUST(code == POISE_OK || code == POISE_ECONFIG);
+    check_problems(&problems, code);
+    if (code == POISE_OK) {
+        MUST(access_read(path, &again, &problems) == POISE_OK && access_keys(access) <= length);
+        check_access(access, again, bytes, length);
+    }
+    access_drop(access);
+    access_drop(again);
+    problems_free(&problems);
+    close(fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
@@ -221,6 +289,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case AGGREGATOR:
         try_aggregator(data + 1, size - 1);
+        break;
+    case ACCESS:
+        try_access((const char *)data + 1, size - 1);
         break;
     default:
         try_tree((const char *)data + 1, size - 1);
