@@ -218,11 +218,13 @@ static bool see_answer(void *context, const poise_event *event)
 
 static bool see_page(void *context, const poise_page *page)
 {
+    const volatile uint64_t *places = page->places; /* these may be any, but have to be there */
     (void)context;
     for (size_t i = 0; i < page->count; i++) {
         const poise_measurement *row = &page->rows[i];
         MUST(fuzz_is_text(row->measure, WIRE_SYMBOL_BYTES_MAX) &&
-             fuzz_is_text(row->org, WIRE_SYMBOL_BYTES_MAX) && page->places[i] + 1 > 0);
+             fuzz_is_text(row->org, WIRE_SYMBOL_BYTES_MAX));
+        (void)places[i];
     }
     return true;
 }
