@@ -1,7 +1,11 @@
 /* Keys and their files, and who gets through to a locked endpoint. libzmq itself plays the peers; its monitor
  * says how their handshakes end. */
 #include "net_test.h"
+#include <arpa/inet.h>
 #include <net/keys.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <zmq.h>
 
@@ -377,6 +381,9 @@ static void revoked_connections_are_ended(void **state)
         for (int tries = 0; i < 2 && tries < 2; tries++) {
             assert_int_equal(zmq_send(peers[i].socket, "\1\3", 2, ZMQ_SNDMORE), 2);
             assert_int_equal(zmq_send(peers[i].socket, "hello", 5, 0), 5);
+            struct net_wait aside = {.socket = watched, .fd = -1, .aside = true};
+            for (int turns = 0; tries && turns < 8; turns++) /* what waits is whose it was, too */
+                assert_int_equal(net_wait(&aside, 1, 10, NULL), POISE_OK);
             while (net_receive(watched, &message, NULL) == POISE_ENOTFOUND) {
                 struct net_wait item = {.socket = watched, .fd = -1};
                 assert_int_equal(net_wait(&item, 1, 10, NULL), POISE_OK);
@@ -392,6 +399,81 @@ static void revoked_connections_are_ended(void **state)
     assert_int_equal(counts.revoked, 2);
     for (int i = 0; i < 3; i++)
         leave(peers[i]);
+    zmq_ctx_term(context);
+}
+
+/* Bytes go both ways until it is told to stop. */
+struct pump {
+    int fds[2];
+    _Atomic bool stop;
+};
+
+static void *pump(void *context)
+{
+    struct pump *pump = context;
+    while (!pump->stop) {
+        struct pollfd items[] = {{.fd = pump->fds[0], .events = POLLIN},
+                                 {.fd = pump->fds[1], .events = POLLIN}};
+        char bytes[4096];
+        (void)poll(items, 2, 10);
+        for (int i = 0; i < 2; i++) {
+            ssize_t got = items[i].revents ? recv(pump->fds[i], bytes, sizeof bytes, MSG_DONTWAIT) : 0;
+            if (got > 0)
+                (void)!send(pump->fds[!i], bytes, (size_t)got, MSG_NOSIGNAL);
+        }
+    }
+    return NULL;
+}
+
+static int tcp_to(const char *endpoint)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    address.sin_port = htons((uint16_t)strtoul(strrchr(endpoint, ':') + 1, NULL, 10));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* Who is let in, and then says what does not open, is cut at once. */
+static void garbage_in_a_lock_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    static const char garbage[2 + 40] = {0, 40, 7, 'M', 'E', 'S', 'S', 'A', 'G', 'E', [10] = 1};
+    struct net_zap_request request;
+    struct gate gate;
+    assert_int_equal(net_zap_open(f->net, &f->zap, &f->err), POISE_OK);
+    lock(f, &gate);
+    gate.limits.max_connections = 10;
+    struct net_socket *watched = bound(f, "tcp://127.0.0.1:*", &gate.limits);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    char endpoint[64], byte;
+    snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", ntohs(address.sin_port));
+    void *context = zmq_ctx_new();
+    struct peer p = peer(context, endpoint, &gate.client, gate.server.public_key);
+    struct pump between = {.fds = {accept(listener, NULL, NULL), tcp_to(net_endpoint(watched))}};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, pump, &between), 0);
+    assert_true(gets_in(p, f->zap, "us", &request));
+    between.stop = true;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    ssize_t got = -1;
+    assert_int_equal(send(between.fds[1], garbage, sizeof garbage, MSG_NOSIGNAL), sizeof garbage);
+    for (int turns = 0; turns < 200 && got != 0; turns++) {
+        struct net_wait item = {.socket = watched, .fd = -1};
+        assert_int_equal(net_wait(&item, 1, 10, NULL), POISE_OK);
+        got = recv(between.fds[1], &byte, 1, MSG_DONTWAIT);
+    }
+    assert_int_equal(got, 0);
+    for (int i = 0; i < 2; i++)
+        close(between.fds[i]);
+    close(listener);
+    leave(p);
     zmq_ctx_term(context);
 }
 
@@ -440,6 +522,7 @@ int main(void)
         TEST(a_secret_that_others_get_at_is_refused),
         TEST(what_is_no_key_file_is_refused),
         TEST(without_an_answer_nobody_gets_in),
+        TEST(garbage_in_a_lock_is_cut),
         TEST(a_key_is_asked_for_and_its_messages_carry_its_user),
         TEST(our_own_dealer_gets_in_and_ipc_is_never_locked),
         TEST(the_longest_message_gets_through_a_lock),
