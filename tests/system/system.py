@@ -101,6 +101,45 @@ class Aggregator:
         return json.loads(run(POISE, "get", "--from", self.query, "--format", "json", *arguments).stdout)
 
 
+class Locked(Aggregator):
+    """An aggregator on free TCP ports of the loopback, with keys."""
+
+    def __init__(self, folder, scorecards, peers, settings=""):
+        super().__init__(folder, scorecards, settings=f"key: aggregator.key\naccess: access.yaml\n{settings}")
+        self.config.write_text(re.sub(r"ipc://\S+", "tcp://127.0.0.1:*", self.config.read_text()))
+        self.access = self.folder / "access.yaml"
+        self.write_access(peers)
+
+    def write_access(self, peers):
+        self.access.write_text(json.dumps({"peers": peers}))
+        self.access.chmod(0o600)
+
+    def start(self):
+        start = self.log.stat().st_size if self.log.exists() else 0
+        super().start()
+        found = re.search(r" listening ingest=(\S+) query=(\S+)", self.log.read_bytes()[start:].decode())
+        self.ingest, self.query = found[1], found[2]
+        return self
+
+    def reload(self, peers=None, event="access_reloaded"):
+        if peers is not None:
+            self.write_access(peers)
+        start = self.log.stat().st_size
+        self.process.send_signal(signal.SIGHUP)
+        return self.wait_log(event, start)
+
+    def audit(self):
+        return [json.loads(line) for line in (self.folder / "store" / "audit.jsonl").read_text().splitlines()]
+
+
+def curve(folder, name, server="aggregator"):
+    """Options of a socket with a pair of keys that `poise keygen` has made."""
+    text = (folder / f"{name}.key").read_text() + (folder / f"{server}.pub").read_text()
+    public, secret, other = re.findall(r"^(?:public|secret) (\w+)", text, re.M)
+    return {"CURVE_PUBLICKEY": bytes.fromhex(public), "CURVE_SECRETKEY": bytes.fromhex(secret),
+            "CURVE_SERVERKEY": bytes.fromhex(other)}
+
+
 class Case(unittest.TestCase):
     """A test with a temporary folder and an aggregator that does not outlive it."""
 

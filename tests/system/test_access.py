@@ -12,7 +12,7 @@ import unittest
 import zmq
 
 import system
-from system import AGGREGATOR, COLLECTOR, HEADER, POISE, SOURCE, Aggregator, Case, free_port, run
+from system import AGGREGATOR, COLLECTOR, HEADER, POISE, SOURCE, Aggregator, Case, Locked, curve, free_port, run
 from wire import Peer, Producer, pb
 
 CARD = """
@@ -41,37 +41,6 @@ NOT_ALLOWED, DENIED, GONE = 18, 11, 10
 MAY = 1589500800000  # 2020-05-15
 SECOND = 1.0  # in which a revoked key stops
 PEOPLE = ("shop", "board", "ops", "other", "evil")
-
-
-class Locked(Aggregator):
-    """An aggregator on free TCP ports of the loopback, with keys."""
-
-    def __init__(self, folder, scorecards, peers, settings=""):
-        super().__init__(folder, scorecards, settings=f"key: aggregator.key\naccess: access.yaml\n{settings}")
-        self.config.write_text(re.sub(r"ipc://\S+", "tcp://127.0.0.1:*", self.config.read_text()))
-        self.access = self.folder / "access.yaml"
-        self.write_access(peers)
-
-    def write_access(self, peers):
-        self.access.write_text(json.dumps({"peers": peers}))
-        self.access.chmod(0o600)
-
-    def start(self):
-        start = self.log.stat().st_size if self.log.exists() else 0
-        super().start()
-        found = re.search(r" listening ingest=(\S+) query=(\S+)", self.log.read_bytes()[start:].decode())
-        self.ingest, self.query = found[1], found[2]
-        return self
-
-    def reload(self, peers=None, event="access_reloaded"):
-        if peers is not None:
-            self.write_access(peers)
-        start = self.log.stat().st_size
-        self.process.send_signal(signal.SIGHUP)
-        return self.wait_log(event, start)
-
-    def audit(self):
-        return [json.loads(line) for line in (self.folder / "store" / "audit.jsonl").read_text().splitlines()]
 
 
 class Access(Case):
@@ -107,9 +76,7 @@ class Access(Case):
         return ["--key-file", self.folder / f"{name}.key", "--server-key", self.folder / "aggregator.pub"]
 
     def curve(self, name, server="aggregator"):
-        secret = re.search(r"secret (\w+)", (self.folder / f"{name}.key").read_text())[1]
-        return {"CURVE_PUBLICKEY": bytes.fromhex(self.public[name]), "CURVE_SECRETKEY": bytes.fromhex(secret),
-                "CURVE_SERVERKEY": bytes.fromhex(self.public[server])}
+        return curve(self.folder, name, server)
 
     def peer(self, name, endpoint=None, **options):
         self.sockets.append(Peer(endpoint or self.aggregator.query, **{**self.curve(name), **options}))

@@ -12,8 +12,7 @@ import time
 
 import system
 from proxy import DOWN, UP, Proxy
-from system import COLLECTOR, POISE, Aggregator, Case, run
-from test_access import Locked
+from system import COLLECTOR, POISE, Aggregator, Case, Locked, run
 from test_streams import plain
 from wire import View, pb
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 import system
-from system import AGGREGATOR, SOURCE, Aggregator, Case
+from system import AGGREGATOR, POISE, SOURCE, Aggregator, Case, Locked, curve, run
 from wire import Peer, Producer, View, pb
 
 CARD = """
@@ -32,27 +32,32 @@ ORGS = 500 if SANITIZED else 2000
 # docs/operations.md, "What hostile peers can cost", for two endpoints
 CONNECTION = 64 << 10
 SUBSCRIPTION = (8 << 10) + 2 * ORGS
-PARTIAL = 12 * MIB   # of a message without an end, where there are so many at once:
-ENDLESS = 8
-BOUND = 2 * CONNECTIONS * CONNECTION + 2 * QUEUED + SUBSCRIPTIONS * SUBSCRIPTION + ENDLESS * PARTIAL + 64 * MIB
+BOUND = 2 * CONNECTIONS * CONNECTION + 2 * QUEUED + SUBSCRIPTIONS * SUBSCRIPTION + 64 * MIB
 
 
-class Flood(Case):
+SETTINGS = f"max_connections: {CONNECTIONS}\nmax_queued: 32MiB\nmax_subscriptions: {SUBSCRIPTIONS}\nmax_producers: 50"
+
+
+class Flooded(Case):
+    """An aggregator, honest peers, and attackers as it comes."""
+
+    def begin(self, card):
+        """The aggregator; what the honest have for their sockets, and for `poise`."""
+        self.options, self.arguments = {}, []
+        return Aggregator(self.folder, [card], tcp=True, settings=f"insecure: true\n{SETTINGS}")
+
     def setUp(self):
         super().setUp()
-        card = self.write("plant.yaml", CARD)
-        self.aggregator = Aggregator(self.folder, [card], tcp=True, settings=(
-            f"insecure: true\nmax_connections: {CONNECTIONS}\nmax_queued: 32MiB\nmax_subscriptions: {SUBSCRIPTIONS}\n"
-            "max_producers: 50")).start()
-        self.ingest, self.query = self.aggregator.ingest, self.aggregator.query
         self.attackers, self.peers = [], []
-        orgs = self.own(Producer(self.ingest, "orgs"))
+        self.aggregator = self.begin(self.write("plant.yaml", CARD)).start()
+        self.ingest, self.query = self.aggregator.ingest, self.aggregator.query
+        orgs = self.own(Producer(self.ingest, "orgs", **self.options))
         orgs.hello()
         for at in range(0, ORGS, 500):
             self.assertEqual(orgs.put(orgs.batch([("m", f"o/{at + row}", T0, 0.0) for row in range(500)])), [])
-        self.producer = self.own(Producer(self.ingest, "honest"))
+        self.producer = self.own(Producer(self.ingest, "honest", **self.options))
         self.producer.hello()
-        self.view = self.own(View(self.query, filter=pb.Filter(orgs=["honest"])))
+        self.view = self.own(View(self.query, options=self.options, filter=pb.Filter(orgs=["honest"])))
         self.rows = 0
         self.honest()
         self.memory_before = self.memory("VmRSS")
@@ -87,7 +92,7 @@ class Flood(Case):
 
     def attack(self, kind, endpoint, count):
         attacker = subprocess.Popen([sys.executable, SOURCE / "tests" / "system" / "attacker.py", kind, endpoint, str(count)],
-                                    stdout=subprocess.PIPE)
+                                    stdout=subprocess.PIPE, cwd=self.folder)
         self.attackers.append(attacker)
         self.assertEqual(attacker.stdout.readline(), b"ready\n")
 
@@ -96,24 +101,27 @@ class Flood(Case):
             attacker.send_signal(number)
 
     def stop_attacks(self):
+        """Returns what they have said."""
         self.signal_attackers(signal.SIGKILL)
+        said = []
         for attacker in self.attackers:
-            attacker.wait()
-            attacker.stdout.close()
+            said += attacker.communicate()[0].split()
         self.attackers = []
+        return said
 
     def under_attack(self, done, *attacks):
-        """Until the stats say that enough has happened, and for some time; meanwhile all is well with the others."""
+        """Until the stats say that enough has happened, and for some time; meanwhile all is well with the others. Returns
+        what the attackers have said."""
         for attack in attacks:
             self.attack(*attack)
         start = time.monotonic()
         while time.monotonic() < start + 2 or not done(self.stats()):
             self.assertLess(time.monotonic(), start + 90, self.stats())
             self.honest()
-            newcomer = Producer(self.ingest, "newcomer", epoch=7)  # and who comes now is let in
+            newcomer = Producer(self.ingest, "newcomer", epoch=7, **self.options)  # and who comes now is let in
             self.through(newcomer)
             newcomer.close()
-        self.stop_attacks()
+        return self.stop_attacks()
 
     def through(self, producer):
         for _ in range(60):
@@ -126,7 +134,7 @@ class Flood(Case):
         """Asked again in silence: who comes in the crowd may be cut before he has spoken."""
         for _ in range(30):
             self.assertIsNone(self.aggregator.process.poll(), self.aggregator.log.read_text(errors="replace")[-2000:])
-            peer = Peer(self.query)
+            peer = Peer(self.query, **self.options)
             peer.send(pb.StatsRequest(id=1))
             stats = peer.receive(3)
             peer.close()
@@ -142,7 +150,7 @@ class Flood(Case):
         while self.stats()["poise_subscriptions"] > SUBSCRIPTIONS / 2:  # those who are dead are noticed by a keepalive
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.2)
-        states = self.aggregator.get("plant")
+        states = self.aggregator.get("plant", *self.arguments)
         self.assertEqual([state["value"] for state in states if state["node"] == QUALITY + "rows"], [self.rows + ORGS])
         self.aggregator.stop()
         log = self.aggregator.log.read_text(errors="replace")
@@ -150,6 +158,8 @@ class Flood(Case):
         self.assertLess(len(log), 400000)
         print(f"{cost >> 20} of {BOUND >> 20} MiB", file=sys.stderr)
 
+
+class Flood(Flooded):
     def test_messages_without_an_end(self):
         self.under_attack(lambda stats: stats["poise_connections_endless"] >= 8,
                           ("endless", self.ingest, 4), ("endless_large", self.query, 4), ("many_frames", self.query, 2))
@@ -175,10 +185,10 @@ class Flood(Case):
                           ("deaf", self.query, 12))
         self.unharmed()
 
-    def every_attack(self):
-        for attack in (("idle", self.ingest, 500), ("half_open", self.query, 100), ("garbage", self.ingest, 1),
-                       ("many_subscriptions", self.query, 1), ("deaf", self.query, 5), ("amplifier", self.ingest, 1),
-                       ("endless_large", self.ingest, 1)):
+    def every_attack(self, idle=(500,)):
+        for attack in (*(("idle", self.ingest, count) for count in idle), ("half_open", self.query, 100),
+                       ("garbage", self.ingest, 1), ("many_subscriptions", self.query, 1), ("deaf", self.query, 5),
+                       ("amplifier", self.ingest, 1), ("endless_large", self.ingest, 1), ("many_frames", self.query, 1)):
             self.attack(*attack)
 
     def test_all_at_once(self):
@@ -187,6 +197,52 @@ class Flood(Case):
         for _ in range(20):
             self.honest()
         self.stop_attacks()
+        self.unharmed()
+
+
+class KeyedFlood(Flooded):
+    """Who has no key that is known, one that was revoked, or one for other orgs."""
+
+    def begin(self, card):
+        public = {name: run(POISE, "keygen", self.folder / name).stdout.strip()
+                  for name in ("aggregator", "honest", "other", "revoked")}
+        self.options = curve(self.folder, "honest")
+        self.arguments = ["--key-file", self.folder / "honest.key", "--server-key", self.folder / "aggregator.pub"]
+        self.allowed = [{"name": "honest", "key": public["honest"], "send": "all", "read": "all", "query": True,
+                         "producers": ["honest", "orgs", "newcomer"]},
+                        {"name": "other", "key": public["other"], "send": [{"orgs": ["other"]}],
+                         "read": [{"orgs": ["other"]}]}]
+        revoked = {"name": "revoked", "key": public["revoked"], "read": "all", "query": True}
+        return Locked(self.folder, [card], [*self.allowed, revoked], SETTINGS)
+
+    def setUp(self):
+        super().setUp()
+        self.gone = self.own(View(self.query, options=curve(self.folder, "revoked"), filter=pb.Filter(orgs=["honest"])))
+        self.gone.until(lambda: self.gone.complete)
+
+    def every_attack(self, idle=(100,)):
+        for attack in (*(("idle_in_a_lock", self.ingest, count) for count in idle), ("half_open", self.query, 100),
+                       ("garbage", self.query, 1), *((kind, endpoint, 4) for endpoint in (self.ingest, self.query)
+                       for kind in ("unknown_key", "revoked_key", "wrong_org", "garbage_in_a_lock"))):
+            self.attack(*attack)
+
+    def revoke(self):
+        self.aggregator.reload(self.allowed)
+        while not isinstance(self.gone.peer.receive(), pb.Error):
+            pass
+
+    def unharmed(self):
+        while message := self.gone.peer.receive(0):
+            self.assertIsInstance(message, pb.Error)
+        super().unharmed()
+
+    def test_keys(self):
+        self.every_attack()
+        self.revoke()
+        said = self.under_attack(lambda stats: stats["poise_connections_revoked"] >= 3 and
+                                 stats["poise_connections_denied"] > 20 and stats["poise_batches_denied"] > 20 and
+                                 stats["poise_messages_denied"] > 20)
+        self.assertEqual(set(said), {b"cut"})
         self.unharmed()
 
 
