@@ -32,6 +32,12 @@ def print_table(title, rows, rounds):
         print(f'| {text} | {show(statistics.median(values))} | {show(min(values))} | {show(max(values))} |')
 
 
+def judge(what, value, most=None, least=None):
+    """Ends the script with 1 where a figure does not reach its bar."""
+    if (most is not None and value > most) or (least is not None and value < least):
+        sys.exit(f'{sys.argv[0]}: {what}: {show(value)}, and the bar is {show(most if least is None else least)}')
+
+
 def load():
     with open('/proc/loadavg', encoding='ascii') as file:
         return f'{os.cpu_count()} cores, load {file.read().split()[0]} at the end'
