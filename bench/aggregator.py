@@ -54,19 +54,23 @@ class Aggregator:
         self.environment = {**os.environ, **(environment or {})}  # of who speaks to it
         self.process = None
         try:
-            self.start(scorecard, settings)
+            self.configure(scorecard, settings)
+            self.start()
         except BaseException:
             self.end()
             raise
 
-    def start(self, scorecard, settings):
+    def configure(self, scorecard, settings):
         os.makedirs(self.directory, exist_ok=True)
         with open(os.path.join(self.directory, 'scorecard.yaml'), 'w', encoding='utf-8') as file:
             file.write(scorecard)
-        config = os.path.join(self.directory, 'aggregator.yaml')
-        with open(config, 'w', encoding='utf-8') as file:
+        with open(os.path.join(self.directory, 'aggregator.yaml'), 'w', encoding='utf-8') as file:
             file.write('ingest: tcp://127.0.0.1:*\nquery: tcp://127.0.0.1:*\nstore: store\n'
                        f'scorecards: [scorecard.yaml]\n{settings}')
+
+    def start(self):
+        """On what its directory has; returns when it takes connections."""
+        config = os.path.join(self.directory, 'aggregator.yaml')
         program = os.path.join(report.BUILD, 'aggregator', 'poise-aggregator')
         with open(os.path.join(self.directory, 'log'), 'w', encoding='utf-8') as out:
             self.process = subprocess.Popen([program, '--config', config], stderr=out)
@@ -87,6 +91,11 @@ class Aggregator:
         with open(f'/proc/{self.process.pid}/status', encoding='ascii') as file:
             return int(re.search(r'VmHWM:\s+(\d+) kB', file.read())[1]) * 1024
 
+    def cpu(self):
+        """Seconds of its life so far."""
+        with open(f'/proc/{self.process.pid}/stat', encoding='ascii') as file:
+            return sum(map(int, file.read().rpartition(')')[2].split()[11:13])) / os.sysconf('SC_CLK_TCK')
+
     def stats(self):
         """Its own numbers, by name."""
         said = subprocess.run([os.path.join(report.BUILD, 'cli', 'poise'), 'stats', '--json', '--from', self.arguments[3]], check=True,
@@ -103,9 +112,9 @@ class Aggregator:
         return sum(os.stat(os.path.join(path, name)).st_blocks * 512 for name in os.listdir(path)
                    if not name.startswith('lock'))
 
-    def end(self):
+    def end(self, number=signal.SIGTERM):
         if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(number)
             try:
                 self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
