@@ -10,6 +10,8 @@ import time
 import report
 
 PATIENCE_S = 300
+SETTLED_S = 13  # nothing came for 10 s: what is worth a run becomes one, which is merged (aggregator/compactor.c)
+WRITTEN = [f'poise_{name}' for name in ('lsn', 'checkpoint_slices', 'upkeep_slices', 'compactions', 'merges', 'piece_puts')]
 
 
 class Died(SystemExit):
@@ -101,6 +103,19 @@ class Aggregator:
         said = subprocess.run([os.path.join(report.BUILD, 'cli', 'poise'), 'stats', '--json', '--from', self.arguments[3]], check=True,
                               env=self.environment, stdout=subprocess.PIPE, text=True).stdout
         return json.loads(said)
+
+    def settle(self):
+        """Until all is in a checkpoint, rows are in runs that are merged, and nothing is written any more."""
+        until = time.monotonic() + PATIENCE_S
+        written, since = None, 0
+        while written is None or written[0] > 0 or time.monotonic() - since < SETTLED_S:
+            stats = self.stats()
+            now = [stats[name] for name in ('poise_journal_lag', *WRITTEN)]
+            if now != written:
+                written, since = now, time.monotonic()
+            if time.monotonic() > until:
+                raise Died(f'{sys.argv[0]}: the aggregator still writes after {PATIENCE_S} s')
+            time.sleep(1)
 
     def own_memory(self):
         """Without the pages of the store that are mapped."""
