@@ -125,3 +125,36 @@ void run_past(const struct options *options)
               options->lines);
     link_close(&link);
 }
+
+/* A series' averages in ten parts of the time: as of the end of each what it was over so long. */
+static void time_buckets(struct link *link, const struct options *options)
+{
+    enum { BUCKETS = 10, BUCKET_QUESTIONS = 100, SERIES = 50 };
+    static double us[BUCKET_QUESTIONS];
+    int64_t bucket_ms = (int64_t)options->samples * TICK_MS / BUCKETS;
+    for (uint32_t i = 0; i < BUCKET_QUESTIONS; i++) {
+        struct series_name series;
+        struct seen seen[BUCKETS] = {0};
+        series_name(i % (options->lines < SERIES ? options->lines : SERIES), 3, false, &series);
+        int64_t start = now_ns();
+        for (int at = 0; at < BUCKETS; at++) {
+            struct wire_query query = {.scorecard = "parts",
+                                       .org = series.org,
+                                       .as_of_ms = options->start_ms + (at + 1) * bucket_ms - TICK_MS};
+            link_query(link, &query, see, &seen[at]);
+        }
+        us[i] = (double)(now_ns() - start) / 1e3;
+        for (int at = 0; i == 0 && at < BUCKETS; at++)
+            printf("bucket_%d %.17g\n", at, seen[at].value);
+    }
+    figure_quantiles("buckets_us", us, BUCKET_QUESTIONS);
+}
+
+void run_parts(const struct options *options)
+{
+    struct link link;
+    link_open(&link, options->query);
+    time_questions(&link, "recent", options, "parts/p/o/average", true);
+    time_buckets(&link, options);
+    link_close(&link);
+}

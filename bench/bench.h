@@ -22,6 +22,7 @@ struct options {
     uint32_t lines;             /* orgs that have the measures */
     enum variant variant;
     uint32_t samples;       /* of each series */
+    int64_t start_ms;       /* of the first; 0: so that the last is now */
     uint32_t rows;          /* of a batch */
     bool one_measure;       /* the same series as sources of one measure */
     bool unchecked;         /* the caller asks what arrived */
@@ -125,5 +126,6 @@ void run_send(const struct options *options);  /* the batches, nothing else */
 void run_count(const struct options *options); /* the measurements that the root's measures count */
 void run_ask(const struct options *options);   /* the live states of a measure at a line, and of the root */
 void run_past(const struct options *options);  /* the same as of a time */
+void run_parts(const struct options *options); /* of `scorecard: parts` (bench/systems/poise.py) */
 
 #endif

@@ -13,6 +13,7 @@ static const struct argp_option argp_options[] = {
     {"lines", 'l', "N", 0, "Orgs that have the 48 measures (208)", 0},
     {"variant", 'v', "VARIANT", 0, "plain (default), late or keyed rows", 0},
     {"samples", 's', "N", 0, "throughput: of each series (1000)", 0},
+    {"start", 'm', "MS", 0, "Time of the first sample (so that the last is now)", 0},
     {"rows", 'b', "N", 0, "throughput: of a batch (1000)", 0},
     {"unchecked", 'u', NULL, 0, "throughput: the caller checks what arrived", 0},
     {"one-measure", '1', NULL, 0, "The same series, as sources of one measure", 0},
@@ -20,14 +21,19 @@ static const struct argp_option argp_options[] = {
     {"seconds", 't', "N", 0, "latency: for so long (10)", 0},
     {0}};
 
-static uint32_t number(const char *text, struct argp_state *state)
+static int64_t number_up_to(int64_t most, const char *text, struct argp_state *state)
 {
     char *end;
     errno = 0;
-    unsigned long value = strtoul(text, &end, 10);
-    if (errno || *end || end == text || value == 0 || value > 1000000000)
-        argp_error(state, "'%s' is no number from 1 to 1000000000", text);
-    return (uint32_t)value;
+    long long value = strtoll(text, &end, 10);
+    if (errno || *end || end == text || value <= 0 || value > most)
+        argp_error(state, "'%s' is no number from 1 to %lld", text, (long long)most);
+    return value;
+}
+
+static uint32_t number(const char *text, struct argp_state *state)
+{
+    return (uint32_t)number_up_to(1000000000, text, state);
 }
 
 struct arguments {
@@ -50,6 +56,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return options->pid = (pid_t)number(argument, state), 0;
     case 's':
         return options->samples = number(argument, state), 0;
+    case 'm':
+        return options->start_ms = number_up_to(INT64_MAX / 2, argument, state), 0;
     case 'b':
         return options->rows = number(argument, state), 0;
     case 'r':
@@ -79,7 +87,8 @@ int main(int argc, char **argv)
         .options = {.lines = LINES, .samples = 1000, .rows = 1000, .rate = 1000, .seconds = 10}, .what = ""};
     const struct argp argp = {.options = argp_options,
                               .parser = parse,
-                              .args_doc = "throughput|latency|midnight|baseline|drain|send|count|ask|past",
+                              .args_doc =
+                                  "throughput|latency|midnight|baseline|drain|send|count|ask|past|parts",
                               .doc = "Measures a running poise-aggregator. Run by bench/ingest."};
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     const struct options *options = &arguments.options;
@@ -100,10 +109,13 @@ int main(int argc, char **argv)
         run_ask(options);
     else if (strcmp(arguments.what, "past") == 0 && options->query)
         run_past(options);
+    else if (strcmp(arguments.what, "parts") == 0 && options->query && options->start_ms)
+        run_parts(options);
     else if (strcmp(arguments.what, "baseline") == 0 && options->directory)
         run_baseline(options);
     else
         die("say throughput, latency or midnight with --ingest, --query and --pid; drain; "
-            "send with --ingest; count, ask or past with --query; or baseline with --directory");
+            "send with --ingest; count, ask or past with --query, parts with --start, too; or baseline with "
+            "--directory");
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -60,7 +60,8 @@ void workload_make(struct workload *workload, const struct options *options)
     struct making making = {
         .workload = workload, .builder = wire_builder_open(), .names = calloc(series, sizeof *making.names)};
     uint64_t rows = rows_count(options->lines, options->samples, options->variant);
-    *workload = (struct workload){.start_ms = wall_ms() - (int64_t)options->samples * TICK_MS};
+    *workload = (struct workload){
+        .start_ms = options->start_ms ? options->start_ms : wall_ms() - (int64_t)options->samples * TICK_MS};
     workload->ends = calloc(rows / options->rows * 2 + 2, sizeof(size_t));
     if (!workload->ends || !making.builder || !making.names ||
         getrandom(&workload->epoch, sizeof workload->epoch, 0) < 0)

@@ -304,14 +304,16 @@ class System:
         """Says 10, then 3 at the same time of one series; returns what a query gives afterwards."""
         raise NotImplementedError
 
+    def check(self, name, got, expected):
+        wanted = [expected[f'bucket_{i}'] for i in range(BUCKETS)] if name == 'buckets' else [expected[name]]
+        if len(got) != len(wanted) or any(abs(a - b) > 1e-9 * max(1, abs(b)) for a, b in zip(got, wanted)):
+            raise Failed(f'{self.title} answers {got} to {name}, not {wanted}')
+
     def queries(self, expected):
         """Median and p99 of each question in us; fails where an answer is wrong."""
         figures = {}
         for name, requests in self.questions().items():
-            wanted = [expected[f'bucket_{i}'] for i in range(BUCKETS)] if name == 'buckets' else [expected[name]]
-            got = self.answer(name)
-            if len(got) != len(wanted) or any(abs(a - b) > 1e-9 * max(1, abs(b)) for a, b in zip(got, wanted)):
-                raise Failed(f'{self.title} answers {got} to {name}, not {wanted}')
+            self.check(name, self.answer(name), expected)
             with tempfile.NamedTemporaryFile(dir=self.directory) as file:
                 file.write(b''.join(struct.pack('<I', len(request)) + request for request in requests))
                 file.flush()
