@@ -51,24 +51,26 @@ def keys(directory):
 class Aggregator:
     """Lives in `directory`, which is made if it is absent; the store is begun there or taken up again."""
 
-    def __init__(self, directory, scorecard, settings='', environment=None):
+    def __init__(self, directory, scorecards, settings='', environment=None):
         self.directory = directory
         self.environment = {**os.environ, **(environment or {})}  # of who speaks to it
         self.process = None
         try:
-            self.configure(scorecard, settings)
+            self.configure(scorecards, settings)
             self.start()
         except BaseException:
             self.end()
             raise
 
-    def configure(self, scorecard, settings):
+    def configure(self, scorecards, settings):
         os.makedirs(self.directory, exist_ok=True)
-        with open(os.path.join(self.directory, 'scorecard.yaml'), 'w', encoding='utf-8') as file:
-            file.write(scorecard)
+        names = [f'scorecard-{i}.yaml' for i in range(len(scorecards))]
+        for name, text in zip(names, scorecards):
+            with open(os.path.join(self.directory, name), 'w', encoding='utf-8') as file:
+                file.write(text)
         with open(os.path.join(self.directory, 'aggregator.yaml'), 'w', encoding='utf-8') as file:
             file.write('ingest: tcp://127.0.0.1:*\nquery: tcp://127.0.0.1:*\nstore: store\n'
-                       f'scorecards: [scorecard.yaml]\n{settings}')
+                       f'scorecards: [{", ".join(names)}]\n{settings}')
 
     def start(self):
         """On what its directory has; returns when it takes connections."""

@@ -138,7 +138,7 @@ static void time_buckets(struct link *link, const struct options *options)
         series_name(i % (options->lines < SERIES ? options->lines : SERIES), 3, false, &series);
         int64_t start = now_ns();
         for (int at = 0; at < BUCKETS; at++) {
-            struct wire_query query = {.scorecard = "parts",
+            struct wire_query query = {.scorecard = "bucket",
                                        .org = series.org,
                                        .as_of_ms = options->start_ms + (at + 1) * bucket_ms - TICK_MS};
             link_query(link, &query, see, &seen[at]);
@@ -154,7 +154,7 @@ void run_parts(const struct options *options)
 {
     struct link link;
     link_open(&link, options->query);
-    time_questions(&link, "recent", options, "parts/p/o/average", true);
+    time_questions(&link, "recent", options, "hour/p/o/average", true);
     time_buckets(&link, options);
     link_close(&link);
 }

@@ -126,6 +126,6 @@ void run_send(const struct options *options);  /* the batches, nothing else */
 void run_count(const struct options *options); /* the measurements that the root's measures count */
 void run_ask(const struct options *options);   /* the live states of a measure at a line, and of the root */
 void run_past(const struct options *options);  /* the same as of a time */
-void run_parts(const struct options *options); /* of `scorecard: parts` (bench/systems/poise.py) */
+void run_parts(const struct options *options); /* the last hour of all, a series in ten buckets */
 
 #endif

@@ -5,20 +5,27 @@ import subprocess
 import aggregator
 import report
 
-from .base import BUCKETS, MEASURES, Failed, System, disk_usage
+from .base import ASKED_MEASURE, BUCKETS, MEASURES, TICK_MS, Failed, System, disk_usage
 
 AGGREGATES = 'sum,mean,ratio,last,stddev'.split(',')
 POISE = os.path.join(report.BUILD, 'cli', 'poise')
 
 
-def parts_text(bucket_ms):
-    """The average of all series over the last hour, at the root, and of m3 over the last bucket, everywhere."""
-    score = 'score: {linear: {from: 0, to: 100}}'
+def hour_text():
+    """The average of all series over the last hour, at the root."""
     inputs = [f'm{measure}' for measure in range(MEASURES)]
-    return ('scorecard: parts\ntick: 1s\nperspectives:\n  - id: p\n    objectives:\n      - id: o\n        measures:\n'
-            f'          - {{id: average, orgs: [""], formula: ({" + ".join(inputs)}) / {MEASURES}, {score}}}\n' +
-            ''.join(f'          - {{id: {name}, weight: 0, orgs: [""], aggregate: mean, rolling: 1h, {score}}}\n' for name in inputs) +
-            f'          - {{id: bucket, input: m3, aggregate: mean, rolling: {bucket_ms}ms, {score}}}\n')
+    return card_text('hour', [f'id: average, formula: ({" + ".join(inputs)}) / {MEASURES}',
+                              *(f'id: {name}, weight: 0, aggregate: mean, rolling: 1h' for name in inputs)], 'orgs: [""], ')
+
+
+def bucket_text(bucket_ms):
+    """That of a series over a bucket; in a scorecard of its own, so that a question reads the rows of nothing else."""
+    return card_text('bucket', [f'id: bucket, input: m{ASKED_MEASURE}, aggregate: mean, rolling: {bucket_ms}ms'])
+
+
+def card_text(name, measures, more=''):
+    return (f'scorecard: {name}\ntick: {TICK_MS}ms\nperspectives:\n  - id: p\n    objectives:\n      - id: o\n        measures:\n' +
+            ''.join(f'          - {{{measure}, {more}score: {{linear: {{from: 0, to: 100}}}}}}\n' for measure in measures))
 
 
 class Poise(System):
@@ -29,7 +36,7 @@ class Poise(System):
 
     def start(self):
         try:
-            self.server = aggregator.Aggregator(self.directory, aggregator.scorecard_text(False, AGGREGATES))
+            self.server = aggregator.Aggregator(self.directory, [aggregator.scorecard_text(False, AGGREGATES)])
         except aggregator.Died as failed:
             raise Failed(str(failed)) from failed
         self.process = self.server.process
@@ -78,7 +85,8 @@ class Poise(System):
     def parts(self):
         """Of another aggregator with the same rows, by their clock: W's scorecard has neither the hour nor the buckets."""
         start = '--start', str(self.world.start_ms)
-        server = aggregator.Aggregator(os.path.join(self.directory, 'parts'), parts_text(self.world.bucket_ms), 'clock: event\n')
+        server = aggregator.Aggregator(os.path.join(self.directory, 'parts'), [hour_text(), bucket_text(self.world.bucket_ms)],
+                                       'clock: event\n')
         try:
             self.bench('send', *start, server=server)
             server.settle()
