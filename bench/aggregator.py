@@ -23,10 +23,10 @@ def measure_text(index, aggregates):
             'score: {linear: {from: 0, to: 100}}}\n')
 
 
-def scorecard_text(one_measure, aggregates, period='year'):
+def scorecard_text(one_measure, aggregates, period='year', more=''):
     """4 perspectives, 12 objectives, 48 measures, or one of each."""
     perspectives, objectives, measures = (1, 1, 1) if one_measure else (4, 3, 4)
-    text = f'scorecard: plant\nperiod: {period}\nperspectives:\n'
+    text = f'scorecard: plant\nperiod: {period}\n{more}perspectives:\n'
     for p in range(perspectives):
         text += f'  - id: p{p}\n    objectives:\n'
         for o in range(objectives):

@@ -59,6 +59,7 @@ struct producer {
     uint64_t sent, acked; /* sequences */
     uint32_t credit;
     uint64_t refused;
+    int64_t silence_ns; /* the longest between two acknowledgements, while all were sent */
 };
 void producer_open(struct producer *producer, const char *endpoint, uint64_t epoch);
 void producer_close(struct producer *producer);

@@ -99,7 +99,9 @@ void producer_wait(struct producer *producer, int timer_fd)
 
 void producer_send_all(struct producer *producer, const struct workload *workload)
 {
+    int64_t since_ns = now_ns();
     while (producer->acked < workload->count) {
+        uint64_t acked = producer->acked;
         while (producer->sent < workload->count) {
             size_t start = producer->sent ? workload->ends[producer->sent - 1] : 0;
             if (!producer_send(producer, workload->bodies.data + start,
@@ -108,5 +110,11 @@ void producer_send_all(struct producer *producer, const struct workload *workloa
         }
         producer_wait(producer, -1);
         producer_receive(producer);
+        if (producer->acked == acked)
+            continue;
+        int64_t now = now_ns();
+        if (now - since_ns > producer->silence_ns)
+            producer->silence_ns = now - since_ns;
+        since_ns = now;
     }
 }

@@ -80,6 +80,7 @@ void run_throughput(const struct options *options)
     figure("samples", samples);
     figure("seconds", seconds);
     figure("samples_per_s", samples / seconds);
+    figure("silence_max_us", (double)producer.silence_ns / 1e3);
     figure("cpu_us_per_sample", (double)cpu / 1e3 / samples);
     figure("aggregator_cpu_share", (double)cpu / 1e9 / seconds);
     figure("bench_cpu_share", (double)own_cpu / 1e9 / seconds);
