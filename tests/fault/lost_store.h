@@ -40,9 +40,8 @@ size_t length_of(uint64_t lsn); /* of a record */
 /* Of all that the store holds but the contents of records and rows: these are checked to be what records of
  * such numbers have. */
 uint64_t digest_of(struct store *store);
-/* All rows that there ever are, by place: the same in each life. */
-const struct plain *rows_of_all(void);
-/* Of the records up to that one. */
+/* Of the records up to that one: rows, the same in each life, the last one's place, and how many series. */
+struct plain rows_until(uint64_t lsn);
 uint64_t last_place(uint64_t lsn);
 uint32_t series_until(uint64_t lsn);
 bool has_remains(uint64_t lsn);

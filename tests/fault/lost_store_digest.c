@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <store/runs.h>
 
-enum { RECORDS_MAX = 400, REMAINS_EVERY = 3, SERIES_A_RECORD = 2 };
+enum { RECORDS_MAX = 2000, REMAINS_EVERY = 3, SERIES_A_RECORD = 2 };
 
 /* ---- what records of such numbers have ---- */
 
@@ -16,25 +16,25 @@ size_t length_of(uint64_t lsn)
     return lengths[hash_mix(lsn, 4711) % (sizeof lengths / sizeof lengths[0])];
 }
 
-const struct plain *rows_of_all(void)
+uint64_t last_place(uint64_t lsn)
 {
-    static struct plain plain;
+    assert_true(lsn < RECORDS_MAX - 1);
+    return lsn * ROWS_A_RECORD + ROWS_A_RECORD - 1;
+}
+
+struct plain rows_until(uint64_t lsn)
+{
+    static struct plain all;
     static const struct plain_shape shape = {.rows = RECORDS_MAX * ROWS_A_RECORD,
                                              .buckets = BUCKETS,
                                              .inputs = INPUTS,
                                              .series = 20,
                                              .corrected = 200};
-    if (!plain.rows) {
+    if (!all.rows) {
         uint64_t random = 17;
-        plain_make(&plain, &shape, &random);
+        plain_make(&all, &shape, &random);
     }
-    return &plain;
-}
-
-uint64_t last_place(uint64_t lsn)
-{
-    assert_true(lsn < RECORDS_MAX - 1);
-    return lsn * ROWS_A_RECORD + ROWS_A_RECORD - 1;
+    return (struct plain){.rows = all.rows, .count = last_place(lsn)};
 }
 
 uint32_t series_until(uint64_t lsn)
@@ -130,8 +130,8 @@ static void check_rows(struct digest *digest, struct store_reader *reader)
 {
     struct plain_row *rows;
     poise_error err = {0};
-    size_t all =
-        plain_known(rows_of_all(), ROWS_A_RECORD, last_place(store_reader_chunks_lsn(reader)), &rows);
+    const struct plain plain = rows_until(store_reader_chunks_lsn(reader));
+    size_t all = plain_known(&plain, ROWS_A_RECORD, plain.count, &rows);
     for (digest->input = 1; digest->input <= INPUTS; digest->input++) {
         const struct store_rows_query query = {
             .input = digest->input, .from_ms = INT64_MIN, .until_ms = INT64_MAX, .until_place = UINT64_MAX};

@@ -104,7 +104,8 @@ static void put_run_until(struct work *work, uint64_t from, uint64_t until)
     struct blocks blocks = {0};
     struct buf began = {0}, ends = {0};
     uint64_t run = block_run(until, 0), random = draw(work, UINT64_MAX);
-    blocks_build(&blocks, rows_of_all(), last_place(from - 1) + 1, last_place(until), run, &random);
+    const struct plain plain = rows_until(until);
+    blocks_build(&blocks, &plain, last_place(from - 1) + 1, plain.count, run, &random);
     put_names(&began, from, until);
     put_remains(&began, from, until);
     put_commits(&ends, from, until);
