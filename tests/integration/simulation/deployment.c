@@ -17,8 +17,10 @@ static struct deployment {
     int64_t up_us;                 /* when it may come back */
     enum aggregator_part starved;  /* a thread that does not run, until then */
     int64_t starved_until_us;
-    bool full;    /* the disk is */
-    bool writing; /* it is the writer's turn */
+    bool full;      /* the disk is */
+    bool writing;   /* it is the writer's turn */
+    bool failed;    /* a part has */
+    unsigned turns; /* one within the other */
     size_t crashes;
     const struct trouble *trouble;
 } deployment;
@@ -93,6 +95,7 @@ void deployment_start(void)
     deployment_crash();
 }
 
+/* Where a part fails that runs within the writer's turn, the process ends behind that turn. */
 void deployment_turn(enum aggregator_part part)
 {
     poise_error err = {0};
@@ -101,18 +104,23 @@ void deployment_turn(enum aggregator_part part)
         return;
     }
     deployment.writing = part == PART_WRITER;
+    deployment.turns++;
     bool paused = deployment_pause(false);
     poise_code code = aggregator_turn(deployment.aggregator, part, &err);
     deployment_pause(paused);
+    deployment.turns--;
     deployment.writing = false;
-    if (code == POISE_OK || code == POISE_EBUSY) {
-        return;
+    if (code != POISE_OK && code != POISE_EBUSY) {
+        bool troubled = deployment_troubled();
+        if (!deployment.failed && !failures_met() && !troubled) {
+            fail_msg("the aggregator ends: %s", err.text);
+        }
+        deployment.failed = true;
     }
-    bool troubled = deployment_troubled();
-    if (!failures_met() && !troubled) {
-        fail_msg("the aggregator ends: %s", err.text);
+    if (deployment.failed && deployment.turns == 0) {
+        deployment.failed = false;
+        deployment_crash();
     }
-    deployment_crash();
 }
 
 /* The writer looks whether more is waiting: meanwhile ingest may have brought it, or the committer may have
@@ -122,7 +130,7 @@ size_t __wrap_ring_count(struct ring *ring);
 
 size_t __wrap_ring_count(struct ring *ring)
 {
-    if (deployment.writing && one_in(2)) {
+    if (deployment.writing && !deployment.failed && one_in(2)) {
         deployment.writing = false;
         network_move();
         deployment_turn(one_in(3) ? PART_COMMITTER : PART_INGEST);
