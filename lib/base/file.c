@@ -128,19 +128,20 @@ static bool is_same(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* The directory above, -1 if there is none on this file system; closes fd. */
-static int go_up(int fd)
+/* To the directory above; -1: there is none on this file system, or none that may be read. false: that cannot
+ * be known, and *fd is closed. */
+static bool go_up(int *fd)
 {
-    struct stat here, above;
-    int up = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_one = up >= 0 && fstat(fd, &here) == 0 && fstat(up, &above) == 0 && here.st_dev == above.st_dev &&
-                  !is_same(&here, &above);
-    close(fd);
+    struct stat here = {0}, above = {0};
+    int up = openat(*fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool known = up < 0 ? errno == EACCES : fstat(*fd, &here) == 0 && fstat(up, &above) == 0;
+    bool is_one = up >= 0 && known && here.st_dev == above.st_dev && !is_same(&here, &above);
+    close(*fd);
     if (up >= 0 && !is_one) {
         close(up);
-        up = -1;
     }
-    return up;
+    *fd = is_one ? up : -1;
+    return known;
 }
 
 poise_code file_sync_dirs(const char *path, poise_error *err)
@@ -156,7 +157,9 @@ poise_code file_sync_dirs(const char *path, poise_error *err)
             close(fd);
             return code;
         }
-        fd = go_up(fd);
+        if (!go_up(&fd)) {
+            return error_errno(err, code_of_errno(), "cannot open a directory above %s", path);
+        }
     }
     return POISE_OK;
 }
