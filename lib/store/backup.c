@@ -65,6 +65,20 @@ static poise_code clean(const char *directory, poise_error *err)
     return POISE_OK;
 }
 
+/* Without the name on disk it is none, and does not keep it. */
+static poise_code give_name(const struct place *place, poise_error *err)
+{
+    if (renameat2(AT_FDCWD, place->part, AT_FDCWD, place->path, RENAME_NOREPLACE) != 0) {
+        return error_errno(err, errno == EEXIST ? POISE_EBUSY : POISE_EIO, "cannot rename %s to %s",
+                           place->part, place->path);
+    }
+    poise_code code = file_sync_dirs(place->parent, err);
+    if (code != POISE_OK && rename(place->path, place->part) != 0) {
+        error_wrap(err, "%s is whole, but a power cut may take it", place->path);
+    }
+    return code;
+}
+
 /* Copies, checks, and gives it its name. */
 static poise_code copy_to(struct store *store, const struct place *place, struct copy_options *options,
                           struct backup_result *ret_result, poise_error *err)
@@ -82,12 +96,8 @@ static poise_code copy_to(struct store *store, const struct place *place, struct
                          " up to %" PRIu64,
                          place->part, found.entries, found.last_lsn, copied.entries, copied.lsn);
     }
-    if (code == POISE_OK && renameat2(AT_FDCWD, place->part, AT_FDCWD, place->path, RENAME_NOREPLACE) != 0) {
-        code = error_errno(err, errno == EEXIST ? POISE_EBUSY : POISE_EIO, "cannot rename %s to %s",
-                           place->part, place->path);
-    }
     if (code == POISE_OK) {
-        code = file_sync_dirs(place->parent, err);
+        code = give_name(place, err);
     }
     if (code == POISE_OK) {
         *ret_result = (struct backup_result){
