@@ -225,6 +225,13 @@ int __wrap_open(const char *path, int flags, ...)
     return call_fails("open") ? -1 : __real_open(path, flags & ~O_DSYNC, mode);
 }
 
+int __real_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...) /* of directories alone */
+{
+    return call_fails("openat") ? -1 : __real_openat(dir, path, flags);
+}
+
 int __real_fcntl(int fd, int command, ...);
 int __wrap_fcntl(int fd, int command, ...);
 int __wrap_fcntl(int fd, int command, ...)
@@ -318,6 +325,11 @@ WRAP(int, rename, const char *from, const char *to)
     return call_fails("rename") ? -1 : __real_rename(from, to);
 }
 
+WRAP(int, renameat2, int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    return call_fails("renameat2") ? -1 : __real_renameat2(from_dir, from, to_dir, to, flags);
+}
+
 WRAP(int, unlink, const char *path)
 {
     return call_fails("unlink") ? -1 : __real_unlink(path);
@@ -326,6 +338,16 @@ WRAP(int, unlink, const char *path)
 WRAP(int, mkdir, const char *path, mode_t mode)
 {
     return call_fails("mkdir") ? -1 : __real_mkdir(path, mode);
+}
+
+WRAP(int, rmdir, const char *path)
+{
+    return call_fails("rmdir") ? -1 : __real_rmdir(path);
+}
+
+WRAP(int, lstat, const char *path, struct stat *ret_status)
+{
+    return call_fails("lstat") ? -1 : __real_lstat(path, ret_status);
 }
 
 WRAP(int, stat, const char *path, struct stat *ret_status)
@@ -356,6 +378,20 @@ WRAP(DIR *, opendir, const char *path)
 WRAP(struct dirent *, readdir, DIR *dir)
 {
     return call_fails("readdir") ? NULL : __real_readdir(dir);
+}
+
+/* ---- processes ---- */
+
+WRAP(int, pipe2, int ends[2], int flags)
+{
+    return call_fails("pipe2") ? -1 : __real_pipe2(ends, flags);
+}
+
+WRAP(pid_t, fork, void)
+{
+    pid_t child = call_fails("fork") ? -1 : __real_fork();
+    fault.paused |= child == 0; /* what it does its parent cannot count */
+    return child;
 }
 
 void fault_scratch_in_memory(void)
