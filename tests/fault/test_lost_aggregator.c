@@ -10,7 +10,7 @@
 #include <unit/engine/world.h>
 #include <wire/wire.h>
 
-enum { POINTS = 500, LIVES = 18, KILL_WITHIN = 150, STEPS = 60, PATH_BYTES = 320, POOL = 8, EPOCH = 3 };
+enum { POINTS = 1000, LIVES = 18, KILL_WITHIN = 150, STEPS = 60, PATH_BYTES = 320, POOL = 8, EPOCH = 3 };
 enum { MINUTE = 60000 };
 enum mark {
     MARK_OPENS,     /* a: with which definition */
