@@ -1,4 +1,5 @@
 """Backups of a running aggregator, stores restored from them, and collectors that send again what these lack."""
+import contextlib
 import os
 import re
 import shutil
@@ -166,7 +167,11 @@ class Backup(Case):
             done = self.backup(name, check=1)
             self.assertIn("is no name for a backup", done.stderr)
         self.backup("one")
+        told = self.aggregator.wait_log("backed_up")
+        found = re.search(r" backed_up name=one lsn=[1-9][0-9]* bytes=[1-9][0-9]* ms=([0-9]+) held_ms=([0-9]+)", told)
+        self.assertTrue(found and int(found[2]) <= int(found[1]), told)
         self.assertIn("there already", self.backup("one", check=1).stderr)
+        self.assertRegex(self.aggregator.wait_log("backup_failed"), ' backup_failed name=one reason=".*there already')
         self.assertEqual(os.listdir(self.backups), ["one"])
         self.assertIn("in use", self.verify(self.folder / "store", check=1).stderr)
         self.assertIn("there already", self.restore("one", check=1).stderr)
@@ -205,6 +210,34 @@ class Backup(Case):
         self.aggregator.start()
         self.expect(20000)
 
+    @contextlib.contextmanager
+    def read_only(self, folder):
+        mounted = run("mount", "--bind", folder, folder, check=None)
+        if mounted.returncode != 0:
+            self.skipTest(f"cannot mount here: {mounted.stderr.strip()}")
+        try:
+            run("mount", "-o", "remount,bind,ro", folder)
+            yield
+        finally:
+            run("umount", folder)
+
+    def test_from_a_read_only_disk(self):
+        self.send(rows(0, 1000))
+        self.backup("one")
+        self.aggregator.stop()
+        store = self.folder / "store"
+        with self.read_only(store):
+            self.assertIn("whole", self.verify(store).stdout)
+            self.assertRaises(OSError, (store / "probe").touch)
+            run(POISE, "restore", store, self.folder / "copy")
+        self.assertIn("whole", self.verify(self.folder / "copy").stdout)
+        shutil.rmtree(store)
+        with self.read_only(self.backups):
+            self.assertIn("whole", self.verify(self.backups / "one").stdout)
+            self.restore("one")
+        self.aggregator.start()
+        self.expect(1000)
+
     def test_disk_of_backups_is_full(self):
         disk = self.folder / "disk"
         disk.mkdir()
@@ -218,6 +251,7 @@ class Backup(Case):
             self.backup("one")
             self.send(rows(100, 99900))
             self.assertRegex(self.backup("two", check=1).stderr, "make room|full")
+            self.aggregator.wait_log("backup_failed")
             self.assertEqual(os.listdir(disk / "backups"), ["one"])
             self.send(rows(100000, 100))  # nobody else minds
             self.expect(100100)

@@ -1,5 +1,6 @@
 /* Backups while others write, and stores from backups. */
 #include "scratch.h"
+#include <base/clock.h>
 #include <limits.h>
 #include <poise/types.h>
 #include <pthread.h>
@@ -265,6 +266,29 @@ static void test_of_damage(void **state)
     store_close(store);
 }
 
+/* What keeps pages from being used again is the copying of state, which is much here. */
+static void test_how_long_it_held(void **state)
+{
+    struct paths paths = paths_in(*state);
+    struct backup_result result;
+    poise_error err = {0};
+    uint8_t value[8000] = {1};
+    struct store *store = scratch_open(paths.store);
+    assert_int_equal(store_checkpoint_begin(store, &err), POISE_OK);
+    for (int i = 0; i < 2000; i++) {
+        char key[16];
+        int length = snprintf(key, sizeof key, "%08d", i);
+        store_put(store, STORE_CELLS, key, (size_t)length, value, sizeof value);
+    }
+    assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){.generation = 1}, &err), POISE_OK);
+    int64_t began_us = clock_monotonic_us(&clock_system);
+    assert_int_equal(back_up(store, &paths, "one", &result, &err), POISE_OK);
+    int64_t ms = (clock_monotonic_us(&clock_system) - began_us) / 1000;
+    assert_true(result.bytes > 16000000 && result.held_ms > 0 && result.held_ms <= ms);
+    print_message("%d of %d ms\n", (int)result.held_ms, (int)ms);
+    store_close(store);
+}
+
 /* ---- restoring ---- */
 
 static void test_restore(void **state)
@@ -341,6 +365,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_was_left_is_removed, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_no_room_and_stop, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_of_damage, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_how_long_it_held, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_restore, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_restore_of_damage, scratch_make, scratch_remove),
     };

@@ -1,6 +1,7 @@
 /* Other processes, and the death of one. Each forks before it opens a store: LMDB must not be carried across.
  */
 #include "scratch.h"
+#include <base/file.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -132,6 +133,41 @@ static void test_cut_file(void **state)
     store_close(store);
 }
 
+/* What a disk does that cannot be read: below a map that is a signal. Here the file is shorter for a while.
+ */
+static void test_failed_read_of_the_map(void **state)
+{
+    char path[4096];
+    struct buf whole = {0};
+    struct store *store = scratch_open(*state);
+    for (uint64_t n = 1; n <= 20; n++) {
+        scratch_append(store, n, LENGTH);
+    }
+    store_close(store);
+    snprintf(path, sizeof path, "%s/data.mdb", (const char *)*state);
+    assert_int_equal(file_read(path, 1 << 28, &whole, NULL), POISE_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGBUS, SIG_DFL);
+        store = scratch_open(*state);
+        if (truncate(path, 2 * 4096) == 0) { /* all but the meta pages */
+            scratch_read(store, 1, UINT64_MAX, LENGTH);
+        }
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(file_write_at(fd, whole.data, whole.length, 0, NULL), POISE_OK);
+    close(fd);
+    buf_free(&whole);
+    store = scratch_open(*state);
+    assert_int_equal(scratch_read(store, 1, UINT64_MAX, LENGTH), 20);
+    scratch_append(store, 21, LENGTH);
+    store_close(store);
+}
+
 static void test_not_a_store(void **state)
 {
     char path[4096];
@@ -157,6 +193,7 @@ int main(void)
         TEST(test_second_process_is_told),
         TEST(test_twice_in_one_process),
         TEST(test_cut_file),
+        TEST(test_failed_read_of_the_map),
         TEST(test_not_a_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <store/backup.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -18,11 +19,13 @@ static struct {
     int write_errno; /* of data pages */
     int meta_errno;
     bool cut_short;
+    const char *fails_named; /* directories are not synced once there is this */
     unsigned hits;
 } fault;
 
 #define SEEN __attribute__((visibility("default")))
 SEEN int fdatasync(int fd);
+SEEN int fsync(int fd);
 SEEN ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset);
 SEEN ssize_t writev(int fd, const struct iovec *parts, int count);
 
@@ -36,6 +39,12 @@ static ssize_t fail_with(int number)
 SEEN int fdatasync(int fd)
 {
     return fault.sync_errno ? (int)fail_with(fault.sync_errno) : (int)syscall(SYS_fdatasync, fd);
+}
+
+SEEN int fsync(int fd)
+{
+    bool fails = fault.fails_named && access(fault.fails_named, F_OK) == 0;
+    return fails ? (int)fail_with(EIO) : (int)syscall(SYS_fsync, fd);
 }
 
 SEEN ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset)
@@ -131,6 +140,22 @@ static void test_failed_meta_write_is_fatal(void **state)
     expect_fatal(*state, store, false);
 }
 
+/* What a file system becomes that has met an error while the store is open: no room could ever be made. */
+static void test_read_only_from_now_on(void **state)
+{
+    static int *const calls[] = {&fault.write_errno, &fault.sync_errno, &fault.meta_errno};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        char path[4096];
+        poise_error err = {0};
+        snprintf(path, sizeof path, "%s/%zu", (const char *)*state, i);
+        struct store *store = open_with_two(path);
+        *calls[i] = EROFS;
+        assert_int_equal(scratch_try_append(store, 3, LENGTH, &err), POISE_EIO);
+        assert_non_null(strstr(err.text, "Read-only file system"));
+        expect_fatal(path, store, calls[i] != &fault.meta_errno);
+    }
+}
+
 static void test_no_space_is_not_fatal(void **state)
 {
     struct store *store = open_with_two(*state);
@@ -146,6 +171,41 @@ static void test_no_space_is_not_fatal(void **state)
     heal();
     scratch_append(store, 3, LENGTH);
     assert_int_equal(scratch_read(store, 1, UINT64_MAX, LENGTH), 3);
+    store_close(store);
+}
+
+/* Theirs alone: the store does not mind, and nothing is there that could be taken for a backup. */
+static void test_disk_of_backups_fails(void **state)
+{
+    char directory[4096], path[4096 + 8];
+    snprintf(directory, sizeof directory, "%s/backups", (const char *)*state);
+    snprintf(path, sizeof path, "%s/one", directory);
+    const struct {
+        int sync_errno, write_errno, meta_errno;
+        const char *fails_named;
+        poise_code code;
+    } faults[] = {{.sync_errno = EIO, .code = POISE_EIO},
+                  {.write_errno = EIO, .code = POISE_EIO},
+                  {.write_errno = ENOSPC, .code = POISE_EFULL},
+                  {.meta_errno = EIO, .code = POISE_EIO},
+                  {.fails_named = path, .code = POISE_EIO}};
+    const struct backup_options options = {.directory = directory, .name = "one", .free_bytes = 1};
+    struct backup_result result;
+    struct store *store = open_with_two(*state);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        poise_error err = {0};
+        fault.sync_errno = faults[i].sync_errno;
+        fault.write_errno = faults[i].write_errno;
+        fault.meta_errno = faults[i].meta_errno;
+        fault.fails_named = faults[i].fails_named;
+        assert_int_equal(store_backup(store, &options, &result, &err), faults[i].code);
+        assert_true(fault.hits > 0);
+        heal();
+        assert_int_equal(rmdir(directory), 0); /* it is empty */
+        scratch_append(store, 3 + i, LENGTH);
+    }
+    assert_int_equal(store_backup(store, &options, &result, NULL), POISE_OK);
+    assert_int_equal(result.lsn, 7);
     store_close(store);
 }
 
@@ -230,7 +290,9 @@ int main(void)
         TEST(test_failed_write_is_fatal),
         TEST(test_cut_write_with_room_is_fatal),
         TEST(test_failed_meta_write_is_fatal),
+        TEST(test_read_only_from_now_on),
         TEST(test_no_space_is_not_fatal),
+        TEST(test_disk_of_backups_fails),
         TEST(test_floor_of_free_space),
         TEST(test_full_tmpfs),
     };
