@@ -318,8 +318,11 @@ struct writing {
 static void *write_always(void *context)
 {
     struct writing *writing = context;
-    while (!writing->stop) {
-        if (store_step_is_apart(writing->store, STORE_WRITES)) {
+    unsigned some = writing->steps + 2; /* however seldom it runs */
+    bool apart = true;
+    while (!writing->stop || (apart && writing->steps < some)) {
+        apart = store_step_is_apart(writing->store, STORE_WRITES);
+        if (apart) {
             (void)store_step_apart(writing->store, STORE_WRITES);
             writing->steps++;
         }
