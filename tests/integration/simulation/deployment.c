@@ -132,7 +132,9 @@ size_t __wrap_ring_count(struct ring *ring)
 {
     if (deployment.writing && !deployment.failed && one_in(2)) {
         deployment.writing = false;
+        bool paused = deployment_pause(true); /* the network is the test's own */
         network_move();
+        deployment_pause(paused);
         deployment_turn(one_in(3) ? PART_COMMITTER : PART_INGEST);
         deployment.writing = true;
     }
