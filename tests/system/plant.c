@@ -2,6 +2,7 @@
  * plant STORE TABLE KEY VALUE  puts one that is wrong, with a checksum that is right
  * Keys and values are hexadecimal. Of a store that nobody has; only the tests want this. */
 #include <base/buf.h>
+#include <base/error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <store/store.h>
@@ -56,8 +57,12 @@ int main(int argc, char **argv)
         return 2;
     }
     const struct store_options options = {.path = argv[1], .map_bytes = 64 << 20, .free_bytes = 1};
-    enum store_table table = (enum store_table)atoi(argv[2]);
-    poise_code code = table < STORE_TABLES ? store_open(&options, &store, &err) : POISE_EINVAL;
+    char *end;
+    unsigned long number = strtoul(argv[2], &end, 10);
+    enum store_table table = (enum store_table)number;
+    bool is_one = end != argv[2] && *end == '\0' && number < STORE_TABLES;
+    poise_code code = is_one ? store_open(&options, &store, &err)
+                             : error_set(&err, POISE_EINVAL, "'%s' is no table of the state", argv[2]);
     if (code == POISE_OK) {
         code = argc == 3 ? store_walk(store, table, show, NULL, &err) : put(store, table, argv + 3, &err);
     }
