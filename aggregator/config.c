@@ -92,8 +92,9 @@ static const struct setting table[] = {
     {"max_connections", SETTING_INT, FIELD(max_connections), .min = 1, .max = 1e5, .fallback = "1000",
      .text = "Connections to each endpoint at a time. For one more that one is cut which came first of those "
              "that have said nothing yet; where all have, the new one."},
-    {"max_queued", SETTING_SIZE, FIELD(max_queued), .min = 1 << 20, .max = 1e15, .fallback = "256MiB",
-     .text = "What may lie in queues for or from connections by TCP, for each endpoint. While it is more, "
+    /* A message of 256 KiB that is under way may count as 8 MiB. */
+    {"max_queued", SETTING_SIZE, FIELD(max_queued), .min = 16 << 20, .max = 1e15, .fallback = "256MiB",
+     .text = "Memory for messages that wait, for or from connections, for each endpoint. While it is more, "
              "those with most of it are cut."},
     {"max_answer", SETTING_SIZE, FIELD(max_answer), .min = 1 << 20, .max = 1 << 30, .fallback = "64MiB",
      .text = "The answer to a question about the past; a longer one is refused. There may be `max_questions` "

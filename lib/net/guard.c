@@ -1,4 +1,5 @@
 #include "guard.h"
+#include "backlog.h"
 
 #include <base/clock.h>
 #include <base/error.h>
@@ -17,8 +18,11 @@ enum {
     LOOK_US = 50000,           /* between two looks at what came */
     CLOSE_LOOK_US = 5000,      /* while some connection has much that did not come out */
     MUCH = 1 << 19,            /* bytes */
-    SLACK = 1 << 16,           /* of greetings, and of what libzmq is just looking at */
+    SLACK = 1 << 16,           /* of what libzmq is just looking at */
+    SLACK_AT_FIRST = 1 << 10,  /* of greetings */
     SLACK_A_SECOND = 100,      /* of heartbeats */
+    BYTE_COST = 32,            /* bytes that libzmq takes for one on the wire at most: 64 for a frame of 2, */
+    BYTE_COST_LOCKED = 3,      /* or of 35 by CURVE, with more around it */
     FRAME_EXTRA = 9 + 33,      /* bytes of a frame's head on the wire, and of CURVE, at most */
     PEERS = 1 << 12,           /* remembered with their descriptors; a power of 2 */
     DESCRIPTORS_MAX = 1 << 20, /* beyond it connections are counted, not looked at */
@@ -35,6 +39,8 @@ struct connection { /* by descriptor */
     int64_t accepted_us;
     uint64_t came;       /* bytes that libzmq had taken in at the last look */
     uint64_t taken;      /* bytes of what was handed to us */
+    uint64_t unfinished; /* bytes that had come by the look before, of a message without an end */
+    uint64_t kept;       /* bytes in the backlog */
     uint64_t sent;       /* bytes that we gave */
     uint64_t gone;       /* of those, given to the kernel at the last look */
     bool through;        /* the handshake */
@@ -57,9 +63,12 @@ struct guard {
     struct known_peer *peers;
     struct net_connections counts;
     struct failures failures;
-    size_t open; /* and not cut */
+    struct backlog backlog;
+    struct kept *handed; /* out last */
+    size_t open;         /* and not cut */
     int64_t looked_us;
     uint64_t given; /* bytes to be sent since then */
+    uint64_t found; /* bytes that were put into the backlog since then */
     bool drained;   /* since the last look */
     bool much;
 };
@@ -220,17 +229,21 @@ static void read_events(struct guard *guard, int64_t now_us)
 
 /* ---- messages without an end ---- */
 
-/* What came by the last look and was whole has been handed out once nothing was left: the rest is of one
- * message. */
-static bool is_endless(const struct guard *guard, const struct connection *c, int64_t now_us)
+/* What came by the last look and was whole has been taken once nothing is left: the rest is of one message.
+ */
+static uint64_t unfinished(const struct guard *guard, const struct connection *c, int64_t now_us)
 {
-    uint64_t slack = SLACK + (uint64_t)(now_us - c->accepted_us) / 1000000 * SLACK_A_SECOND;
-    return guard->drained && c->came > c->taken + guard->limits.message + SLACK + slack;
+    uint64_t slack = SLACK_AT_FIRST + (uint64_t)(now_us - c->accepted_us) / 1000000 * SLACK_A_SECOND;
+    uint64_t rest = c->came > c->taken + slack ? c->came - c->taken - slack : 0;
+    return guard->drained || rest < c->unfinished ? rest : c->unfinished;
 }
 
-static uint64_t held(const struct connection *c)
+/* What a connection by TCP has in libzmq. Of a message without an end nobody knows how many frames it has. */
+static uint64_t in_libzmq(const struct guard *guard, const struct connection *c)
 {
-    return (c->came > c->taken ? c->came - c->taken : 0) + (c->sent > c->gone ? c->sent - c->gone : 0);
+    uint64_t cost = guard->limits.locked ? BYTE_COST_LOCKED : BYTE_COST;
+    return (c->came > c->taken ? c->came - c->taken : 0) + c->unfinished * (cost - 1) +
+           (c->sent > c->gone ? c->sent - c->gone : 0);
 }
 
 /* By what has gone over the wire: libzmq does not say whose handshake is done. By CURVE our READY follows
@@ -248,7 +261,8 @@ static void look_at(struct guard *guard, int fd, int64_t now_us)
     if (!c->open || c->cut || !c->is_tcp || !traffic_of(fd, &traffic)) {
         return;
     }
-    if (is_endless(guard, c, now_us)) {
+    c->unfinished = unfinished(guard, c, now_us);
+    if (c->unfinished > guard->limits.message + 2 * SLACK) {
         cut(guard, fd, &guard->counts.endless);
         return;
     }
@@ -261,29 +275,58 @@ static void look_at(struct guard *guard, int fd, int64_t now_us)
     if (c->gone > c->sent) { /* or with less */
         c->sent = c->gone;
     }
-    guard->much |= held(c) > MUCH;
+    guard->much |= in_libzmq(guard, c) > MUCH;
 }
 
-/* Who has most in libzmq's queues has to go while all of them together have too much. */
+static struct connection *connection_of_kept(const struct guard *guard, const struct kept *kept)
+{
+    struct connection *connection = connection_of(guard, kept->fd);
+    return connection && connection->number == kept->number ? connection : NULL;
+}
+
+static bool is_wanted(void *context, const struct kept *kept)
+{
+    const struct connection *connection = connection_of_kept(context, kept);
+    return connection && connection->open && !connection->cut;
+}
+
+struct held {
+    uint64_t in_libzmq, kept; /* bytes, of all that are here */
+    int greedy;               /* who has most of them; -1: nobody */
+};
+
+static struct held held(const struct guard *guard)
+{
+    struct held all = {.greedy = -1};
+    uint64_t most = 0;
+    for (size_t i = 0; i < guard->capacity; i++) {
+        const struct connection *c = &guard->connections[i];
+        if (!c->open || c->cut) {
+            continue;
+        }
+        uint64_t bytes = c->is_tcp ? in_libzmq(guard, c) : 0;
+        all.in_libzmq += bytes;
+        all.kept += c->kept;
+        if (bytes + c->kept > most) {
+            most = bytes + c->kept;
+            all.greedy = (int)i;
+        }
+    }
+    return all;
+}
+
+/* While there is too much, messages of those that have gone have to go, and then who has most. */
 static void cut_greedy(struct guard *guard)
 {
-    for (;;) {
-        uint64_t all = 0, most = 0;
-        int greedy = -1;
-        for (size_t i = 0; i < guard->capacity; i++) {
-            const struct connection *c = &guard->connections[i];
-            uint64_t bytes = c->open && !c->cut && c->is_tcp ? held(c) : 0;
-            all += bytes;
-            if (bytes > most) {
-                most = bytes;
-                greedy = (int)i;
-            }
-        }
-        if (all <= guard->limits.queued || greedy < 0) {
-            return;
-        }
-        cut(guard, greedy, &guard->counts.greedy);
+    struct held all = held(guard);
+    if (all.in_libzmq + guard->backlog.bytes <= guard->limits.queued) {
+        return;
     }
+    while (all.in_libzmq + all.kept > guard->limits.queued && all.greedy >= 0) {
+        cut(guard, all.greedy, &guard->counts.greedy);
+        all = held(guard);
+    }
+    backlog_sift(&guard->backlog, is_wanted, guard);
 }
 
 /* While too many are not through their handshake, who came first of them has to go. */
@@ -341,10 +384,10 @@ void guard_look(struct guard *guard)
 {
     int64_t now_us = clock_monotonic_us(&clock_system);
     read_events(guard, now_us);
-    if (now_us - guard->looked_us < (guard->much ? CLOSE_LOOK_US : LOOK_US) && !is_much_given(guard)) {
+    if (!guard_is_due(guard) && !is_much_given(guard)) {
         return;
     }
-    guard->much = false;
+    guard->much = guard->found > MUCH;
     for (size_t i = 0; i < guard->capacity; i++) {
         look_at(guard, (int)i, now_us);
     }
@@ -353,7 +396,18 @@ void guard_look(struct guard *guard)
     cut_greedy(guard);
     guard->looked_us = now_us;
     guard->given = 0;
+    guard->found = 0;
     guard->drained = false;
+}
+
+static int64_t until_due_us(const struct guard *guard)
+{
+    return guard->looked_us + (guard->much ? CLOSE_LOOK_US : LOOK_US) - clock_monotonic_us(&clock_system);
+}
+
+bool guard_is_due(const struct guard *guard)
+{
+    return until_due_us(guard) <= 0;
 }
 
 int64_t guard_wait_ms(const struct guard *guard)
@@ -364,8 +418,7 @@ int64_t guard_wait_ms(const struct guard *guard)
     if (guard->open == 0) {
         return -1;
     }
-    int64_t us =
-        guard->looked_us + (guard->much ? CLOSE_LOOK_US : LOOK_US) - clock_monotonic_us(&clock_system);
+    int64_t us = until_due_us(guard);
     return us <= 0 ? 0 : us / 1000 + 1;
 }
 
@@ -405,11 +458,16 @@ void guard_took(struct guard *guard, const struct net_peer *peer, void *body, co
     }
 }
 
-void guard_gave(struct guard *guard, const struct net_peer *peer, size_t bytes)
+/* NULL: nobody's, or it has gone. */
+static struct connection *connection_by(const struct guard *guard, const struct net_peer *peer)
 {
     struct known_peer *known = peer->length < 2 ? NULL : slot_of(guard, peer);
-    struct connection *connection =
-        known && net_peer_equal(&known->peer, peer) ? connection_of_peer(guard, known) : NULL;
+    return known && net_peer_equal(&known->peer, peer) ? connection_of_peer(guard, known) : NULL;
+}
+
+void guard_gave(struct guard *guard, const struct net_peer *peer, size_t bytes)
+{
+    struct connection *connection = connection_by(guard, peer);
     if (connection) {
         connection->sent += bytes;
     }
@@ -422,6 +480,47 @@ void guard_gave(struct guard *guard, const struct net_peer *peer, size_t bytes)
 void guard_drained(struct guard *guard)
 {
     guard->drained = true;
+}
+
+/* ---- the backlog ---- */
+
+void guard_keep(struct guard *guard, const struct net_message *message, size_t frames)
+{
+    struct connection *connection = connection_by(guard, &message->peer);
+    uint64_t before = guard->backlog.bytes;
+    if (connection && connection->cut) {
+        return;
+    }
+    int fd = connection ? (int)(connection - guard->connections) : -1;
+    if (backlog_put(&guard->backlog, message, frames, fd, connection ? connection->number : 0)) {
+        guard->found += guard->backlog.bytes - before;
+        if (connection) {
+            connection->kept += guard->backlog.bytes - before;
+        }
+    } else if (connection && connection->open) {
+        cut(guard, fd, &guard->counts.greedy); /* it would miss a message */
+    }
+}
+
+bool guard_next(struct guard *guard, struct net_message *ret_message, size_t *ret_frames)
+{
+    free(guard->handed);
+    guard->handed = backlog_take(&guard->backlog);
+    if (!guard->handed) {
+        return false;
+    }
+    struct connection *connection = connection_of_kept(guard, guard->handed);
+    if (connection) {
+        connection->kept -= guard->handed->size;
+    }
+    *ret_message = guard->handed->message;
+    *ret_frames = guard->handed->frames;
+    return true;
+}
+
+bool guard_has_kept(const struct guard *guard)
+{
+    return guard->backlog.count > 0;
 }
 
 /* ---- life ---- */
@@ -467,6 +566,8 @@ void guard_close(struct guard *guard)
     if (guard->monitor) {
         zmq_close(guard->monitor);
     }
+    backlog_free(&guard->backlog);
+    free(guard->handed);
     free(guard->connections);
     free(guard->peers);
     free(guard);

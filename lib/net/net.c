@@ -18,8 +18,9 @@ enum {
     RECONNECT_MS = 500, /* after a cut, and what is added by chance to each pause */
     RECONNECT_LEAST_MS = 3000,
     RECONNECT_MOST_MS = 6000,
-    SOCKETS_MAX = 4096, /* of a process, each with its monitor; libzmq's 1,023 are 500 clients */
-    CURVE_EXTRA = 33    /* bytes that CURVE adds to a frame, and libzmq counts as the frame's */
+    SOCKETS_MAX = 4096,    /* of a process, each with its monitor; libzmq's 1,023 are 500 clients */
+    TAKE_FRAMES = 1 << 17, /* out of libzmq before a look, some 10 ms */
+    CURVE_EXTRA = 33       /* bytes that CURVE adds to a frame, and libzmq counts as the frame's */
 };
 
 struct net {
@@ -405,38 +406,79 @@ bool net_peer_equal(const struct net_peer *a, const struct net_peer *b)
     return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
 }
 
-poise_code net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err)
+static size_t frames_wanted(const struct net_socket *socket)
+{
+    return socket->router ? 3 : 2;
+}
+
+/* Takes a message out of libzmq, and says how many frames it has; 0: as receive_frames. Its head and body are
+ * set where it has as many as it must. */
+static size_t take(struct net_socket *socket, struct net_message *ret_message)
 {
     zmq_msg_t *const frames[] = {&socket->peer, &socket->head, &socket->body};
-    size_t wanted = socket->router ? 3 : 2;
+    size_t wanted = frames_wanted(socket);
     size_t bytes, count = receive_frames(socket->handle, frames + 3 - wanted, wanted, &bytes);
+    *ret_message = (struct net_message){0};
     if (count == 0) {
+        return 0;
+    }
+    /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
+    zmq_msg_t *last = count > 2 ? &socket->body : &socket->head;
+    ret_message->user = socket->locked && socket->router && count > 1 ? zmq_msg_gets(last, "User-Id") : NULL;
+    (void)(socket->router && take_peer(&socket->peer, &ret_message->peer));
+    if (socket->guard) {
+        guard_took(socket->guard, &ret_message->peer, last, ret_message->user, count, bytes);
+    }
+    if (count == wanted) {
+        ret_message->head = zmq_msg_data(&socket->head);
+        ret_message->head_length = zmq_msg_size(&socket->head);
+        ret_message->body = zmq_msg_data(&socket->body);
+        ret_message->body_length = zmq_msg_size(&socket->body);
+    }
+    return count;
+}
+
+/* Until so many frames have come, or none is left. */
+static void take_out(struct net_socket *socket, size_t most)
+{
+    struct net_message message;
+    size_t count = 0;
+    for (size_t frames = 0; frames < most; frames += count) {
+        if ((count = take(socket, &message)) == 0) {
+            guard_drained(socket->guard);
+            return;
+        }
+        guard_keep(socket->guard, &message, count);
+    }
+}
+
+void socket_take_out(struct net_socket *socket)
+{
+    take_out(socket, TAKE_FRAMES);
+}
+
+poise_code net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err)
+{
+    size_t count;
+    if (socket->guard && guard_has_kept(socket->guard)) {
+        take_out(socket, 1); /* libzmq's turns go on, else who is just coming waited until the next look */
+    }
+    if (!(socket->guard && guard_next(socket->guard, ret_message, &count)) &&
+        (count = take(socket, ret_message)) == 0) {
         if (socket->guard) {
             guard_drained(socket->guard);
         }
         return receive_failed(socket, err);
     }
-    ret_message->peer = (struct net_peer){0};
-    /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
-    zmq_msg_t *last = count > 2 ? &socket->body : &socket->head;
-    ret_message->user = socket->locked && socket->router && count > 1 ? zmq_msg_gets(last, "User-Id") : NULL;
-    bool own_peer = socket->router && take_peer(&socket->peer, &ret_message->peer);
-    if (socket->guard) {
-        guard_took(socket->guard, &ret_message->peer, last, ret_message->user, count, bytes);
-    }
-    if (socket->router && !own_peer) {
+    if (socket->router && ret_message->peer.length == 0) {
         return error_set(err, POISE_EPROTO, "a peer of %s chose its routing id; it must not",
                          socket->endpoint);
     }
-    if (count != wanted) {
+    if (count != frames_wanted(socket)) {
         return error_set(err, POISE_EPROTO,
                          "a message with %zu frames came to %s; it must have 2: head, body",
                          socket->router ? count - 1 : count, socket->endpoint);
     }
-    ret_message->head = zmq_msg_data(&socket->head);
-    ret_message->head_length = zmq_msg_size(&socket->head);
-    ret_message->body = zmq_msg_data(&socket->body);
-    ret_message->body_length = zmq_msg_size(&socket->body);
     return POISE_OK;
 }
 

@@ -37,9 +37,9 @@ struct net_limits {
     int send_hwm;           /* messages a peer; 0: the link's default */
     int receive_hwm;        /* likewise; 0: any number. Another ends the process when a connection breaks */
     size_t max_connections; /* net_bind: at a time; 0: any number, and none is watched */
-    int64_t max_queued;     /* with max_connections: bytes in queues for and from all of them; 0: no limit */
-    size_t max_handshakes;  /* with max_connections: of those, not through the handshake yet; 0: any number */
-    int handshake_ms;       /* that a handshake may take; 0: 5000 */
+    int64_t max_queued;    /* with max_connections: bytes of memory in queues for and from all; 0: no limit */
+    size_t max_handshakes; /* with max_connections: of those, not through the handshake yet; 0: any number */
+    int handshake_ms;      /* that a handshake may take; 0: 5000 */
     const struct net_curve *curve; /* borrowed for the call; NULL: TCP is plain */
 };
 /* ROUTER with MANDATORY; "tcp://127.0.0.1:*" picks a free port. EINVAL: no endpoint; EDENIED: TCP beyond

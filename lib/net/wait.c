@@ -81,6 +81,11 @@ static struct guard *guard_of(const struct net_wait *item)
     return item->socket ? socket_guard(item->socket) : NULL;
 }
 
+static bool has_message(const struct net_wait *item)
+{
+    return guard_of(item) && !item->aside && !item->want_send && guard_has_kept(guard_of(item));
+}
+
 /* What to poll for: the items, behind them the monitors of their guards. */
 static int poll_items(struct net_wait *items, size_t count, zmq_pollitem_t *polled, int64_t *timeout_ms)
 {
@@ -95,11 +100,21 @@ static int poll_items(struct net_wait *items, size_t count, zmq_pollitem_t *poll
         struct guard *guard = guard_of(&items[i]);
         if (guard) {
             int64_t wait_ms = guard_wait_ms(guard);
+            wait_ms = has_message(&items[i]) ? 0 : wait_ms;
             *timeout_ms = wait_ms >= 0 && (*timeout_ms < 0 || wait_ms < *timeout_ms) ? wait_ms : *timeout_ms;
             polled[used++] = (zmq_pollitem_t){.socket = guard_monitor(guard), .events = ZMQ_POLLIN};
         }
     }
     return used;
+}
+
+static void see_to(struct net_wait *item)
+{
+    if (guard_is_due(guard_of(item))) {
+        socket_take_out(item->socket);
+    }
+    guard_look(guard_of(item));
+    item->ready |= has_message(item);
 }
 
 poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, poise_error *err)
@@ -121,7 +136,7 @@ poise_code net_wait(struct net_wait *items, size_t count, int64_t timeout_ms, po
             items[i].ready = polled[used++].revents != 0;
         }
         if (guard_of(&items[i])) {
-            guard_look(guard_of(&items[i]));
+            see_to(&items[i]);
         }
     }
     return POISE_OK;

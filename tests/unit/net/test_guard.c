@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -17,6 +18,9 @@ struct plain {
 
 static const struct net_limits limits = {
     .max_message = 1000, .max_connections = 8, .max_queued = 4 << 20, .send_hwm = 1000};
+
+/* Room for all that they send. */
+static const struct net_limits wide = {.max_message = 1000, .max_connections = 8, .max_queued = 64 << 20};
 
 static struct net_socket *listener(struct fixture *f, struct plain *plain, const struct net_limits *of)
 {
@@ -152,9 +156,9 @@ static void slow_handshakes_are_bounded(void **state)
 {
     struct plain plain;
     struct net_connections counts = {0};
-    const struct net_limits narrow = {
+    const struct net_limits few = {
         .max_message = 1000, .max_connections = 8, .max_queued = 4 << 20, .max_handshakes = 2};
-    struct net_socket *router = listener(*state, &plain, &narrow);
+    struct net_socket *router = listener(*state, &plain, &few);
     for (int i = 0; i < 3; i++)
         one_comes(&plain); /* and is through, though it says nothing */
     for (int i = 0; i < 5; i++) {
@@ -222,7 +226,7 @@ static void a_message_without_an_end_is_cut(void **state)
     struct plain plain;
     struct net_connections counts;
     struct net_message message;
-    struct net_socket *router = listener(*state, &plain, &limits);
+    struct net_socket *router = listener(*state, &plain, &wide);
     struct net_socket *dealer = connected(*state, net_endpoint(router), NULL);
     await(dealer, true);
     for (size_t i = 0; i < sizeof frames; i += 2)
@@ -240,7 +244,7 @@ static void many_messages_are_no_endless_one(void **state)
     static char frames[10 * 3000];
     struct plain plain;
     struct net_connections counts;
-    struct net_socket *router = listener(*state, &plain, &limits);
+    struct net_socket *router = listener(*state, &plain, &wide);
     for (size_t i = 0; i < sizeof frames; i += 10)
         memcpy(frames + i, "\1\2\1\3\0\4body", 10);
     assert_false(is_stopped(router, one_comes(&plain), frames, sizeof frames, 16 << 20));
@@ -272,6 +276,136 @@ static void who_reads_nothing_is_cut_when_queues_hold_too_much(void **state)
     }
     assert_true(held > (4 << 20));
     assert_in_range(counts.greedy, 1, 7); /* as many as it takes */
+    all_go(&plain);
+}
+
+/* ---- while nobody wants messages ---- */
+
+static const struct net_limits narrow = {
+    .max_message = 256 << 10, .max_connections = 40, .max_queued = 1 << 20, .send_hwm = 1000};
+
+static void aside_turn(struct net_socket *router, struct net_connections *ret_counts)
+{
+    struct net_wait item = {.socket = router, .fd = -1, .aside = true};
+    assert_int_equal(net_wait(&item, 1, 5, NULL), POISE_OK);
+    assert_false(item.ready);
+    net_socket_connections(router, ret_counts);
+}
+
+/* In use by all of the process; nothing under sanitizers, which do not say. */
+static size_t heap(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+enum { LITTLE = 600, HEAP_MAX = 8 << 20 };
+
+/* Connections that send so much each, which costs 32 times as much; who is cut makes room for others, and so
+ * does who leaves. */
+static void is_bounded(void **state, const char *bytes, size_t length, bool leave)
+{
+    struct plain plain;
+    struct net_connections counts;
+    struct net_socket *router = listener(*state, &plain, &narrow);
+    size_t before = heap();
+    for (size_t i = 0; i < 32; i++) {
+        int fd = one_comes(&plain);
+        size_t sent = 0;
+        for (int turns = 0; sent < length && turns < LITTLE; turns++) {
+            ssize_t now = send(fd, bytes + sent, length - sent, MSG_NOSIGNAL);
+            sent += now > 0 ? (size_t)now : 0;
+            if (now < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+                break;
+            aside_turn(router, &counts);
+        }
+        if (leave)
+            shutdown(fd, SHUT_RDWR);
+    }
+    for (int turns = 0; turns < LITTLE && ((!leave && counts.greedy < 8) || heap() > before + HEAP_MAX);
+         turns++)
+        aside_turn(router, &counts);
+    assert_true(leave || counts.greedy >= 8);
+    assert_true(heap() <= before + HEAP_MAX);
+    all_go(&plain);
+}
+
+static void messages_that_nobody_wants_are_bounded(void **state)
+{
+    static char bytes[4 << 14];
+    for (size_t i = 0; i < sizeof bytes; i += 4)
+        bytes[i] = 1; /* a second frame follows */
+    is_bounded(state, bytes, sizeof bytes, false);
+    is_bounded(state, bytes, sizeof bytes / 4, true);
+}
+
+static void messages_without_an_end_are_bounded_together(void **state)
+{
+    static char bytes[2 << 15];
+    for (size_t i = 0; i < sizeof bytes; i += 2)
+        bytes[i] = 1;
+    is_bounded(state, bytes, sizeof bytes, false);
+}
+
+static void what_waited_is_handed_out_in_order(void **state)
+{
+    struct plain plain;
+    struct net_connections counts;
+    struct net_message message;
+    char text[16];
+    struct net_socket *router = listener(*state, &plain, &narrow);
+    struct net_socket *dealers[] = {connected(*state, net_endpoint(router), &narrow),
+                                    connected(*state, net_endpoint(router), &narrow)};
+    int from[2] = {0};
+    struct net_peer peers[2];
+    for (int i = 0; i < 200; i++) {
+        snprintf(text, sizeof text, "%d %d", i % 2, i / 2);
+        if (i < 2)
+            await(dealers[i], true);
+        assert_int_equal(send_text(dealers[i % 2], NULL, text), POISE_OK);
+        if (i == 100) /* the rest stays in libzmq until it is asked for */
+            for (int turns = 0; turns < 30; turns++)
+                aside_turn(router, &counts);
+    }
+    for (int i = 0; i < 200; i++) {
+        int dealer, number;
+        hears(router, &message);
+        snprintf(text, sizeof text, "%.*s", (int)message.body_length, (const char *)message.body);
+        assert_int_equal(sscanf(text, "%d %d", &dealer, &number), 2);
+        assert_memory_equal(message.head, "\1\3", 2);
+        assert_int_equal(number, from[dealer]++);
+        if (number)
+            assert_true(net_peer_equal(&message.peer, &peers[dealer]));
+        peers[dealer] = message.peer;
+    }
+    assert_int_equal(send_text(router, &peers[1], "yes"), POISE_OK);
+    hears(dealers[1], &message);
+    all_go(&plain);
+}
+
+/* Who sends much, and what was taken out of libzmq before, keeps nobody waiting. */
+static void connections_take_turns(void **state)
+{
+    struct plain plain;
+    struct net_connections counts;
+    struct net_message message;
+    struct net_socket *router = listener(*state, &plain, &narrow);
+    struct net_socket *much = connected(*state, net_endpoint(router), &narrow);
+    struct net_socket *little = connected(*state, net_endpoint(router), &narrow);
+    await(much, true);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(send_text(much, NULL, "much"), POISE_OK);
+    for (int turns = 0; turns < 30; turns++)
+        aside_turn(router, &counts);
+    await(little, true);
+    assert_int_equal(send_text(little, NULL, "little"), POISE_OK);
+    hears(router, &message);
+    poll(NULL, 0, 100); /* libzmq has it by now; no look comes between */
+    int before = 0;
+    do {
+        assert_int_equal(net_receive(router, &message, NULL), POISE_OK);
+    } while (message.body_length != 6 && ++before < 1000);
+    assert_in_range(before, 0, 500);
     all_go(&plain);
 }
 
@@ -319,6 +453,10 @@ int main(void)
         TEST(a_message_without_an_end_is_cut),
         TEST(many_messages_are_no_endless_one),
         TEST(who_reads_nothing_is_cut_when_queues_hold_too_much),
+        TEST(messages_that_nobody_wants_are_bounded),
+        TEST(messages_without_an_end_are_bounded_together),
+        TEST(what_waited_is_handed_out_in_order),
+        TEST(connections_take_turns),
         TEST(a_connection_that_breaks_with_a_full_queue_ends_nothing),
     };
     return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
