@@ -374,17 +374,17 @@ void guard_revoke(struct guard *guard, net_stays *stays, const void *context)
     }
 }
 
-/* Time is no measure of what was given in a single turn. */
-static bool is_much_given(const struct guard *guard)
+/* Time is no measure of what comes or is given in a single turn. */
+bool guard_is_full(const struct guard *guard)
 {
-    return guard->given > guard->limits.queued / 8;
+    return guard->given > guard->limits.queued / 8 || guard->found > guard->limits.queued / 8;
 }
 
 void guard_look(struct guard *guard)
 {
     int64_t now_us = clock_monotonic_us(&clock_system);
     read_events(guard, now_us);
-    if (!guard_is_due(guard) && !is_much_given(guard)) {
+    if (!guard_is_due(guard)) {
         return;
     }
     guard->much = guard->found > MUCH;
@@ -407,7 +407,7 @@ static int64_t until_due_us(const struct guard *guard)
 
 bool guard_is_due(const struct guard *guard)
 {
-    return until_due_us(guard) <= 0;
+    return guard_is_full(guard) || until_due_us(guard) <= 0;
 }
 
 int64_t guard_wait_ms(const struct guard *guard)
@@ -472,9 +472,6 @@ void guard_gave(struct guard *guard, const struct net_peer *peer, size_t bytes)
         connection->sent += bytes;
     }
     guard->given += bytes;
-    if (is_much_given(guard)) {
-        guard_look(guard);
-    }
 }
 
 void guard_drained(struct guard *guard)

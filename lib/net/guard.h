@@ -30,6 +30,8 @@ int64_t guard_wait_ms(const struct guard *guard);
 void guard_look(struct guard *guard);
 /* Is it time for a look? Then what is in libzmq has to be taken out and kept before. */
 bool guard_is_due(const struct guard *guard);
+/* It is, since so much came or was given: nothing more should before. */
+bool guard_is_full(const struct guard *guard);
 /* A message was taken out of libzmq, whose frames had so many bytes; body is a zmq_msg_t; user NULL:
  * nobody's. */
 void guard_took(struct guard *guard, const struct net_peer *peer, void *body, const char *user, size_t frames,

@@ -27,13 +27,17 @@ struct net {
     void *context;
 };
 
+struct frames {
+    zmq_msg_t peer, head, body;
+};
+
 struct net_socket {
     void *handle;
     bool router;
-    bool locked;                /* by CURVE */
-    struct guard *guard;        /* of a ROUTER with a limit of connections; else NULL */
-    struct trouble *trouble;    /* of a DEALER by TCP; else NULL */
-    zmq_msg_t peer, head, body; /* of the message received last */
+    bool locked;             /* by CURVE */
+    struct guard *guard;     /* of a ROUTER with a limit of connections; else NULL */
+    struct trouble *trouble; /* of a DEALER by TCP; else NULL */
+    struct frames received;  /* last */
     char endpoint[ENDPOINT_MAX];
 };
 
@@ -195,15 +199,27 @@ static bool set_curve(const struct net_socket *socket, const struct net_curve *c
 
 /* ---- sockets ---- */
 
+static void frames_open(struct frames *frames)
+{
+    zmq_msg_init(&frames->peer);
+    zmq_msg_init(&frames->head);
+    zmq_msg_init(&frames->body);
+}
+
+static void frames_close(struct frames *frames)
+{
+    zmq_msg_close(&frames->peer);
+    zmq_msg_close(&frames->head);
+    zmq_msg_close(&frames->body);
+}
+
 static struct net_socket *new_socket(struct net *net, bool router)
 {
     struct net_socket *socket = calloc(1, sizeof *socket);
     if (!socket) {
         return NULL;
     }
-    zmq_msg_init(&socket->peer);
-    zmq_msg_init(&socket->head);
-    zmq_msg_init(&socket->body);
+    frames_open(&socket->received);
     socket->router = router;
     socket->handle = zmq_socket(net->context, router ? ZMQ_ROUTER : ZMQ_DEALER);
     return socket;
@@ -291,9 +307,7 @@ poise_code net_connect(struct net *net, const char *endpoint, bool insecure, con
 void net_socket_close(struct net_socket *socket)
 {
     if (socket) {
-        zmq_msg_close(&socket->peer);
-        zmq_msg_close(&socket->head);
-        zmq_msg_close(&socket->body);
+        frames_close(&socket->received);
         guard_close(socket->guard);
         trouble_close(socket->trouble);
         if (socket->handle) {
@@ -412,59 +426,79 @@ static size_t frames_wanted(const struct net_socket *socket)
 }
 
 /* Takes a message out of libzmq, and says how many frames it has; 0: as receive_frames. Its head and body are
- * set where it has as many as it must. */
-static size_t take(struct net_socket *socket, struct net_message *ret_message)
+ * set, and point into `frames`, where it has as many as it must. */
+static size_t take(struct net_socket *socket, struct frames *frames, struct net_message *ret_message)
 {
-    zmq_msg_t *const frames[] = {&socket->peer, &socket->head, &socket->body};
+    zmq_msg_t *const each[] = {&frames->peer, &frames->head, &frames->body};
     size_t wanted = frames_wanted(socket);
-    size_t bytes, count = receive_frames(socket->handle, frames + 3 - wanted, wanted, &bytes);
+    size_t bytes, count = receive_frames(socket->handle, each + 3 - wanted, wanted, &bytes);
     *ret_message = (struct net_message){0};
     if (count == 0) {
         return 0;
     }
     /* Of the body: behind zmq_poll the first frame of a ROUTER has none. */
-    zmq_msg_t *last = count > 2 ? &socket->body : &socket->head;
+    zmq_msg_t *last = count > 2 ? &frames->body : &frames->head;
     ret_message->user = socket->locked && socket->router && count > 1 ? zmq_msg_gets(last, "User-Id") : NULL;
-    (void)(socket->router && take_peer(&socket->peer, &ret_message->peer));
+    (void)(socket->router && take_peer(&frames->peer, &ret_message->peer));
     if (socket->guard) {
         guard_took(socket->guard, &ret_message->peer, last, ret_message->user, count, bytes);
     }
     if (count == wanted) {
-        ret_message->head = zmq_msg_data(&socket->head);
-        ret_message->head_length = zmq_msg_size(&socket->head);
-        ret_message->body = zmq_msg_data(&socket->body);
-        ret_message->body_length = zmq_msg_size(&socket->body);
+        ret_message->head = zmq_msg_data(&frames->head);
+        ret_message->head_length = zmq_msg_size(&frames->head);
+        ret_message->body = zmq_msg_data(&frames->body);
+        ret_message->body_length = zmq_msg_size(&frames->body);
     }
     return count;
 }
 
-/* Until so many frames have come, or none is left. */
-static void take_out(struct net_socket *socket, size_t most)
+/* Until so many frames have come, none is left, or it is too much not to look before more; returns how many.
+ * What was received last stays. */
+static size_t take_out(struct net_socket *socket, size_t most)
 {
     struct net_message message;
-    size_t count = 0;
-    for (size_t frames = 0; frames < most; frames += count) {
-        if ((count = take(socket, &message)) == 0) {
+    struct frames frames;
+    size_t taken = 0, count;
+    frames_open(&frames);
+    for (; taken < most && !guard_is_full(socket->guard); taken += count) {
+        if ((count = take(socket, &frames, &message)) == 0) {
             guard_drained(socket->guard);
-            return;
+            break;
         }
         guard_keep(socket->guard, &message, count);
     }
+    frames_close(&frames);
+    return taken;
 }
 
-void socket_take_out(struct net_socket *socket)
+void socket_look(struct net_socket *socket)
 {
-    take_out(socket, TAKE_FRAMES);
+    bool more = guard_is_due(socket->guard);
+    size_t taken = 0;
+    do {
+        taken += more ? take_out(socket, TAKE_FRAMES - taken) : 0;
+        more = guard_is_full(socket->guard) && taken < TAKE_FRAMES;
+        guard_look(socket->guard);
+    } while (more);
+}
+
+/* Also between waits: what is done in a turn can take long. */
+static void look_when_due(struct net_socket *socket)
+{
+    if (socket->guard && guard_is_due(socket->guard)) {
+        socket_look(socket);
+    }
 }
 
 poise_code net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err)
 {
     size_t count;
+    look_when_due(socket);
     if (socket->guard && guard_has_kept(socket->guard)) {
         take_out(socket, 1); /* libzmq's turns go on, else who is just coming waited until the next look */
     }
     if (!(socket->guard && guard_next(socket->guard, ret_message, &count)) &&
-        (count = take(socket, ret_message)) == 0) {
+        (count = take(socket, &socket->received, ret_message)) == 0) {
         if (socket->guard) {
             guard_drained(socket->guard);
         }
@@ -514,6 +548,7 @@ poise_code net_send(struct net_socket *socket, const struct net_peer *peer, cons
                 send_frame(socket->handle, body, body_length, 0);
     if (sent && socket->guard) {
         guard_gave(socket->guard, peer, head_length + body_length);
+        look_when_due(socket);
     }
     return sent ? POISE_OK : send_failed(socket, err);
 }

@@ -9,8 +9,8 @@
 poise_code endpoint_check(const char *endpoint, bool insecure, bool *ret_ipv6, poise_error *err);
 
 struct guard *socket_guard(const struct net_socket *socket);
-/* What is in libzmq goes to the guard, which must be there. */
-void socket_take_out(struct net_socket *socket);
+/* Its guard, which must be there, looks; when it is due, what is in libzmq goes to it before. */
+void socket_look(struct net_socket *socket);
 
 /* libzmq's handles, for waiting. */
 void *socket_handle(const struct net_socket *socket);

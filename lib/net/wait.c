@@ -110,10 +110,7 @@ static int poll_items(struct net_wait *items, size_t count, zmq_pollitem_t *poll
 
 static void see_to(struct net_wait *item)
 {
-    if (guard_is_due(guard_of(item))) {
-        socket_take_out(item->socket);
-    }
-    guard_look(guard_of(item));
+    socket_look(item->socket);
     item->ready |= has_message(item);
 }
 
