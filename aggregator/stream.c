@@ -37,7 +37,7 @@ struct stream {
     poise_state *scratch;
     struct arena arena;
     struct buf out, tail;
-    bool retry; /* some peer had no room */
+    bool retry; /* an answer found no room */
 };
 
 /* ---- sending ---- */
@@ -47,9 +47,7 @@ static poise_code send_body(struct stream *stream, const struct net_peer *peer, 
 {
     uint8_t head[2];
     wire_head(kind, head);
-    poise_code code = net_send(stream->options.socket, peer, head, sizeof head, body, length, NULL);
-    stream->retry |= code == POISE_EFULL;
-    return code;
+    return net_send(stream->options.socket, peer, head, sizeof head, body, length, NULL);
 }
 
 static poise_code send_out(struct stream *stream, const struct net_peer *peer, enum wire_kind kind)
@@ -273,20 +271,11 @@ static int64_t silence_us(const struct subscription *subscription)
     return subscription->phase == SUBSCRIPTION_LIVE ? PROBE_US : ABANDONED_US;
 }
 
-/* Since when there is something that it could not be sent. */
-static void note_lag(struct stream *stream, struct subscription *subscription, int64_t now_us)
-{
-    if (subscription->phase == SUBSCRIPTION_LIVE && !subscription_lags(subscription, &stream->board))
-        subscription->behind_us = 0;
-    else if (subscription->behind_us == 0)
-        subscription->behind_us = now_us;
-}
-
 /* Sends a subscriber what it may have; true: it is done with or gone. */
 static bool pump_out(struct stream *stream, struct subscription *subscription, int64_t now_us)
 {
     struct subscription_message message;
-    while (subscription->credit > 0) {
+    while (subscription->credit > 0 && now_us >= subscription->retry_us) {
         const struct buf *tail = subscription_same(subscription, &stream->board, now_us, &message);
         if (!tail) {
             subscription_next(subscription, &stream->board, now_us, stream->scratch, SCRATCH_STATES,
@@ -296,8 +285,12 @@ static bool pump_out(struct stream *stream, struct subscription *subscription, i
             tail = subscription_keep(subscription, &stream->board, &message, &stream->tail);
         }
         poise_code code = send_states(stream, &subscription->peer, &message, tail);
-        if (code)
-            return code == POISE_ECLOSED;
+        if (code == POISE_ECLOSED)
+            return true;
+        if (code) {
+            subscription_full(subscription, now_us);
+            break;
+        }
         subscription_sent(subscription, &message, now_us);
         stats_add(stream->options.stats, STAT_updates_sent, 1);
         stats_add(stream->options.stats, STAT_changes_conflated, message.conflated);
@@ -314,7 +307,7 @@ static bool pump_out(struct stream *stream, struct subscription *subscription, i
 static bool pump(struct stream *stream, struct subscription *subscription, int64_t now_us)
 {
     bool done = pump_out(stream, subscription, now_us);
-    note_lag(stream, subscription, now_us);
+    subscription_note_lag(subscription, &stream->board, now_us);
     return done;
 }
 
@@ -375,7 +368,7 @@ static poise_code on_credit(struct stream *stream, const struct net_message *mes
         inquiry->credit += credit.more;
         return POISE_OK;
     }
-    (*slot)->credit += credit.more;
+    subscription_credit(*slot, credit.more);
     if (credit.more == 0 && (*slot)->phase == SUBSCRIPTION_LIVE)
         (void)send_keepalive(stream, *slot);
     return POISE_OK;
@@ -637,8 +630,10 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
                                     inquiry->bodies.data + start, inquiry->ends[inquiry->sent] - start);
         if (code == POISE_ECLOSED)
             return true;
-        if (code)
+        if (code) {
+            stream->retry = true;
             break;
+        }
         inquiry->sent++;
         inquiry->credit--;
         inquiry->progress_us = now_us;
@@ -825,7 +820,9 @@ int64_t stream_idle_ms(const struct stream *stream)
     for (size_t i = 0; i < stream->subscription_count; i++) {
         const struct subscription *s = stream->subscriptions[i];
         wait_us = earlier(wait_us, s->last_us + silence_us(s) - now_us);
-        if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && subscription_lags(s, &stream->board))
+        if (s->credit > 0 && s->pause_us)
+            wait_us = earlier(wait_us, s->retry_us - now_us);
+        else if (s->credit > 0 && s->phase == SUBSCRIPTION_LIVE && subscription_lags(s, &stream->board))
             wait_us = earlier(wait_us, s->next_us - now_us);
     }
     if (stream->inquiry_count)

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_BYTES = 200000 /* of states in a message; WIRE_MESSAGE_MAX less what surrounds them */ };
+enum {
+    MESSAGE_BYTES = 200000, /* of states in a message; WIRE_MESSAGE_MAX less what surrounds them */
+    PAUSE_LEAST_US = 20000, /* before a full peer is tried again */
+    PAUSE_MOST_US = 1280000
+};
 
 /* ---- life ---- */
 
@@ -315,8 +319,30 @@ void subscription_sent(struct subscription *s, const struct subscription_message
     s->revised = message->revised;
     s->lsn = message->states.lsn;
     s->credit--;
+    s->pause_us = 0;
     s->last_us = now_us;
     s->next_us = message->states.more ? now_us : now_us + s->least_interval_us;
+}
+
+void subscription_full(struct subscription *s, int64_t now_us)
+{
+    int64_t pause_us = s->pause_us ? 2 * s->pause_us : PAUSE_LEAST_US;
+    s->pause_us = pause_us < PAUSE_MOST_US ? pause_us : PAUSE_MOST_US;
+    s->retry_us = now_us + s->pause_us;
+}
+
+void subscription_credit(struct subscription *s, uint64_t more)
+{
+    s->credit += more;
+    s->pause_us = s->retry_us = 0;
+}
+
+void subscription_note_lag(struct subscription *s, const struct board *board, int64_t now_us)
+{
+    if (s->phase == SUBSCRIPTION_LIVE && !subscription_lags(s, board))
+        s->behind_us = 0;
+    else if (s->behind_us == 0)
+        s->behind_us = now_us;
 }
 
 struct wire_states subscription_keepalive(const struct subscription *s, const struct board *board)

@@ -32,6 +32,8 @@ struct subscription {
     bool resumed;             /* it began as one that was cut off has ended, without a snapshot */
     uint64_t lsn;             /* of the last message */
     int64_t next_us, last_us; /* earliest next update; when something was sent last */
+    int64_t retry_us;         /* its peer had no room: when it is tried again, */
+    int64_t pause_us;         /* after so long; 0: it had room */
     int64_t behind_us;        /* since when it could not be sent all; 0: it has all */
     struct board *board;
     struct filter *filter; /* shared */
@@ -67,6 +69,13 @@ const struct buf *subscription_keep(struct subscription *subscription, const str
 bool subscription_lags(const struct subscription *subscription, const struct board *board);
 void subscription_sent(struct subscription *subscription, const struct subscription_message *message,
                        int64_t now_us);
+/* It could not be sent, since nobody reads there: it is tried again after a pause, which doubles as long as
+ * that goes on. What costs most is to build what then cannot be sent. */
+void subscription_full(struct subscription *subscription, int64_t now_us);
+/* It may be sent so many more; so it has read. */
+void subscription_credit(struct subscription *subscription, uint64_t more);
+/* Notes since when there is something that it could not be sent. */
+void subscription_note_lag(struct subscription *subscription, const struct board *board, int64_t now_us);
 /* An update without states: says that the stream lives. Costs no credit. Only when LIVE. */
 struct wire_states subscription_keepalive(const struct subscription *subscription, const struct board *board);
 

@@ -482,6 +482,50 @@ static void answers_that_nobody_reads_are_bounded(void **state)
     loop_expect_error(&f->loop, deaf, POISE_ENOTFOUND);
 }
 
+/* One more try of who stands still, and how long it is put off then. */
+static int64_t put_off_ms(struct fixture *f, uint64_t lsn)
+{
+    publish(f, lsn, -1, (double)lsn);
+    step(f);
+    return stream_idle_ms(f->stream) - 1;
+}
+
+static void who_does_not_read_is_tried_less_and_less_often(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    struct net_message message;
+    uint64_t lsn = 1;
+    int64_t pause_ms = 0;
+    subscribe(f, peer, 9, 1000000, false);
+    expect_states(f, peer, WIRE_SNAPSHOT, 9, 0, 0);
+    while (pause_ms < 1280) { /* libzmq takes its time until the queue is full */
+        int64_t before_ms = pause_ms;
+        f->now_us += before_ms * 1000;
+        pause_ms = put_off_ms(f, lsn++);
+        if (pause_ms == 30000) /* it was sent */
+            pause_ms = 0;
+        else
+            assert_int_equal(pause_ms, before_ms == 0 ? 20 : before_ms < 640 ? 2 * before_ms : 1280);
+        assert_true(lsn < 100000);
+    }
+    f->now_us += 1279 * INT64_C(1000);
+    assert_int_equal(put_off_ms(f, lsn++), 1); /* it is not tried again for each change */
+    give_credit(f, peer, 9, 1);                /* who does, has read */
+    for (int turns = 0; put_off_ms(f, lsn++) != 20; turns++)
+        assert_true(turns < 100000);
+    uint64_t last = lsn - 1, sent = counted(f, STAT_updates_sent);
+    do { /* and gets what it missed as one update */
+        f->now_us += 1280000;
+        assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_UPDATE);
+        assert_int_equal(wire_decode_states(WIRE_UPDATE, message.body, message.body_length, &f->loop.arena,
+                                            &f->states, NULL),
+                         POISE_OK);
+        assert_true(f->states.lsn <= last);
+    } while (f->states.lsn < last);
+    assert_in_range(counted(f, STAT_updates_sent), sent, sent + 2);
+}
+
 /* ---- access ---- */
 
 #define READER   "a000000000000000000000000000000000000000000000000000000000000001"
@@ -595,6 +639,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_question_has_its_answer_however_many_came_at_once, setup_narrow,
                                         teardown),
         cmocka_unit_test_setup_teardown(answers_that_nobody_reads_are_bounded, setup_narrow, teardown),
+        cmocka_unit_test_setup_teardown(who_does_not_read_is_tried_less_and_less_often, setup_narrow,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
