@@ -14,11 +14,12 @@ enum {
 };
 static const int64_t LOOK_MS = INT64_C(3600) * 1000; /* of T: whole days are dropped */
 
+/* Wherever a checkpoint may begin, so that it comes under any load: behind the settle, though what that has
+ * changed may not all be journaled yet. It is made, and who reads it looks past the order. */
 bool freeze_due(const struct writer *writer)
 {
     return !writer_is_timeless(writer) && !engine_dirty(writer->engine) && !engine_holds(writer->engine) &&
-           !checkpoint_runs(writer) && !writer->part && writer->slices == 0 &&
-           engine_as_of_ms(writer->engine) >= writer->freeze_ms &&
+           !checkpoint_runs(writer) && engine_as_of_ms(writer->engine) >= writer->freeze_ms &&
            clock_monotonic_us(writer->options.clock) >= writer->freeze_us;
 }
 

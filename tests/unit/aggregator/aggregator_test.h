@@ -15,14 +15,15 @@
 #include <string.h>
 #include <unit/score/rng.h>
 
-/* A scorecard of `measures` sums m0, m1, ... in the objectives ID/p/o and ID/p/o2 (every other one). */
-/* Two objectives of measures m0, m1, ...; of one input, m0, or each of its own. */
-static inline struct scorecard *card_make_of(const char *id, int measures, bool shared)
+/* A scorecard of `measures` sums m0, m1, ... in the objectives ID/p/o and ID/p/o2 (every other one), of one
+ * input, m0, or each of its own. */
+static inline struct scorecard *card_make_with(const char *id, const char *settings, int measures,
+                                               bool shared)
 {
     struct buf text = {0};
     struct scorecard *card = NULL;
     struct problems problems = {0};
-    buf_printf(&text, "scorecard: %s\nperiod: year\nperspectives:\n  - id: p\n    objectives:\n", id);
+    buf_printf(&text, "scorecard: %s\n%s\nperspectives:\n  - id: p\n    objectives:\n", id, settings);
     for (int objective = 0; objective < 2; objective++) {
         buf_printf(&text, "      - id: %s\n        measures:\n", objective ? "o2" : "o");
         for (int i = objective; i < measures; i += 2)
@@ -37,6 +38,11 @@ static inline struct scorecard *card_make_of(const char *id, int measures, bool 
     problems_free(&problems);
     buf_free(&text);
     return card;
+}
+
+static inline struct scorecard *card_make_of(const char *id, int measures, bool shared)
+{
+    return card_make_with(id, "period: year", measures, shared);
 }
 
 static inline struct scorecard *card_make(const char *id, int measures)
