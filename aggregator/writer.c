@@ -81,6 +81,17 @@ static bool checkpoint_due(const struct writer *writer)
     return checkpoint_wait_us(writer) <= 0;
 }
 
+/* Whether a slice has left nearly all that there was: of units when it began, and, once none waits, of closed
+ * periods when the one before had ended, since who comes meanwhile may have those looked at anew. */
+static bool is_outrun(struct writer *writer, size_t before)
+{
+    size_t after = engine_marked(writer->engine);
+    uint64_t past_before_ms = writer->slices == 1 ? UINT64_MAX : writer->past_ms;
+    writer->past_ms = after > 0 ? UINT64_MAX : engine_past_ms(writer->engine);
+    return after > 0 ? after >= before - before / 32
+                     : writer->past_ms > 0 && writer->past_ms >= past_before_ms - past_before_ms / 32;
+}
+
 /* A slice of a settle, or all of it. What it changed goes on its way when it is whole: then every node is as
  * of the same T. */
 static poise_code settle_slice(struct writer *writer, poise_error *err)
@@ -98,8 +109,7 @@ static poise_code settle_slice(struct writer *writer, poise_error *err)
     stats_time(writer->options.stats, STAT_settles, STAT_settle_us, STAT_settle_max_us, end - start);
     stats_histogram(writer->options.stats, HISTOGRAM_settle_time_us, end - start);
     writer->slices++;
-    size_t after = engine_marked(writer->engine);
-    if (after > 0 && after >= before - before / 32 && writer->outrun < OUTRUN_MAX)
+    if (is_outrun(writer, before) && writer->outrun < OUTRUN_MAX)
         writer->outrun++;
     if (engine_dirty(writer->engine))
         return POISE_OK;

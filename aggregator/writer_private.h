@@ -62,6 +62,7 @@ struct writer {
 
     int slices;      /* of the settle at hand that were done; 0: none is at hand */
     unsigned outrun; /* how often so much came since the slice before that it went on slowly, or not at all */
+    uint64_t past_ms;      /* of closed periods, that the slice before has left; none while units wait */
     int64_t settled_us;    /* when the scores were settled last */
     int64_t checkpoint_us; /* when the last checkpoint began */
     uint64_t checkpoint_lsn;

@@ -232,8 +232,10 @@ poise_code engine_settle(struct engine *engine, size_t budget, engine_visit *vis
  * running rolling window ends at T, and that alone is no change. */
 void engine_look_at(const struct measure *measure, int64_t as_of_ms, poise_score *numbers);
 bool engine_dirty(const struct engine *engine);
-/* How many units wait after a slice; of a dirty engine 0: only closed periods wait to be looked at. */
+/* How many units wait after a slice; of a dirty engine 0: only closed periods wait to be looked at, which are
+ * so long together. */
 size_t engine_marked(const struct engine *engine);
+uint64_t engine_past_ms(const struct engine *engine);
 
 /* The settled nodes of a scorecard (NULL: of all) at an org (NULL: at all, sorted by path), each org's in the
  * order of the definition that is in force. ENOTFOUND: no such scorecard, or no unit at that org. */

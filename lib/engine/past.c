@@ -422,6 +422,19 @@ bool past_is_due(const struct engine *engine, const struct past_range *range)
     return !range->held || engine->backfill_count == 0;
 }
 
+uint64_t engine_past_ms(const struct engine *engine)
+{
+    uint64_t left_ms = 0;
+    for (size_t i = 0; i < engine->pasts.count; i++) {
+        const struct past *past = engine->pasts.items[i];
+        for (size_t k = 0; k < past->count; k++) {
+            const struct past_range *range = &past->ranges[k];
+            left_ms += past_is_due(engine, range) ? (uint64_t)(range->until_ms - range->done_ms) : 0;
+        }
+    }
+    return left_ms;
+}
+
 static void forget_past(struct engine *engine, struct past *past)
 {
     hmap_remove(&engine->past_index, hash_of_past(past), is_past, past);
