@@ -178,7 +178,8 @@ static void add_revision(struct board *board, struct board_unit *unit, uint32_t 
     board->revisions[board->revised % BOARD_REVISIONS] = (struct board_revision){*state, unit, node};
 }
 
-static poise_code apply_state(struct board *board, const poise_state *state, poise_error *err)
+/* What the board has already may be another status: which one was told before is not known. */
+static poise_code apply_state(struct board *board, const poise_state *state, bool again, poise_error *err)
 {
     uint32_t card_index;
     const struct node *node = node_of(board, state, &card_index);
@@ -195,7 +196,8 @@ static poise_code apply_state(struct board *board, const poise_state *state, poi
     }
     bool is_new = unit->positions[index] == 0;
     board->nodes += is_new;
-    add_change(board, unit, index, is_new || unit->states[index].numbers.status != state->numbers.status);
+    add_change(board, unit, index,
+               is_new || again || unit->states[index].numbers.status != state->numbers.status);
     unit->states[index] = *state;
     return POISE_OK;
 }
@@ -210,7 +212,7 @@ poise_code board_apply(struct board *board, const struct changes *changes, poise
 {
     for (const struct changes *part = changes; part; part = part->next)
         for (size_t i = 0; i < part->count; i++) {
-            poise_code code = apply_state(board, &part->states[i], err);
+            poise_code code = apply_state(board, &part->states[i], changes->again, err);
             if (code)
                 return code;
         }
@@ -270,6 +272,8 @@ static poise_code recall_change(void *visitor, const struct settles_change *chan
     struct board *board = recall->board;
     poise_state state = *change->state;
     uint32_t card_index;
+    if (change->lsn > board->lsn)
+        return POISE_ECLOSED; /* that will be told yet */
     const struct node *node = node_of(board, &state, &card_index);
     if (!node)
         return POISE_OK; /* of another definition */
@@ -335,7 +339,7 @@ static poise_code find_past(struct recall *recall, struct store *store, uint64_t
 
 /* The settle at which the reading begins may be the rest of one: the first that is read whole begins behind
  * it, and before that nothing is known. */
-static poise_code read_past(struct recall *recall, struct store *store, uint64_t until)
+static poise_code read_past(struct recall *recall, struct store *store)
 {
     struct board *board = recall->board;
     const struct settles_visit visit = {.change = recall_change, .end = recall_end, .visitor = recall};
@@ -343,7 +347,7 @@ static poise_code read_past(struct recall *recall, struct store *store, uint64_t
     bool all;
     board->mark_count = 0;
     mark(board, recall->from - 1);
-    poise_code code = settles_read(store, &at, until, &visit, &all, recall->err);
+    poise_code code = settles_read(store, &at, store_last_lsn(store), &visit, &all, recall->err);
     for (size_t i = 0; i < board->unit_count; i++) {
         free(board->order[i]->recalled);
         board->order[i]->recalled = NULL;
@@ -362,7 +366,7 @@ poise_code board_recall(struct board *board, struct store *store, poise_error *e
     recall->err = err;
     poise_code code = find_past(recall, store, board->lsn);
     if (!code && recall->from <= board->lsn)
-        code = read_past(recall, store, board->lsn);
+        code = read_past(recall, store);
     if (code) { /* nobody goes on from what is not sure */
         board->mark_count = 0;
         mark(board, board->lsn);

@@ -14,6 +14,7 @@ struct changes {
     int64_t as_of_ms;
     bool revised; /* some of this part are revisions */
     bool whole;   /* these are all states that there are, for a board that has none; of the first part */
+    bool again;   /* these were among them, and nobody was told before; likewise */
     size_t count; /* of this part */
     struct changes *next;
     poise_state states[]; /* strings that outlive the stream */

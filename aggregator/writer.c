@@ -632,6 +632,14 @@ static poise_code note_all(struct writer *writer, poise_error *err)
     return engine_states(writer->engine, NULL, NULL, writer_note_change, writer, err);
 }
 
+/* What a start shows is without the last records where these are not settled. */
+static void set_shown(const struct writer *writer, struct changes *changes)
+{
+    bool settled = !engine_dirty(writer->engine);
+    changes->lsn = settled ? store_last_lsn(writer->options.store) : writer->settled_lsn;
+    changes->as_of_ms = settled ? engine_as_of_ms(writer->engine) : writer->settled_ms;
+}
+
 /* The stream's board starts from all states. */
 static poise_code publish_all(struct writer *writer, poise_error *err)
 {
@@ -642,9 +650,7 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
     if (!code)
         code = note_all(writer, err);
     if (!code) {
-        bool settled = !engine_dirty(writer->engine); /* else they are without the last records */
-        writer->changes->lsn = settled ? store_last_lsn(writer->options.store) : writer->settled_lsn;
-        writer->changes->as_of_ms = settled ? engine_as_of_ms(writer->engine) : writer->settled_ms;
+        set_shown(writer, writer->changes);
         writer->changes->whole = true;
         code = publish(writer, err);
     } else {
@@ -654,6 +660,25 @@ static poise_code publish_all(struct writer *writer, poise_error *err)
     writer->changes = owed;
     writer->last = last;
     return code;
+}
+
+/* What a crash has cut short is shown, but in no log yet: so the board is told which states these are, for
+ * who goes on from before. */
+static poise_code publish_cut(struct writer *writer, poise_error *err)
+{
+    struct changes *cut = writer->changes ? changes_open() : NULL, *last = cut;
+    poise_code code = cut || !writer->changes ? POISE_OK : POISE_ENOMEM;
+    for (const struct changes *part = writer->changes; !code && part; part = part->next)
+        for (size_t i = 0; !code && i < part->count; i++)
+            if (!part->states[i].revision)
+                code = changes_add(&last, &part->states[i]);
+    if (code || !cut || cut->count == 0) {
+        changes_free(cut);
+        return code ? error_nomem(err, "the changes of a settle") : POISE_OK;
+    }
+    set_shown(writer, cut);
+    cut->again = true;
+    return publish_changes(cut, &writer->options, err);
 }
 
 /* Who reads the log of changes is told, too, what the start makes different: a settle is begun with it, which
@@ -706,6 +731,8 @@ poise_code writer_open(const struct writer_options *options, struct writer **ret
         code = silence_open(&writer->silence, &silence, err);
     if (!code)
         code = publish_all(writer, err);
+    if (!code)
+        code = publish_cut(writer, err);
     if (!code)
         code = begin_owed(writer, err);
     if (!code)

@@ -334,15 +334,20 @@ static void a_start_ends_it(void **state)
 
 /* ---- a board that was not there ---- */
 
-static void open_board(struct fixture *f, struct board *board)
+static void open_board_at(struct fixture *f, struct board *board, uint64_t lsn)
 {
     assert_int_equal(board_init(board, f->cards, 1, NULL), POISE_OK);
-    struct changes *all = changes_make(store_last_lsn(f->store), 1000, f->card->node_count);
+    struct changes *all = changes_make(lsn, 1000, f->card->node_count);
     for (uint32_t i = 0; i < f->card->node_count; i++)
         all->states[all->count++] = state_make(f->card, i, "", 1000 + i);
     assert_int_equal(board_apply(board, all, NULL), POISE_OK);
     free(all);
     assert_int_equal(board_recall(board, f->store, NULL), POISE_OK);
+}
+
+static void open_board(struct fixture *f, struct board *board)
+{
+    open_board_at(f, board, store_last_lsn(f->store));
 }
 
 /* How many states a subscriber gets that goes on from there; -1: a snapshot. */
@@ -404,14 +409,57 @@ static void a_board_recalls_what_was_before(void **state)
     board_free(&board);
 }
 
+/* A start shows what was settled last, though more was journaled: the lsn is that of the first part. */
+static void a_board_recalls_all_of_its_settle(void **state)
+{
+    struct fixture *f = *state;
+    struct board board;
+    append(f, 2, BEGINS);        /* 1 */
+    append(f, 5, BEGINS | MORE); /* 2 */
+    append(f, 7, 0);             /* 3 */
+    append(f, 0, 0);             /* 4: rows */
+    append(f, 9, BEGINS);        /* 5: will be told yet */
+    open_board_at(f, &board, 2);
+    assert_int_equal(resumed(&board, 1, 0, NULL), 7);
+    assert_int_equal(resumed(&board, 2, 0, NULL), 0);
+    assert_int_equal(resumed(&board, 3, 0, NULL), -1);
+    board_free(&board);
+}
+
+/* The board has had it since the start, and so nothing to compare with. */
+static void what_a_start_owes_is_told_to_who_wants_another_status(void **state)
+{
+    struct fixture *f = *state;
+    struct board board;
+    append(f, 5, BEGINS | RED);               /* 1 */
+    append(f, 2, BEGINS | MORE | RED | LOST); /* 2 */
+    open_board(f, &board);
+    struct changes *changes = changes_make(3, 1000, 2);
+    for (; changes->count < 2; changes->count++)
+        changes->states[changes->count] =
+            state_make(f->card, (uint32_t)changes->count, "", 1000 + (double)changes->count);
+    changes->again = true;
+    assert_int_equal(board_apply(&board, changes, NULL), POISE_OK);
+    free(changes);
+    assert_int_equal(resumed(&board, 1, POISE_CHANGES_STATUS, NULL), 2);
+    assert_int_equal(resumed(&board, 3, POISE_CHANGES_STATUS, NULL), 0);
+    board_free(&board);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(each_change_comes_once),   TEST(what_a_crash_has_cut_short_is_not_told),
-        TEST(only_what_is_asked_for),   TEST(cursors_that_are_none),
-        TEST(a_forged_cursor_ends_too), TEST(what_was_trimmed_is_said),
-        TEST(a_start_ends_it),          TEST(a_board_recalls_what_was_before),
+        TEST(each_change_comes_once),
+        TEST(what_a_crash_has_cut_short_is_not_told),
+        TEST(only_what_is_asked_for),
+        TEST(cursors_that_are_none),
+        TEST(a_forged_cursor_ends_too),
+        TEST(what_was_trimmed_is_said),
+        TEST(a_start_ends_it),
+        TEST(a_board_recalls_what_was_before),
+        TEST(a_board_recalls_all_of_its_settle),
+        TEST(what_a_start_owes_is_told_to_who_wants_another_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

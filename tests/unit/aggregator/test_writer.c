@@ -543,20 +543,26 @@ static void a_start_tells_the_revisions_that_nobody_has_seen(void **state)
     assert_true(after.revisions - before.revisions > WIDE_ORGS);
     assert_int_equal(after.changes + after.revisions - before.changes - before.revisions, after.last_changes);
     size_t told = 0, rounds = 0;
+    uint64_t shown_lsn = 0;
     int64_t before_ms = INT64_MIN;
     for (struct changes *changes; (changes = ring_pop(&f->to_stream)); rounds++) {
         assert_true(changes->as_of_ms >= before_ms);
         before_ms = changes->as_of_ms;
+        assert_int_equal(changes->whole, rounds == 0);
+        assert_int_equal(changes->again, rounds == 1); /* those of the states that nobody was told */
+        assert_true(rounds != 1 || (changes->lsn == shown_lsn && changes->count == CHANGES_PART));
+        shown_lsn = changes->lsn;
         for (const struct changes *part = changes; part; part = part->next)
             for (size_t i = 0; i < part->count; i++)
                 if (part->states[i].revision) {
+                    assert_false(changes->again);
                     assert_int_equal(part->states[i].revision, 1);
                     assert_true(part->states[i].as_of_ms < before_ms);
                     told++;
                 }
         changes_free(changes);
     }
-    assert_true(rounds >= 2);
+    assert_true(rounds >= 3);
     assert_true(told > WIDE_ORGS); /* the measure of each, and at the root */
     stop(f);                       /* now they are on disk */
     start(f, 1);
