@@ -1,5 +1,6 @@
 #include "simulation.h"
 
+#include <aggregator/changes.h>
 #include <base/ring.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ static struct deployment {
     struct card_set sets[SETS + KEPT_SETS];
     const struct card_set *kept; /* NULL: it locks and drops nothing */
     struct config config;
+    size_t part_changes; /* so many go into a record; 0: as many as they are, here */
     struct log log;
     struct aggregator *aggregator; /* NULL: it is down */
     int64_t up_us;                 /* when it may come back */
@@ -141,6 +143,23 @@ size_t __wrap_ring_count(struct ring *ring)
     return __real_ring_count(ring);
 }
 
+/* What a settle changes takes more than one record: else it needed thousands of nodes. */
+poise_code __real_changes_add(struct changes **last, const poise_state *state);
+poise_code __wrap_changes_add(struct changes **last, const poise_state *state);
+
+poise_code __wrap_changes_add(struct changes **last, const poise_state *state)
+{
+    if (deployment.part_changes && (*last)->count >= deployment.part_changes) {
+        struct changes *part = changes_open();
+        if (!part) {
+            return POISE_ENOMEM;
+        }
+        (*last)->next = part;
+        *last = part;
+    }
+    return __real_changes_add(last, state);
+}
+
 /* ---- all of it ---- */
 
 bool deployment_is_up(void)
@@ -189,6 +208,7 @@ bool deployment_open(uint64_t seed)
     cards_open(deployment.sets);
     deployment.kept = seed % 20 > 12 ? &deployment.sets[SETS + seed % KEPT_SETS] : NULL;
     bool wide = one_in(3);
+    deployment.part_changes = seed % 4 == 3 ? (size_t)between(20, 150) : 0;
     deployment.log =
         (struct log){.out = getenv("POISE_SEED") ? stderr : NULL, .level = LOG_INFO, .clock = &clock_system};
     deployment.config = (struct config){.ingest = INGEST_ENDPOINT,

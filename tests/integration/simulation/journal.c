@@ -41,6 +41,7 @@ static struct {
     struct plain plain; /* what the notes of batches must say */
     uint64_t first;     /* record that is not trimmed, on the disk */
     uint64_t settle_lsn;
+    struct buf changes; /* of the settle at hand, of which more are to come */
 } journal;
 
 void journal_start(void)
@@ -60,6 +61,7 @@ void journal_stop(void)
     frozen_stop();
     view_free(&journal.trail);
     plain_free(&journal.plain);
+    buf_free(&journal.changes);
     arena_free(&journal.memory);
     arena_free(&journal.scratch);
     free(journal.rows);
@@ -340,6 +342,26 @@ static poise_code note_change(void *visitor, const poise_state *state)
     return POISE_OK;
 }
 
+/* They count when the settle is whole: those of one that a crash has cut short come again. */
+static void note_changes(const struct journal_record *record, uint64_t lsn)
+{
+    struct buf *changes = &journal.changes;
+    if (record->settled) {
+        journal.settle_lsn = lsn;
+        buf_reset(changes);
+    }
+    buf_put(changes, record->changes, record->changes_length);
+    assert_false(changes->failed);
+    if (record->more || record->changes_length == 0) {
+        return;
+    }
+    arena_reset(&journal.scratch);
+    assert_int_equal(
+        wire_each_change(changes->data, changes->length, &journal.scratch, note_change, NULL, NULL),
+        POISE_OK);
+    buf_reset(changes);
+}
+
 /* ---- records ---- */
 
 /* An order has let in all that it names, up to the place that it says. */
@@ -390,11 +412,7 @@ void journal_note(const struct journal_record *record, uint64_t lsn)
         note_batch(&record->batches[i], lsn, record->as_of_ms);
     }
     note_restated(record);
-    arena_reset(&journal.scratch);
-    journal.settle_lsn = record->settled ? lsn : journal.settle_lsn;
-    assert_int_equal(
-        wire_each_change(record->changes, record->changes_length, &journal.scratch, note_change, NULL, NULL),
-        POISE_OK);
+    note_changes(record, lsn);
     journal.records[journal.record_count++] = (struct record){.lsn = lsn,
                                                               .digest = digest_of(record),
                                                               .as_of_ms = record->as_of_ms,
