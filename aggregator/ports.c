@@ -35,6 +35,14 @@ static poise_code walk(void *context, enum engine_table table,
     return store_walk(writer->options.store, store_table_of(table), visit, visitor, err);
 }
 
+static poise_code walk_some(void *context, enum engine_table table, const struct buf *from,
+                            poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                            void *visitor, poise_error *err)
+{
+    struct writer *writer = context;
+    return store_walk_some(writer->options.store, store_table_of(table), from, visit, visitor, err);
+}
+
 /* ---- rows again ---- */
 
 struct rereading {
@@ -186,5 +194,11 @@ static poise_code reread(void *context, const char *input, int64_t from_ms, int6
 struct engine_ports writer_ports(struct writer *writer)
 {
     return (struct engine_ports){
-        .context = writer, .load = load, .expect = expect, .walk = walk, .reread = reread};
+        .context = writer,
+        .load = load,
+        .expect = expect,
+        .walk = walk,
+        .walk_some = walk_some,
+        .reread = reread,
+    };
 }

@@ -1,20 +1,35 @@
 #include "internal.h"
 #include <base/error.h>
 
-/* Fills a new cell from the store; one that is not there stays empty, so that it is asked for once. */
+/* Fills a new cell with what is stored of it. */
+static poise_code take(struct engine *engine, uint32_t id, struct cursor value, poise_error *err)
+{
+    const struct feed *feed = block_of(&engine->cells, id)->feed;
+    poise_code code = accumulator_decode(&feed->layout, cell_body(&engine->cells, id), &value);
+    return code == POISE_OK
+               ? code
+               : error_set(err, code, "a stored cell of input %s cannot be read", feed->input->name);
+}
+
+poise_code cell_restore(struct engine *engine, struct feed *feed, uint32_t org, int64_t start_ms,
+                        struct cursor value, poise_error *err)
+{
+    if (cells_find(&engine->cells, feed, org, start_ms) != CELL_NONE) {
+        return POISE_OK;
+    }
+    uint32_t cell = cells_add(&engine->cells, feed, org, start_ms);
+    return cell == CELL_NONE ? error_nomem(err, "a cell") : take(engine, cell, value, err);
+}
+
+/* From the store; one that is not there stays empty, so that it is asked for once. */
 static poise_code load(struct engine *engine, uint32_t id, poise_error *err)
 {
     struct buf key = {0}, value = {0};
     const struct block *block = block_of(&engine->cells, id);
-    const struct feed *feed = block->feed;
-    cell_key(feed, cell_org(&engine->cells, id), block->start_ms, &key);
+    cell_key(block->feed, cell_org(&engine->cells, id), block->start_ms, &key);
     poise_code code = load_entry(engine, ENGINE_CELLS, &key, &value, err);
     if (code == POISE_OK) {
-        struct cursor in = cursor_of(value.data, value.length);
-        code = accumulator_decode(&feed->layout, cell_body(&engine->cells, id), &in);
-        if (code != POISE_OK) {
-            error_set(err, code, "a stored cell of input %s cannot be read", feed->input->name);
-        }
+        code = take(engine, id, cursor_of(value.data, value.length), err);
     }
     buf_free(&key);
     buf_free(&value);

@@ -43,6 +43,11 @@ void cell_key(const struct feed *feed, uint32_t org, int64_t start_ms, struct bu
     put_big64(out, (uint64_t)start_ms ^ UINT64_C(1) << 63);
 }
 
+int64_t take_start(struct cursor *key)
+{
+    return (int64_t)(take_big64(key) ^ UINT64_C(1) << 63);
+}
+
 static poise_code give(struct engine *engine, enum engine_table table)
 {
     struct giving *giving = &engine->giving;

@@ -72,8 +72,11 @@ static poise_code start(struct engine *engine, poise_error *err)
     if (ok && engine->as_of_ms == INT64_MIN) {
         return POISE_OK;
     }
-    return ok && mark_moved(engine) ? settle(engine, SIZE_MAX, ignore, NULL, err)
-                                    : error_nomem(err, "the engine");
+    if (!ok || !mark_moved(engine)) {
+        return error_nomem(err, "the engine");
+    }
+    poise_code code = cells_load_ahead(engine, err);
+    return code == POISE_OK ? settle(engine, SIZE_MAX, ignore, NULL, err) : code;
 }
 
 static poise_code set_up(struct engine *engine, const struct engine_options *options, poise_error *err)

@@ -66,6 +66,11 @@ struct engine_ports { /* all NULL: nothing is stored */
     poise_code (*walk)(void *context, enum engine_table table,
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                        void *visitor, poise_error *err);
+    /* Those from the key `from` on, which a visit may raise: all below it are passed. Empty: that was all.
+     * NULL: what the first settle reads is asked for one by one. */
+    poise_code (*walk_some)(void *context, enum engine_table table, const struct buf *from,
+                            poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                            void *visitor, poise_error *err);
     /* All accepted rows of an input with from <= time < to that came before now, those of the running commit
      * too, in any order; the engine sorts out which still stand, but those that have certainly gone may be
      * left out. */

@@ -11,18 +11,13 @@ struct forgetting {
     poise_error *err;
 };
 
-static int64_t start_of(struct cursor *key)
-{
-    return (int64_t)(take_big64(key) ^ UINT64_C(1) << 63);
-}
-
 static poise_code forget(void *visitor, struct cursor key, struct cursor value)
 {
     const struct forgetting *forgetting = visitor;
     struct engine *engine = forgetting->engine;
     uint64_t identity = take_big64(&key);
     uint32_t org = take_big32(&key), cell;
-    int64_t start_ms = start_of(&key);
+    int64_t start_ms = take_start(&key);
     poise_code code = POISE_OK;
     (void)value;
     if (key.failed || org >= engine->orgs.count) {
@@ -100,7 +95,7 @@ static poise_code check_tile(void *visitor, struct cursor key, struct cursor val
     uint64_t identity = take_big64(&key);
     (void)take_big32(&key);
     (void)value;
-    int64_t start_ms = start_of(&key);
+    int64_t start_ms = take_start(&key);
     for (size_t i = 0; i < forgetting->engine->feed_count; i++) {
         struct feed *feed = forgetting->engine->feeds[i];
         if (feed->borrowed && feed->identity == identity && feed_tile(feed, start_ms).start_ms != start_ms) {

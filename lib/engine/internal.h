@@ -16,7 +16,7 @@
  *     revision.c changes of closed periods               rescore.c another definition for them
  *     term.c    which definition is in force when
  *     report.c  answers about the past                needs.c   what of it they read
- *     checkpoint.c, restore.c  state out and in
+ *     checkpoint.c, restore.c  state out and in          ahead.c   cells of the first settle
  *
  * A call that fails half-way leaves the engine broken: it then only closes. So no state here rolls back. */
 #ifndef ENGINE_INTERNAL_H
@@ -336,6 +336,9 @@ struct leaf_reading {
     poise_error *err;
 };
 struct window_value read_window(void *reading, struct period window);
+/* The largest tile that begins the window, which goes on behind it; NULL: there is none. */
+struct feed *window_tile(const struct engine *engine, const struct leaf *leaf, struct period window,
+                         struct period *ret_tile);
 
 /* unit.c */
 uint32_t org_add(struct engine *engine, const char *path, size_t length); /* INTERN_NONE: out of memory */
@@ -360,6 +363,9 @@ poise_code cell_find(struct engine *engine, struct feed *feed, uint32_t org, int
                      enum cell_want want, uint32_t *ret_cell,
                      poise_error *err);                /* CELL_NONE only with CELL_IF_ANY */
 bool cell_touch(struct engine *engine, uint32_t cell); /* before it changes */
+/* What is stored of it, unless it is in memory. */
+poise_code cell_restore(struct engine *engine, struct feed *feed, uint32_t org, int64_t start_ms,
+                        struct cursor value, poise_error *err);
 void cells_shrink(struct engine *engine);
 
 /* checkpoint.c */
@@ -563,6 +569,9 @@ poise_code settle(struct engine *engine, size_t budget, engine_visit *visit, voi
 poise_code restore(struct engine *engine, poise_error *err);        /* fine where nothing was stored */
 poise_code restore_frozen(struct engine *engine, poise_error *err); /* engine_options.stored */
 
+/* ahead.c */
+poise_code cells_load_ahead(struct engine *engine, poise_error *err); /* before the first settle */
+
 /* Keys of tables: big-endian, so that stores keep them in order. */
 enum { HEAD_KEY = 'h', HEAD_FORMAT = 5, HEAD_WITHOUT_LIKENESS = 4 /* is read, too */, FUTURE_KEY_BYTES = 16 };
 void put_big32(struct buf *out, uint32_t value);
@@ -573,6 +582,7 @@ uint64_t take_big64(struct cursor *in);
 poise_code load_entry(struct engine *engine, enum engine_table table, const struct buf *key,
                       struct buf *ret_value, poise_error *err);
 void cell_key(const struct feed *feed, uint32_t org, int64_t start_ms, struct buf *out);
+int64_t take_start(struct cursor *key); /* the last of it */
 
 static inline uint64_t bit_of(uint32_t at)
 {

@@ -12,13 +12,13 @@ static bool fits(const struct engine *engine, const struct feed *feed, struct pe
     return tile.start_ms == window.start_ms && (tile.end_ms <= window.end_ms || !bounded);
 }
 
-/* The largest tile that fits; NULL where none does. */
-static struct feed *choose(const struct leaf_reading *reading, struct period window, struct period *ret_tile)
+struct feed *window_tile(const struct engine *engine, const struct leaf *leaf, struct period window,
+                         struct period *ret_tile)
 {
-    for (uint32_t i = 0; i < reading->leaf->tier_count; i++) {
-        struct feed *feed = reading->leaf->tiers[i];
+    for (uint32_t i = 0; i < leaf->tier_count; i++) {
+        struct feed *feed = leaf->tiers[i];
         *ret_tile = feed_tile(feed, window.start_ms);
-        if (fits(reading->engine, feed, *ret_tile, window)) {
+        if (fits(engine, feed, *ret_tile, window)) {
             return feed;
         }
     }
@@ -48,7 +48,7 @@ static poise_code merge(const struct leaf_reading *reading, uint32_t org, struct
     while (window.start_ms < window.end_ms) {
         const struct accumulator *body;
         struct period tile;
-        struct feed *feed = choose(reading, window, &tile);
+        struct feed *feed = window_tile(reading->engine, reading->leaf, window, &tile);
         struct input *input = reading->leaf->tiers[0]->input;
         if (!feed && window.start_ms < input->dropped_ms) { /* T is within a frozen tile */
             reading->engine->missed = input;
@@ -76,7 +76,7 @@ static const struct accumulator *gather(struct leaf_reading *reading, uint32_t o
 {
     const struct accumulator *body;
     struct period tile;
-    struct feed *feed = choose(reading, window, &tile);
+    struct feed *feed = window_tile(reading->engine, reading->leaf, window, &tile);
     if (feed && (tile.end_ms >= window.end_ms)) {
         reading->code = read_cell(reading, feed, org, tile.start_ms, &body);
         return body;

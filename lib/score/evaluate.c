@@ -89,6 +89,15 @@ struct period measure_period_before(const struct scorecard *card, const struct m
     return period_before(&calendar, period);
 }
 
+struct period measure_times(const struct measure *measure, struct period period, int64_t as_of_ms)
+{
+    if (measure->rolling_ms > 0) {
+        return (struct period){period.start_ms + 1, period.end_ms + 1};
+    }
+    int64_t after_ms = as_of_ms + 1;
+    return (struct period){period.start_ms, period.end_ms < after_ms ? period.end_ms : after_ms};
+}
+
 /* A leaf at an org as of a time, while it is judged. */
 struct judging {
     const struct scorecard *card;
@@ -122,17 +131,6 @@ static bool begun_for_pace(const struct judging *it)
     return share > 0 && share >= it->measure->pace_from;
 }
 
-/* The times that are counted: of a calendar period [start, end), of a rolling one (start, end], none after T.
- */
-static struct period counted_times(const struct judging *it)
-{
-    if (it->measure->rolling_ms > 0) {
-        return (struct period){it->period.start_ms + 1, it->period.end_ms + 1};
-    }
-    int64_t after_ms = it->as_of_ms + 1;
-    return (struct period){it->period.start_ms, it->period.end_ms < after_ms ? it->period.end_ms : after_ms};
-}
-
 static void read_period(struct judging *it, const struct leaf_source *source)
 {
     const struct measure *measure = it->measure;
@@ -142,7 +140,7 @@ static void read_period(struct judging *it, const struct leaf_source *source)
     if (!begun_for_pace(it)) {
         return;
     }
-    struct window_value all = source->read(source->context, counted_times(it));
+    struct window_value all = source->read(source->context, measure_times(measure, it->period, it->as_of_ms));
     it->newest_ms = all.newest_ms;
     if (all.counted == 0) {
         it->value = measure->empty;

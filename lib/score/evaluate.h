@@ -49,6 +49,10 @@ struct period measure_period(const struct scorecard *card, const struct measure 
 struct period measure_period_before(const struct scorecard *card, const struct measure *measure,
                                     struct period period);
 
+/* The times of a period that are counted: of a calendar period [start, end), of a rolling one (start, end],
+ * none after T. */
+struct period measure_times(const struct measure *measure, struct period period, int64_t as_of_ms);
+
 /* A measure with an aggregate at an org as of a time. */
 void evaluate_aggregate(const struct scorecard *card, const struct measure *measure, const char *org,
                         int64_t as_of_ms, const struct leaf_source *source, poise_score *ret_score);

@@ -104,6 +104,9 @@ poise_code state_reader_open(const struct store *store, MDB_txn *txn, const stru
 /* The next entry, deleted ones too; lives until the next call. ENOTFOUND: there is none. EBUSY: so many as
  * the budget says were looked at; all up to `last` are done. */
 poise_code state_reader_next(struct state_reader *reader, struct sorted_entry *ret_entry, poise_error *err);
+/* Passes entries below the key; blocks that have only such are not read. */
+poise_code state_reader_skip(struct state_reader *reader, const uint8_t *key, size_t length,
+                             poise_error *err);
 void state_reader_close(struct state_reader *reader);
 
 /* ---- state_build.c: entries to blocks ---- */

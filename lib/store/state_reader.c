@@ -41,7 +41,13 @@ static poise_code open_block(struct state_reader *reader, struct state_cursor *c
     if (key->mv_size < length || memcmp(key->mv_data, prefix, length) != 0) {
         return POISE_OK;
     }
-    poise_code code = value_check(reader->store, "state", key, &stored, &block, err);
+    const uint8_t *at_hand = cursor->block.block, *found = (const uint8_t *)stored.mv_data + VALUE_CRC;
+    poise_code code = POISE_OK;
+    if (found == at_hand) { /* and was checked */
+        block = cursor_of(found, stored.mv_size - VALUE_CRC);
+    } else {
+        code = value_check(reader->store, "state", key, &stored, &block, err);
+    }
     if (code == POISE_OK) {
         *ret_there = true;
         sorted_open(&cursor->block, block.at, cursor_left(&block));
@@ -75,6 +81,7 @@ static poise_code seek(struct state_reader *reader, struct state_cursor *cursor,
     const MDB_val wanted = {.mv_size = state_block_key(cursor->run, key, length, bytes), .mv_data = bytes};
     MDB_val at = wanted, stored;
     bool there = false;
+    cursor->has = false;
     int rc = mdb_cursor_get(cursor->at, &at, &stored, MDB_SET_RANGE);
     if (rc != 0 && rc != MDB_NOTFOUND) {
         return env_error(reader->store, rc, "read a run", err);
@@ -118,15 +125,19 @@ static void sift_down(struct state_reader *reader, size_t at)
     }
 }
 
-/* The cursor on top goes on, to where it belongs. */
-static poise_code advance_top(struct state_reader *reader, poise_error *err)
+/* The cursor on top has gone on: to where it belongs. */
+static void place_top(struct state_reader *reader)
 {
-    struct state_cursor *cursor = &reader->cursors[reader->heap[0]];
-    poise_code code = advance(reader, cursor, err);
-    if (!cursor->has) {
+    if (!reader->cursors[reader->heap[0]].has) {
         reader->heap[0] = reader->heap[--reader->heap_count];
     }
     sift_down(reader, 0);
+}
+
+static poise_code advance_top(struct state_reader *reader, poise_error *err)
+{
+    poise_code code = advance(reader, &reader->cursors[reader->heap[0]], err);
+    place_top(reader);
     return code;
 }
 
@@ -170,6 +181,35 @@ poise_code state_reader_next(struct state_reader *reader, struct sorted_entry *r
     reader->last_length = entry->key_length;
     *ret_entry = *entry;
     return POISE_OK;
+}
+
+static bool is_below(const struct sorted_entry *entry, const uint8_t *key, size_t length)
+{
+    return sorted_compare(entry->key, entry->key_length, key, length) < 0;
+}
+
+/* Mostly it is one of the next entries. */
+static poise_code skip(struct state_reader *reader, struct state_cursor *cursor, const uint8_t *key,
+                       size_t length, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    for (int i = 0; i < SORTED_GROUP && code == POISE_OK && cursor->has; i++) {
+        code = advance(reader, cursor, err);
+        if (code == POISE_OK && cursor->has && !is_below(&cursor->entry, key, length)) {
+            return code;
+        }
+    }
+    return code == POISE_OK && cursor->has ? seek(reader, cursor, key, length, err) : code;
+}
+
+poise_code state_reader_skip(struct state_reader *reader, const uint8_t *key, size_t length, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    while (code == POISE_OK && top(reader) && is_below(top(reader), key, length)) {
+        code = skip(reader, &reader->cursors[reader->heap[0]], key, length, err);
+        place_top(reader);
+    }
+    return code;
 }
 
 /* ---- life ---- */

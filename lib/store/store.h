@@ -152,6 +152,11 @@ void store_expect(const struct store *store, enum store_table table, const void 
 poise_code store_walk(struct store *store, enum store_table table,
                       poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                       void *visitor, poise_error *err);
+/* Those from the key `from` on, which a visit may raise: all below it are passed, and blocks of only such are
+ * not read. Empty: that was all. */
+poise_code store_walk_some(struct store *store, enum store_table table, const struct buf *from,
+                           poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                           void *visitor, poise_error *err);
 
 /* The same for any thread, as of when its reader was opened or last renewed, which a call may do. Without
  * filters: some us a run for an entry. */

@@ -102,13 +102,30 @@ void store_expect(const struct store *store, enum store_table table, const void 
     }
 }
 
-static poise_code walk(struct state_reader *reader, enum store_table table,
+/* What is below `from` is passed; ENOTFOUND: that is all. */
+static poise_code skip_to(struct state_reader *reader, enum store_table table, const struct buf *from,
+                          poise_error *err)
+{
+    uint8_t bytes[SORTED_KEY_MAX];
+    if (from->failed) {
+        return error_nomem(err, "a key of the store");
+    }
+    if (from->length > STORE_KEY_MAX) {
+        return error_set(err, POISE_EINVAL, "a key of %zu bytes", from->length);
+    }
+    return from->length == 0
+               ? POISE_ENOTFOUND
+               : state_reader_skip(reader, bytes, entry_key(table, from->data, from->length, bytes), err);
+}
+
+static poise_code walk(struct state_reader *reader, enum store_table table, const struct buf *from,
                        poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
                        void *visitor, poise_error *err)
 {
     struct sorted_entry entry;
     poise_code code;
-    while ((code = state_reader_next(reader, &entry, err)) == POISE_OK && entry.key[0] == table) {
+    while ((code = from ? skip_to(reader, table, from, err) : POISE_OK) == POISE_OK &&
+           (code = state_reader_next(reader, &entry, err)) == POISE_OK && entry.key[0] == table) {
         if (entry.value) {
             code = visit(visitor, cursor_of(entry.key + 1, entry.key_length - 1),
                          cursor_of(entry.value, entry.value_length));
@@ -120,9 +137,9 @@ static poise_code walk(struct state_reader *reader, enum store_table table,
     return code == POISE_ENOTFOUND ? POISE_OK : code;
 }
 
-poise_code store_walk(struct store *store, enum store_table table,
-                      poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
-                      void *visitor, poise_error *err)
+poise_code store_walk_some(struct store *store, enum store_table table, const struct buf *from,
+                           poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                           void *visitor, poise_error *err)
 {
     const uint8_t first = (uint8_t)table;
     struct state_reader reader;
@@ -133,11 +150,18 @@ poise_code store_walk(struct store *store, enum store_table table,
     }
     code = state_reader_open(store, txn, store->runs.items, store->runs.whole, &first, 1, &reader, err);
     if (code == POISE_OK) {
-        code = walk(&reader, table, visit, visitor, err);
+        code = walk(&reader, table, from, visit, visitor, err);
         state_reader_close(&reader);
     }
     env_read_end(store, txn);
     return code;
+}
+
+poise_code store_walk(struct store *store, enum store_table table,
+                      poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                      void *visitor, poise_error *err)
+{
+    return store_walk_some(store, table, NULL, visit, visitor, err);
 }
 
 /* ---- for other threads ---- */
@@ -180,7 +204,7 @@ poise_code store_reader_walk(struct store_reader *reader, enum store_table table
             state_reader_open(reader->store, reader->txn, runs.items, runs.whole, &first, 1, &entries, err);
     }
     if (code == POISE_OK) {
-        code = walk(&entries, table, visit, visitor, err);
+        code = walk(&entries, table, NULL, visit, visitor, err);
         state_reader_close(&entries);
     }
     state_free(&runs);

@@ -134,7 +134,14 @@ static poise_code step_get(struct life *life, poise_error *err)
 
 static poise_code step_walk(struct life *life, poise_error *err)
 {
-    return store_walk(life->store, STORE_CELLS, check_value, life, err);
+    struct buf from = {0};
+    poise_code code = store_walk(life->store, STORE_CELLS, check_value, life, err);
+    buf_put(&from, "key-5", 5); /* and all above it */
+    if (code == POISE_OK) {
+        code = store_walk_some(life->store, STORE_CELLS, &from, check_value, life, err);
+    }
+    buf_free(&from);
+    return code;
 }
 
 static poise_code check_record(void *visitor, const struct journal_record *record)

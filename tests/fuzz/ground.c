@@ -85,6 +85,22 @@ static poise_code walk(void *context, enum engine_table table,
     return code;
 }
 
+static poise_code walk_some(void *context, enum engine_table table, const struct buf *from,
+                            poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                            void *visitor, poise_error *err)
+{
+    const struct ground *ground = context;
+    poise_code code = POISE_OK;
+    (void)err;
+    for (size_t i = 0; i < ground->count && code == POISE_OK && from->length > 0; i++) {
+        const struct ground_entry wanted = {.table = table, .key = cursor_of(from->data, from->length)};
+        if (ground->entries[i].table == table && compare(&ground->entries[i], &wanted) >= 0) {
+            code = visit(visitor, ground->entries[i].key, ground->entries[i].value);
+        }
+    }
+    return code;
+}
+
 /* There is no journal: as if no row had been accepted. */
 static poise_code reread(void *context, const char *input, int64_t from_ms, int64_t to_ms,
                          engine_past_visit *visit, void *visitor, poise_error *err)
@@ -101,7 +117,8 @@ static poise_code reread(void *context, const char *input, int64_t from_ms, int6
 
 struct engine_ports ground_ports(struct ground *ground)
 {
-    return (struct engine_ports){.context = ground, .load = load, .walk = walk, .reread = reread};
+    return (struct engine_ports){
+        .context = ground, .load = load, .walk = walk, .walk_some = walk_some, .reread = reread};
 }
 
 poise_code ground_put(void *buf, enum engine_table table, const void *key, size_t key_length,

@@ -104,6 +104,39 @@ static void test_orgs_out_of_order_are_damage(void **state)
     world_reopen(&f->world);
 }
 
+/* Of years of history an engine takes only the cells that it shows, none of them by itself. */
+static void test_a_start_passes_history(void **state)
+{
+    enum { ORGS = 40, MONTHS = 60 };
+    struct fixture *f = *state;
+    struct buf before = {0}, after = {0};
+    char org[16];
+    engine_set_limits(f->world.engine, 0, 0);
+    for (int month = 0; month < MONTHS; month++) {
+        int64_t time_ms = MARCH + month * 30 * DAY;
+        world_begin(&f->world, time_ms);
+        for (int i = 0; i < ORGS; i++) {
+            (void)snprintf(org, sizeof org, "o%d", i);
+            poise_measurement row = event("a", org, month + i);
+            row.time_ms = time_ms;
+            assert_int_equal(world_apply(&f->world, &row, time_ms), POISE_REFUSAL_NONE);
+        }
+    }
+    world_settle(&f->world);
+    world_checkpoint(&f->world);
+    dump_states(f->world.engine, &before);
+    f->world.visits = f->world.loads[ENGINE_CELLS] = 0;
+    world_reopen(&f->world);
+    dump_states(f->world.engine, &after);
+    assert_same_text(&before, &after);
+    size_t stored = f->world.tables[ENGINE_CELLS].count;
+    print_message("%zu of %zu visited, %zu asked for\n", f->world.visits, stored,
+                  f->world.loads[ENGINE_CELLS]);
+    assert_true(f->world.loads[ENGINE_CELLS] == 0 && f->world.visits < stored / 10);
+    buf_free(&before);
+    buf_free(&after);
+}
+
 static void test_failed_port_breaks_the_engine(void **state)
 {
     struct fixture *f = *state;
@@ -265,6 +298,7 @@ int main(void)
         with_fixture(test_state_of_other_sums_is_refused),
         with_fixture(test_damaged_state_is_named),
         with_fixture(test_orgs_out_of_order_are_damage),
+        with_fixture(test_a_start_passes_history),
         with_fixture(test_failed_port_breaks_the_engine),
         with_fixture(test_what_comes_meanwhile_is_not_seen),
         with_fixture(test_keys_alone_can_be_given_by_another_thread),

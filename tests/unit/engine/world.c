@@ -115,6 +115,7 @@ static poise_code load(void *context, enum engine_table which, const void *key, 
                        struct buf *out, poise_error *err)
 {
     struct world *world = context;
+    world->loads[which]++;
     if (world->fail_load != POISE_OK) {
         return error_set(err, world->fail_load, "as the test wants");
     }
@@ -143,6 +144,25 @@ static poise_code walk(void *context, enum engine_table which,
         }
     }
     return POISE_OK;
+}
+
+static poise_code walk_some(void *context, enum engine_table which, const struct buf *from,
+                            poise_code (*visit)(void *visitor, struct cursor key, struct cursor value),
+                            void *visitor, poise_error *err)
+{
+    (void)err;
+    struct world *world = context;
+    const struct table *table = &world->tables[which];
+    poise_code code = POISE_OK;
+    for (size_t i = 0; i < table->count && code == POISE_OK && from->length > 0; i++) {
+        const struct entry *entry = &table->entries[i];
+        if (compare(&entry->key, from->data, from->length) >= 0) {
+            world->visits++;
+            code = visit(visitor, cursor_of(entry->key.data, entry->key.length),
+                         cursor_of(entry->value.data, entry->value.length));
+        }
+    }
+    return from->failed ? POISE_ENOMEM : code;
 }
 
 static poise_code reread(void *context, const char *input, int64_t from_ms, int64_t to_ms,
@@ -180,8 +200,8 @@ static void open_engine(struct world *world)
 void world_open(struct world *world, const struct engine_options *options)
 {
     *world = (struct world){.options = *options};
-    world->options.ports =
-        (struct engine_ports){.context = world, .load = load, .walk = walk, .reread = reread};
+    world->options.ports = (struct engine_ports){
+        .context = world, .load = load, .walk = walk, .walk_some = walk_some, .reread = reread};
     open_engine(world);
 }
 

@@ -27,8 +27,9 @@ struct world {
     struct buf staged; /* by a checkpoint under way */
     struct past *rows;
     size_t row_count, row_capacity;
-    size_t rereads;       /* calls so far */
-    poise_code fail_load; /* what ports.load is to answer; OK: the truth */
+    size_t rereads;                      /* calls so far */
+    size_t loads[ENGINE_TABLES], visits; /* likewise of ports.load; of visits by walk_some */
+    poise_code fail_load;                /* what ports.load is to answer; OK: the truth */
 };
 
 struct scorecard *card_of(const char *yaml); /* fails the test where there is a problem */

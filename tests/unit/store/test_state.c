@@ -157,6 +157,70 @@ static void check_walks(struct world *world)
     store_reader_close(reader);
 }
 
+/* ---- walks that pass entries ---- */
+
+struct passing {
+    struct world *world;
+    unsigned table;
+    char at[STORE_KEY_MAX]; /* from here on: the next that is there must come */
+    struct buf from;
+};
+
+/* Of those that are there the first from a key on; "": none. */
+static void next_key(const struct passing *passing, const char *from, char next[STORE_KEY_MAX])
+{
+    char key[STORE_KEY_MAX];
+    next[0] = '\0';
+    for (unsigned i = 0; i < KEYS; i++) {
+        bool there = passing->world->last.values[passing->table][i].length > 0;
+        (void)key_of(i, key);
+        if (there && strcmp(key, from) >= 0 && (next[0] == '\0' || strcmp(key, next) < 0)) {
+            (void)snprintf(next, STORE_KEY_MAX, "%s", key);
+        }
+    }
+}
+
+/* It goes on behind it, or from some key, whether that is there; a lower one means nothing. */
+static poise_code see_and_pass(void *visitor, struct cursor key, struct cursor value)
+{
+    struct passing *passing = visitor;
+    struct world *world = passing->world;
+    struct walk walk = {.model = &world->last, .table = passing->table};
+    char wanted[STORE_KEY_MAX], far[STORE_KEY_MAX];
+    assert_int_equal(see(&walk, key, value), POISE_OK);
+    next_key(passing, passing->at, wanted);
+    assert_string_equal(walk.last, wanted);
+    memcpy(passing->at, wanted, sizeof wanted);
+    memcpy(passing->at + strlen(wanted), " ", sizeof " "); /* right behind it */
+    (void)key_of((unsigned)below(world, KEYS), far);
+    if (below(world, 3) == 0) {
+        return POISE_OK;
+    }
+    buf_reset(&passing->from);
+    buf_put(&passing->from, far, strlen(far));
+    if (strcmp(far, wanted) > 0) {
+        (void)snprintf(passing->at, sizeof passing->at, "%s", far);
+    }
+    return POISE_OK;
+}
+
+static void check_passing(struct world *world)
+{
+    char key[STORE_KEY_MAX];
+    for (unsigned table = 0; table < TABLES; table++) {
+        for (int i = 0; i < 2; i++) {
+            struct passing passing = {.world = world, .table = table};
+            buf_put(&passing.from, passing.at, key_of((unsigned)below(world, KEYS), passing.at));
+            assert_int_equal(store_walk_some(world->store, (enum store_table)table, &passing.from,
+                                             see_and_pass, &passing, NULL),
+                             POISE_OK);
+            next_key(&passing, passing.at, key);
+            assert_string_equal(key, "");
+            buf_free(&passing.from);
+        }
+    }
+}
+
 static void begin(struct world *world)
 {
     assert_int_equal(store_checkpoint_begin(world->store, NULL), POISE_OK);
@@ -227,6 +291,7 @@ static void act(struct world *world)
         break;
     case 3:
         check_walks(world);
+        check_passing(world);
         break;
     case 4:
     case 5:
@@ -275,6 +340,117 @@ static void test_as_a_plain_table(void **state)
     check_walks(world);
     store_close(world->store);
     free(world);
+}
+
+/* Small entries, some hundred a block, in three runs: every n-th is asked for, from 1 (all) to far apart.
+ * What comes is what store_get finds. */
+struct striding {
+    struct store *store;
+    uint32_t next, stride, seen;
+    struct buf from, value;
+};
+
+static void stride_to(struct striding *it, uint32_t n)
+{
+    it->next = n;
+    buf_reset(&it->from);
+    for (int i = 3; i >= 0; i--) {
+        buf_put_u8(&it->from, (uint8_t)(n >> 8 * i));
+    }
+}
+
+static poise_code check_stride(void *visitor, struct cursor key, struct cursor value)
+{
+    struct striding *it = visitor;
+    uint32_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        n = n << 8 | cursor_u8(&key);
+    }
+    for (uint32_t at = it->next; at <= n; at++) {
+        stride_to(it, at);
+        buf_reset(&it->value);
+        assert_int_equal(store_get(it->store, STORE_CELLS, it->from.data, 4, &it->value, NULL),
+                         at == n ? POISE_OK : POISE_ENOTFOUND);
+    }
+    assert_int_equal(it->value.length, cursor_left(&value));
+    assert_memory_equal(it->value.data, value.at, it->value.length);
+    it->seen++;
+    stride_to(it, n / it->stride * it->stride + it->stride);
+    return POISE_OK;
+}
+
+static void test_strides(void **state)
+{
+    enum { NUMBERS = 20000, RUNS = 3 };
+    static const uint32_t strides[] = {1, 2, 7, 15, 16, 17, 40, 300, 1000, 5000};
+    struct striding it = {.store = scratch_open(*state)};
+    for (uint32_t run = 0; run < RUNS;
+         run++) { /* later ones replace every third, and take every fifth away */
+        assert_int_equal(store_checkpoint_begin(it.store, NULL), POISE_OK);
+        for (uint32_t n = run; n < NUMBERS; n += 2 * run + 1) {
+            bool gone = run == 2;
+            stride_to(&it, n);
+            assert_int_equal(store_put(it.store, STORE_CELLS, it.from.data, 4, gone ? NULL : &"value"[run],
+                                       gone ? 0 : 5 - run),
+                             POISE_OK);
+        }
+        assert_int_equal(store_checkpoint_commit(it.store, &(struct store_mark){0}, NULL), POISE_OK);
+    }
+    for (size_t i = 0; i < sizeof strides / sizeof *strides; i++) {
+        it.stride = strides[i];
+        it.seen = 0;
+        stride_to(&it, 0);
+        assert_int_equal(store_walk_some(it.store, STORE_CELLS, &it.from, check_stride, &it, NULL), POISE_OK);
+        assert_int_equal(it.seen, it.stride == 1 ? NUMBERS * 4 / 5 : (NUMBERS + it.stride - 1) / it.stride);
+    }
+    buf_reset(&it.from); /* nothing */
+    it.seen = 0;
+    assert_int_equal(store_walk_some(it.store, STORE_CELLS, &it.from, check_stride, &it, NULL), POISE_OK);
+    assert_int_equal(it.seen, 0);
+    buf_free(&it.from);
+    buf_free(&it.value);
+    store_close(it.store);
+}
+
+static poise_code count_and_pass(void *visitor, struct cursor key, struct cursor value)
+{
+    struct striding *it = visitor;
+    (void)key;
+    (void)value;
+    it->seen++;
+    stride_to(it, it->next + it->stride);
+    return POISE_OK;
+}
+
+/* A block that is passed is not read; one that is read is checked, whatever was read before. */
+static void test_damage_is_passed_or_seen(void **state)
+{
+    static const char text[] = "the value that will be damaged";
+    enum { NUMBERS = 20000, DAMAGED = 12345 };
+    struct striding it = {.store = scratch_open(*state)};
+    poise_error err = {0};
+    assert_int_equal(store_checkpoint_begin(it.store, NULL), POISE_OK);
+    for (uint32_t n = 0; n < NUMBERS; n++) {
+        stride_to(&it, n);
+        assert_int_equal(store_put(it.store, STORE_CELLS, it.from.data, 4, text, n == DAMAGED ? 30 : 7),
+                         POISE_OK);
+    }
+    assert_int_equal(store_checkpoint_commit(it.store, &(struct store_mark){0}, NULL), POISE_OK);
+    store_close(it.store);
+    assert_true(scratch_flip(*state, text, 30, 29) > 0);
+    it.store = scratch_open(*state);
+    it.stride = 10000;
+    stride_to(&it, 0);
+    assert_int_equal(store_walk_some(it.store, STORE_CELLS, &it.from, count_and_pass, &it, NULL), POISE_OK);
+    assert_int_equal(it.seen, 2);
+    for (uint32_t stride = 1; stride <= DAMAGED; stride = stride == 1 ? DAMAGED : NUMBERS) {
+        it.stride = stride;
+        stride_to(&it, 0);
+        assert_int_equal(store_walk_some(it.store, STORE_CELLS, &it.from, count_and_pass, &it, &err),
+                         POISE_ECORRUPT);
+    }
+    buf_free(&it.from);
+    store_close(it.store);
 }
 
 /* 40,960 puts of 20,480 keys, which fall: sorted 4,096 a step. Of a key's two, in different steps, the later
@@ -657,12 +833,19 @@ static void test_large_and_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST(test_puts_are_sorted_in_steps),   TEST(test_as_a_plain_table),
-        TEST(test_space_comes_back),           TEST(test_keys_in_order_are_one_run),
-        TEST(test_deleted_above_a_large_run),  TEST(test_checkpoint_beside_a_merge),
-        TEST(test_large_merge_cut_short),      TEST(test_large_and_nothing),
-        TEST(test_scrubbing_leaves_one_run),   TEST(test_another_thread_writes),
-        TEST(test_a_step_that_failed_is_told), TEST(test_a_map_that_is_about_full_is_not_for_others)};
+    const struct CMUnitTest tests[] = {TEST(test_puts_are_sorted_in_steps),
+                                       TEST(test_as_a_plain_table),
+                                       TEST(test_space_comes_back),
+                                       TEST(test_keys_in_order_are_one_run),
+                                       TEST(test_deleted_above_a_large_run),
+                                       TEST(test_checkpoint_beside_a_merge),
+                                       TEST(test_large_merge_cut_short),
+                                       TEST(test_large_and_nothing),
+                                       TEST(test_scrubbing_leaves_one_run),
+                                       TEST(test_another_thread_writes),
+                                       TEST(test_strides),
+                                       TEST(test_damage_is_passed_or_seen),
+                                       TEST(test_a_step_that_failed_is_told),
+                                       TEST(test_a_map_that_is_about_full_is_not_for_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
