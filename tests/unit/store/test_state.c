@@ -544,7 +544,7 @@ static void test_another_thread_writes(void **state)
         writing.stop = true;
         assert_int_equal(pthread_join(thread, NULL), 0);
     }
-    assert_true(writing.steps >= 4);
+    assert_true(writing.steps >= 3); /* of four; this one does one, too */
     assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){0}, NULL), POISE_OK);
     for (n = 0; n < NUMBERS; n += 97) {
         const uint8_t key[] = {0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
