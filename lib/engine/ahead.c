@@ -15,7 +15,6 @@ struct ahead {
     struct engine *engine;
     struct buf tiles; /* struct wanted */
     size_t count;
-    size_t at, end; /* those of the feed that is at hand */
     struct buf from;
     poise_error *err;
 };
@@ -99,42 +98,46 @@ static void go_to(struct ahead *ahead, size_t at, uint32_t org)
     }
 }
 
-/* The first feed that is not before this one. */
-static void go_to_feed(struct ahead *ahead, uint64_t identity)
+/* The first that is not before this one. */
+static size_t find(const struct ahead *ahead, uint64_t identity, int64_t start_ms)
 {
-    while (ahead->at < ahead->count && tile_at(ahead, ahead->at)->feed->identity < identity) {
-        ahead->at++;
+    size_t low = 0, high = ahead->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct wanted *tile = tile_at(ahead, middle);
+        bool before = tile->feed->identity < identity ||
+                      (tile->feed->identity == identity && tile->start_ms < start_ms);
+        low = before ? middle + 1 : low;
+        high = before ? high : middle;
     }
-    ahead->end = ahead->at;
-    while (ahead->end < ahead->count && tile_at(ahead, ahead->end)->feed == tile_at(ahead, ahead->at)->feed) {
-        ahead->end++;
-    }
+    return low;
+}
+
+static bool is_of(const struct ahead *ahead, size_t at, uint64_t identity)
+{
+    return at < ahead->count && tile_at(ahead, at)->feed->identity == identity;
 }
 
 static poise_code visit_cell(void *visitor, struct cursor key, struct cursor value)
 {
     struct ahead *ahead = visitor;
+    poise_code code = POISE_OK;
     uint64_t identity = take_big64(&key);
     uint32_t org = take_big32(&key);
     int64_t start_ms = take_start(&key);
     if (key.failed || org >= ahead->engine->orgs.count) {
         return error_set(ahead->err, POISE_ECORRUPT, "the stored state's cells cannot be read");
     }
-    go_to_feed(ahead, identity);
-    if (ahead->at == ahead->count || tile_at(ahead, ahead->at)->feed->identity != identity) {
-        go_to(ahead, ahead->at, 0);
-        return POISE_OK;
-    }
-    size_t next = ahead->at;
-    while (next < ahead->end && tile_at(ahead, next)->start_ms < start_ms) {
-        next++;
-    }
-    poise_code code = POISE_OK;
-    if (next < ahead->end && tile_at(ahead, next)->start_ms == start_ms) {
+    size_t next = find(ahead, identity, start_ms);
+    if (is_of(ahead, next, identity) && tile_at(ahead, next)->start_ms == start_ms) {
         code = cell_restore(ahead->engine, tile_at(ahead, next++)->feed, org, start_ms, value, ahead->err);
     }
-    bool more = next < ahead->end;
-    go_to(ahead, more ? next : ahead->at, more ? org : org + 1);
+    if (is_of(ahead, next, identity)) {
+        go_to(ahead, next, org);
+        return code;
+    }
+    size_t first = find(ahead, identity, INT64_MIN);
+    go_to(ahead, first, is_of(ahead, first, identity) ? org + 1 : 0);
     return code;
 }
 
