@@ -228,7 +228,7 @@ static poise_code read_acked(const struct spool *spool, bool *ret_known, uint64_
     uint64_t epoch = cursor_u64(&in), seq = cursor_u64(&in), hash = cursor_u64(&in);
     uint32_t crc = cursor_u32(&in);
     *ret_known = !in.failed && crc == crc32c(bytes, ACKED_BYTES - CRC_BYTES) && epoch == spool->epoch &&
-                 seq <= SPOOL_NUMBER_MAX;
+                 seq < SPOOL_NUMBER_MAX; /* the next one has a number, too */
     if (*ret_known) {
         *ret_seq = seq;
         *ret_hash = hash;
