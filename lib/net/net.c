@@ -546,9 +546,10 @@ poise_code net_send(struct net_socket *socket, const struct net_peer *peer, cons
     bool sent = (!socket->router || send_frame(socket->handle, peer->bytes, peer->length, ZMQ_SNDMORE)) &&
                 send_frame(socket->handle, head, head_length, ZMQ_SNDMORE) &&
                 send_frame(socket->handle, body, body_length, 0);
+    poise_code code = sent ? POISE_OK : send_failed(socket, err);
     if (sent && socket->guard) {
         guard_gave(socket->guard, peer, head_length + body_length);
-        look_when_due(socket);
     }
-    return sent ? POISE_OK : send_failed(socket, err);
+    look_when_due(socket); /* what could not be sent took its time, too */
+    return code;
 }
