@@ -2,7 +2,6 @@
 #include "writer_fixture.h"
 #include <aggregator/audit.h>
 #include <aggregator/numbers.h>
-#include <aggregator/settles.h>
 #include <math.h>
 #include <store/notes.h>
 
@@ -503,11 +502,7 @@ static poise_code note_told(void *visitor, const struct settles_change *change)
 static struct told read_log(struct fixture *f)
 {
     struct told told = {0};
-    struct settles_position at = {0};
-    const struct settles_visit visit = {.change = note_told, .visitor = &told};
-    bool all;
-    assert_int_equal(settles_read(f->store, &at, store_last_lsn(f->store), &visit, &all, NULL), POISE_OK);
-    assert_true(all);
+    read_settles(f, note_told, &told);
     return told;
 }
 

@@ -168,3 +168,13 @@ void step(struct fixture *f)
     if (writer_step(f->writer, &err) != POISE_OK)
         fail_msg("%s", err.text);
 }
+
+void read_settles(struct fixture *f, poise_code (*change)(void *visitor, const struct settles_change *change),
+                  void *visitor)
+{
+    struct settles_position at = {0};
+    const struct settles_visit visit = {.change = change, .visitor = visitor};
+    bool all;
+    assert_int_equal(settles_read(f->store, &at, store_last_lsn(f->store), &visit, &all, NULL), POISE_OK);
+    assert_true(all);
+}

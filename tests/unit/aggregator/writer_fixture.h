@@ -3,6 +3,7 @@
 #define TESTS_UNIT_AGGREGATOR_WRITER_FIXTURE_H
 
 #include "loop.h"
+#include <aggregator/settles.h>
 #include <aggregator/writer.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -50,6 +51,9 @@ struct batch *hand_over(struct fixture *f, double value);
 /* The same, of a row at each of so many orgs. */
 struct batch *hand_over_of(struct fixture *f, double value, int orgs);
 void step(struct fixture *f);
+/* All that the log of changes has. */
+void read_settles(struct fixture *f, poise_code (*change)(void *visitor, const struct settles_change *change),
+                  void *visitor);
 #define WRITER_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 #endif
