@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { KEYS = 600, TABLES = 3, VALUE_MAX = 3000 };
+enum { KEYS = 600, TABLES = 3, VALUE_MAX = 3000, SEEDS = 4096 };
 
 struct model { /* of each key: the seed and length of its value; length 0: absent */
     struct value {
@@ -17,6 +17,11 @@ struct model { /* of each key: the seed and length of its value; length 0: absen
     } values[TABLES][KEYS];
 };
 struct world {
+    uint8_t pattern[SEEDS + VALUE_MAX]; /* of a value: from its seed on */
+    struct name {
+        unsigned number;
+        char key[STORE_KEY_MAX];
+    } sorted[KEYS];
     const char *path;
     struct store *store;
     struct model now, last; /* with what is put; as of the last checkpoint */
@@ -46,13 +51,6 @@ static uint64_t below(struct world *world, uint64_t limit)
     return (world->random >> 33) % limit;
 }
 
-static void fill(const struct value *value, uint8_t *bytes)
-{
-    for (uint32_t i = 0; i < value->length; i++) {
-        bytes[i] = (uint8_t)((value->seed + i) * 2654435761U >> 24);
-    }
-}
-
 /* Some keys share much, some are the beginning of others. */
 static size_t key_of(unsigned number, char key[STORE_KEY_MAX])
 {
@@ -61,19 +59,46 @@ static size_t key_of(unsigned number, char key[STORE_KEY_MAX])
     return (size_t)length;
 }
 
+static int compare_names(const void *left, const void *right)
+{
+    const struct name *a = left, *b = right;
+    return strcmp(a->key, b->key);
+}
+
+static struct world *world_make(const char *path, uint64_t random, struct store *store)
+{
+    struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    world->path = path;
+    world->random = random;
+    world->store = store;
+    for (uint32_t i = 0; i < SEEDS + VALUE_MAX; i++) {
+        world->pattern[i] = (uint8_t)(i * 2654435761U >> 24);
+    }
+    for (unsigned i = 0; i < KEYS; i++) {
+        world->sorted[i].number = i;
+        (void)key_of(i, world->sorted[i].key);
+    }
+    qsort(world->sorted, KEYS, sizeof world->sorted[0], compare_names);
+    return world;
+}
+
+static const uint8_t *bytes_of(const struct world *world, const struct value *value)
+{
+    return world->pattern + value->seed;
+}
+
 static void put_some(struct world *world, size_t count)
 {
-    uint8_t bytes[VALUE_MAX];
     char key[STORE_KEY_MAX];
     for (size_t i = 0; i < count; i++) {
         unsigned table = (unsigned)below(world, TABLES), number = (unsigned)below(world, KEYS);
         struct value *value = &world->now.values[table][number];
         bool gone = below(world, 4) == 0;
-        *value = (struct value){.seed = (uint32_t)below(world, UINT32_MAX),
+        *value = (struct value){.seed = (uint32_t)below(world, SEEDS),
                                 .length = gone ? 0 : (uint32_t)below(world, VALUE_MAX) + 1};
-        fill(value, bytes);
         assert_int_equal(store_put(world->store, (enum store_table)table, key, key_of(number, key),
-                                   gone ? NULL : bytes, value->length),
+                                   gone ? NULL : bytes_of(world, value), value->length),
                          POISE_OK);
     }
 }
@@ -81,7 +106,6 @@ static void put_some(struct world *world, size_t count)
 /* What the writer finds through filters, and others without. */
 static void check_gets(struct world *world)
 {
-    uint8_t bytes[VALUE_MAX];
     char key[STORE_KEY_MAX];
     struct buf out = {0}, other = {0};
     struct store_reader *reader;
@@ -89,20 +113,19 @@ static void check_gets(struct world *world)
     for (unsigned table = 0; table < TABLES; table++) {
         for (unsigned i = 0; i < KEYS; i++) {
             const struct value *value = &world->last.values[table][i];
+            size_t length = key_of(i, key);
             buf_reset(&out);
-            poise_code code =
-                store_get(world->store, (enum store_table)table, key, key_of(i, key), &out, NULL);
+            poise_code code = store_get(world->store, (enum store_table)table, key, length, &out, NULL);
             assert_int_equal(code, value->length ? POISE_OK : POISE_ENOTFOUND);
             assert_int_equal(out.length, value->length);
             if (i % 4 == 0) {
                 buf_reset(&other);
-                code = store_reader_get(reader, (enum store_table)table, key, key_of(i, key), &other, NULL);
+                code = store_reader_get(reader, (enum store_table)table, key, length, &other, NULL);
                 assert_int_equal(code, value->length ? POISE_OK : POISE_ENOTFOUND);
                 assert_int_equal(other.length, out.length);
                 assert_true(out.length == 0 || memcmp(other.data, out.data, out.length) == 0);
             }
-            fill(value, bytes);
-            assert_true(value->length == 0 || memcmp(out.data, bytes, out.length) == 0);
+            assert_true(value->length == 0 || memcmp(out.data, bytes_of(world, value), out.length) == 0);
         }
     }
     store_reader_close(reader);
@@ -110,30 +133,42 @@ static void check_gets(struct world *world)
     buf_free(&other);
 }
 
+/* ---- walks, some of which pass entries ---- */
+
 struct walk {
-    const struct model *model;
+    struct world *world;
     unsigned table;
+    size_t at; /* of the sorted names: from here on the next that is there must come */
     size_t seen;
-    char last[STORE_KEY_MAX];
+    struct buf from;
 };
+
+static const struct value *value_at(const struct walk *walk, size_t at)
+{
+    return &walk->world->last.values[walk->table][walk->world->sorted[at].number];
+}
+
+/* Of those that are there the first from a place on; KEYS: none. */
+static size_t next_there(const struct walk *walk, size_t at)
+{
+    while (at < KEYS && value_at(walk, at)->length == 0) {
+        at++;
+    }
+    return at;
+}
 
 static poise_code see(void *visitor, struct cursor key, struct cursor value)
 {
     struct walk *walk = visitor;
-    char text[STORE_KEY_MAX] = "", wanted[STORE_KEY_MAX];
-    uint8_t bytes[VALUE_MAX];
-    memcpy(text, key.at, cursor_left(&key));
-    assert_true(strcmp(text, walk->last) > 0);
-    memcpy(walk->last, text, sizeof text);
-    unsigned number = 0;
-    while (number < KEYS && (key_of(number, wanted) != cursor_left(&key) || strcmp(wanted, text) != 0)) {
-        number++;
-    }
-    assert_true(number < KEYS);
-    const struct value *expected = &walk->model->values[walk->table][number];
-    fill(expected, bytes);
+    size_t at = next_there(walk, walk->at);
+    assert_true(at < KEYS);
+    const char *wanted = walk->world->sorted[at].key;
+    const struct value *expected = value_at(walk, at);
+    assert_int_equal(cursor_left(&key), strlen(wanted));
+    assert_memory_equal(key.at, wanted, cursor_left(&key));
     assert_int_equal(cursor_left(&value), expected->length);
-    assert_memory_equal(value.at, bytes, expected->length);
+    assert_memory_equal(value.at, bytes_of(walk->world, expected), expected->length);
+    walk->at = at + 1;
     walk->seen++;
     return POISE_OK;
 }
@@ -143,80 +178,50 @@ static void check_walks(struct world *world)
     struct store_reader *reader;
     assert_int_equal(store_reader_open(world->store, &reader, NULL), POISE_OK);
     for (unsigned table = 0; table < TABLES; table++) {
-        struct walk walk = {.model = &world->last, .table = table};
+        struct walk walk = {.world = world, .table = table};
         size_t present = 0;
         for (unsigned i = 0; i < KEYS; i++) {
             present += world->last.values[table][i].length > 0;
         }
         assert_int_equal(store_walk(world->store, (enum store_table)table, see, &walk, NULL), POISE_OK);
         assert_int_equal(walk.seen, present);
-        walk = (struct walk){.model = &world->last, .table = table};
+        walk = (struct walk){.world = world, .table = table};
         assert_int_equal(store_reader_walk(reader, (enum store_table)table, see, &walk, NULL), POISE_OK);
         assert_int_equal(walk.seen, present);
     }
     store_reader_close(reader);
 }
 
-/* ---- walks that pass entries ---- */
-
-struct passing {
-    struct world *world;
-    unsigned table;
-    char at[STORE_KEY_MAX]; /* from here on: the next that is there must come */
-    struct buf from;
-};
-
-/* Of those that are there the first from a key on; "": none. */
-static void next_key(const struct passing *passing, const char *from, char next[STORE_KEY_MAX])
+static void want_from(struct walk *walk, size_t at)
 {
-    char key[STORE_KEY_MAX];
-    next[0] = '\0';
-    for (unsigned i = 0; i < KEYS; i++) {
-        bool there = passing->world->last.values[passing->table][i].length > 0;
-        (void)key_of(i, key);
-        if (there && strcmp(key, from) >= 0 && (next[0] == '\0' || strcmp(key, next) < 0)) {
-            (void)snprintf(next, STORE_KEY_MAX, "%s", key);
-        }
-    }
+    const char *key = walk->world->sorted[at].key;
+    buf_reset(&walk->from);
+    buf_put(&walk->from, key, strlen(key));
+    walk->at = at > walk->at ? at : walk->at;
 }
 
 /* It goes on behind it, or from some key, whether that is there; a lower one means nothing. */
 static poise_code see_and_pass(void *visitor, struct cursor key, struct cursor value)
 {
-    struct passing *passing = visitor;
-    struct world *world = passing->world;
-    struct walk walk = {.model = &world->last, .table = passing->table};
-    char wanted[STORE_KEY_MAX], far[STORE_KEY_MAX];
-    assert_int_equal(see(&walk, key, value), POISE_OK);
-    next_key(passing, passing->at, wanted);
-    assert_string_equal(walk.last, wanted);
-    memcpy(passing->at, wanted, sizeof wanted);
-    memcpy(passing->at + strlen(wanted), " ", sizeof " "); /* right behind it */
-    (void)key_of((unsigned)below(world, KEYS), far);
-    if (below(world, 3) == 0) {
-        return POISE_OK;
-    }
-    buf_reset(&passing->from);
-    buf_put(&passing->from, far, strlen(far));
-    if (strcmp(far, wanted) > 0) {
-        (void)snprintf(passing->at, sizeof passing->at, "%s", far);
+    struct walk *walk = visitor;
+    assert_int_equal(see(walk, key, value), POISE_OK);
+    if (below(walk->world, 3) != 0) {
+        want_from(walk, below(walk->world, KEYS));
     }
     return POISE_OK;
 }
 
 static void check_passing(struct world *world)
 {
-    char key[STORE_KEY_MAX];
     for (unsigned table = 0; table < TABLES; table++) {
         for (int i = 0; i < 2; i++) {
-            struct passing passing = {.world = world, .table = table};
-            buf_put(&passing.from, passing.at, key_of((unsigned)below(world, KEYS), passing.at));
-            assert_int_equal(store_walk_some(world->store, (enum store_table)table, &passing.from,
-                                             see_and_pass, &passing, NULL),
-                             POISE_OK);
-            next_key(&passing, passing.at, key);
-            assert_string_equal(key, "");
-            buf_free(&passing.from);
+            struct walk walk = {.world = world, .table = table};
+            want_from(&walk, below(world, KEYS));
+            assert_int_equal(
+                store_walk_some(world->store, (enum store_table)table, &walk.from, see_and_pass, &walk, NULL),
+                POISE_OK);
+            assert_int_equal(next_there(&walk, walk.at), KEYS);
+            buf_free(&walk.from);
         }
     }
 }
@@ -325,11 +330,7 @@ static void act(struct world *world)
 
 static void test_as_a_plain_table(void **state)
 {
-    struct world *world = calloc(1, sizeof *world);
-    assert_non_null(world);
-    world->path = *state;
-    world->random = 4;
-    world->store = open_wide(world->path);
+    struct world *world = world_make(*state, 4, open_wide(*state));
     for (int i = 0; i < 1000; i++) {
         act(world);
     }
@@ -611,12 +612,8 @@ static void test_a_map_that_is_about_full_is_not_for_others(void **state)
 /* Once all is merged and swept there is nothing left of what was replaced. */
 static void test_space_comes_back(void **state)
 {
-    struct world *world = calloc(1, sizeof *world);
+    struct world *world = world_make(*state, 5, scratch_open(*state));
     struct store_stats stats;
-    assert_non_null(world);
-    world->path = *state;
-    world->random = 5;
-    world->store = scratch_open(world->path);
     for (int i = 0; i < 30; i++) {
         begin(world);
         put_some(world, 3000);
