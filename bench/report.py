@@ -3,6 +3,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, 'build', 'bench')
@@ -36,6 +37,12 @@ def judge(what, value, most=None, least=None):
     """Ends the script with 1 where a figure does not reach its bar."""
     if (most is not None and value > most) or (least is not None and value < least):
         sys.exit(f'{sys.argv[0]}: {what}: {show(value)}, and the bar is {show(most if least is None else least)}')
+
+
+def rest():
+    """Before a run: what the one before has left to write is not this one's."""
+    os.sync()
+    time.sleep(2)
 
 
 def load():
