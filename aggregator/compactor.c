@@ -22,6 +22,7 @@ struct compactor {
     int64_t came_us;            /* when the last record came, that was seen */
     int64_t waits_us;           /* since when something waits to be compacted; 0: nothing does */
     int64_t merge_us;           /* when runs are looked at again */
+    bool idle;                  /* nothing comes any more */
     uint64_t last_lsn, run_lsn; /* that was seen; of the run that was given last */
     uint64_t given;             /* pieces */
     uint64_t seen;              /* of them, that were put at the last look */
@@ -122,20 +123,30 @@ static poise_code look(const struct compactor *compactor, struct look *ret_look,
     return code;
 }
 
-static bool is_due(struct compactor *compactor, const struct look *look)
+/* What came, and what waits. Once nothing comes any more there is more to merge: runs are looked at at once.
+ */
+static void note_look(struct compactor *compactor, const struct look *look)
 {
-    const struct compactor_options *options = &compactor->options;
     int64_t now = now_us(compactor);
     if (look->last_lsn != compactor->last_lsn)
         compactor->came_us = now;
     compactor->last_lsn = look->last_lsn;
+    bool was_idle = compactor->idle;
+    compactor->idle = now - compactor->came_us >= IDLE_US;
+    if (compactor->idle && !was_idle)
+        compactor->merge_us = 0;
     if (look->bytes == 0)
         compactor->waits_us = 0;
     else if (compactor->waits_us == 0)
         compactor->waits_us = now;
-    bool idle = look->state_lsn == look->last_lsn && now - compactor->came_us >= IDLE_US;
-    return look->bytes >= options->bytes || (idle && look->bytes >= options->bytes / IDLE_PART) ||
-           (look->bytes > 0 && now - compactor->waits_us >= options->after_ms * 1000);
+}
+
+static bool is_due(const struct compactor *compactor, const struct look *look)
+{
+    const struct compactor_options *options = &compactor->options;
+    bool all = compactor->idle && look->state_lsn == look->last_lsn;
+    return look->bytes >= options->bytes || (all && look->bytes >= options->bytes / IDLE_PART) ||
+           (look->bytes > 0 && now_us(compactor) - compactor->waits_us >= options->after_ms * 1000);
 }
 
 static poise_code run(struct compactor *compactor, poise_error *err)
@@ -153,8 +164,8 @@ static poise_code run(struct compactor *compactor, poise_error *err)
 static poise_code merge(struct compactor *compactor, bool *ret_any, poise_error *err)
 {
     int64_t start = now_us(compactor);
-    bool idle = start - compactor->came_us >= IDLE_US;
-    int32_t before = idle ? INT32_MAX : block_bucket(clock_wall_ms(compactor->options.clock) - QUIET_MS);
+    int32_t before =
+        compactor->idle ? INT32_MAX : block_bucket(clock_wall_ms(compactor->options.clock) - QUIET_MS);
     poise_code code = compact_merge(compactor->compact, before, give, compactor, ret_any, err);
     if (!code && *ret_any)
         stats_time(compactor->options.stats, STAT_merges, STAT_merge_us, STAT_merge_max_us,
@@ -184,6 +195,8 @@ static poise_code take_turn(struct compactor *compactor, poise_error *err)
         code = compact_frozen(compactor->compact, found.state_lsn, &frozen, err);
     if (frozen)
         compactor->merge_us = 0;
+    if (!code)
+        note_look(compactor, &found);
     if (!code && is_due(compactor, &found)) {
         compactor->merge_us = 0; /* when it is whole */
         return run(compactor, err);
