@@ -1,6 +1,6 @@
 #include "ingest.h"
 
-#include "refusals.h"
+#include "permits.h"
 #include <base/error.h>
 #include <base/text.h>
 #include <inttypes.h>
@@ -36,8 +36,7 @@ struct producer {                   /* an epoch of a producer, since it said HEL
 
 struct ingest {
     struct ingest_options options;
-    struct access_view view;
-    struct refusals refusals;
+    struct permits permits;
     struct ledger ledger;
     struct hmap producers; /* by entry */
     struct hmap peers;     /* by connection */
@@ -244,31 +243,17 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer,
 
 /* ---- access ---- */
 
-static poise_code deny(struct ingest *ingest, const char *user, const struct access_peer *who,
-                       const char *producer, poise_error *err)
-{
-    char key[ACCESS_SHORT_MAX];
-    access_short(user, key);
-    poise_error denied;
-    if (!who)
-        error_set(&denied, POISE_EDENIED, "the key %s is unknown, or not any more", key);
-    else
-        error_set(&denied, POISE_EDENIED, "%s, key %s, may not send as the producer '%.64s'",
-                  access_name(who), key, producer);
-    refusals_note(&ingest->refusals, STAT_messages_denied, user, who, denied.text);
-    return error_set(err, POISE_EDENIED, "%s; the aggregator's authorisation file says who may", denied.text);
-}
-
-/* By the key of the message's own connection, each time: a routing id says nothing, and what was allowed
- * may not be any more. *ret_who: NULL where nobody is asked. */
+/* *ret_who: NULL where nobody is asked. */
 static poise_code check_producer(struct ingest *ingest, const char *user, const char *producer,
                                  const struct access_peer **ret_who, poise_error *err)
 {
-    const struct access_peer *who = ingest->view.holder ? access_find(ingest->view.access, user) : NULL;
-    *ret_who = who;
-    if (ingest->view.holder && (!who || !access_may(who, ACCESS_SEND) || !access_speaks_for(who, producer)))
-        return deny(ingest, user, who, producer, err);
-    return POISE_OK;
+    char what[POISE_ID_MAX + 32];
+    poise_code code = permits_find(&ingest->permits, user, ret_who, err);
+    const struct access_peer *who = *ret_who;
+    if (!who || (access_may(who, ACCESS_SEND) && access_speaks_for(who, producer)))
+        return code;
+    snprintf(what, sizeof what, "send as the producer '%.64s'", producer);
+    return permits_deny(&ingest->permits, user, who, what, err);
 }
 
 /* Notes which series of a batch its sender may not send: the writer refuses their rows. */
@@ -298,7 +283,7 @@ static poise_code check_rows(struct ingest *ingest, const struct access_peer *wh
         poise_error denied;
         error_set(&denied, POISE_EREFUSED, "in a batch of '%s': %.64s of the org '%.200s'", batch->producer,
                   rows->symbols[first->measure], rows->symbols[first->org]);
-        refusals_note(&ingest->refusals, STAT_batches_denied, user, who, denied.text);
+        refusals_note(&ingest->permits.refusals, STAT_batches_denied, user, who, denied.text);
     }
     return POISE_OK;
 }
@@ -309,19 +294,12 @@ static void detach(struct ingest *ingest, struct producer *producer)
     producer->peer.length = 0;
 }
 
-/* Whether a connection of that key is of use still. */
-static bool stays(const void *context, const char *user)
-{
-    const struct ingest *ingest = context;
-    return access_enters(access_find(ingest->view.access, user), ACCESS_AT_INGEST);
-}
-
 /* Another authorisation file may be in force: who may not send any more is acknowledged nothing more. */
 static void renew_access(struct ingest *ingest)
 {
     struct access *before = NULL;
     struct producer *producer;
-    if (!access_view_renew(&ingest->view, &before))
+    if (!permits_renew(&ingest->permits, &before))
         return;
     for (size_t at = 0; (producer = hmap_next(&ingest->producers, &at));) {
         const struct access_peer *who;
@@ -332,9 +310,7 @@ static void renew_access(struct ingest *ingest)
             detach(ingest, producer);
         }
     }
-    if (before && access_narrowed(before, ingest->view.access, ACCESS_AT_INGEST))
-        net_socket_revoke(ingest->options.socket, stays, ingest);
-    access_drop(before);
+    permits_renewed(&ingest->permits, before);
 }
 
 /* ---- HELLO ---- */
@@ -622,10 +598,11 @@ static poise_code on_batch(struct ingest *ingest, const struct net_message *mess
 static poise_code on_message(struct ingest *ingest, const struct net_message *message, poise_error *err)
 {
     enum wire_kind kind;
+    const struct access_peer *who;
     arena_reset(&ingest->arena);
-    if (ingest->view.holder && !access_find(ingest->view.access, message->user)) /* before anything is read */
-        return deny(ingest, message->user, NULL, "", err);
-    poise_code code = wire_head_parse(message->head, message->head_length, &kind, err);
+    poise_code code = permits_find(&ingest->permits, message->user, &who, err);
+    if (!code)
+        code = wire_head_parse(message->head, message->head_length, &kind, err);
     if (code)
         return code;
     switch ((int)kind) {
@@ -743,9 +720,11 @@ poise_code ingest_open(const struct ingest_options *options, struct ledger *ledg
         ingest->options.max_batch_bytes = WIRE_MESSAGE_MAX;
     if (!options->max_batch_symbols)
         ingest->options.max_batch_symbols = WIRE_SYMBOLS_MAX;
-    ingest->view.holder = options->access;
-    ingest->refusals =
-        (struct refusals){.log = options->log, .clock = options->clock, .stats = options->stats};
+    ingest->permits =
+        (struct permits){.socket = options->socket,
+                         .endpoint = ACCESS_AT_INGEST,
+                         .view.holder = options->access,
+                         .refusals = {.log = options->log, .clock = options->clock, .stats = options->stats}};
     ingest->ledger = *ledger;
     *ledger = (struct ledger){0};
     store_id(options->store, ingest->store_id);
@@ -773,7 +752,7 @@ void ingest_close(struct ingest *ingest)
         free(producer);
     for (size_t i = 0; ingest->pool && i < ingest->options.pool; i++)
         batch_free(&ingest->pool[i]);
-    access_view_free(&ingest->view);
+    permits_free(&ingest->permits);
     hmap_free(&ingest->producers);
     hmap_free(&ingest->peers);
     ledger_free(&ingest->ledger);

@@ -5,7 +5,7 @@
 #include "erase.h"
 #include "numbers.h"
 #include "orders.h"
-#include "refusals.h"
+#include "permits.h"
 #include "replies.h"
 #include "rescore.h"
 #include "restate.h"
@@ -25,9 +25,8 @@ enum {
 
 struct stream {
     struct stream_options options;
-    struct access_view view;
+    struct permits permits;
     const struct access_peer *who; /* sent the message at hand; NULL: nobody asks */
-    struct refusals refusals;
     struct board board;
     struct subscription **subscriptions;
     size_t subscription_count;
@@ -108,96 +107,6 @@ static poise_code check_id(struct stream *stream, const struct net_peer *peer, u
     return error_set(err, POISE_EPROTO, "id %llu is 0 or in use on this connection", (unsigned long long)id);
 }
 
-/* ---- access ---- */
-
-static poise_code deny(struct stream *stream, const char *user, const char *what, poise_error *err)
-{
-    char key[ACCESS_SHORT_MAX];
-    poise_error denied;
-    access_short(user, key);
-    if (stream->who)
-        error_set(&denied, POISE_EDENIED, "%s, key %s, may not %s", access_name(stream->who), key, what);
-    else
-        error_set(&denied, POISE_EDENIED, "the key %s is unknown, or not any more", key);
-    refusals_note(&stream->refusals, STAT_messages_denied, user, stream->who, denied.text);
-    return error_set(err, POISE_EDENIED, "%s; the aggregator's authorisation file says who may", denied.text);
-}
-
-/* By the key of the message's own connection, each time, before anything of it is read. */
-static poise_code check_access(struct stream *stream, const char *user, enum wire_kind kind, poise_error *err)
-{
-    if (!stream->view.holder)
-        return POISE_OK;
-    const struct access_peer *who = stream->who = access_find(stream->view.access, user);
-    if (!who)
-        return deny(stream, user, "", err);
-    bool administers = access_may(who, ACCESS_ADMINISTER);
-    switch ((int)kind) {
-    case WIRE_SUBSCRIBE:
-        return access_may(who, ACCESS_READ) ? POISE_OK : deny(stream, user, "read scores", err);
-    case WIRE_LOSSES_REQUEST: /* a loss knows no org */
-        return administers || access_may(who, ACCESS_READ) ? POISE_OK : deny(stream, user, "see losses", err);
-    case WIRE_QUERY:
-    case WIRE_CHANGES:
-        return access_may(who, ACCESS_QUERY) ? POISE_OK : deny(stream, user, "ask about the past", err);
-    case WIRE_STATS_REQUEST:
-        return administers || access_may(who, ACCESS_QUERY)
-                   ? POISE_OK
-                   : deny(stream, user, "ask for the aggregator's own numbers", err);
-    case WIRE_CREDIT: /* for what it has already */
-    case WIRE_UNSUBSCRIBE:
-        return POISE_OK;
-    default:
-        return administers ? POISE_OK : deny(stream, user, "administer", err);
-    }
-}
-
-/* Scorecards of which it may see nothing at all are named as such; of others it gets what it may see. */
-static poise_code check_cards(struct stream *stream, const char *user, const struct wire_filter *filter,
-                              poise_error *err)
-{
-    char what[POISE_ID_MAX + 32];
-    for (size_t i = 0; stream->who && i < filter->scorecard_count; i++) {
-        if (access_reads_card(stream->who, filter->scorecards[i]))
-            continue;
-        snprintf(what, sizeof what, "read the scorecard '%.64s'", filter->scorecards[i]);
-        return deny(stream, user, what, err);
-    }
-    return POISE_OK;
-}
-
-static poise_code check_question(struct stream *stream, const char *user, const struct wire_query *query,
-                                 poise_error *err)
-{
-    char what[POISE_ID_MAX + 300];
-    const struct access_peer *who = stream->who;
-    if (!who || (query->all_orgs ? access_reads_card(who, query->scorecard)
-                                 : access_reads(who, query->scorecard, query->org)))
-        return POISE_OK;
-    snprintf(what, sizeof what, "read the scorecard '%.64s'%s%.200s%s", query->scorecard,
-             query->all_orgs ? "" : " of the org '", query->all_orgs ? "" : query->org,
-             query->all_orgs ? "" : "'");
-    return deny(stream, user, what, err);
-}
-
-/* Whose key a subscription or question came by, as far as that may still do the same; else it is over, and
- * ret_error says why. */
-static const struct access_peer *same_peer(const struct stream *stream, const char *user,
-                                           const struct access_peer *before, poise_error *ret_error)
-{
-    char key[ACCESS_SHORT_MAX];
-    const struct access_peer *now = access_find(stream->view.access, user);
-    access_short(user, key);
-    if (now && access_same(now, before))
-        return now;
-    if (now)
-        error_set(ret_error, POISE_ENOTFOUND, "what %s, key %s, may do has changed; ask again",
-                  access_name(now), key);
-    else
-        error_set(ret_error, POISE_EDENIED, "the key %s is not known any more", key);
-    return NULL;
-}
-
 static void drop_subscription(struct stream *stream, struct subscription **slot)
 {
     subscription_close(*slot);
@@ -228,23 +137,16 @@ static poise_code send_keepalive(struct stream *stream, struct subscription *sub
     return send_out(stream, &subscription->peer, WIRE_UPDATE);
 }
 
-/* Whether a connection of that key is of use still. */
-static bool stays(const void *context, const char *user)
-{
-    const struct stream *stream = context;
-    return access_enters(access_find(stream->view.access, user), ACCESS_AT_QUERY);
-}
-
 /* Another authorisation file may be in force: what was asked for by who may less now ends at once. */
 static void renew_access(struct stream *stream)
 {
     struct access *before = NULL;
     poise_error error;
-    if (!access_view_renew(&stream->view, &before))
+    if (!permits_renew(&stream->permits, &before))
         return;
     for (size_t i = 0; before && i < stream->subscription_count;) {
         struct subscription *s = stream->subscriptions[i];
-        s->reader = same_peer(stream, s->user, s->reader, &error);
+        s->reader = permits_same(&stream->permits, s->user, s->reader, &error);
         if (s->reader) {
             s->filter->reader = s->reader;
             i++;
@@ -255,14 +157,12 @@ static void renew_access(struct stream *stream)
     }
     for (size_t i = 0; before && i < stream->inquiry_count; i++) {
         struct inquiry *inquiry = stream->inquiries[i]; /* keeps its own file, for its reader */
-        if (inquiry->given_up || same_peer(stream, inquiry->user, inquiry->reader, &error))
+        if (inquiry->given_up || permits_same(&stream->permits, inquiry->user, inquiry->reader, &error))
             continue;
         send_error(stream, &inquiry->peer, inquiry->id, &error);
         inquiry->given_up = true;
     }
-    if (before && access_narrowed(before, stream->view.access, ACCESS_AT_QUERY))
-        net_socket_revoke(stream->options.socket, stays, stream);
-    access_drop(before);
+    permits_renewed(&stream->permits, before);
 }
 
 /* How long a subscriber may be sent nothing. */
@@ -323,7 +223,7 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
     code = check_id(stream, &message->peer, wanted.id, err);
     if (code)
         return code;
-    code = check_cards(stream, message->user, &wanted.filter, err);
+    code = permits_filter(&stream->permits, message->user, stream->who, &wanted.filter, err);
     if (code)
         return code;
     if (stream->subscription_count >= stream->options.max_subscriptions)
@@ -415,7 +315,7 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
         return error_nomem(err, "a question");
     inquiry->peer = *peer;
     inquiry->reader = stream->who;
-    inquiry->access = stream->who ? access_keep(stream->view.access) : NULL;
+    inquiry->access = stream->who ? access_keep(stream->permits.view.access) : NULL;
     snprintf(inquiry->user, sizeof inquiry->user, "%s", message->user ? message->user : "");
     inquiry->id = query->id;
     memcpy(inquiry->scorecard, query->scorecard, strlen(query->scorecard) + 1);
@@ -607,7 +507,7 @@ static poise_code on_query(struct stream *stream, const struct net_message *mess
     if (code)
         return code;
     *ret_id = query.id;
-    code = check_question(stream, message->user, &query, err);
+    code = permits_query(&stream->permits, message->user, stream->who, &query, err);
     if (!code)
         code = new_inquiry(stream, &query, message, &inquiry, err);
     if (code)
@@ -702,9 +602,11 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
 {
     enum wire_kind kind;
     arena_reset(&stream->arena);
-    poise_code code = wire_head_parse(message->head, message->head_length, &kind, err);
+    poise_code code = permits_find(&stream->permits, message->user, &stream->who, err);
     if (!code)
-        code = check_access(stream, message->user, kind, err);
+        code = wire_head_parse(message->head, message->head_length, &kind, err);
+    if (!code)
+        code = permits_kind(&stream->permits, message->user, stream->who, kind, err);
     if (code)
         return code;
     switch ((int)kind) {
@@ -856,9 +758,11 @@ poise_code stream_open(const struct stream_options *options, struct stream **ret
     if (!stream)
         return error_nomem(err, "the stream");
     stream->options = *options;
-    stream->view.holder = options->access;
-    stream->refusals =
-        (struct refusals){.log = options->log, .clock = options->clock, .stats = options->stats};
+    stream->permits =
+        (struct permits){.socket = options->socket,
+                         .endpoint = ACCESS_AT_QUERY,
+                         .view.holder = options->access,
+                         .refusals = {.log = options->log, .clock = options->clock, .stats = options->stats}};
     arena_init(&stream->arena, WIRE_MESSAGE_MAX * 4);
     stream->scratch = malloc(SCRATCH_STATES * sizeof *stream->scratch);
     stream->subscriptions = calloc(options->max_subscriptions + 1, sizeof *stream->subscriptions);
@@ -883,7 +787,7 @@ void stream_close(struct stream *stream)
     for (size_t i = 0; i < stream->inquiry_count; i++)
         inquiry_free(stream->inquiries[i]);
     replies_free(&stream->replies);
-    access_view_free(&stream->view);
+    permits_free(&stream->permits);
     struct changes *changes;
     while ((changes = ring_pop(stream->options.from_writer)))
         changes_free(changes);
