@@ -44,6 +44,11 @@ class Compaction(Case):
     def stats(self):
         return json.loads(run(POISE, "stats", "--json", "--from", self.aggregator.query).stdout)
 
+    def send_apart(self, start):
+        """10,000 rows in four records at least: the last one is never trimmed."""
+        for piece in range(4):
+            self.send(rows(start + 2500 * piece, 2500))
+
     def await_trimmed(self, since=0):
         """Until records behind `since` are in runs, and trimmed; the last of those."""
         until = time.monotonic() + 60
@@ -72,8 +77,7 @@ class Compaction(Case):
     def test_scores_of_trimmed_rows(self):
         trimmed = 0
         for at in range(6):
-            for piece in range(4):  # of a record each, at least: the last one is never trimmed
-                self.send(rows(10000 * at + 2500 * piece, 2500))
+            self.send_apart(10000 * at)
             trimmed = self.await_trimmed(trimmed)
             if at % 2:
                 self.aggregator.kill()
@@ -90,7 +94,8 @@ class Compaction(Case):
         self.assertIn("whole", run(POISE, "verify", "--store", self.folder / "store").stdout)
 
     def test_dumps_and_backups_of_trimmed_rows(self):
-        self.send(rows(0, 20000))
+        for start in 0, 10000:
+            self.send_apart(start)
         self.await_trimmed()
         feeding = self.write("more.csv", system.HEADER + rows(20000, 20000))
         sender = self.spawn(POISE, "send", "--to", self.aggregator.ingest, "--spool", self.folder / "spool", "--csv", feeding,
@@ -109,8 +114,7 @@ class Compaction(Case):
         self.assertIn("whole", run(POISE, "verify", "--store", self.folder / "store-2").stdout)
 
     def test_revisions_go_on_behind_trimmed_ones(self):
-        for piece in range(4):
-            self.send(rows(2500 * piece, 2500))
+        self.send_apart(0)
         self.await_trimmed()
         numbers = []
         for at in range(2):
