@@ -123,8 +123,7 @@ static poise_code look(const struct compactor *compactor, struct look *ret_look,
     return code;
 }
 
-/* What came, and what waits. Once nothing comes any more there is more to merge: runs are looked at at once.
- */
+/* What came, and what waits. Once nothing comes any more there is more to merge, so that is due. */
 static void note_look(struct compactor *compactor, const struct look *look)
 {
     int64_t now = now_us(compactor);

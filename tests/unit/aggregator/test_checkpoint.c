@@ -19,14 +19,6 @@ static void start_with(struct fixture *f, int measures)
     start_by(f, "period: year", measures);
 }
 
-static void take_all(struct fixture *f)
-{
-    while (ring_pop(&f->to_ingest))
-        ;
-    while (ring_count(&f->to_stream) > 0)
-        changes_free(ring_pop(&f->to_stream));
-}
-
 /* What a settle changes goes to the journal in parts, and before the last of them is there the next rows are
  * in. */
 static void they_come_under_a_load_without_a_pause(void **state)
@@ -39,7 +31,7 @@ static void they_come_under_a_load_without_a_pause(void **state)
         if (ring_count(&f->from_ingest) < 2)
             hand_over_of(f, i, WIDE_ORGS);
         step(f);
-        take_all(f);
+        forget_all(f);
         f->now_ms += 50;
     }
     assert_true(stats_get(&f->stats, STAT_changes) > stats_get(&f->stats, STAT_settles) * CHANGES_PART);
@@ -60,7 +52,7 @@ static void it_does_not_end_before_its_changes_are_on_disk(void **state)
         assert_true(i < 100);
         step(f);
     }
-    take_all(f);
+    forget_all(f);
     uint64_t ended = stats_get(&f->stats, STAT_checkpoints);
     uint64_t slices = stats_get(&f->stats, STAT_checkpoint_slices), slices_before = slices;
     f->now_ms += 6000;
@@ -78,7 +70,7 @@ static void it_does_not_end_before_its_changes_are_on_disk(void **state)
     for (int i = 0; stats_get(&f->stats, STAT_checkpoints) == ended; i++) {
         assert_true(i < 100);
         step(f);
-        take_all(f);
+        forget_all(f);
     }
     f->busy = false;
 }
@@ -164,7 +156,7 @@ static void freeze_under_a_load(struct fixture *f, int late)
     start_by(f, "period: day\ngrace: 1h\nlock_after: 2d\nkeep: 2d", MEASURES);
     hand_over_late(f, 0);
     step(f);
-    take_all(f);
+    forget_all(f);
     f->busy = true;
     f->now_ms += INT64_C(5) * DAY_MS;
     for (int64_t until_ms = f->now_ms + 10000; stats_get(&f->stats, STAT_inputs_frozen) == 0;) {
@@ -172,7 +164,7 @@ static void freeze_under_a_load(struct fixture *f, int late)
         if (ring_count(&f->from_ingest) < 2)
             hand_over_late(f, late);
         step(f);
-        take_all(f);
+        forget_all(f);
         f->now_ms += 200;
     }
 }
@@ -212,7 +204,7 @@ static void what_is_to_be_dropped_is_noted_under_a_load(void **state)
     for (int i = 0; stats_get(&f->stats, STAT_checkpoints) == ended; i++) {
         assert_true(i < 100);
         step(f);
-        take_all(f);
+        forget_all(f);
     }
     struct told after = read_log(f);
     assert_true(after.settles > before.settles && after.revision > before.revision);

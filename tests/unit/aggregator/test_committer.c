@@ -42,12 +42,6 @@ static void add_keyed(struct fixture *f, const char *key, double value)
     assert_int_equal(wire_builder_add(f->builder, &row), POISE_OK);
 }
 
-static void forget_changes(struct fixture *f)
-{
-    while (ring_count(&f->to_stream) > 0)
-        changes_free(ring_pop(&f->to_stream));
-}
-
 /* On the disk, published, and given back. */
 static void commit_alone(struct fixture *f)
 {

@@ -158,11 +158,7 @@ static void send_some(struct world *world)
     }
     hand_over_all(f);
     step(f);
-    while (ring_pop(&f->to_ingest)) {
-    }
-    struct changes *changes;
-    while ((changes = ring_pop(&f->to_stream)))
-        changes_free(changes);
+    forget_all(f);
     f->now_ms += random_of(world, 0, 20) ? 50 : 86400000;
 }
 
@@ -172,9 +168,7 @@ static void send_and_checkpoint(struct world *world, int batches)
     for (int i = 0; i < batches; i++)
         send_some(world);
     assert_int_equal(writer_finish(world->f->writer, NULL), POISE_OK);
-    struct changes *changes;
-    while ((changes = ring_pop(&world->f->to_stream)))
-        changes_free(changes);
+    forget_changes(world->f);
     know_all(world, from);
 }
 

@@ -34,26 +34,17 @@ static void world_close(struct world *world)
     ring_free(&world->pieces);
 }
 
-static void take_what_it_tells(struct fixture *f)
-{
-    struct changes *changes;
-    while (ring_pop(&f->to_ingest)) {
-    }
-    while ((changes = ring_pop(&f->to_stream)))
-        changes_free(changes);
-}
-
 /* Rows that are in the checkpointed state, which alone is compacted. */
 static void send_and_checkpoint(struct fixture *f)
 {
     for (int i = 0; i < 10; i++) {
         hand_over_of(f, i, 8);
         step(f);
-        take_what_it_tells(f);
+        forget_all(f);
         f->now_ms += 50;
     }
     assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
-    take_what_it_tells(f);
+    forget_all(f);
 }
 
 /* It may do what it likes whenever it likes to for so long; the writer puts what it makes at once. */

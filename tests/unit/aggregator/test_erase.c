@@ -45,13 +45,6 @@ static struct inquiry *carry_out(struct fixture *f, struct inquiry *inquiry)
     return ring_pop(&f->restated);
 }
 
-static void drop_changes(struct fixture *f)
-{
-    struct changes *changes;
-    while ((changes = ring_pop(&f->to_stream)))
-        changes_free(changes);
-}
-
 /* ---- how many ---- */
 
 static void send(struct fixture *f, int rows)
@@ -62,7 +55,7 @@ static void send(struct fixture *f, int rows)
     while (ring_count(&f->to_ingest) == 0)
         step(f);
     ring_pop(&f->to_ingest);
-    drop_changes(f);
+    forget_changes(f);
 }
 
 static void too_many_are_refused_as_a_whole(void **state)

@@ -194,20 +194,15 @@ static void send(struct world *world, int batches, bool corrects)
 {
     struct fixture *f = world->f;
     uint64_t from = store_last_lsn(f->store) + 1;
-    struct changes *changes;
     for (int i = 0; i < batches; i++) {
         add_some(world, corrects);
         hand_over_all(f);
         step(f);
-        while (ring_pop(&f->to_ingest)) {
-        }
-        while ((changes = ring_pop(&f->to_stream)))
-            changes_free(changes);
+        forget_all(f);
         f->now_ms += random_of(world, 3 * HOUR_MS, 8 * HOUR_MS);
     }
     assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
-    while ((changes = ring_pop(&f->to_stream)))
-        changes_free(changes);
+    forget_changes(f);
     know_all(world, from);
 }
 

@@ -4,13 +4,9 @@
 /* Takes what was handed over in and empties the queues behind the writer. */
 static void take_in(struct fixture *f)
 {
-    struct changes *changes;
     do {
         step(f);
-        while ((changes = ring_pop(&f->to_stream)))
-            changes_free(changes);
-        while (ring_pop(&f->to_ingest))
-            ;
+        forget_all(f);
     } while (ring_count(&f->from_ingest) > 0);
 }
 

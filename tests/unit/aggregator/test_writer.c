@@ -435,12 +435,6 @@ static void commit_late(struct fixture *f, double value)
     assert_non_null(ring_pop(&f->to_ingest));
 }
 
-static void forget_changes(struct fixture *f)
-{
-    while (ring_count(&f->to_stream) > 0)
-        changes_free(ring_pop(&f->to_stream));
-}
-
 /* The year of the row is closed from 3 January 2027 on. */
 static void start_with(struct fixture *f, const char *card, int measures)
 {

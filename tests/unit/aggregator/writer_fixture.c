@@ -52,15 +52,27 @@ void start(struct fixture *f, int64_t floor)
         fail_msg("%s", err.text);
 }
 
-void stop(struct fixture *f)
+void forget_changes(struct fixture *f)
 {
     struct changes *changes;
+    while ((changes = ring_pop(&f->to_stream)))
+        changes_free(changes);
+}
+
+void forget_all(struct fixture *f)
+{
+    while (ring_pop(&f->to_ingest)) {
+    }
+    forget_changes(f);
+}
+
+void stop(struct fixture *f)
+{
     writer_close(f->writer);
     store_close(f->store);
     f->writer = NULL;
     f->store = NULL;
-    while ((changes = ring_pop(&f->to_stream)))
-        changes_free(changes);
+    forget_changes(f);
 }
 
 int setup(void **state)

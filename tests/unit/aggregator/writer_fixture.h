@@ -51,6 +51,9 @@ struct batch *hand_over(struct fixture *f, double value);
 /* The same, of a row at each of so many orgs. */
 struct batch *hand_over_of(struct fixture *f, double value, int orgs);
 void step(struct fixture *f);
+/* What was published, or all that the writer has told, is of no interest. */
+void forget_changes(struct fixture *f);
+void forget_all(struct fixture *f);
 /* All that the log of changes has. */
 void read_settles(struct fixture *f, poise_code (*change)(void *visitor, const struct settles_change *change),
                   void *visitor);
