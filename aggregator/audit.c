@@ -44,7 +44,8 @@ static poise_code recover_it(struct audit *audit, poise_error *err)
     poise_code code = load_stored(writer, err);
     if (code || writer->stored.count == 0)
         return code;
-    code = definitions_fold(&writer->definitions, audit->store, store_last_lsn(audit->store), 0, NULL, err);
+    code = definitions_fold(&writer->definitions, audit->store, NULL, store_last_lsn(audit->store), 0, NULL,
+                            err);
     if (!code)
         code = recover_state(writer, true, &records, err);
     if (!code)

@@ -152,7 +152,7 @@ poise_code load_stored(struct writer *writer, poise_error *err)
     struct store *store = writer->options.store;
     poise_code code = definitions_load(&writer->stored, store, &writer->made_lsn, &writer->begun_lsn, err);
     if (!code && writer->stored.folded_lsn < writer->made_lsn && store_last_lsn(store) > 0)
-        code = definitions_fold(&writer->stored, store, writer->made_lsn, 0, NULL, err);
+        code = definitions_fold(&writer->stored, store, NULL, writer->made_lsn, 0, NULL, err);
     return code;
 }
 
@@ -178,7 +178,7 @@ poise_code find_definitions(struct writer *writer, poise_error *err)
     if (!code)
         code = definitions_load(&writer->definitions, store, &unused, &unused, err);
     if (!code)
-        code = definitions_fold(&writer->definitions, store, store_last_lsn(store), 0, NULL, err);
+        code = definitions_fold(&writer->definitions, store, NULL, store_last_lsn(store), 0, NULL, err);
     if (!code)
         code = find_end(writer, &end, err);
     writer->defining.producer = DEFINE_PRODUCER;

@@ -284,12 +284,6 @@ struct folding {
     poise_error *err;
 };
 
-static bool has_orders(void *visitor, const struct journal_record *head)
-{
-    (void)visitor;
-    return head->orders;
-}
-
 static poise_code fold_record(void *visitor, const struct journal_record *record)
 {
     struct folding *folding = visitor;
@@ -311,16 +305,16 @@ static poise_code fold_record(void *visitor, const struct journal_record *record
     return code == POISE_ECLOSED ? POISE_EPROTO : code;
 }
 
-poise_code definitions_fold(struct definitions *definitions, struct store *store, uint64_t until,
-                            int64_t known_at_ms, const _Atomic bool *stop, poise_error *err)
+poise_code definitions_fold(struct definitions *definitions, struct store *store, struct marks *marks,
+                            uint64_t until, int64_t known_at_ms, const _Atomic bool *stop, poise_error *err)
 {
     struct folding folding = {definitions, known_at_ms, stop, err};
+    const struct marks_visit visit = {MARK_ORDERS, fold_record, &folding, stop};
     struct store_reader *reader;
     poise_code code = store_reader_open(store, &reader, err);
     if (code)
         return code;
-    code = store_read_journal(reader, definitions->folded_lsn + 1, until, has_orders, fold_record, &folding,
-                              err);
+    code = marks_read(marks, reader, definitions->folded_lsn + 1, until, &visit, err);
     store_reader_close(reader);
     return code;
 }
@@ -334,14 +328,14 @@ static uint64_t sum_of_frozen(const struct definitions *definitions)
     return sum;
 }
 
-poise_code definitions_fold_frozen(struct definitions *definitions, struct store *store, uint64_t until,
-                                   const _Atomic bool *stop, bool *ret_any, poise_error *err)
+poise_code definitions_fold_frozen(struct definitions *definitions, struct store *store, struct marks *marks,
+                                   uint64_t until, const _Atomic bool *stop, bool *ret_any, poise_error *err)
 {
     uint64_t before = sum_of_frozen(definitions);
     size_t count = definitions->frozen_count;
     poise_code code = POISE_OK;
     if (until > definitions->folded_lsn)
-        code = definitions_fold(definitions, store, until, 0, stop, err);
+        code = definitions_fold(definitions, store, marks, until, 0, stop, err);
     *ret_any = definitions->frozen_count != count || sum_of_frozen(definitions) != before;
     return code;
 }

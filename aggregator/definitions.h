@@ -10,6 +10,7 @@
 #ifndef AGGREGATOR_DEFINITIONS_H
 #define AGGREGATOR_DEFINITIONS_H
 
+#include "marks.h"
 #include <base/buf.h>
 #include <engine/engine.h>
 #include <stdatomic.h>
@@ -79,12 +80,13 @@ poise_code order_each(const void *body, size_t length,
                       poise_code (*visit)(void *visitor, const char *card, int64_t after_ms), void *visitor,
                       poise_error *err);
 /* Takes in the journal's orders behind folded_lsn, up to `until`; without those that were committed at a
- * later T than known_at_ms (0: all). EBUSY: *stop (NULL: never) was set. */
-poise_code definitions_fold(struct definitions *definitions, struct store *store, uint64_t until,
-                            int64_t known_at_ms, const _Atomic bool *stop, poise_error *err);
+ * later T than known_at_ms (0: all). EBUSY: *stop (NULL: never) was set. marks: what is known of the journal,
+ * or NULL. */
+poise_code definitions_fold(struct definitions *definitions, struct store *store, struct marks *marks,
+                            uint64_t until, int64_t known_at_ms, const _Atomic bool *stop, poise_error *err);
 /* Likewise; *ret_any: more is frozen than before. */
-poise_code definitions_fold_frozen(struct definitions *definitions, struct store *store, uint64_t until,
-                                   const _Atomic bool *stop, bool *ret_any, poise_error *err);
+poise_code definitions_fold_frozen(struct definitions *definitions, struct store *store, struct marks *marks,
+                                   uint64_t until, const _Atomic bool *stop, bool *ret_any, poise_error *err);
 
 /* ---- in the store ---- */
 

@@ -1,5 +1,6 @@
 #include "erasures.h"
 
+#include "marks.h"
 #include <base/error.h>
 #include <model/org.h>
 #include <stdlib.h>
@@ -118,12 +119,6 @@ struct folding {
     poise_error *err;
 };
 
-static bool has_orders(void *visitor, const struct journal_record *head)
-{
-    (void)visitor;
-    return head->orders;
-}
-
 static poise_code fold_record(void *visitor, const struct journal_record *record)
 {
     struct folding *folding = visitor;
@@ -143,14 +138,14 @@ poise_code erasures_fold(struct erasures *erasures, struct store *store, uint64_
                          const _Atomic bool *stop, poise_error *err)
 {
     struct folding folding = {erasures, stop, err};
+    const struct marks_visit visit = {MARK_ORDERS, fold_record, &folding, stop};
     struct store_reader *reader;
     if (erasures->folded_lsn >= until)
         return POISE_OK;
     poise_code code = store_reader_open(store, &reader, err);
     if (code)
         return code;
-    code =
-        store_read_journal(reader, erasures->folded_lsn + 1, until, has_orders, fold_record, &folding, err);
+    code = marks_read(NULL, reader, erasures->folded_lsn + 1, until, &visit, err);
     store_reader_close(reader);
     if (code)
         erasures_free(erasures); /* none twice */

@@ -3,10 +3,12 @@
 #include "access.h"
 #include "batch.h"
 #include <base/error.h>
+#include <model/org.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { EXPECTED_LEAST = 8 /* rows of a batch; of fewer it costs more to look ahead than memory does */ };
+#define NAME_UNREAD UINT32_MAX
 
 const struct feed_summary feed_nothing = {.min_time_ms = INT64_MAX, .max_time_ms = INT64_MIN};
 
@@ -64,14 +66,16 @@ static uint32_t name_of(struct feed *feed, const struct engine *engine, enum eng
     uint32_t *name = &feed->names[is_none ? rows->symbol_count : symbol][kind];
     if (*name == 0)
         *name = engine_name(engine, kind, is_none ? "" : rows->symbols[symbol]) + 1;
-    return *name - 1;
+    if (*name == 0 && kind == ENGINE_MEASURE) /* others may become known within the batch */
+        *name = NAME_UNREAD;
+    return *name == NAME_UNREAD ? ENGINE_NAME_NONE : *name - 1;
 }
 
 /* The engine's series of a batch's series; asked once a batch. */
 static poise_code look_up(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
                           uint32_t index, bool denied, poise_error *err)
 {
-    if (feed->known[index])
+    if (feed->known[index] >= FEED_KNOWN)
         return POISE_OK;
     if (denied) { /* the engine does not even hear of it */
         feed->known[index] = FEED_KNOWN;
@@ -135,13 +139,38 @@ struct feeding {
     poise_error *err;
 };
 
+/* Of each series whether the question does without its rows (asked_org); false: it does without all. */
+static bool any_asked(struct feeding *feeding)
+{
+    const struct wire_batch *rows = feeding->rows;
+    uint8_t *known = feeding->feed->known;
+    bool any = false;
+    for (uint32_t i = 0; i < rows->series_count; i++) {
+        const struct wire_series *series = &rows->series[i];
+        if (name_of(feeding->feed, feeding->engine, ENGINE_MEASURE, rows, series->measure) ==
+            ENGINE_NAME_NONE)
+            known[i] = FEED_UNREAD;
+        else if (!org_within(rows->symbols[series->org], feeding->options->asked_org))
+            known[i] = FEED_ELSEWHERE;
+        any |= known[i] == 0 || (known[i] == FEED_ELSEWHERE && rows->key);
+    }
+    return any;
+}
+
+static bool passes_over(const struct feeding *feeding, uint32_t at)
+{
+    const struct wire_batch *rows = feeding->rows;
+    uint8_t known = feeding->feed->known[rows->row_series[at]];
+    return known == FEED_UNREAD || (known == FEED_ELSEWHERE && !(rows->key && rows->key[at]));
+}
+
 /* Looks up the series of a row and has the engine expect it. */
 static poise_code expect_row(struct feeding *feeding, uint32_t at)
 {
     const struct feed_options *options = feeding->options;
     struct engine_series *series = NULL;
     poise_code code = POISE_OK;
-    if (at < feeding->rows->rows &&
+    if (at < feeding->rows->rows && !passes_over(feeding, at) &&
         !batch_row_refused(options->refused, options->refused_count, &feeding->expect_refused_at, at)) {
         uint32_t index = feeding->rows->row_series[at];
         bool denied = options->denied && options->denied[index] == ACCESS_SENDS_NOT;
@@ -252,7 +281,8 @@ static poise_code see_row(struct feeding *feeding, uint32_t index, const struct 
 static poise_code apply_row(struct feeding *feeding, uint32_t at)
 {
     const struct feed_options *options = feeding->options;
-    if (batch_row_refused(options->refused, options->refused_count, &feeding->refused_at, at)) {
+    if (batch_row_refused(options->refused, options->refused_count, &feeding->refused_at, at) ||
+        passes_over(feeding, at)) {
         engine_skip(feeding->engine);
         return POISE_OK;
     }
@@ -285,6 +315,19 @@ static poise_code apply_row(struct feeding *feeding, uint32_t at)
     return code;
 }
 
+static poise_code feed_rows(struct feeding *feeding)
+{
+    const size_t count = feeding->rows->rows;
+    const uint32_t ahead = feeding->ahead;
+    poise_code code = POISE_OK;
+    for (uint32_t at = 0; at < count + ahead && !code; at++) {
+        code = expect_row(feeding, at);
+        if (!code && at >= ahead)
+            code = apply_row(feeding, at - ahead);
+    }
+    return code;
+}
+
 poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wire_batch *rows,
                       const struct feed_options *options, struct feed_summary *summary, poise_error *err)
 {
@@ -302,11 +345,10 @@ poise_code feed_batch(struct feed *feed, struct engine *engine, const struct wir
     uint64_t who = options->producer ? hash64(options->producer, strlen(options->producer), 0) : 0;
     engine_backfill(engine, who, rows->backfill != WIRE_BACKFILL_NONE);
     poise_code code = POISE_OK;
-    for (uint32_t at = 0; at < rows->rows + feeding.ahead && !code; at++) {
-        code = expect_row(&feeding, at);
-        if (!code && at >= feeding.ahead)
-            code = apply_row(&feeding, at - feeding.ahead);
-    }
+    if (options->asked_org && !any_asked(&feeding))
+        engine_skip_to(engine, engine_ordinal(engine) + rows->rows);
+    else
+        code = feed_rows(&feeding);
     if (!code && rows->backfill == WIRE_BACKFILL_ENDS)
         engine_backfill(engine, who, false);
     return code;

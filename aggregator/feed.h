@@ -8,18 +8,20 @@
 #include <store/notes.h>
 #include <wire/wire.h>
 
-enum { FEED_KNOWN = 1, FEED_ACCEPTED };
+/* What is known of a series of the batch: no definition reads its measure, or the question is about other
+ * orgs; it was looked up; and it has an accepted row. */
+enum { FEED_UNREAD = 1, FEED_ELSEWHERE, FEED_KNOWN, FEED_ACCEPTED };
 
 struct feed { /* scratch, kept between batches; zeroed at first */
     struct engine_series **series;
-    uint8_t *known; /* FEED_KNOWN: a series was looked up; FEED_ACCEPTED: and has an accepted row */
+    uint8_t *known; /* by series: FEED_UNREAD and so on; 0: nothing */
     poise_refusal *refusal;
     uint32_t *numbers; /* of the series with an accepted row; of others JOURNAL_NO_SERIES */
     size_t capacity;
     struct journal_gone *gone; /* the rows that went because of the batch's */
     size_t gone_count, gone_capacity;
     /* Of the batch's symbols, and behind them of no symbol: by kind the engine's number + 1; 0: not asked
-     * for, or there was none. */
+     * for, or there was none; of a measure that no definition reads UINT32_MAX. */
     uint32_t (*names)[ENGINE_NAMES];
     size_t name_capacity;
 };
@@ -38,6 +40,10 @@ struct feed_options {
     /* NULL: whether a row stands is asked of its key. Else the rows of which these say that they never did
      * are only seen, since what they say less than may not be there. */
     const struct journal_notes *believed;
+    /* Of a question about this org and those below ("": all): what it does without only takes its place, so
+     * rows of measures that no definition reads, and at other orgs those without a key. (Where a row has
+     * one, what it replaces may be at an org that is asked about.) NULL: all rows are applied. */
+    const char *asked_org;
     /* A row that the engine refuses; may be NULL. */
     poise_code (*on_refusal)(void *context, uint32_t row, poise_refusal reason);
     void *context;

@@ -127,6 +127,15 @@ static uint64_t revision_of(const struct reading *reading, const poise_state *st
     return noted ? noted->revision : 0;
 }
 
+/* Rows at other orgs are not needed (needed.h); NULL: all are. */
+static const char *asked_org(const struct reading *reading)
+{
+    const struct inquiry *inquiry = reading->inquiry;
+    if (reading->doubts || reading->pends)
+        return NULL;
+    return inquiry->all_orgs || inquiry->history ? "" : inquiry->org;
+}
+
 static poise_code read_batch(struct reading *reading, const struct journal_batch *batch)
 {
     struct inquiry *inquiry = reading->inquiry;
@@ -150,7 +159,8 @@ static poise_code read_batch(struct reading *reading, const struct journal_batch
                                    .refused_count = batch->refused_count,
                                    .now_ms = ENGINE_LET_IN,
                                    .erasures = &reading->options->memory->erasures,
-                                   .believed = believes ? &notes : NULL};
+                                   .believed = believes ? &notes : NULL,
+                                   .asked_org = asked_org(reading)};
     struct feed_summary summary = feed_nothing;
     return feed_batch(&reading->feed, reading->engine, &rows, &options, &summary, &inquiry->error);
 }
@@ -203,7 +213,7 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
     if (code)
         return code;
     const struct needed needed = {.engine = reading->engine,
-                                  .inputs = &reading->options->memory->inputs,
+                                  .names = &reading->options->memory->names,
                                   .erasures = &reading->options->memory->erasures,
                                   .org = inquiry->all_orgs ? NULL : inquiry->org,
                                   .history = inquiry->history,
@@ -221,21 +231,16 @@ static poise_code read_runs(void *visitor, struct store_reader *reader, uint64_t
     return needed_apply(&needed, reader);
 }
 
-static bool has_revisions(void *visitor, const struct journal_record *head)
-{
-    (void)visitor;
-    return head->revised;
-}
-
 /* What those records have published of which only rows are in runs. */
 static poise_code read_revisions(struct reading *reading, uint64_t until)
 {
     struct inquiry *inquiry = reading->inquiry;
+    const struct marks_visit visit = {MARK_REVISIONS, note_revisions, reading, reading->options->stop};
     struct store_reader *reader;
     poise_code code = store_reader_open(reading->options->store, &reader, &inquiry->error);
     if (code)
         return code;
-    code = store_read_journal(reader, 1, until, has_revisions, note_revisions, reading, &inquiry->error);
+    code = marks_read(&reading->options->memory->marks, reader, 1, until, &visit, &inquiry->error);
     store_reader_close(reader);
     return code;
 }
@@ -376,8 +381,9 @@ static poise_code compile(struct reading *reading, const struct scorecard *card,
 {
     struct inquiry *inquiry = reading->inquiry;
     struct definitions definitions = {0};
-    poise_code code = definitions_fold(&definitions, reading->options->store, until, inquiry->known_at_ms,
-                                       reading->options->stop, &inquiry->error);
+    poise_code code =
+        definitions_fold(&definitions, reading->options->store, &reading->options->memory->marks, until,
+                         inquiry->known_at_ms, reading->options->stop, &inquiry->error);
     if (!code && !definitions_current(&definitions, card->id)) {
         if (until > 0)
             code = error_set(&inquiry->error, POISE_ENOTFOUND, "there was no scorecard '%s' then", card->id);
@@ -418,8 +424,9 @@ static poise_code fold_frozen(struct reading *reading, bool *ret_any)
         return code;
     uint64_t state_lsn = store_reader_state_lsn(reader);
     store_reader_close(reader);
-    return definitions_fold_frozen(&reading->definitions, reading->options->store, state_lsn,
-                                   reading->options->stop, ret_any, &inquiry->error);
+    return definitions_fold_frozen(&reading->definitions, reading->options->store,
+                                   &reading->options->memory->marks, state_lsn, reading->options->stop,
+                                   ret_any, &inquiry->error);
 }
 
 static poise_code open_engine(struct reading *reading, bool knows_all)

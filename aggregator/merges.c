@@ -15,8 +15,8 @@ static bool is_out(void *context, uint64_t series, int64_t time_ms, uint64_t pla
 
 poise_code compact_frozen(struct compact *compact, uint64_t state_lsn, bool *ret_any, poise_error *err)
 {
-    return definitions_fold_frozen(&compact->definitions, compact->store, state_lsn, compact->stop, ret_any,
-                                   err);
+    return definitions_fold_frozen(&compact->definitions, compact->store, NULL, state_lsn, compact->stop,
+                                   ret_any, err);
 }
 
 struct choosing {        /* among the runs of a bucket and input, in the order of their records */

@@ -2,6 +2,7 @@
 
 #include "history.h"
 #include <base/error.h>
+#include <model/org.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct needing {
     struct store_reader *reader;
     struct list *lists; /* by input */
     size_t input_count;
+    uint8_t *orgs;     /* by their number among the names: whether it is asked about; 0: not looked at yet */
     struct list *list; /* of the input at hand */
     bool missing;      /* only those are wanted that were not seen */
     size_t unseen;     /* of the list */
@@ -29,12 +31,16 @@ struct needing {
 
 /* ---- which series ---- */
 
-static bool is_asked(const struct needed *needed, const char *org)
+static bool is_asked(struct needing *needing, uint32_t org)
 {
-    if (needed->all || needed->history || !needed->org || needed->org[0] == '\0')
+    enum { NO = 1, YES };
+    const struct needed *needed = needing->needed;
+    uint8_t *is = &needing->orgs[org];
+    if (needed->all || needed->history || !needed->org)
         return true;
-    size_t length = strlen(needed->org);
-    return strncmp(org, needed->org, length) == 0 && (org[length] == '\0' || org[length] == '/');
+    if (*is == 0)
+        *is = org_within(intern_text(&needed->names->orgs, org), needed->org) ? YES : NO;
+    return *is == YES;
 }
 
 static poise_code add(struct needing *needing, struct list *list, const struct wanted *wanted)
@@ -51,36 +57,39 @@ static poise_code add(struct needing *needing, struct list *list, const struct w
     return POISE_OK;
 }
 
-static poise_code want(void *visitor, uint32_t number, const struct past_name *name)
+static poise_code want(struct needing *needing, uint32_t number)
 {
-    struct needing *needing = visitor;
     const struct needed *needed = needing->needed;
-    uint32_t input = intern_find(&needed->inputs->measures, name->measure, strlen(name->measure));
-    struct wanted wanted = {.number = number, .by_retraction = name->by_retraction};
-    poise_refusal refusal;
-    if (input >= needing->input_count || !needing->lists[input].is_read || !is_asked(needed, name->org))
+    const struct series_name *series = &needed->names->series[number];
+    struct list *list = &needing->lists[series->measure];
+    if (!list->is_read || !is_asked(needing, series->org))
         return POISE_OK;
-    poise_code code = engine_series(needed->engine, name->measure, name->org, name->source, &wanted.series,
+    const struct past_name name = names_of(needed->names, number);
+    struct wanted wanted = {.number = number, .by_retraction = name.by_retraction};
+    poise_refusal refusal;
+    poise_code code = engine_series(needed->engine, name.measure, name.org, name.source, &wanted.series,
                                     &refusal, needed->err);
-    return code || !wanted.series ? code : add(needing, &needing->lists[input], &wanted);
+    return code || !wanted.series ? code : add(needing, list, &wanted);
 }
 
 static poise_code find_series(struct needing *needing)
 {
     const struct needed *needed = needing->needed;
-    const struct intern *measures = &needed->inputs->measures;
-    needed->inputs->inputs_only = true;
-    poise_code code = names_read(needed->inputs, needing->reader, needed->err);
+    struct names *names = needed->names;
+    poise_code code = names_read(names, needing->reader, needed->err);
     if (code)
         return code;
-    needing->lists = calloc(measures->count + 1, sizeof *needing->lists);
-    if (!needing->lists)
+    needing->lists = calloc(names->measures.count + 1, sizeof *needing->lists);
+    needing->orgs = calloc(names->orgs.count + 1, 1);
+    if (!needing->lists || !needing->orgs)
         return error_nomem(needed->err, "the series of an answer");
-    needing->input_count = measures->count;
+    needing->input_count = names->measures.count;
     for (uint32_t input = 0; input < needing->input_count; input++)
-        needing->lists[input].is_read =
-            engine_name(needed->engine, ENGINE_MEASURE, intern_text(measures, input)) != ENGINE_NAME_NONE;
-    return store_read_names(needing->reader, 0, want, needing, needed->err);
+        needing->lists[input].is_read = engine_name(needed->engine, ENGINE_MEASURE,
+                                                    intern_text(&names->measures, input)) != ENGINE_NAME_NONE;
+    for (size_t number = 0; !code && number < names->count; number++)
+        code = want(needing, (uint32_t)number);
+    return code;
 }
 
 /* The first that is not before a number. */
@@ -123,7 +132,7 @@ static bool is_erased(const struct needing *needing, const struct wanted *wanted
     const struct needed *needed = needing->needed;
     uint32_t input = (uint32_t)(needing->list - needing->lists);
     return needed->erasures->count > 0 && !row->retract &&
-           erasures_have(needed->erasures, intern_text(&needed->inputs->measures, input),
+           erasures_have(needed->erasures, intern_text(&needed->names->measures, input),
                          engine_series_org(needed->engine, wanted->series), row->time_ms, place);
 }
 
@@ -209,7 +218,7 @@ static poise_code read_missing(struct needing *needing, uint32_t input, int64_t 
 static poise_code see_dropped(struct needing *needing, uint32_t input)
 {
     const struct needed *needed = needing->needed;
-    const char *name = intern_text(&needed->inputs->measures, input);
+    const char *name = intern_text(&needed->names->measures, input);
     bool frozen = definitions_frozen_ms(needed->dropped, name) != INT64_MIN;
     poise_code code = POISE_OK;
     for (size_t i = 0; frozen && !code && i < needing->list->count; i++) {
@@ -229,7 +238,7 @@ static poise_code read_input(struct needing *needing, uint32_t input)
     if (needing->unseen == 0)
         return POISE_OK;
     if (!needed->all && !needed->history)
-        engine_needs(needed->engine, intern_text(&needed->inputs->measures, input), &from_ms);
+        engine_needs(needed->engine, intern_text(&needed->names->measures, input), &from_ms);
     poise_code code = read_range(needing, input, from_ms, until_ms);
     if (!code)
         code = read_missing(needing, input, from_ms, until_ms);
@@ -245,6 +254,7 @@ poise_code needed_apply(const struct needed *needed, struct store_reader *reader
     for (size_t input = 0; input < needing.input_count; input++)
         free(needing.lists[input].items);
     free(needing.lists);
+    free(needing.orgs);
     if (!code)
         engine_skip_to(needed->engine, needed->until_place);
     return code;

@@ -17,7 +17,7 @@
 
 struct needed {
     struct engine *engine;           /* offline; it has begun at T, but for a history */
-    struct names *inputs;            /* inputs only; read on */
+    struct names *names;             /* of all series; read on */
     const struct erasures *erasures; /* those rows are left out, or, with a key, retract it */
     const char *org;                 /* NULL: all orgs */
     bool history; /* all rows up to as_of_ms, of all orgs: it begins with the earliest of them */

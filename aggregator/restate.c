@@ -163,7 +163,7 @@ poise_code restate_find(struct restate *restate, struct store *store, poise_erro
                               .err = err};
     poise_code code = erasures_fold(&finding.erasures, store, store_last_lsn(store), NULL, err);
     if (!code)
-        code = definitions_fold(&finding.definitions, store, finding.erasures.folded_lsn, 0, NULL, err);
+        code = definitions_fold(&finding.definitions, store, NULL, finding.erasures.folded_lsn, 0, NULL, err);
     restate->found_lsn = finding.erasures.folded_lsn;
     if (!code)
         code = held_each(store, restate->found_lsn, NULL, visit, &finding, err);

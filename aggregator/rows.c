@@ -140,15 +140,15 @@ static void forget_window(struct rows_memory *memory)
         arena_free(&memory->window->keys);
     free(memory->window);
     memory->window = NULL;
-    names_free(&memory->names);
 }
 
 void rows_memory_free(struct rows_memory *memory)
 {
     forget_window(memory);
     definitions_free(&memory->definitions);
-    names_free(&memory->inputs);
+    names_free(&memory->names);
     erasures_free(&memory->erasures);
+    marks_free(&memory->marks);
 }
 
 static poise_code fill_rows(void *visitor, uint64_t series, const struct chunk_rows *rows)
@@ -260,7 +260,7 @@ poise_code rows_frozen(struct store *store, struct rows_memory *memory, const _A
 {
     uint64_t last = store_last_lsn(store);
     return last > memory->definitions.folded_lsn
-               ? definitions_fold(&memory->definitions, store, last, 0, stop, err)
+               ? definitions_fold(&memory->definitions, store, &memory->marks, last, 0, stop, err)
                : POISE_OK;
 }
 

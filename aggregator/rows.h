@@ -6,6 +6,7 @@
 
 #include "definitions.h"
 #include "erasures.h"
+#include "marks.h"
 #include "names.h"
 #include <stdatomic.h>
 #include <wire/wire.h>
@@ -16,15 +17,15 @@ struct rows_position {
     uint64_t place; /* nor do those before this place */
 };
 
-/* What is kept between two calls; one thread; zeroed at first. Rows of runs lie by day and series, so that
- * some 131,072 places are read at once, and kept for the next page: 10 MB, their keys, and 12 bytes a series
- * with each of their texts once. When all rows have come it is freed; names of inputs stay. */
+/* What is kept between two calls, and two questions; one thread; zeroed at first. Rows of runs lie by day and
+ * series, so that some 131,072 places are read at once, and kept for the next page: 10 MB, and their keys,
+ * until all rows have come. The names of series stay: 12 bytes each, with each of their texts once. */
 struct rows_window;
 struct rows_memory {
     struct names names;
     struct definitions definitions; /* of which only what is frozen is looked at */
     struct erasures erasures;       /* of the whole journal, as of the last call of who folds it */
-    struct names inputs;            /* without the series */
+    struct marks marks;
     struct rows_window *window;
 };
 void rows_memory_free(struct rows_memory *memory);

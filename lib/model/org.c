@@ -33,6 +33,12 @@ size_t org_parent_length(const char *org, size_t length)
     return length > 0 ? length - 1 : 0;
 }
 
+bool org_within(const char *org, const char *above)
+{
+    size_t length = strlen(above);
+    return length == 0 || (strncmp(org, above, length) == 0 && (org[length] == '\0' || org[length] == '/'));
+}
+
 bool glob_valid(const char *glob)
 {
     if (!org_valid(glob, strnlen(glob, POISE_ORG_MAX + 1)))

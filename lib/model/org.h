@@ -12,6 +12,7 @@ enum { ORG_DEPTH_MAX = 16 };
 bool org_valid(const char *org, size_t length);
 /* Length of the parent's path; of the root it is not asked. */
 size_t org_parent_length(const char *org, size_t length);
+bool org_within(const char *org, const char *above); /* is that one, or lies below it; all within "" */
 /* Globs (scoring.md section 2), segment by segment: `*` is one or more characters of a segment; `**`, a
  * segment of its own, is any run of segments, none too, but at the end of a longer glob what lies below; ''
  * is the root. */

@@ -181,7 +181,8 @@ static void write_journal(struct fixture *f)
 
 static void fold(struct fixture *f, uint64_t until, int64_t known_at_ms)
 {
-    assert_int_equal(definitions_fold(&f->definitions, f->store, until, known_at_ms, NULL, NULL), POISE_OK);
+    assert_int_equal(definitions_fold(&f->definitions, f->store, NULL, until, known_at_ms, NULL, NULL),
+                     POISE_OK);
 }
 
 static void a_journal_says_what_was_in_force(void **state)
@@ -233,12 +234,12 @@ static void damage_is_seen(void **state)
     definitions_free(&f->definitions);
     body.length -= 3;
     append(f, DEFINE_PRODUCER, &body, 10);
-    assert_int_equal(definitions_fold(&f->definitions, f->store, 1, 0, NULL, NULL), POISE_ECORRUPT);
+    assert_int_equal(definitions_fold(&f->definitions, f->store, NULL, 1, 0, NULL, NULL), POISE_ECORRUPT);
     buf_put_u8(&body, '?');
     buf_put_text(&body, "c", 1);
     append(f, DEFINE_PRODUCER, &body, 10);
     f->definitions.folded_lsn = 1;
-    assert_int_equal(definitions_fold(&f->definitions, f->store, 2, 0, NULL, NULL), POISE_ECORRUPT);
+    assert_int_equal(definitions_fold(&f->definitions, f->store, NULL, 2, 0, NULL, NULL), POISE_ECORRUPT);
 }
 
 static void a_table_says_the_same(void **state)

@@ -17,6 +17,7 @@ struct fixture {
     poise_refusal reasons[ROWS_MAX];
     size_t refused_count;
     const uint8_t *denied;
+    const char *asked_org;
     double sum; /* m0 at the root, as settled */
 };
 
@@ -83,6 +84,7 @@ static void feed(struct fixture *f, const uint32_t *refused, size_t refused_coun
     struct feed_options options = {.refused = refused,
                                    .refused_count = refused_count,
                                    .denied = f->denied,
+                                   .asked_org = f->asked_org,
                                    .now_ms = start_ms,
                                    .on_refusal = note_refusal,
                                    .context = f};
@@ -216,13 +218,49 @@ static void what_may_not_be_sent_is_refused(void **state)
     assert_int_equal(engine_name(f->engine, ENGINE_ORG, "b"), ENGINE_NAME_NONE); /* it never heard of it */
 }
 
+static void what_a_question_does_without_takes_its_place(void **state)
+{
+    struct fixture *f = *state;
+    f->asked_org = "a";
+    add(f, "m0", "a", 0, 1);
+    add(f, "m0", "ab", 1, 2);
+    add(f, "unknown", "a", 2, 4);
+    add(f, "m0", "a/x", 3, 8);
+    feed(f, NULL, 0);
+    assert_int_equal(engine_ordinal(f->engine), 4);
+    add(f, "m0", "ab", 4, 16);
+    feed(f, NULL, 0); /* of all of it */
+    assert_int_equal(engine_ordinal(f->engine), 5);
+    assert_int_equal(f->refused_count, 0);
+    assert_int_equal(f->summary.accepted, 2);
+    assert_true(settled_sum(f) == 9);
+    assert_int_equal(engine_name(f->engine, ENGINE_ORG, "ab"), ENGINE_NAME_NONE);
+}
+
+static void what_has_a_key_is_asked_about_anywhere(void **state)
+{
+    struct fixture *f = *state;
+    f->asked_org = "b";
+    add(f, "m0", "a", 0, 1);
+    add_keyed(f, "k", 0, 2, false); /* at a */
+    add(f, "m0", "b", 0, 4);
+    feed(f, NULL, 0);
+    assert_int_equal(engine_ordinal(f->engine), 3);
+    assert_true(settled_sum(f) == 6);
+}
+
 int main(void)
 {
 #define FEED_TEST(name) cmocka_unit_test_setup_teardown(name, open_engine, close_engine)
     const struct CMUnitTest tests[] = {
-        FEED_TEST(every_row_takes_its_ordinal),       FEED_TEST(rows_refused_before_are_skipped),
-        FEED_TEST(series_and_rows_are_refused_alike), FEED_TEST(keys_and_retractions_reach_the_engine),
-        FEED_TEST(what_may_not_be_sent_is_refused),   FEED_TEST(batches_of_growing_tables_follow_each_other),
+        FEED_TEST(every_row_takes_its_ordinal),
+        FEED_TEST(rows_refused_before_are_skipped),
+        FEED_TEST(series_and_rows_are_refused_alike),
+        FEED_TEST(keys_and_retractions_reach_the_engine),
+        FEED_TEST(what_a_question_does_without_takes_its_place),
+        FEED_TEST(what_has_a_key_is_asked_about_anywhere),
+        FEED_TEST(what_may_not_be_sent_is_refused),
+        FEED_TEST(batches_of_growing_tables_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
