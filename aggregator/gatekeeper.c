@@ -29,25 +29,16 @@ static void log_problems(const struct gatekeeper *gatekeeper, const struct probl
                   log_int("count", (int64_t)problems->count - PROBLEMS_LOGGED));
 }
 
-/* Appends what differs from the file before, as a text. */
-static poise_code read_file(struct gatekeeper *gatekeeper, struct buf *changes, poise_error *err)
+static poise_code read_file(const struct gatekeeper *gatekeeper, struct access **ret_access, poise_error *err)
 {
-    struct access *access = NULL, *before = NULL;
     struct problems problems = {0};
-    poise_code code = access_read(gatekeeper->options.path, &access, &problems);
+    poise_code code = access_read(gatekeeper->options.path, ret_access, &problems);
     log_problems(gatekeeper, &problems);
     if (code)
         code = error_set(err, code, "%s has %zu problem%s, which the log names", gatekeeper->options.path,
                          problems.count, problems.count == 1 ? "" : "s");
     problems_free(&problems);
-    if (code)
-        return code;
-    stats_set(gatekeeper->options.stats, STAT_access_keys, access_keys(access));
-    access_holder_set(gatekeeper->options.holder, access);
-    access_view_renew(&gatekeeper->view, &before);
-    access_compare(before, access, changes);
-    access_drop(before);
-    return POISE_OK;
+    return code;
 }
 
 static void note(const struct gatekeeper *gatekeeper, const char *what, const struct buf *changes,
@@ -59,16 +50,35 @@ static void note(const struct gatekeeper *gatekeeper, const char *what, const st
         .what = what, .about = changes->length ? (const char *)changes->data : NULL, .result = result};
     if (changes->failed || actions_note(options->store, options->clock, &action, &problem))
         log_event(options->log, LOG_ERROR, "not_audited", log_text("action", action.what),
+                  log_text("result", result),
                   log_text("reason", changes->failed ? "out of memory" : problem.text));
+}
+
+/* A full disk must not keep a revoked key in: what cannot be noted comes in force all the same. */
+static void put_in_force(struct gatekeeper *gatekeeper, const char *what, struct access *access)
+{
+    const struct gatekeeper_options *options = &gatekeeper->options;
+    struct access *before = NULL;
+    struct buf changes = {0};
+    access_compare(gatekeeper->view.access, access, &changes);
+    note(gatekeeper, what, &changes, "done");
+    buf_free(&changes);
+    stats_set(options->stats, STAT_access_keys, access_keys(access));
+    access_holder_set(options->holder, access);
+    access_view_renew(&gatekeeper->view, &before);
+    access_drop(before);
 }
 
 bool gatekeeper_reload(struct gatekeeper *gatekeeper)
 {
     const struct gatekeeper_options *options = &gatekeeper->options;
-    struct buf changes = {0};
+    struct access *access = NULL;
     poise_error problem;
-    poise_code code = read_file(gatekeeper, &changes, &problem);
-    note(gatekeeper, "reload", &changes, code ? problem.text : "done"); /* before anybody hears of it */
+    poise_code code = read_file(gatekeeper, &access, &problem);
+    if (code)
+        note(gatekeeper, "reload", &(struct buf){0}, problem.text);
+    else
+        put_in_force(gatekeeper, "reload", access);
     stats_add(options->stats, code ? STAT_access_reloads_failed : STAT_access_reloads, 1);
     if (code)
         log_event(options->log, LOG_ERROR, "access_not_reloaded", log_text("reason", problem.text),
@@ -76,7 +86,6 @@ bool gatekeeper_reload(struct gatekeeper *gatekeeper)
     else
         log_event(options->log, LOG_INFO, "access_reloaded", log_text("file", options->path),
                   log_int("keys", (int64_t)access_keys(gatekeeper->view.access)));
-    buf_free(&changes);
     return !code;
 }
 
@@ -131,11 +140,10 @@ poise_code gatekeeper_open(const struct gatekeeper_options *options, struct gate
     gatekeeper->view.holder = options->holder;
     gatekeeper->refusals =
         (struct refusals){.log = options->log, .clock = options->clock, .stats = options->stats};
-    struct buf all = {0};
-    poise_code code = read_file(gatekeeper, &all, err);
+    struct access *access = NULL;
+    poise_code code = read_file(gatekeeper, &access, err);
     if (!code)
-        note(gatekeeper, "start", &all, "done");
-    buf_free(&all);
+        put_in_force(gatekeeper, "start", access);
     if (!code)
         code = net_zap_open(options->net, &gatekeeper->zap, err);
     if (code) {

@@ -27,7 +27,8 @@ void gatekeeper_close(struct gatekeeper *gatekeeper);
 struct net_zap *gatekeeper_zap(const struct gatekeeper *gatekeeper); /* to wait for */
 /* Answers who asks to be let in; never blocks. */
 poise_code gatekeeper_step(struct gatekeeper *gatekeeper, poise_error *err);
-/* Has what the file says now come in force; false: it is broken, and what it said before stays. */
+/* Has what the file says now come in force, once that is noted in the audit log or cannot be; false: it is
+ * broken, and what it said before stays. */
 bool gatekeeper_reload(struct gatekeeper *gatekeeper);
 
 #endif

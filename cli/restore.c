@@ -42,7 +42,7 @@ static const struct argp parser = {
            "so that collectors send again what it lacks as soon as an aggregator runs on it. What is in "
            "STORE already "
            "is never touched.\v"
-           "Exit status: 0 it is there, 1 it is not, 2 wrong usage.\n\n"
+           "Exit status: 0 it is there, 1 it is not, or that is not noted in it, 2 wrong usage.\n\n"
            "Example:\n"
            "  mv /var/lib/poise/store /var/lib/poise/store.broken\n"
            "  poise restore /var/backups/poise/monday /var/lib/poise/store\n",
@@ -54,7 +54,9 @@ static poise_code note(const struct restore_options *options, poise_error *err)
     char who[32];
     snprintf(who, sizeof who, "uid %ju", (uintmax_t)getuid());
     const struct action action = {.name = who, .what = "restore", .about = options->backup, .result = "done"};
-    return actions_note(options->store, &clock_system, &action, err);
+    poise_code code = actions_note(options->store, &clock_system, &action, err);
+    return code == POISE_OK ? code
+                            : error_wrap(err, "%s is restored, but that is not noted in it", options->store);
 }
 
 int cli_restore(int argc, char **argv)

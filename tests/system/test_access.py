@@ -438,6 +438,8 @@ sources:
         done = run(POISE, "backup", "monday", "--from", self.aggregator.query, *self.keys("ops"), check=1)
         self.assertIn("cannot be noted in the audit log", done.stderr)
         self.assertFalse((self.folder / "backups" / "monday").exists())
+        self.assertIn(" not_audited action=reload ", self.aggregator.reload(self.without("board")))  # but who is out is out
+        self.assertEqual(self.stats()["poise_access_keys"], 3)
         audit.rmdir()
         run(POISE, "backup", "monday", "--from", self.aggregator.query, *self.keys("ops"))
 
