@@ -497,33 +497,50 @@ void access_drop(struct access *access)
 
 /* ---- what differs ---- */
 
-enum { COMPARED_MAX = 2000 }; /* bytes; a line of the audit log stays short */
+struct comparing {
+    struct buf *out;
+    size_t start, texts; /* the last text begins there; how many there are */
+};
 
-static void put_difference(struct buf *out, const char *how, const struct key *key)
+static void put_difference(struct comparing *comparing, const char *how, const struct key *key)
 {
-    char text[ACCESS_SHORT_MAX];
-    access_short(key->text, text);
-    if (out->length < COMPARED_MAX)
-        buf_printf(out, "%s%s %s %s", out->length ? ", " : "", how, key->peer->name, text);
+    struct buf *out = comparing->out;
+    char name[ACCESS_SHORT_MAX], text[ACCESS_SHORT_MAX + POISE_ID_MAX + 16];
+    access_short(key->text, name);
+    int length = snprintf(text, sizeof text, "%s %s %s", how, key->peer->name, name);
+    bool begins = comparing->texts == 0;
+    if (!begins && out->length - comparing->start + (size_t)length + 2 > ACCESS_COMPARED_MAX) {
+        buf_put_u8(out, 0);
+        begins = true;
+    }
+    if (begins) {
+        comparing->start = out->length;
+        comparing->texts++;
+    }
+    buf_printf(out, "%s%s", begins ? "" : ", ", text);
 }
 
-void access_compare(const struct access *before, const struct access *after, struct buf *out)
+/* Those of one file that the other does not have, or, `both`, that may do something else there. */
+static void put_differences(struct comparing *comparing, const char *how, const struct access *access,
+                            const struct access *other, bool both)
 {
     const struct key *key;
-    for (size_t at = 0; (key = hmap_next(&after->keys, &at));) {
-        const struct access_peer *known = before ? access_find(before, key->text) : NULL;
-        if (!known)
-            put_difference(out, "added", key);
-        else if (!access_same(known, key->peer))
-            put_difference(out, "changed", key);
+    for (size_t at = 0; access && (key = hmap_next(&access->keys, &at));) {
+        const struct access_peer *there = other ? access_find(other, key->text) : NULL;
+        if (both ? there && !access_same(there, key->peer) : !there)
+            put_difference(comparing, how, key);
     }
-    for (size_t at = 0; before && (key = hmap_next(&before->keys, &at));)
-        if (!access_find(after, key->text))
-            put_difference(out, "removed", key);
-    if (out->length >= COMPARED_MAX)
-        buf_printf(out, ", ...");
-    if (out->length)
+}
+
+size_t access_compare(const struct access *before, const struct access *after, struct buf *out)
+{
+    struct comparing comparing = {.out = out};
+    put_differences(&comparing, "removed", before, after, false);
+    put_differences(&comparing, "changed", after, before, true);
+    put_differences(&comparing, "added", after, before, false);
+    if (comparing.texts)
         buf_put_u8(out, 0);
+    return comparing.texts;
 }
 
 bool access_enters(const struct access_peer *peer, const char *endpoint)

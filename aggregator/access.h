@@ -27,9 +27,10 @@ void access_document(FILE *out);
 struct access *access_keep(struct access *access);
 void access_drop(struct access *access); /* NULL is fine */
 size_t access_keys(const struct access *access);
-/* Which keys came, went, or may do something else, as a text that ends with 0; empty: none. before may be
- * NULL. */
-void access_compare(const struct access *before, const struct access *after, struct buf *out);
+/* Which keys went, may do something else, or came, in this order: appends texts of at most so many bytes,
+ * each with a 0 behind it. Returns how many; 0: nothing differs. before may be NULL. */
+enum { ACCESS_COMPARED_MAX = 2000 /* a line of the audit log stays short */ };
+size_t access_compare(const struct access *before, const struct access *after, struct buf *out);
 
 /* By a public key as text, which a connection's messages carry (net_message.user); NULL: it is not named. */
 const struct access_peer *access_find(const struct access *access, const char *user);

@@ -61,17 +61,18 @@ static poise_code end_line(int fd, poise_error *err)
     return code || got == 0 || last == '\n' ? code : file_write_all(fd, "\n", 1, err);
 }
 
-static poise_code append(int fd, const struct buf *line, poise_error *err)
+static poise_code append(int fd, const struct buf *lines, poise_error *err)
 {
     poise_code code = end_line(fd, err);
     if (!code)
-        code = file_write_all(fd, line->data, line->length, err);
+        code = file_write_all(fd, lines->data, lines->length, err);
     if (!code && fdatasync(fd) != 0)
         code = error_errno(err, POISE_EIO, "cannot sync");
     return code;
 }
 
-static void put_line(struct buf *line, const struct clock *clock, const struct action *action)
+static void put_line(struct buf *line, const struct clock *clock, const struct action *action,
+                     const char *about)
 {
     char time[TIME_TEXT_MAX], key[ACCESS_SHORT_MAX];
     format_time_ms(clock_wall_ms(clock), time);
@@ -80,29 +81,39 @@ static void put_line(struct buf *line, const struct clock *clock, const struct a
     put_text(line, "who", action->name);
     put_text(line, "key", action->user ? key : NULL);
     put_text(line, "what", action->what);
-    put_text(line, "about", action->about);
+    put_text(line, "about", about);
     put_text(line, "result", action->result);
     buf_printf(line, "}\n");
+}
+
+static void put_lines(struct buf *lines, const struct clock *clock, const struct action *action)
+{
+    const char *about = action->about;
+    put_line(lines, clock, action, about);
+    for (size_t i = 1; i < action->abouts; i++) {
+        about += strlen(about) + 1;
+        put_line(lines, clock, action, about);
+    }
 }
 
 poise_code actions_note(const char *store, const struct clock *clock, const struct action *action,
                         poise_error *err)
 {
-    struct buf line = {0}, path = {0};
+    struct buf lines = {0}, path = {0};
     int fd = -1;
-    put_line(&line, clock, action);
+    put_lines(&lines, clock, action);
     buf_printf(&path, "%s/audit.jsonl", store);
     buf_put_u8(&path, 0);
-    poise_code code = line.failed || path.failed ? error_nomem(err, "a line of the audit log")
-                                                 : open_log(store, &path, &fd, err);
+    poise_code code = lines.failed || path.failed ? error_nomem(err, "a line of the audit log")
+                                                  : open_log(store, &path, &fd, err);
     if (!code) {
-        code = append(fd, &line, err);
+        code = append(fd, &lines, err);
         if (code)
             error_wrap(err, "the audit log %s", (const char *)path.data);
         if (close(fd) != 0 && !code)
             code = error_errno(err, POISE_EIO, "cannot close the audit log of %s", store);
     }
-    buf_free(&line);
+    buf_free(&lines);
     buf_free(&path);
     return code;
 }

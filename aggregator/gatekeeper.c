@@ -42,12 +42,12 @@ static poise_code read_file(const struct gatekeeper *gatekeeper, struct access *
 }
 
 static void note(const struct gatekeeper *gatekeeper, const char *what, const struct buf *changes,
-                 const char *result)
+                 size_t count, const char *result)
 {
     const struct gatekeeper_options *options = &gatekeeper->options;
     poise_error problem;
     const struct action action = {
-        .what = what, .about = changes->length ? (const char *)changes->data : NULL, .result = result};
+        .what = what, .about = count ? (const char *)changes->data : NULL, .abouts = count, .result = result};
     if (changes->failed || actions_note(options->store, options->clock, &action, &problem))
         log_event(options->log, LOG_ERROR, "not_audited", log_text("action", action.what),
                   log_text("result", result),
@@ -60,8 +60,8 @@ static void put_in_force(struct gatekeeper *gatekeeper, const char *what, struct
     const struct gatekeeper_options *options = &gatekeeper->options;
     struct access *before = NULL;
     struct buf changes = {0};
-    access_compare(gatekeeper->view.access, access, &changes);
-    note(gatekeeper, what, &changes, "done");
+    size_t count = access_compare(gatekeeper->view.access, access, &changes);
+    note(gatekeeper, what, &changes, count, "done");
     buf_free(&changes);
     stats_set(options->stats, STAT_access_keys, access_keys(access));
     access_holder_set(options->holder, access);
@@ -76,7 +76,7 @@ bool gatekeeper_reload(struct gatekeeper *gatekeeper)
     poise_error problem;
     poise_code code = read_file(gatekeeper, &access, &problem);
     if (code)
-        note(gatekeeper, "reload", &(struct buf){0}, problem.text);
+        note(gatekeeper, "reload", &(struct buf){0}, 0, problem.text);
     else
         put_in_force(gatekeeper, "reload", access);
     stats_add(options->stats, code ? STAT_access_reloads_failed : STAT_access_reloads, 1);

@@ -294,6 +294,47 @@ static void another_file_comes_in_force(void **state)
     access_holder_free(&holder);
 }
 
+/* So many peers p0, p1, ... with a key each. */
+static struct access *read_many(struct fixture *f, int first, int count, const char *more)
+{
+    struct buf text = {0};
+    buf_printf(&text, "peers:\n%s", more);
+    for (int i = first; i < first + count; i++)
+        buf_printf(&text, "  - {name: p%d, key: %064x, query: true}\n", i, (unsigned)i + 1);
+    buf_put_u8(&text, 0);
+    struct access *access = read_again(f, (const char *)text.data);
+    buf_free(&text);
+    return access;
+}
+
+static void who_went_is_named_before_hundreds_who_came(void **state)
+{
+    struct fixture *f = *state;
+    struct access *before = read_many(f, 0, 10,
+                                      "  - {name: gone, key: " KEY_A ", send: all}\n"
+                                      "  - {name: other, key: " KEY_B ", query: true}\n"),
+                  *after = read_many(f, 0, 310, "  - {name: other, key: " KEY_B ", read: all}\n");
+    struct buf texts = {0};
+    size_t count = access_compare(before, after, &texts), added = 0;
+    const char *at = (const char *)texts.data,
+               first[] = "removed gone a0000000, changed other b0000000, added ";
+    assert_true(count > 1);
+    assert_memory_equal(at, first, sizeof first - 1);
+    for (size_t i = 0; i < count; i++, at += strlen(at) + 1) {
+        assert_in_range(strlen(at), 1, ACCESS_COMPARED_MAX);
+        assert_int_equal(strncmp(at, ", ", 2) == 0, 0);
+        for (const char *one = at; (one = strstr(one, "added p")); one++)
+            added++;
+    }
+    assert_ptr_equal(at, texts.data + texts.length);
+    assert_int_equal(added, 300);
+    buf_free(&texts);
+    assert_int_equal(access_compare(after, after, &texts), 0);
+    assert_int_equal(texts.length, 0);
+    access_drop(before);
+    access_drop(after);
+}
+
 /* ---- the audit log ---- */
 
 static int64_t some_time(void *context)
@@ -330,6 +371,13 @@ static void a_line_for_each_action(void **state)
     action = (struct action){.what = "reload", .result = "done"};
     assert_int_equal(actions_note(f->directory, &clock, &action, NULL), POISE_OK);
     expect_audit(f, FIRST "{\"when\":\"2026-03-01T\n" FIRST);
+    assert_int_equal(unlink(f->audit), 0);
+    action = (struct action){.what = "reload", .about = "a\0b c", .abouts = 2, .result = "done"};
+    assert_int_equal(actions_note(f->directory, &clock, &action, NULL), POISE_OK);
+#define OF(about)                                                                                            \
+    "{\"when\":\"2026-03-01T00:00:00.000Z\",\"who\":null,\"key\":null,\"what\":\"reload\",\"about\":"        \
+    "\"" about "\",\"result\":\"done\"}\n"
+    expect_audit(f, OF("a") OF("b c"));
     poise_error err;
     assert_int_equal(actions_note("/nowhere/at/all", &clock, &action, &err), POISE_EIO);
     assert_non_null(strstr(err.text, "/nowhere/at/all/audit.jsonl"));
@@ -342,7 +390,8 @@ int main(void)
         TEST(each_may_what_the_file_says), TEST(all_is_all),
         TEST(mistakes_are_named),          TEST(who_may_write_it_is_its_owner),
         TEST(only_a_regular_file_is_read), TEST(what_keys_lose_is_told),
-        TEST(another_file_comes_in_force), TEST(a_line_for_each_action),
+        TEST(another_file_comes_in_force), TEST(who_went_is_named_before_hundreds_who_came),
+        TEST(a_line_for_each_action),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,7 @@ static struct fixture {
     bool full;            /* the disk: nothing can be noted */
     size_t noted;         /* how often something was, or should have been */
     size_t keys_in_force; /* when it was noted last */
+    size_t abouts;
 } fixture;
 
 poise_code __wrap_actions_note(const char *store, const struct clock *clock, const struct action *action,
@@ -40,6 +41,7 @@ poise_code __wrap_actions_note(const char *store, const struct clock *clock, con
     assert_string_equal(store, f->directory);
     snprintf(f->about, sizeof f->about, "%s", action->about ? action->about : "");
     snprintf(f->result, sizeof f->result, "%s", action->result);
+    f->abouts = action->abouts;
     f->noted++;
     f->keys_in_force = f->holder.current ? access_keys(f->holder.current) : 0;
     return f->full ? error_set(err, POISE_EFULL, "the disk is full") : POISE_OK;
@@ -111,6 +113,7 @@ static void it_is_noted_before_it_is_in_force(void **state)
     assert_int_equal(f->noted, 2);
     assert_int_equal(f->keys_in_force, 2);
     assert_string_equal(f->about, "removed b b0000000");
+    assert_int_equal(f->abouts, 1);
     assert_string_equal(f->result, "done");
     assert_null(access_find(f->holder.current, KEY_B));
     assert_false(is_logged("not_audited"));
