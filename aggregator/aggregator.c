@@ -233,7 +233,14 @@ static void reload(struct aggregator *a, int reload_fd)
     struct signalfd_siginfo signals;
     while (read(reload_fd, &signals, sizeof signals) > 0) /* several are as good as one */
         ;
-    if (a->gatekeeper && gatekeeper_reload(a->gatekeeper)) {
+    if (!a->gatekeeper) {
+        log_event(a->log, LOG_INFO, "nothing_reloaded",
+                  log_text("reason",
+                           "the configuration names no authorisation file (access), and nothing else "
+                           "is read again: for that end this and start it again"));
+        return;
+    }
+    if (gatekeeper_reload(a->gatekeeper)) {
         net_wake_up(a->wakes[PART_INGEST]);
         net_wake_up(a->wakes[PART_STREAM]);
     }

@@ -19,7 +19,7 @@ void aggregator_close(struct aggregator *aggregator);
 const char *aggregator_ingest_endpoint(const struct aggregator *aggregator);
 const char *aggregator_query_endpoint(const struct aggregator *aggregator);
 /* Runs until stop_fd is readable or a part fails; what was taken in is committed before it returns. Whenever
- * reload_fd, a signalfd (-1: none), is readable the authorisation file is read again. */
+ * reload_fd, a signalfd (-1: none), is readable the authorisation file is read again, where there is one. */
 poise_code aggregator_run(struct aggregator *aggregator, int stop_fd, int reload_fd, poise_error *err);
 
 /* The parts, and one turn of one of them, as its thread takes them one after the other: waits until there is

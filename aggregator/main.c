@@ -113,11 +113,11 @@ static int serve(const struct config *config)
     struct aggregator *aggregator = NULL;
     poise_error error = {0};
     int stop_fd = signals_as_fd(SIGINT, SIGTERM);
-    int reload_fd = config->access ? signals_as_fd(SIGHUP, SIGHUP) : -1; /* else it ends us, as ever */
+    int reload_fd = signals_as_fd(SIGHUP, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit of file size is a full disk */
     raise_descriptor_limit(config, &log);
-    if (stop_fd < 0 || (config->access && reload_fd < 0)) {
+    if (stop_fd < 0 || reload_fd < 0) {
         error = (poise_error){POISE_EIO, "signals cannot be set up"};
         return fail(&log, &error);
     }
@@ -129,8 +129,7 @@ static int serve(const struct config *config)
     }
     aggregator_close(aggregator);
     close(stop_fd);
-    if (reload_fd >= 0)
-        close(reload_fd);
+    close(reload_fd);
     if (code)
         return fail(&log, &error);
     log_event(&log, LOG_INFO, "stopped", log_text("store", config->store));

@@ -159,7 +159,11 @@ class Access(Case):
         done = run(POISE, "get", "--from", query, *self.keys("ops"), "--timeout", "3s", check=1)
         self.assertRegex(done.stderr, "in time: .* it has no(ne| keys)")
         self.assertTrue(self.hears_nothing(peer))
+        start = self.aggregator.log.stat().st_size
+        self.aggregator.process.send_signal(signal.SIGHUP)  # there is no file to read again
+        self.aggregator.wait_log("nothing_reloaded", start)
         run(POISE, "stats", "--from", query)
+        self.aggregator.stop()
 
     def test_secrets_that_others_can_read(self):
         self.start()
