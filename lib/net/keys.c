@@ -108,7 +108,7 @@ static bool take_lines(char *text, struct net_keys *keys, int *has)
     return true;
 }
 
-static poise_code check_modes(const char *path, const struct stat *status, poise_error *err)
+static poise_code check_secret(const char *path, const struct stat *status, poise_error *err)
 {
     if (!S_ISREG(status->st_mode)) {
         return error_set(err, POISE_EINVAL, "%s is no file", path);
@@ -130,7 +130,20 @@ static poise_code check_modes(const char *path, const struct stat *status, poise
     return POISE_OK;
 }
 
-/* What the open file says; `secret`: its modes must keep others out. */
+/* Who may write the file says who the aggregator is. */
+static poise_code check_public(const char *path, const struct stat *status, poise_error *err)
+{
+    if (status->st_mode & (S_IWGRP | S_IWOTH)) {
+        return error_set(
+            err, POISE_EDENIED,
+            "others than its owner may write %s (mode %04o), and so have somebody else taken for the "
+            "aggregator: look whether it is still the aggregator's public key, and chmod go-w it",
+            path, (unsigned)(status->st_mode & 07777));
+    }
+    return POISE_OK;
+}
+
+/* What the open file says; its modes must keep others from writing it, and of a secret from reading it. */
 static poise_code read_open(int fd, const char *path, bool secret, char text[FILE_MAX + 1], poise_error *err)
 {
     struct stat status;
@@ -138,7 +151,7 @@ static poise_code read_open(int fd, const char *path, bool secret, char text[FIL
     if (fstat(fd, &status) != 0) {
         return error_errno(err, POISE_EIO, "cannot look at %s", path);
     }
-    poise_code code = secret ? check_modes(path, &status, err) : POISE_OK;
+    poise_code code = secret ? check_secret(path, &status, err) : check_public(path, &status, err);
     if (code == POISE_OK) {
         code = file_read_at(fd, text, FILE_MAX + 1, 0, &length, err);
     }

@@ -14,7 +14,8 @@ bool keys_parse(const char *text, uint8_t ret_key[NET_KEY_BYTES]);
 /* A pair. EDENIED: others than its owner may read or write the file. ENOTFOUND, EIO; EINVAL: it holds none,
  * or two keys that are no pair. */
 poise_code keys_read(const char *path, struct net_keys *ret_keys, poise_error *err);
-/* A public key: its 64 digits, or the path of a file that holds it. */
+/* A public key: its 64 digits, or the path of a file that holds it. EDENIED: others than its owner may write
+ * the file. ENOTFOUND, EIO, EINVAL. */
 poise_code keys_read_public(const char *key_or_path, uint8_t ret_key[NET_KEY_BYTES], poise_error *err);
 /* What a connection needs: our pair from its file, and whose key the other side must have. */
 poise_code keys_read_curve(const char *path, const char *server_key, struct net_curve *ret_curve,

@@ -81,6 +81,28 @@ static void a_secret_that_others_get_at_is_refused(void **state)
     forget(f);
 }
 
+static void a_public_key_that_others_may_write_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const mode_t bad[] = {0664, 0646, 0666, 0620, 0602};
+    struct net_keys keys;
+    uint8_t public_key[NET_KEY_BYTES] = {7};
+    assert_int_equal(keys_make(&keys, NULL), POISE_OK);
+    keys.public_key[0] = 8;
+    assert_int_equal(keys_write(path_in(f, "a"), &keys, &f->err), POISE_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(chmod(path_in(f, "a.pub"), bad[i]), 0);
+        assert_int_equal(keys_read_public(path_in(f, "a.pub"), public_key, &f->err), POISE_EDENIED);
+        assert_non_null(strstr(f->err.text, "chmod go-w"));
+        assert_non_null(strstr(f->err.text, "a.pub"));
+    }
+    assert_int_equal(public_key[0], 7);
+    assert_int_equal(chmod(path_in(f, "a.pub"), 0444), 0);
+    assert_int_equal(keys_read_public(path_in(f, "a.pub"), public_key, &f->err), POISE_OK);
+    assert_int_equal(public_key[0], 8);
+    forget(f);
+}
+
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static void what_is_no_key_file_is_refused(void **state)
@@ -116,7 +138,7 @@ static void what_is_no_key_file_is_refused(void **state)
     assert_int_equal(keys_read_public(HEX, public_key, &f->err), POISE_OK);
     assert_int_equal(public_key[1], 0x23);
     assert_int_equal(keys_read_public(HEX "0", public_key, &f->err), POISE_ENOTFOUND);
-    write_text(path_in(f, "a.pub"), "  # mine\r\n\n\tpublic " HEX "  # so\r\n", 0666);
+    write_text(path_in(f, "a.pub"), "  # mine\r\n\n\tpublic " HEX "  # so\r\n", 0644);
     assert_int_equal(keys_read_public(path_in(f, "a.pub"), public_key, &f->err), POISE_OK);
     forget(f);
 }
@@ -520,6 +542,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_pair_is_written_for_its_owner_alone),
         TEST(a_secret_that_others_get_at_is_refused),
+        TEST(a_public_key_that_others_may_write_is_refused),
         TEST(what_is_no_key_file_is_refused),
         TEST(without_an_answer_nobody_gets_in),
         TEST(garbage_in_a_lock_is_cut),
