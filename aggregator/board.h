@@ -56,6 +56,7 @@ struct board {
     uint64_t mark_count;                 /* of all that there ever were */
     uint64_t view;                       /* names what lsn counts; 0: not said */
     struct hmap filters;                 /* of its subscriptions (filter.h) */
+    size_t kept_bytes;                   /* of the updates that they keep */
     struct arena texts;                  /* of what was recalled */
     uint64_t lsn;
     int64_t as_of_ms;

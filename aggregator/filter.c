@@ -186,7 +186,23 @@ void filter_close(struct board *board, struct filter *filter)
     if (!filter || --filter->users > 0)
         return;
     (void)hmap_remove(&board->filters, filter->hash, key_matches, &filter->key);
+    board->kept_bytes -= filter->sent.tail.capacity;
     filter_free(filter);
+}
+
+void filter_kept(struct board *board, struct filter *filter, size_t before)
+{
+    board->kept_bytes += filter->sent.tail.capacity - before;
+    if (board->kept_bytes <= FILTER_KEPT_MAX)
+        return;
+    struct filter *other;
+    for (size_t at = 0; (other = hmap_next(&board->filters, &at));) {
+        if (other == filter)
+            continue;
+        board->kept_bytes -= other->sent.tail.capacity;
+        buf_free(&other->sent.tail);
+        other->sent.head = 0;
+    }
 }
 
 static bool look_at_unit(const struct filter *filter, const struct board_unit *unit)

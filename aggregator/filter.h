@@ -55,5 +55,10 @@ poise_code filter_open(struct board *board, const struct wire_filter *wanted,
                        const struct filter_reader *reader, struct filter **ret_filter, poise_error *err);
 void filter_close(struct board *board, struct filter *filter);
 bool filter_passes(struct filter *filter, const struct board_unit *unit, uint32_t node);
+/* After another update was put into the filter's `sent`, whose buffer had so many bytes before. Where all
+ * that filters keep is more than the most, only this one stays: the others are made again for whoever wants
+ * them. */
+enum { FILTER_KEPT_MAX = 16 << 20 };
+void filter_kept(struct board *board, struct filter *filter, size_t before);
 
 #endif

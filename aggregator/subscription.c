@@ -291,9 +291,13 @@ const struct buf *subscription_keep(struct subscription *s, const struct board *
     struct filter_sent *sent = &s->filter->sent;
     bool shared = s->phase == SUBSCRIPTION_LIVE && message->kind == WIRE_UPDATE && s->filter->users > 1;
     struct buf *tail = shared ? &sent->tail : spare;
+    size_t before = sent->tail.capacity;
     sent->head = shared ? 0 : sent->head;
     buf_reset(tail);
-    if (wire_encode_states_tail(message->kind, &message->states, tail))
+    poise_code code = wire_encode_states_tail(message->kind, &message->states, tail);
+    if (shared)
+        filter_kept(s->board, s->filter, before);
+    if (code)
         return NULL;
     if (!shared)
         return tail;

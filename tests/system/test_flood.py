@@ -33,7 +33,7 @@ ORGS = 500 if SANITIZED else 2000
 # docs/operations.md, "What hostile peers can cost", for two endpoints
 CONNECTION = 64 << 10
 SUBSCRIPTION = (8 << 10) + 2 * ORGS
-BOUND = 2 * CONNECTIONS * CONNECTION + 2 * QUEUED + SUBSCRIPTIONS * SUBSCRIPTION + 64 * MIB
+BOUND = 2 * CONNECTIONS * CONNECTION + 2 * QUEUED + SUBSCRIPTIONS * SUBSCRIPTION + (16 + 64) * MIB
 
 
 SETTINGS = f"max_connections: {CONNECTIONS}\nmax_queued: 32MiB\nmax_subscriptions: {SUBSCRIPTIONS}\nmax_producers: 50"
