@@ -378,6 +378,14 @@ sources:
             update = board.expect(pb.Update)
             heard |= {(state.node.split("/")[0], state.org) for state in update.states}
         self.assertEqual(heard - set(allowed), set())
+        for name, may in (("ops", everything), ("board", allowed)):  # all that was heard of is in the log
+            self.assertEqual(self.logged(name), may)
+            self.assertEqual(self.logged(name, "plant"), [one for one in may if one[0] == "plant"])
+
+    def logged(self, name, *arguments):
+        """What the log of changes shows."""
+        log = run(POISE, "changes", "--from", self.aggregator.query, "--format", "jsonl", *self.keys(name), *arguments)
+        return sorted({(line["node"].split("/")[0], line["org"]) for line in map(json.loads, log.stdout.splitlines())})
 
     def until_last(self, peer):
         states = []
@@ -553,6 +561,25 @@ sources:
             self.aggregator.reload(left)
             error = board.expect(pb.Error, SECOND)
             self.assertEqual((error.id, error.code), (7 + number, code))
+
+    def test_the_log_of_changes_ends_with_its_key(self):
+        """Each page is asked for anew, and so is whether it may be."""
+        self.start()
+        self.seed()
+        board = self.peer("board")
+
+        def page(number):
+            board.send(pb.Changes(id=number))
+            return {state.org for state in board.expect(pb.Changed).states}
+
+        self.assertEqual(page(7), {"", "a"})
+        self.aggregator.reload(self.without("board") + [dict(self.peers[2], read=[{"orgs": ["b"]}])])
+        self.assertEqual(page(8), {"b"})
+        self.aggregator.reload(self.without("board"))
+        board.send(pb.Changes(id=9))
+        self.wait_stat("poise_connections_revoked")
+        while (answer := board.receive(0)) is not None:
+            self.assertIsInstance(answer, pb.Error)
 
     def test_watching_goes_on_or_ends(self):
         self.start()
