@@ -136,17 +136,28 @@ bool access_sends_all(const struct access_peer *peer)
 
 bool access_reads(const struct access_peer *peer, const char *scorecard, const char *org)
 {
-    for (size_t i = 0; i < peer->read_count; i++)
-        if (any_pattern(&peer->read[i].scorecards, scorecard) && any_glob(&peer->read[i].orgs, org))
-            return true;
-    return false;
+    return access_reads_some(peer, &scorecard, 1, &org, 1);
 }
 
 bool access_reads_card(const struct access_peer *peer, const char *scorecard)
 {
-    for (size_t i = 0; i < peer->read_count; i++)
-        if (any_pattern(&peer->read[i].scorecards, scorecard))
+    return access_reads_some(peer, &scorecard, 1, NULL, 0);
+}
+
+/* Rule by rule: what is named is a peer's choice, and not each scorecard is tried with each org. */
+bool access_reads_some(const struct access_peer *peer, const char *const *scorecards, size_t scorecard_count,
+                       const char *const *orgs, size_t org_count)
+{
+    for (size_t i = 0; i < peer->read_count; i++) {
+        const struct rule *rule = &peer->read[i];
+        bool card = scorecard_count == 0, org = org_count == 0;
+        for (size_t k = 0; !card && k < scorecard_count; k++)
+            card = any_pattern(&rule->scorecards, scorecards[k]);
+        for (size_t k = 0; card && !org && k < org_count; k++)
+            org = any_glob(&rule->orgs, orgs[k]);
+        if (card && org)
             return true;
+    }
     return false;
 }
 

@@ -59,6 +59,9 @@ bool access_sends_all(const struct access_peer *peer);
 bool access_reads(const struct access_peer *peer, const char *scorecard, const char *org);
 /* At any org. */
 bool access_reads_card(const struct access_peer *peer, const char *scorecard);
+/* Whether it may see one of these scorecards at one of these orgs; count 0: at any, of any. */
+bool access_reads_some(const struct access_peer *peer, const char *const *scorecards, size_t scorecard_count,
+                       const char *const *orgs, size_t org_count);
 
 /* The first digits of a key, by which logs call it; NULL: "-". */
 void access_short(const char *user, char text[ACCESS_SHORT_MAX]);

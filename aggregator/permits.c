@@ -2,6 +2,7 @@
 
 #include <base/error.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- whoever it is ---- */
 
@@ -27,6 +28,14 @@ poise_code permits_find(struct permits *permits, const char *user, const struct 
 }
 
 /* ---- questions ---- */
+
+/* What is asked about; count 0: everything. */
+struct named {
+    const char *const *scorecards;
+    size_t scorecard_count;
+    const char *const *orgs; /* themselves, no globs */
+    size_t org_count;
+};
 
 poise_code permits_kind(struct permits *permits, const char *user, const struct access_peer *who,
                         enum wire_kind kind, poise_error *err)
@@ -63,31 +72,44 @@ poise_code permits_kind(struct permits *permits, const char *user, const struct 
     return allowed ? POISE_OK : permits_deny(permits, user, who, what, err);
 }
 
-/* Scorecards of which it may see nothing at all are named as such; of others it gets what it may see. */
+/* It may see something of each scorecard that is named, and of one at least of the orgs; what else it may not
+ * see is left out. An answer that could never have anything in it would look like nothing having happened. */
+static poise_code check_named(struct permits *permits, const char *user, const struct access_peer *who,
+                              const struct named *named, poise_error *err)
+{
+    char what[POISE_ID_MAX + 300];
+    for (size_t i = 0; i < named->scorecard_count; i++) {
+        if (access_reads_card(who, named->scorecards[i]))
+            continue;
+        snprintf(what, sizeof what, "read the scorecard '%.64s'", named->scorecards[i]);
+        return permits_deny(permits, user, who, what, err);
+    }
+    if (named->org_count == 0 ||
+        access_reads_some(who, named->scorecards, named->scorecard_count, named->orgs, named->org_count))
+        return POISE_OK;
+    int length = named->scorecard_count == 1
+                     ? snprintf(what, sizeof what, "read the scorecard '%.64s'", named->scorecards[0])
+                     : snprintf(what, sizeof what, "read any of the scorecards");
+    snprintf(what + length, sizeof what - (size_t)length, " of the org '%.200s'%s", named->orgs[0],
+             named->org_count > 1 ? " or of the others" : "");
+    return permits_deny(permits, user, who, what, err);
+}
+
 poise_code permits_filter(struct permits *permits, const char *user, const struct access_peer *who,
                           const struct wire_filter *filter, poise_error *err)
 {
-    char what[POISE_ID_MAX + 32];
-    for (size_t i = 0; who && i < filter->scorecard_count; i++) {
-        if (access_reads_card(who, filter->scorecards[i]))
-            continue;
-        snprintf(what, sizeof what, "read the scorecard '%.64s'", filter->scorecards[i]);
-        return permits_deny(permits, user, who, what, err);
-    }
-    return POISE_OK;
+    struct named named = {filter->scorecards, filter->scorecard_count, filter->orgs, filter->org_count};
+    for (size_t i = 0; i < filter->org_count; i++)
+        if (strchr(filter->orgs[i], '*')) /* it may match one that may be seen, now or later */
+            named.org_count = 0;
+    return who ? check_named(permits, user, who, &named, err) : POISE_OK;
 }
 
 poise_code permits_query(struct permits *permits, const char *user, const struct access_peer *who,
                          const struct wire_query *query, poise_error *err)
 {
-    char what[POISE_ID_MAX + 300];
-    if (!who || (query->all_orgs ? access_reads_card(who, query->scorecard)
-                                 : access_reads(who, query->scorecard, query->org)))
-        return POISE_OK;
-    snprintf(what, sizeof what, "read the scorecard '%.64s'%s%.200s%s", query->scorecard,
-             query->all_orgs ? "" : " of the org '", query->all_orgs ? "" : query->org,
-             query->all_orgs ? "" : "'");
-    return permits_deny(permits, user, who, what, err);
+    const struct named named = {&query->scorecard, 1, &query->org, query->all_orgs ? 0 : 1};
+    return who ? check_named(permits, user, who, &named, err) : POISE_OK;
 }
 
 /* ---- another file ---- */

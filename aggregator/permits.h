@@ -25,6 +25,8 @@ poise_code permits_deny(struct permits *permits, const char *user, const struct 
 /* At the query endpoint; of who is NULL all is allowed. */
 poise_code permits_kind(struct permits *permits, const char *user, const struct access_peer *who,
                         enum wire_kind kind, poise_error *err);
+/* EDENIED: a scorecard that is named may not be seen at all, or none of the orgs that are. Of what else is
+ * asked for it gets what it may see. */
 poise_code permits_filter(struct permits *permits, const char *user, const struct access_peer *who,
                           const struct wire_filter *filter, poise_error *err);
 poise_code permits_query(struct permits *permits, const char *user, const struct access_peer *who,

@@ -453,6 +453,10 @@ static poise_code on_changes(struct stream *stream, const struct net_message *me
     struct wire_changes asked;
     struct inquiry *inquiry = NULL;
     poise_code code = wire_decode_changes(message->body, message->body_length, &stream->arena, &asked, err);
+    if (code)
+        return code;
+    *ret_id = asked.id;
+    code = permits_filter(&stream->permits, message->user, stream->who, &asked.filter, err);
     if (!code)
         code = new_plain(stream, asked.id, "", message, ret_id, &inquiry, err);
     if (!code)

@@ -85,41 +85,44 @@ static bool print_event(void *context, const poise_event *event)
 
 /* The one scorecard there is, and the aggregator's time. */
 struct only_card {
-    char id[POISE_ID_MAX + 1];
-    size_t count;
+    char id[POISE_ID_MAX + 1]; /* "": there is none */
+    bool several;
     int64_t as_of_ms;
 };
 
 static bool note_card(void *context, const poise_event *event)
 {
     struct only_card *only = context;
-    if (event->kind == POISE_EVENT_STATE && event->state->kind == POISE_SCORECARD) {
+    if (event->kind == POISE_EVENT_STATE) {
+        only->several = only->several || (only->id[0] && strcmp(only->id, event->state->node) != 0);
         snprintf(only->id, sizeof only->id, "%s", event->state->node);
-        only->count++;
     } else if (event->kind == POISE_EVENT_READY) {
         only->as_of_ms = event->as_of_ms;
     }
     return true;
 }
 
-/* Fills in what the question lacks: which scorecard, and now. */
-static poise_code complete_question(poise_client *client, const struct get_options *options,
-                                    struct only_card *only, poise_question *question, poise_error *err)
+/* Fills in what the question lacks: which scorecard, and now. Where neither the root nor the org that is
+ * asked about may be seen, nothing may be asked. */
+static poise_code complete_question(poise_client *client, int64_t timeout_ms, struct only_card *only,
+                                    poise_question *question, poise_error *err)
 {
     if (question->scorecard && question->as_of_ms != INT64_MIN) {
         return POISE_OK;
     }
-    struct live_options root = options->live;
-    root.org = NULL;
-    root.all_orgs = false;
-    struct live_filter filter;
-    poise_code code =
-        poise_get(client, live_filter_of(&root, &filter), options->timeout_ms, note_card, only, err);
+    const char *const orgs[] = {"", question->org};
+    const poise_filter filter = {.scorecards = &question->scorecard,
+                                 .scorecard_count = question->scorecard ? 1 : 0,
+                                 .orgs = orgs,
+                                 .org_count = question->all_orgs ? 0 : 2,
+                                 .kinds = UINT32_C(1) << POISE_SCORECARD};
+    poise_code code = poise_get(client, &filter, timeout_ms, note_card, only, err);
     if (code != POISE_OK) {
         return code;
     }
-    if (!question->scorecard && only->count != 1) {
-        return error_set(err, POISE_ENOTFOUND, "the aggregator has %zu scorecards; name one", only->count);
+    if (!question->scorecard && (only->several || !only->id[0])) {
+        return error_set(err, POISE_ENOTFOUND, "the aggregator has %s; name the scorecard",
+                         only->several ? "several" : "no scores there yet");
     }
     if (!question->scorecard) {
         question->scorecard = only->id;
@@ -140,7 +143,7 @@ static poise_code ask_past(poise_client *client, const struct get_options *optio
                                .history = options->history,
                                .as_of_ms = options->as_of_ms,
                                .known_at_ms = options->known_at_ms};
-    poise_code code = complete_question(client, options, &only, &question, err);
+    poise_code code = complete_question(client, options->timeout_ms, &only, &question, err);
     if (code == POISE_OK) {
         code = poise_ask(client, &question, options->timeout_ms, print_event, listener, err);
     }

@@ -225,6 +225,7 @@ static void check_peer(const struct access_peer *who)
         MUST(with == ACCESS_SENDS_NOT || sends);
         MUST(with == ACCESS_SENDS || !access_sends_all(who));
         MUST(access_reads_card(who, a) || !access_reads(who, a, b));
+        MUST(access_reads_some(who, NULL, 0, &b, 1) || !access_reads(who, a, b));
         MUST(reads || !access_reads_card(who, a));
     }
     MUST(access_enters(who, ACCESS_AT_INGEST) == sends);

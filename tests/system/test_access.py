@@ -364,6 +364,14 @@ sources:
         for arguments in (["secret"], ["secret", "--all-orgs"], ["secret", *past], ["secret", "--all-orgs", *past],
                           ["plant", "--org", "b", *past], ["none", *past]):
             self.assertIn("may not read the scorecard", self.get("board", *arguments, check=1).stderr)
+        denied = self.stats()["poise_messages_denied"]
+        never = [["changes", "secret"], ["changes", "--org", "b"], ["watch", "secret"], ["watch", "plant", "--org", "b"],
+                 ["get", "plant", "--org", "b"]]
+        for verb, *arguments in never:  # and not as if nothing had happened there
+            done = run(POISE, verb, *arguments, "--from", self.aggregator.query, *self.keys("board"), check=1)
+            self.assertIn("board, key ", done.stderr)
+            self.assertIn("may not read ", done.stderr)
+        self.assertEqual(self.stats()["poise_messages_denied"], denied + len(never))
         changes = run(POISE, "changes", "--from", self.aggregator.query, "--snapshot", "--format", "jsonl", *self.keys("board"))
         lines = [json.loads(line) for line in changes.stdout.splitlines()]
         self.assertEqual(sorted({(line["node"].split("/")[0], line["org"]) for line in lines}), allowed)
@@ -381,6 +389,15 @@ sources:
         for name, may in (("ops", everything), ("board", allowed)):  # all that was heard of is in the log
             self.assertEqual(self.logged(name), may)
             self.assertEqual(self.logged(name, "plant"), [one for one in may if one[0] == "plant"])
+
+    def test_the_past_below_what_may_not_be_seen(self):
+        self.peers[2] |= {"read": [{"scorecards": ["plant"], "orgs": ["a"]}]}
+        self.start()
+        self.seed()
+        for arguments in (["--org", "a"], ["plant", "--org", "a"], ["--all-orgs"]):
+            self.assertEqual(self.seen("board", "--history", *arguments), [("plant", "a")])
+        self.assertIn("may not read ", self.get("board", "--history", check=1).stderr)
+        self.assertIn("several; name the scorecard", self.get("ops", "--history", check=1).stderr)
 
     def logged(self, name, *arguments):
         """What the log of changes shows."""

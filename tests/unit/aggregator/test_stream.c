@@ -590,6 +590,72 @@ static void each_right_allows_its_messages(void **state)
     }
 }
 
+/* Asks for what it names in each way that there is. */
+static void expect_named(struct fixture *f, struct net_socket *peer, const struct wire_filter *filter,
+                         bool allowed)
+{
+    struct wire_subscribe subscribe = {.id = 1, .filter = *filter, .credit = 1, .once = true};
+    assert_int_equal(wire_encode_subscribe(&subscribe, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_SUBSCRIBE);
+    if (allowed)
+        expect_states(f, peer, WIRE_SNAPSHOT, 1, 0, 0);
+    else
+        loop_expect_error(&f->loop, peer, POISE_EDENIED);
+    const struct wire_changes changes = {.id = 2, .filter = *filter};
+    const struct wire_query query = {.id = 2,
+                                     .scorecard = filter->scorecard_count ? filter->scorecards[0] : "",
+                                     .org = filter->org_count ? filter->orgs[0] : "",
+                                     .all_orgs = filter->org_count == 0,
+                                     .credit = 1};
+    bool one = filter->scorecard_count == 1 && filter->org_count < 2 && !strchr(query.org, '*');
+    for (int ways = one ? 2 : 1; ways > 0; ways--) {
+        assert_int_equal(ways == 1 ? wire_encode_changes(&changes, &f->loop.out)
+                                   : wire_encode_query(&query, &f->loop.out),
+                         POISE_OK);
+        loop_send(&f->loop, peer, ways == 1 ? WIRE_CHANGES : WIRE_QUERY);
+        if (allowed) {
+            struct inquiry *inquiry = take_question(f);
+            inquiry->error.code = POISE_EGAP;
+            assert_true(ring_push(&f->from_inquirer, inquiry));
+        }
+        loop_expect_error(&f->loop, peer, allowed ? POISE_EGAP : POISE_EDENIED);
+    }
+}
+
+static void what_can_never_be_shown_is_denied(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    const struct {
+        const char *scorecards[2], *orgs[2];
+        bool allowed;
+    } asked[] = {
+        {{NULL}, {NULL}, true},      {{"c"}, {NULL}, true},      {{"x"}, {NULL}, false},
+        {{"c", "x"}, {NULL}, false}, {{"c", "e"}, {NULL}, true}, {{"c"}, {"a"}, true},
+        {{"c"}, {"d/1"}, true},      {{"c"}, {"d"}, false},      {{"c"}, {"b"}, false},
+        {{"c"}, {""}, false},        {{"c"}, {"b", "a"}, true},  {{"c"}, {"b", "d"}, false},
+        {{"c"}, {"b*"}, true},       {{"x"}, {"**"}, false},     {{"e"}, {"a"}, false},
+        {{"e", "c"}, {"a"}, true},   {{NULL}, {"b"}, true},      {{NULL}, {"z"}, false},
+    };
+    uint64_t denied = 0;
+    user = READER;
+    allow(f, "  - {name: reader, key: " READER ", query: true, read: [{scorecards: [c], orgs: [a, 'd/*']}, "
+             "{scorecards: [e], orgs: [b]}]}\n");
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        const char *cards[] = {asked[i].scorecards[0], asked[i].scorecards[1]};
+        const char *orgs[] = {asked[i].orgs[0], asked[i].orgs[1]};
+        const struct wire_filter filter = {
+            .scorecards = cards,
+            .scorecard_count = (cards[0] != NULL) + (size_t)(cards[1] != NULL),
+            .orgs = orgs,
+            .org_count = (orgs[0] != NULL) + (size_t)(orgs[1] != NULL),
+        };
+        expect_named(f, peer, &filter, asked[i].allowed);
+        assert_int_equal(counted(f, STAT_messages_denied) > denied, !asked[i].allowed);
+        denied = counted(f, STAT_messages_denied);
+    }
+}
+
 static void a_question_ends_with_its_right(void **state)
 {
     struct fixture *f = *state;
@@ -635,6 +701,7 @@ int main(void)
         STREAM_TEST(the_numbers_are_told),
         STREAM_TEST(a_subscriber_without_credit_is_said_to_be_behind),
         cmocka_unit_test_setup_teardown(each_right_allows_its_messages, setup_locked, teardown),
+        cmocka_unit_test_setup_teardown(what_can_never_be_shown_is_denied, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(a_question_ends_with_its_right, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(every_question_has_its_answer_however_many_came_at_once, setup_narrow,
                                         teardown),
