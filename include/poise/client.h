@@ -196,8 +196,10 @@ POISE_API poise_code poise_subscribe(poise_client *client, const poise_filter *f
 POISE_API poise_code poise_client_step(poise_client *client, int64_t timeout_ms, poise_on_event *on_event,
                                        void *context, poise_error *err);
 
-/* The calls below need a client without a subscription (EBUSY; also when the aggregator has too many
- * questions: ask again). A timeout below 0 is none. An answer is complete, and consistent, with its READY. */
+/* The calls below need a client without a subscription (EBUSY). A timeout below 0 is none. An answer is
+ * complete, and consistent, with its READY. An aggregator that is too busy (EBUSY: it has too many questions)
+ * is asked again until the timeout; poise_backup and poise_rescore answer at once, since what is in their way
+ * may last. */
 
 /* The live states that pass the filter; ETIMEOUT. STATE events, then READY. */
 POISE_API poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t timeout_ms,
@@ -227,7 +229,7 @@ typedef struct poise_restatement {
     const char *reason; /* for the journal and the log */
 } poise_restatement;
 /* Done, and on disk, with POISE_OK; *ret_rows were let in, *ret_refused of them were refused for another
- * reason. EBUSY: another came first, try again. ELIMIT: it names too many at once. */
+ * reason. EBUSY: others came first, until the timeout. ELIMIT: it names too many at once. */
 POISE_API poise_code poise_restate(poise_client *client, const poise_restatement *restatement,
                                    int64_t timeout_ms, uint64_t *ret_rows, uint64_t *ret_refused,
                                    poise_error *err);
@@ -246,7 +248,7 @@ typedef struct poise_erased {
     uint64_t lsn;     /* of the journal's record; 0: there were none, or it was a dry run */
 } poise_erased;
 /* They count no more, and that is on disk, with POISE_OK; what is left of them on the disk goes from then on.
- * EBUSY: another order came first, try again. ELIMIT: it names too many at once. */
+ * EBUSY: other orders came first, until the timeout. ELIMIT: it names too many at once. */
 POISE_API poise_code poise_erase(poise_client *client, const poise_erasure *erasure, int64_t timeout_ms,
                                  poise_erased *ret_erased, poise_error *err);
 

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_US = 500000 }; /* for what keeps us from a connection */
+enum {
+    LOOK_US = 500000, /* for what keeps us from a connection */
+    PAUSE_US = 100000 /* before what the aggregator had no time for is asked again */
+};
 
 poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client, poise_error *err)
 {
@@ -68,14 +71,12 @@ poise_code question_begin(struct poise_client *client, int64_t timeout_ms, struc
     return POISE_OK;
 }
 
-/* Sends a body that the caller encoded and frees, once there is a connection. */
-poise_code question_send(const struct question *question, enum wire_kind kind, poise_code encoded,
-                         const struct buf *body, poise_error *err)
+static poise_code send_body(const struct question *question, poise_error *err)
 {
     struct link *link = &question->client->link;
-    poise_code code = encoded == POISE_OK && !body->failed ? POISE_OK : error_nomem(err, "a question");
+    poise_code code = POISE_OK;
     while (code == POISE_OK) {
-        code = link_send_body(link, kind, body->data, body->length, err);
+        code = link_send_body(link, question->kind, question->body->data, question->body->length, err);
         if (code != POISE_EFULL) {
             return code;
         }
@@ -86,15 +87,42 @@ poise_code question_send(const struct question *question, enum wire_kind kind, p
     return code;
 }
 
-/* An ERROR for the question or the connection is the answer. */
-static poise_code check_error(const struct question *question, const struct link_message *message,
-                              poise_error *err)
+poise_code question_send(struct question *question, enum wire_kind kind, poise_code encoded,
+                         const struct buf *body, poise_error *err)
+{
+    question->kind = kind;
+    question->body = body;
+    return encoded == POISE_OK && !body->failed ? send_body(question, err) : error_nomem(err, "a question");
+}
+
+poise_code question_pause(const struct question *question, int64_t deadline, poise_error *err)
+{
+    int64_t left = deadline - link_now();
+    return left > PAUSE_US ? link_wait(&question->client->link, false, PAUSE_US, err) : POISE_EBUSY;
+}
+
+/* Whether what it is too busy for will pass in moments: else a backfill runs, or the name of a backup is
+ * taken. */
+static bool passes(const struct question *question)
+{
+    return question->body && question->kind != WIRE_RESCORE && question->kind != WIRE_BACKUP;
+}
+
+/* An ERROR for the question or the connection is the answer; where the aggregator is busy the question, whose
+ * id is free then, is asked again. */
+static poise_code on_error(const struct question *question, const struct link_message *message,
+                           poise_error *err)
 {
     struct link *link = &question->client->link;
     struct wire_error error;
     poise_code code = wire_decode_error(message->body, message->length, &link->arena, &error, err);
-    if (code == POISE_OK && (error.id == question->id || error.id == 0)) {
-        return error_set(err, error.code, "%s: %s", link->endpoint, error.text);
+    if (code != POISE_OK || (error.id != question->id && error.id != 0)) {
+        return code;
+    }
+    code = error_set(err, error.code, "%s: %s", link->endpoint, error.text);
+    if (code == POISE_EBUSY && error.id == question->id && passes(question)) {
+        code = question_pause(question, question->deadline, err);
+        code = code == POISE_OK ? send_body(question, err) : code;
     }
     return code;
 }
@@ -127,7 +155,7 @@ static poise_code next_answer(const struct question *question, enum wire_kind ki
     for (;;) {
         poise_code code = question_next(question, ret_message, err);
         if (code == POISE_OK && ret_message->kind == WIRE_ERROR) {
-            code = check_error(question, ret_message, err);
+            code = on_error(question, ret_message, err);
         }
         if (code != POISE_OK || ret_message->kind == kind) {
             return code;
@@ -168,7 +196,7 @@ static poise_code next_part(const struct question *question, enum wire_kind kind
 }
 
 /* The parts of an answer until the last; *complete becomes true with that. */
-static poise_code take_parts(const struct question *question, enum wire_kind kind, int64_t as_of_ms,
+static poise_code take_parts(struct question *question, enum wire_kind kind, int64_t as_of_ms,
                              poise_on_event *on_event, void *context, bool *complete, poise_error *err)
 {
     uint32_t consumed = 0;
@@ -178,6 +206,7 @@ static poise_code take_parts(const struct question *question, enum wire_kind kin
         if (code != POISE_OK) {
             return code;
         }
+        question->body = NULL; /* what has come would come again */
         *complete = part.last;
         struct delivery delivery = {.states = part, .ready = part.last};
         if (kind == WIRE_RESULT) {
@@ -193,7 +222,7 @@ static poise_code take_parts(const struct question *question, enum wire_kind kin
     }
 }
 
-static poise_code take_answer(const struct question *question, enum wire_kind kind, int64_t as_of_ms,
+static poise_code take_answer(struct question *question, enum wire_kind kind, int64_t as_of_ms,
                               poise_on_event *on_event, void *context, poise_error *err)
 {
     bool complete = false;
@@ -220,9 +249,12 @@ poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t t
     if (code == POISE_OK) {
         code = question_send(&question, WIRE_SUBSCRIBE, wire_encode_subscribe(&subscribe, &body), &body, err);
     }
+    if (code == POISE_OK) {
+        code = take_answer(&question, WIRE_SNAPSHOT, 0, on_event, context, err);
+    }
     buf_free(&body);
     arena_free(&memory);
-    return code == POISE_OK ? take_answer(&question, WIRE_SNAPSHOT, 0, on_event, context, err) : code;
+    return code;
 }
 
 poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t timeout_ms,
@@ -247,9 +279,11 @@ poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t 
     }
     struct buf body = {0};
     code = question_send(&question, WIRE_QUERY, wire_encode_query(&query, &body), &body, err);
+    if (code == POISE_OK) {
+        code = take_answer(&question, WIRE_RESULT, asked->as_of_ms, on_event, context, err);
+    }
     buf_free(&body);
-    return code == POISE_OK ? take_answer(&question, WIRE_RESULT, asked->as_of_ms, on_event, context, err)
-                            : code;
+    return code;
 }
 
 static poise_code take_restated(const struct question *question, struct wire_restated *ret_restated,
@@ -285,11 +319,11 @@ poise_code poise_restate(poise_client *client, const poise_restatement *restatem
                                        .to_ms = restatement->to_ms};
     struct buf body = {0};
     code = question_send(&question, WIRE_RESTATE, wire_encode_restate(&order, &body), &body, err);
-    buf_free(&body);
     struct wire_restated restated;
     if (code == POISE_OK) {
         code = take_restated(&question, &restated, err);
     }
+    buf_free(&body);
     if (code == POISE_OK) {
         *ret_rows = restated.rows;
         *ret_refused = restated.refused;
@@ -331,11 +365,11 @@ poise_code poise_erase(poise_client *client, const poise_erasure *erasure, int64
                                      .dry_run = erasure->dry_run};
     struct buf body = {0};
     code = question_send(&question, WIRE_ERASE, wire_encode_erase(&order, &body), &body, err);
-    buf_free(&body);
     struct wire_erased erased;
     if (code == POISE_OK) {
         code = take_erased(&question, &erased, err);
     }
+    buf_free(&body);
     if (code == POISE_OK) {
         *ret_erased = (poise_erased){.rows = erased.rows, .counted = erased.counted, .lsn = erased.lsn};
     }
@@ -373,11 +407,11 @@ poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring,
                                        .from_ms = rescoring->from_ms};
     struct buf body = {0};
     code = question_send(&question, WIRE_RESCORE, wire_encode_rescore(&order, &body), &body, err);
-    buf_free(&body);
     struct wire_rescored rescored;
     if (code == POISE_OK) {
         code = take_rescored(&question, &rescored, err);
     }
+    buf_free(&body);
     if (code == POISE_OK) {
         *ret_rescored = (poise_rescored){.scorecards = rescored.scorecards,
                                          .revised = rescored.revised,
@@ -419,11 +453,11 @@ poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_
     const struct wire_backup order = {.id = question.id, .name = name};
     struct buf body = {0};
     code = question_send(&question, WIRE_BACKUP, wire_encode_backup(&order, &body), &body, err);
-    buf_free(&body);
     struct wire_backed_up backed_up;
     if (code == POISE_OK) {
         code = take_backed_up(&question, &backed_up, err);
     }
+    buf_free(&body);
     if (code == POISE_OK) {
         *ret_backed_up = (poise_backed_up){
             .lsn = backed_up.lsn, .bytes = backed_up.bytes, .duration_ms = (int64_t)backed_up.duration_ms};
@@ -465,10 +499,10 @@ poise_code poise_get_losses(poise_client *client, int64_t timeout_ms,
         code = question_send(&question, WIRE_LOSSES_REQUEST, wire_encode_losses_request(question.id, &body),
                              &body, err);
     }
-    buf_free(&body);
     if (code == POISE_OK) {
         code = take_losses(&question, &losses, err);
     }
+    buf_free(&body);
     for (size_t i = 0; code == POISE_OK && i < losses.count; i++) {
         on_loss(context, &losses.losses[i]);
     }
@@ -510,11 +544,11 @@ poise_code poise_get_stats(poise_client *client, int64_t timeout_ms,
     struct buf body = {0};
     code = question_send(&question, WIRE_STATS_REQUEST, wire_encode_stats_request(question.id, &body), &body,
                          err);
-    buf_free(&body);
     struct wire_stats stats = {0};
     if (code == POISE_OK) {
         code = take_stats(&question, &stats, err);
     }
+    buf_free(&body);
     for (size_t i = 0; code == POISE_OK && i < stats.count; i++) {
         on_number(context, stats.names[i], stats.values[i]);
     }

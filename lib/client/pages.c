@@ -4,10 +4,7 @@
 #include <client/question.h>
 #include <string.h>
 
-enum {
-    PAGE_PROBE_US = 2000000, /* silence after which the aggregator is asked whether it knows the question */
-    PAGE_RETRY_MS = 100      /* before a page is asked for again that it had no time for */
-};
+enum { PAGE_PROBE_US = 2000000 }; /* silence after which it is asked whether it knows the question */
 
 struct paging {
     struct poise_client *client;
@@ -60,10 +57,12 @@ static poise_code decode(const struct paging *paging, const struct link_message 
 /* Sends what is asked under a new id. */
 static poise_code ask_page(struct paging *paging, int64_t deadline, struct question *ret_question)
 {
-    struct question question = {paging->client, ++paging->client->last_id, deadline};
+    struct question question = {
+        .client = paging->client, .id = ++paging->client->last_id, .deadline = deadline};
     struct buf body = {0};
     poise_code code = encode(paging, question.id, &body);
     code = question_send(&question, paging->asks, code, &body, paging->err);
+    question.body = NULL; /* it would be another question */
     buf_free(&body);
     *ret_question = question;
     return code;
@@ -76,7 +75,7 @@ static bool is_forgotten(const struct question *question, const struct wire_erro
 }
 
 static poise_code on_page_error(const struct question *question, const struct link_message *message,
-                                bool *ret_again, poise_error *err)
+                                int64_t deadline, bool *ret_again, poise_error *err)
 {
     struct link *link = &question->client->link;
     struct wire_error error;
@@ -85,10 +84,11 @@ static poise_code on_page_error(const struct question *question, const struct li
         return code;
     }
     *ret_again = is_forgotten(question, &error) || error.code == POISE_EBUSY;
-    if (!*ret_again) {
-        return error_set(err, error.code, "%s: %s", link->endpoint, error.text);
+    if (is_forgotten(question, &error)) {
+        return POISE_OK;
     }
-    return error.code == POISE_EBUSY ? link_wait(link, false, INT64_C(1000) * PAGE_RETRY_MS, err) : POISE_OK;
+    code = error_set(err, error.code, "%s: %s", link->endpoint, error.text);
+    return *ret_again ? question_pause(question, deadline, err) : code;
 }
 
 /* Waits for the page; *ret_again: it has to be asked for again. */
@@ -112,7 +112,7 @@ static poise_code await_page(const struct paging *paging, struct question *quest
             }
         }
         if (code == POISE_OK && message.kind == WIRE_ERROR) {
-            code = on_page_error(question, &message, ret_again, paging->err);
+            code = on_page_error(question, &message, deadline, ret_again, paging->err);
         } else if (code == POISE_OK && message.kind == paging->answers) {
             code = decode(paging, &message, &id, ret_page);
             if (code == POISE_OK && id == question->id) {

@@ -63,6 +63,14 @@ static void *call_get_stats(void *context)
     return NULL;
 }
 
+static void *call_backup(void *context)
+{
+    struct bench *b = context;
+    poise_backed_up backed_up;
+    b->code = poise_backup(b->client, "monday", b->timeout_ms, &backed_up, &b->err);
+    return NULL;
+}
+
 static int setup(void **state)
 {
     static struct bench bench;
@@ -207,6 +215,45 @@ static void test_errors_are_answers(void **state)
     assert_int_equal(poise_ask(b->client, &b->question, 0, on_event, b, NULL), POISE_ENOTFOUND);
 }
 
+static uint64_t expect_ask(struct bench *b)
+{
+    struct wire_query query;
+    fake_expect(&b->fake, WIRE_QUERY);
+    assert_int_equal(wire_decode_query(b->fake.bytes, b->fake.length, &b->fake.arena, &query, NULL),
+                     POISE_OK);
+    assert_string_equal(query.scorecard, "card");
+    return query.id;
+}
+
+static void test_who_is_busy_is_asked_again(void **state)
+{
+    struct bench *b = *state;
+    b->question = (poise_question){.scorecard = "card"};
+    start(b, call_ask);
+    fake_error(&b->fake, expect_ask(b), POISE_EBUSY);
+    part(b, WIRE_RESULT, expect_ask(b), 4, true, "card");
+    finish(b);
+    assert_int_equal(b->code, POISE_OK);
+    assert_string_equal(b->heard, "card ready@4/0 ");
+
+    start(b, call_ask); /* what has come is not to come twice */
+    uint64_t id = expect_ask(b);
+    part(b, WIRE_RESULT, id, 4, false, "card");
+    fake_error(&b->fake, id, POISE_EBUSY);
+    finish(b);
+    assert_int_equal(b->code, POISE_EBUSY);
+    fake_expect(&b->fake, WIRE_UNSUBSCRIBE);
+
+    start(b, call_backup); /* the name may be taken */
+    struct wire_backup backup;
+    fake_expect(&b->fake, WIRE_BACKUP);
+    assert_int_equal(wire_decode_backup(b->fake.bytes, b->fake.length, &b->fake.arena, &backup, NULL),
+                     POISE_OK);
+    fake_error(&b->fake, backup.id, POISE_EBUSY);
+    finish(b);
+    assert_int_equal(b->code, POISE_EBUSY);
+}
+
 static void test_stats(void **state)
 {
     struct bench *b = *state;
@@ -268,6 +315,7 @@ int main(void)
         TEST(test_the_callback_ends_it),
         TEST(test_ask),
         TEST(test_errors_are_answers),
+        TEST(test_who_is_busy_is_asked_again),
         TEST(test_stats),
         TEST(test_no_answer_is_a_timeout),
         TEST(test_a_late_aggregator_is_awaited),
