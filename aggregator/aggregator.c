@@ -396,7 +396,8 @@ static poise_code open_stream(struct aggregator *a, poise_error *err)
                                      .clock = a->clock,
                                      .max_subscriptions = (size_t)a->config->max_subscriptions,
                                      .max_subscriptions_each = (size_t)a->config->max_subscriptions_each,
-                                     .max_questions = (size_t)a->config->max_questions};
+                                     .max_questions = (size_t)a->config->max_questions,
+                                     .max_questions_each = (size_t)a->config->max_questions_each};
     return stream_open(&options, &a->stream, err);
 }
 

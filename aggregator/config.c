@@ -99,10 +99,13 @@ static const struct setting table[] = {
     {"max_answer", SETTING_SIZE, FIELD(max_answer), .min = 1 << 20, .max = 1 << 30, .fallback = "64MiB",
      .text = "The answer to a question about the past; a longer one is refused. There may be `max_questions` "
              "at a time."},
-    {"max_questions", SETTING_INT, FIELD(max_questions), .min = 1, .max = INQUIRIES_MAX, .fallback = "16",
+    {"max_questions", SETTING_INT, FIELD(max_questions), .min = 1, .max = QUESTIONS_MAX, .fallback = "16",
      .text =
-         "Questions about the past, dumps and orders that wait or are answered at a time; more are refused "
-         "(`EBUSY`), and clients ask again."},
+         "Questions about the past, dumps and readers of changes that wait or are answered at a time; more "
+         "are refused (`EBUSY`), and clients ask again until their timeout. For orders of who may administer "
+         "there is room besides, for 8."},
+    {"max_questions_each", SETTING_INT, FIELD(max_questions_each), .min = 1, .max = QUESTIONS_MAX,
+     .fallback = "4", .text = "Of those, orders too, on one connection."},
     {"max_handshakes", SETTING_INT, FIELD(max_handshakes), .min = 1, .max = 1e5, .fallback = "1000",
      .text =
          "Connections to each endpoint that are not through the handshake yet. For one more that one is cut "

@@ -19,9 +19,10 @@ struct config {
     bool insecure;
     int log; /* enum log_level */
     int64_t credit, pool, max_producers, max_subscriptions, max_orgs, max_series, max_cells;
-    int64_t max_batch_rows, max_batch_bytes, max_batch_symbols, max_request, max_questions;
+    int64_t max_batch_rows, max_batch_bytes, max_batch_symbols, max_request;
     int64_t max_handshakes, handshake_ms; /* connections */
     int64_t max_connections, max_queued, max_subscriptions_each, max_answer;
+    int64_t max_questions, max_questions_each;
     /* read from the files of scorecards */
     struct scorecard **cards;
     size_t card_count;

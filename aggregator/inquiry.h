@@ -14,7 +14,12 @@
 #include <store/store.h>
 #include <wire/wire.h>
 
-enum { INQUIRIES_MAX = 256, INQUIRY_BYTES_DEFAULT = 64 << 20 }; /* of them at a time; of each answer */
+enum {
+    QUESTIONS_MAX = 256, /* at a time, */
+    ORDERS_MAX = 8,      /* and besides, however many questions there are */
+    INQUIRIES_MAX = QUESTIONS_MAX + ORDERS_MAX,
+    INQUIRY_BYTES_DEFAULT = 64 << 20 /* of an answer */
+};
 
 struct inquiry {
     /* the question; constant once handed over */
@@ -36,6 +41,7 @@ struct inquiry {
     bool losses;                   /* likewise: what producers have lost, which the writer knows */
     struct dump *dump;           /* likewise: a page of measurements, for which there is nothing else to do */
     struct changelog *changelog; /* likewise: a page of the log of changes */
+    bool order;                  /* of an operator's, for which there is room besides questions */
     /* the answer: bodies of RESULT messages one after the other, or an error */
     poise_error error;
     struct buf bodies;

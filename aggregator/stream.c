@@ -27,6 +27,7 @@ struct stream {
     struct stream_options options;
     struct permits permits;
     const struct access_peer *who; /* sent the message at hand; NULL: nobody asks */
+    enum wire_kind kind;           /* of it */
     struct board board;
     struct subscription **subscriptions;
     size_t subscription_count;
@@ -292,6 +293,47 @@ static poise_code on_unsubscribe(struct stream *stream, const struct net_message
 
 /* ---- questions ---- */
 
+/* Whether the message at hand is of an operator's, whom others' questions must not keep from his work. */
+static bool is_order(const struct stream *stream)
+{
+    switch ((int)stream->kind) {
+    case WIRE_RESTATE:
+    case WIRE_ERASE:
+    case WIRE_RESCORE:
+    case WIRE_BACKUP:
+        return true;
+    case WIRE_LOSSES_REQUEST: /* which others may ask, too */
+        return !stream->who || access_may(stream->who, ACCESS_ADMINISTER);
+    default:
+        return false;
+    }
+}
+
+static poise_code check_room(const struct stream *stream, const struct net_peer *peer, poise_error *err)
+{
+    const struct stream_options *options = &stream->options;
+    bool order = is_order(stream);
+    size_t same = 0, own = 0;
+    size_t most = options->max_questions ? options->max_questions : QUESTIONS_MAX;
+    size_t each = options->max_questions_each ? options->max_questions_each : INQUIRIES_MAX;
+    for (size_t i = 0; i < stream->inquiry_count; i++) {
+        same += stream->inquiries[i]->order == order;
+        own += net_peer_equal(&stream->inquiries[i]->peer, peer);
+    }
+    if (own >= each)
+        error_set(err, POISE_EBUSY,
+                  "%zu questions of this connection are being answered already (max_questions_each); ask "
+                  "again in a moment",
+                  own);
+    else if (same >= (order ? ORDERS_MAX : most))
+        error_set(err, POISE_EBUSY, "%zu %s already; ask again in a moment", same,
+                  order ? "orders are being carried out" : "questions are being answered");
+    else
+        return POISE_OK;
+    stats_add(options->stats, STAT_questions_refused, 1);
+    return POISE_EBUSY;
+}
+
 static poise_code new_inquiry(struct stream *stream, const struct wire_query *query,
                               const struct net_message *message, struct inquiry **ret_inquiry,
                               poise_error *err)
@@ -304,12 +346,9 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
         return error_set(err, POISE_EPROTO, "the scorecard or org of a query is too long");
     if (query->as_of_ms < TIME_MIN_MS || query->as_of_ms > TIME_MAX_MS)
         return error_set(err, POISE_EPROTO, "as_of of a query is outside 1900-01-01 to 2200-01-01");
-    size_t most = stream->options.max_questions ? stream->options.max_questions : INQUIRIES_MAX;
-    if (stream->inquiry_count >= most) {
-        stats_add(stream->options.stats, STAT_questions_refused, 1);
-        return error_set(err, POISE_EBUSY, "%zu questions are being answered already; ask again in a moment",
-                         most);
-    }
+    code = check_room(stream, peer, err);
+    if (code)
+        return code;
     struct inquiry *inquiry = calloc(1, sizeof *inquiry);
     if (!inquiry)
         return error_nomem(err, "a question");
@@ -317,6 +356,7 @@ static poise_code new_inquiry(struct stream *stream, const struct wire_query *qu
     inquiry->reader = stream->who;
     inquiry->access = stream->who ? access_keep(stream->permits.view.access) : NULL;
     snprintf(inquiry->user, sizeof inquiry->user, "%s", message->user ? message->user : "");
+    inquiry->order = is_order(stream);
     inquiry->id = query->id;
     memcpy(inquiry->scorecard, query->scorecard, strlen(query->scorecard) + 1);
     memcpy(inquiry->org, query->org, strlen(query->org) + 1);
@@ -613,6 +653,7 @@ static poise_code on_message(struct stream *stream, const struct net_message *me
         code = permits_kind(&stream->permits, message->user, stream->who, kind, err);
     if (code)
         return code;
+    stream->kind = kind;
     switch ((int)kind) {
     case WIRE_SUBSCRIBE:
         return on_subscribe(stream, message, ret_id, err);

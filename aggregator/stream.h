@@ -33,7 +33,8 @@ struct stream_options { /* all borrowed */
     const struct log *log;
     const struct clock *clock;
     size_t max_subscriptions, max_subscriptions_each;
-    size_t max_questions; /* at most INQUIRIES_MAX; 0: that */
+    size_t max_questions;      /* at most QUESTIONS_MAX; 0: that */
+    size_t max_questions_each; /* of a connection, orders too; 0: as many as there may be */
 };
 
 poise_code stream_open(const struct stream_options *options, struct stream **ret_stream, poise_error *err);

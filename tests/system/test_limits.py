@@ -5,7 +5,7 @@ import time
 
 import system
 from attacker import GREETING, connect, frame, through
-from system import Aggregator, Case
+from system import POISE, Aggregator, Case, run
 from wire import VERSION, Peer, Producer, View, pb
 
 CARD = """
@@ -18,7 +18,7 @@ perspectives:
           - {id: total, input: m, aggregate: sum, score: {linear: {from: 0, to: 1000}}}
 """
 T0 = 1772445600000
-REQUEST, HANDSHAKES, QUESTIONS, ANSWER = 4096, 5, 2, 1 << 20
+REQUEST, HANDSHAKES, QUESTIONS, QUESTIONS_EACH, ANSWER = 4096, 5, 3, 2, 1 << 20
 ORGS = 3000  # the scores of all are above ANSWER
 
 
@@ -28,7 +28,7 @@ class Limits(Case):
         card = self.write("plant.yaml", CARD)
         self.aggregator = Aggregator(self.folder, [card], tcp=True, settings=(
             f"max_request: {REQUEST // 1024}KiB\nmax_handshakes: {HANDSHAKES}\nhandshake: 10m\n"
-            f"max_questions: {QUESTIONS}\nmax_answer: {ANSWER >> 20}MiB")).start()
+            f"max_questions: {QUESTIONS}\nmax_questions_each: {QUESTIONS_EACH}\nmax_answer: {ANSWER >> 20}MiB")).start()
         self.open = [Peer(self.aggregator.query)]
         self.peer = self.open[0]
         self.stats()  # so it is through the handshake
@@ -116,13 +116,21 @@ class Limits(Case):
 
     def test_questions_and_answers(self):
         self.fill()
-        for number in range(1, QUESTIONS + 1):
+        for number in range(1, QUESTIONS_EACH + 1):
             self.ask(number, credit=0)  # nothing of the answer may come yet
         self.ask(7)
-        self.assertIn(f"{QUESTIONS} questions are being answered", self.error(7, "CODE_EBUSY"))
-        self.peer.send(pb.Dump(id=8, to_ms=T0))
-        self.error(8, "CODE_EBUSY")
+        self.assertIn(f"{QUESTIONS_EACH} questions of this connection are being", self.error(7, "CODE_EBUSY"))
+        first, self.peer = self.peer, self.own(Peer(self.aggregator.query))
+        self.ask(1, credit=0)
+        other = self.own(Peer(self.aggregator.query))
+        self.stats()  # so that it was asked
+        other.send(pb.Dump(id=8, to_ms=T0))
+        error = other.expect(pb.Error)
+        self.assertEqual((error.id, error.code), (8, pb.CODE_EBUSY))
+        self.assertIn(f"{QUESTIONS} questions are being answered", error.text)
         self.assertEqual(self.stats()["poise_questions_refused"], 2)
+        run(POISE, "losses", "--from", self.aggregator.query)  # there is room for operators
+        self.peer = first
         self.peer.send(pb.Credit(id=1, more=9))
         self.assertEqual(self.peer.expect(pb.Result).id, 1)
         self.ask(7, all_orgs=True)

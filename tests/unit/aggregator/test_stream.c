@@ -4,7 +4,7 @@
 
 enum { SECOND_US = 1000000 };
 
-enum { QUESTIONS = 5 }; /* at a time */
+enum { QUESTIONS = 5, QUESTIONS_EACH = 4 }; /* at a time; of a connection */
 
 struct fixture {
     struct loop loop;
@@ -67,7 +67,8 @@ static int setup_by(void **state, int send_hwm, bool locked)
                                      .clock = &f->clock,
                                      .max_subscriptions = 3,
                                      .max_subscriptions_each = 2,
-                                     .max_questions = QUESTIONS};
+                                     .max_questions = QUESTIONS,
+                                     .max_questions_each = QUESTIONS_EACH};
     *state = f;
     if (!ring_init(&f->from_writer, 64) || !ring_init(&f->to_inquirer, INQUIRIES_MAX) ||
         !ring_init(&f->from_inquirer, INQUIRIES_MAX) || !ring_init(&f->restated, INQUIRIES_MAX) ||
@@ -339,12 +340,16 @@ static void a_question_goes_to_the_inquirer_and_back(void **state)
 static void too_many_questions_are_refused(void **state)
 {
     struct fixture *f = *state;
-    struct net_socket *peer = loop_peer(&f->loop);
-    for (uint64_t id = 1; id <= QUESTIONS; id++)
+    struct net_socket *peer = loop_peer(&f->loop), *other = loop_peer(&f->loop);
+    for (uint64_t id = 1; id <= QUESTIONS_EACH; id++)
         ask(f, peer, id, 0);
-    ask(f, peer, 99, 0);
+    ask(f, peer, 99, 0); /* there is room, but not for this connection */
     loop_expect_error(&f->loop, peer, POISE_EBUSY);
-    assert_int_equal(counted(f, STAT_questions_refused), 1);
+    for (uint64_t id = QUESTIONS_EACH; id < QUESTIONS; id++)
+        ask(f, other, id, 0);
+    ask(f, other, 99, 0);
+    loop_expect_error(&f->loop, other, POISE_EBUSY);
+    assert_int_equal(counted(f, STAT_questions_refused), 2);
     for (int i = 0; i < QUESTIONS; i++)
         answer(f, take_question(f), 1);
     step(f);
@@ -361,7 +366,7 @@ static void an_answer_is_given_up(void **state)
 {
     struct fixture *f = *state;
     struct net_socket *peer = loop_peer(&f->loop);
-    for (uint64_t id = 1; id <= QUESTIONS; id++)
+    for (uint64_t id = 1; id <= QUESTIONS_EACH; id++)
         ask(f, peer, id, 0);
     answer(f, take_question(f), 1);
     for (uint64_t id = 1; id <= 2; id++) { /* one that is answered, one that is not */
@@ -371,7 +376,7 @@ static void an_answer_is_given_up(void **state)
     give_credit(f, peer, 2, 1);
     loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
     ask(f, peer, 1, 1); /* there is room for one, and the id is free */
-    for (int i = 1; i <= QUESTIONS; i++)
+    for (int i = 1; i <= QUESTIONS_EACH; i++)
         answer(f, take_question(f), 1);
     expect_states(f, peer, WIRE_RESULT, 1, 1, 0);
 }
@@ -590,6 +595,43 @@ static void each_right_allows_its_messages(void **state)
     }
 }
 
+static void order(struct fixture *f, struct net_socket *peer, uint64_t id, enum wire_kind kind)
+{
+    const struct wire_restate restate = {
+        .id = id, .measure = "m", .org = "a", .reason = "because", .to_ms = 1};
+    assert_int_equal(kind == WIRE_RESTATE ? wire_encode_restate(&restate, &f->loop.out)
+                                          : wire_encode_losses_request(id, &f->loop.out),
+                     POISE_OK);
+    loop_send(&f->loop, peer, kind);
+}
+
+static void questions_leave_room_for_orders(void **state)
+{
+    struct fixture *f = *state;
+    allow(f, "  - {name: asker, key: " ASKER ", read: all, query: true}\n"
+             "  - {name: operator, key: " OPERATOR ", read: all, query: true, administer: true}\n");
+    struct net_socket *peers[4], *extra = loop_peer(&f->loop);
+    for (int i = 0; i < 4; i++)
+        peers[i] = loop_peer(&f->loop);
+    user = ASKER;
+    for (uint64_t id = 1; id <= QUESTIONS; id++) {
+        ask(f, peers[id % 2], id, 0);
+        assert_false(take_question(f)->order);
+    }
+    order(f, extra, 1, WIRE_LOSSES_REQUEST); /* of somebody who may only ask it is a question */
+    loop_expect_error(&f->loop, extra, POISE_EBUSY);
+    user = OPERATOR;
+    ask(f, extra, 1, 0); /* as are these, whoever asks */
+    loop_expect_error(&f->loop, extra, POISE_EBUSY);
+    for (uint64_t id = 1; id <= ORDERS_MAX; id++) {
+        order(f, peers[2 + id % 2], 100 + id, id < 3 ? WIRE_LOSSES_REQUEST : WIRE_RESTATE);
+        struct inquiry *inquiry = take_question(f);
+        assert_true(inquiry->order && inquiry->id == 100 + id);
+    }
+    order(f, extra, 1, WIRE_RESTATE);
+    loop_expect_error(&f->loop, extra, POISE_EBUSY);
+}
+
 /* Asks for what it names in each way that there is. */
 static void expect_named(struct fixture *f, struct net_socket *peer, const struct wire_filter *filter,
                          bool allowed)
@@ -702,6 +744,7 @@ int main(void)
         STREAM_TEST(a_subscriber_without_credit_is_said_to_be_behind),
         cmocka_unit_test_setup_teardown(each_right_allows_its_messages, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(what_can_never_be_shown_is_denied, setup_locked, teardown),
+        cmocka_unit_test_setup_teardown(questions_leave_room_for_orders, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(a_question_ends_with_its_right, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(every_question_has_its_answer_however_many_came_at_once, setup_narrow,
                                         teardown),
