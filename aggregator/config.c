@@ -86,7 +86,9 @@ static const struct setting table[] = {
     {"max_producers", SETTING_INT, FIELD(max_producers), .min = 1, .max = 1e6, .fallback = "1000",
      .text = "Collectors and spools that are known; more are refused."},
     {"max_subscriptions", SETTING_INT, FIELD(max_subscriptions), .min = 1, .max = 1e6, .fallback = "1000",
-     .text = "Subscriptions at a time; more are refused."},
+     .text =
+         "Subscriptions at a time; more are refused. One counts as one more for each 16 KiB that the texts "
+         "of its filter take in memory."},
     {"max_subscriptions_each", SETTING_INT, FIELD(max_subscriptions_each), .min = 1, .max = 1e6,
      .fallback = "100", .text = "Of those, on one connection."},
     {"max_connections", SETTING_INT, FIELD(max_connections), .min = 1, .max = 1e5, .fallback = "1000",

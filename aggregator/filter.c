@@ -26,6 +26,22 @@ poise_code filter_check(const struct wire_filter *wanted, poise_error *err)
     return POISE_OK;
 }
 
+static size_t bytes_of(const char *const *texts, size_t count)
+{
+    enum { ROUNDED = 16 }; /* by an arena */
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += sizeof(char *) + 2 * strlen(texts[i]) + 1 + ROUNDED;
+    return bytes;
+}
+
+size_t filter_weight(const struct wire_filter *wanted)
+{
+    return 1 + (bytes_of(wanted->scorecards, wanted->scorecard_count) +
+                bytes_of(wanted->orgs, wanted->org_count) + bytes_of(wanted->nodes, wanted->node_count)) /
+                   FILTER_SHARE;
+}
+
 static const char **copy_texts(struct arena *arena, const char *const *texts, size_t count)
 {
     const char **copy = arena_zalloc(arena, count ? count : 1, sizeof(char *));

@@ -11,6 +11,9 @@
 
 /* EPROTO, ELIMIT: its globs are none, or too many. */
 poise_code filter_check(const struct wire_filter *wanted, poise_error *err);
+/* How many subscriptions one with it counts as, for what its texts take: their copies and its key. */
+enum { FILTER_SHARE = 16 << 10 /* bytes that count as one more */ };
+size_t filter_weight(const struct wire_filter *wanted);
 /* A deep copy in the arena; false: out of memory. */
 bool filter_copy_to(struct arena *arena, const struct wire_filter *from, struct wire_filter *ret_copy);
 /* Whether it lets these changes through: some of POISE_CHANGES_.... */

@@ -84,12 +84,29 @@ static struct subscription **find_subscription(struct stream *stream, const stru
     return NULL;
 }
 
-static size_t subscriptions_of(const struct stream *stream, const struct net_peer *peer)
+/* By weight: what a large filter takes is bounded with the subscriptions. */
+static poise_code check_share(const struct stream *stream, const struct net_peer *peer, size_t weight,
+                              poise_error *err)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < stream->subscription_count; i++)
-        count += net_peer_equal(&stream->subscriptions[i]->peer, peer);
-    return count;
+    const struct stream_options *options = &stream->options;
+    size_t all = 0, own = 0;
+    for (size_t i = 0; i < stream->subscription_count; i++) {
+        const struct subscription *s = stream->subscriptions[i];
+        all += s->weight;
+        own += net_peer_equal(&s->peer, peer) ? s->weight : 0;
+    }
+    if (weight > options->max_subscriptions_each)
+        return error_set(err, POISE_ELIMIT,
+                         "the filter is so large that it counts as %zu subscriptions, of %zu that a "
+                         "connection may have (max_subscriptions_each); name less, or use globs",
+                         weight, options->max_subscriptions_each);
+    if (all + weight > options->max_subscriptions)
+        return error_set(err, POISE_ELIMIT,
+                         "this aggregator has %zu subscriptions already (max_subscriptions)", all);
+    if (own + weight > options->max_subscriptions_each)
+        return error_set(err, POISE_ELIMIT,
+                         "this connection has %zu subscriptions already (max_subscriptions_each)", own);
+    return POISE_OK;
 }
 
 static struct inquiry *find_inquiry(struct stream *stream, const struct net_peer *peer, uint64_t id)
@@ -227,14 +244,9 @@ static poise_code on_subscribe(struct stream *stream, const struct net_message *
     code = permits_filter(&stream->permits, message->user, stream->who, &wanted.filter, err);
     if (code)
         return code;
-    if (stream->subscription_count >= stream->options.max_subscriptions)
-        return error_set(err, POISE_ELIMIT,
-                         "this aggregator has %zu subscriptions already (max_subscriptions)",
-                         stream->subscription_count);
-    if (subscriptions_of(stream, &message->peer) >= stream->options.max_subscriptions_each)
-        return error_set(err, POISE_ELIMIT,
-                         "this connection has %zu subscriptions already (max_subscriptions_each)",
-                         stream->options.max_subscriptions_each);
+    code = check_share(stream, &message->peer, filter_weight(&wanted.filter), err);
+    if (code)
+        return code;
     struct subscription *subscription = NULL;
     const struct filter_reader reader = {stream->who, message->user ? message->user : ""};
     code = subscription_open(&wanted, &message->peer, &reader, &stream->board, &subscription, err);

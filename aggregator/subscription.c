@@ -66,6 +66,7 @@ poise_code subscription_open(const struct wire_subscribe *wanted, const struct n
     s->reader = reader->peer;
     memcpy(s->user, s->filter->user, sizeof s->user);
     s->id = wanted->id;
+    s->weight = filter_weight(&wanted->filter);
     s->credit = wanted->credit;
     s->least_interval_us = (int64_t)wanted->least_interval_ms * 1000;
     s->once = wanted->once;

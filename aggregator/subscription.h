@@ -20,6 +20,7 @@ struct subscription {
     char user[ACCESS_USER_MAX];       /* the key of the connection */
     const struct access_peer *reader; /* who may see less than the filter lets pass; NULL: nobody asks */
     uint64_t id;
+    size_t weight; /* filter_weight */
     uint64_t credit;
     int64_t least_interval_us;
     bool once;

@@ -39,6 +39,10 @@ def frame(body, more=False):
     return bytes([more | 2 * (len(body) > 255)]) + (struct.pack(">Q", len(body)) if len(body) > 255 else bytes([len(body)])) + body
 
 
+def varint(number):
+    return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14])
+
+
 def again_and_again(attack):
     """Until it is killed, also when the connection is cut."""
     def run():
@@ -94,8 +98,18 @@ def many_subscriptions(endpoint):
     """Each connection subscribes to everything, 50,000 times."""
     raw = through(endpoint)
     for number in range(1, 50001):
-        varint = bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14])
-        raw.sendall(frame(b"\x01\x10", more=True) + frame(b"\x08" + varint + b"\x20\x05"))
+        raw.sendall(frame(b"\x01\x10", more=True) + frame(b"\x08" + varint(number) + b"\x20\x05"))
+    while raw.recv(65536):
+        pass
+    raise OSError
+
+
+def large_filters(endpoint):
+    """Each connection subscribes by 100 filters, each another one, of 256 nodes with long names."""
+    raw = through(endpoint)
+    for number in range(1, 101):
+        nodes = (b"\x1a" + varint(500) + b"%04d" % number + b"o" * 496) * 256
+        raw.sendall(frame(b"\x01\x10", more=True) + frame(b"\x08" + varint(number) + b"\x12" + varint(len(nodes)) + nodes + b"\x20\x05"))
     while raw.recv(65536):
         pass
     raise OSError
@@ -236,7 +250,7 @@ KINDS = {
     "idle_in_a_lock": lambda endpoint: idle(connect(endpoint, GREETING.replace(b"NULL\0", b"CURVE"))),
     "idle": lambda endpoint: idle(through(endpoint)), "half_open": half_open, "garbage": garbage, "endless": lambda endpoint: endless(endpoint, b""),
     "endless_large": lambda endpoint: endless(endpoint, bytes(1600)), "many_frames": many_frames,
-    "many_subscriptions": many_subscriptions, "deaf": deaf, "amplifier": amplifier,
+    "many_subscriptions": many_subscriptions, "large_filters": large_filters, "deaf": deaf, "amplifier": amplifier,
 }
 
 

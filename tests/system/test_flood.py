@@ -32,7 +32,7 @@ ORGS = 500 if SANITIZED else 2000
 
 # docs/operations.md, "What hostile peers can cost", for two endpoints
 CONNECTION = 64 << 10
-SUBSCRIPTION = (8 << 10) + 2 * ORGS
+SUBSCRIPTION = (24 << 10) + 2 * ORGS
 BOUND = 2 * CONNECTIONS * CONNECTION + 2 * QUEUED + SUBSCRIPTIONS * SUBSCRIPTION + (16 + 64) * MIB
 
 
@@ -177,7 +177,7 @@ class Flood(Flooded):
         self.under_attack(lambda stats: stats['poise_errors{code="ELIMIT"}'] > 1000 and
                           stats['poise_errors{code="EPROTO"}'] > 10 and stats["poise_handshakes_failed"] > 10,
                           ("garbage", self.ingest, 2), ("garbage", self.query, 2), ("amplifier", self.ingest, 4),
-                          ("many_subscriptions", self.query, 2))
+                          ("many_subscriptions", self.query, 2), ("large_filters", self.query, 6))
         self.unharmed()
 
     def test_slow_readers(self):

@@ -222,6 +222,38 @@ static void subscriptions_have_their_own_ids_and_a_limit(void **state)
     expect_states(f, two, WIRE_SNAPSHOT, 3, 0, 0);
 }
 
+/* Names so many orgs of 100 bytes, each of which takes some 230. */
+static void subscribe_to_orgs(struct fixture *f, struct net_socket *peer, uint64_t id, size_t count)
+{
+    enum { ORGS_MAX = 200 };
+    static char texts[ORGS_MAX][101];
+    static const char *orgs[ORGS_MAX];
+    assert_true(count <= ORGS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(snprintf(texts[i], sizeof texts[i], "%0100zu", i), 100);
+        orgs[i] = texts[i];
+    }
+    struct wire_subscribe wanted = {.id = id, .credit = 3, .filter = {.orgs = orgs, .org_count = count}};
+    assert_int_equal(wire_encode_subscribe(&wanted, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_SUBSCRIBE);
+}
+
+static void a_large_filter_counts_as_several(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *one = loop_peer(&f->loop), *two = loop_peer(&f->loop);
+    subscribe_to_orgs(f, one, 1, 200); /* 45 KiB: 3, of 2 that a connection may have */
+    loop_expect_error(&f->loop, one, POISE_ELIMIT);
+    subscribe_to_orgs(f, one, 1, 100);
+    expect_states(f, one, WIRE_SNAPSHOT, 1, 0, 0);
+    subscribe(f, one, 2, 3, false);
+    loop_expect_error(&f->loop, one, POISE_ELIMIT);
+    subscribe_to_orgs(f, two, 1, 100); /* 4 of 3 */
+    loop_expect_error(&f->loop, two, POISE_ELIMIT);
+    subscribe(f, two, 1, 3, false);
+    expect_states(f, two, WIRE_SNAPSHOT, 1, 0, 0);
+}
+
 static void a_silent_stream_shows_life_and_finds_the_dead(void **state)
 {
     struct fixture *f = *state;
@@ -734,6 +766,7 @@ int main(void)
         STREAM_TEST(a_subscriber_gets_a_snapshot_then_updates),
         STREAM_TEST(once_is_a_snapshot_only),
         STREAM_TEST(subscriptions_have_their_own_ids_and_a_limit),
+        STREAM_TEST(a_large_filter_counts_as_several),
         STREAM_TEST(a_silent_stream_shows_life_and_finds_the_dead),
         STREAM_TEST(a_snapshot_that_nobody_takes_is_dropped),
         STREAM_TEST(snapshots_are_counted_when_they_begin),
