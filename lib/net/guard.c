@@ -3,6 +3,7 @@
 
 #include <base/clock.h>
 #include <base/error.h>
+#include <base/hash.h>
 #include <inttypes.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <zmq.h>
 
@@ -24,7 +26,7 @@ enum {
     BYTE_COST = 32,            /* bytes that libzmq takes for one on the wire at most: 64 for a frame of 2, */
     BYTE_COST_LOCKED = 3,      /* or of 35 by CURVE, with more around it */
     FRAME_EXTRA = 9 + 33,      /* bytes of a frame's head on the wire, and of CURVE, at most */
-    PEERS = 1 << 12,           /* remembered with their descriptors; a power of 2 */
+    SPEAKERS = 8,              /* peers that are remembered of a descriptor */
     DESCRIPTORS_MAX = 1 << 20, /* beyond it connections are counted, not looked at */
     REVOKED_US = 250000,       /* for who is not welcome any more to hear so */
     USER_MAX = 65,             /* a public key as text */
@@ -47,12 +49,19 @@ struct connection { /* by descriptor */
     int64_t ends_us;     /* it is cut then; 0: it stays */
     char user[USER_MAX]; /* of its messages; empty: none came, or nobody's */
     char address[NET_ADDRESS_MAX];
+    struct speakers *speakers; /* by its descriptor; NULL: none yet */
+    size_t spoken;             /* of them since it was accepted */
 };
 
 struct known_peer {
-    struct net_peer peer;
+    struct net_peer peer; /* length 0: nobody */
     int fd;
     uint64_t number; /* of its connection */
+};
+
+struct speakers {
+    struct known_peer each[SPEAKERS]; /* the last ones */
+    size_t next;                      /* takes the place of the first of them */
 };
 
 struct guard {
@@ -60,7 +69,9 @@ struct guard {
     struct guard_limits limits;
     struct connection *connections;
     size_t capacity;
-    struct known_peer *peers;
+    struct hmap peers;                /* by their ids, which they may have chosen: */
+    uint64_t seed;                    /* nobody knows where they come together */
+    const struct known_peer *speaker; /* of what was taken last; NULL: not known */
     struct net_connections counts;
     struct failures failures;
     struct backlog backlog;
@@ -136,7 +147,8 @@ static void on_accepted(struct guard *guard, int fd, int64_t now_us)
     *connection = (struct connection){.open = true,
                                       .is_tcp = traffic_of(fd, &traffic),
                                       .number = guard->counts.accepted,
-                                      .accepted_us = now_us};
+                                      .accepted_us = now_us,
+                                      .speakers = connection->speakers};
     failures_address(fd, connection->address);
     failures_disown(&guard->failures, connection->address);
     guard->open++;
@@ -422,52 +434,104 @@ int64_t guard_wait_ms(const struct guard *guard)
     return us <= 0 ? 0 : us / 1000 + 1;
 }
 
-/* libzmq numbers its peers, so that the last bytes of their ids differ. */
-static struct known_peer *slot_of(const struct guard *guard, const struct net_peer *peer)
+/* ---- peers and their connections ---- */
+
+static bool is_peer(const void *entry, const void *key)
 {
-    const uint8_t *end = peer->bytes + peer->length;
-    return &guard->peers[((size_t)end[-2] << 8 | end[-1]) & (PEERS - 1)];
+    const struct known_peer *known = entry;
+    return net_peer_equal(&known->peer, key);
+}
+
+static uint64_t hash_of(const struct guard *guard, const struct net_peer *peer)
+{
+    return hash64(peer->bytes, peer->length, guard->seed);
+}
+
+static struct known_peer *find_peer(const struct guard *guard, const struct net_peer *peer)
+{
+    return hmap_get(&guard->peers, hash_of(guard, peer), is_peer, peer);
+}
+
+static void forget(struct guard *guard, const struct net_peer *peer)
+{
+    struct known_peer *known = hmap_remove(&guard->peers, hash_of(guard, peer), is_peer, peer);
+    if (known) {
+        known->peer.length = 0;
+    }
+}
+
+/* NULL: nothing could be remembered. */
+static struct known_peer *remember(struct guard *guard, struct connection *connection,
+                                   const struct net_peer *peer, int fd)
+{
+    if (!connection->speakers) {
+        connection->speakers = calloc(1, sizeof *connection->speakers);
+    }
+    if (!connection->speakers || connection->spoken == SPEAKERS) {
+        return NULL;
+    }
+    struct known_peer *known = &connection->speakers->each[connection->speakers->next];
+    forget(guard, peer);
+    forget(guard, &known->peer);
+    if (!hmap_add(&guard->peers, hash_of(guard, peer), known)) {
+        return NULL;
+    }
+    *known = (struct known_peer){*peer, fd, connection->number};
+    connection->speakers->next = (connection->speakers->next + 1) % SPEAKERS;
+    connection->spoken++;
+    return known;
+}
+
+/* A peer speaks for the first time by that descriptor. What others sent who had it before may come out late,
+ * and nobody can tell who of them is there: all are remembered. Where that cannot be, the connection is cut,
+ * since what it is given would not be counted. */
+static struct known_peer *introduce(struct guard *guard, const struct net_peer *peer, int fd,
+                                    const char *user)
+{
+    read_events(guard, clock_monotonic_us(&clock_system)); /* it was accepted before it spoke */
+    struct connection *connection = connection_of(guard, fd);
+    struct known_peer *known = connection ? remember(guard, connection, peer, fd) : NULL;
+    if (known && connection->spoken == 1) {
+        snprintf(connection->user, sizeof connection->user, "%s", user ? user : "");
+    } else if (known && strcmp(connection->user, user ? user : "") != 0) {
+        connection->user[0] = 0; /* whose it is nobody can tell */
+    } else if (!known && connection && connection->open && !connection->cut) {
+        cut(guard, fd, &guard->counts.greedy);
+    }
+    return known;
 }
 
 /* NULL: it is not known, or has gone. */
 static struct connection *connection_of_peer(const struct guard *guard, const struct known_peer *known)
 {
-    struct connection *connection = connection_of(guard, known->fd);
+    struct connection *connection = known ? connection_of(guard, known->fd) : NULL;
     return connection && connection->number == known->number ? connection : NULL;
 }
 
 void guard_took(struct guard *guard, const struct net_peer *peer, void *body, const char *user, size_t frames,
                 size_t bytes)
 {
-    if (peer->length < 2) {
+    guard->speaker = NULL;
+    if (peer->length == 0) {
         return;
     }
-    struct known_peer *known = slot_of(guard, peer);
-    if (!net_peer_equal(&known->peer, peer)) {
-        read_events(guard, clock_monotonic_us(&clock_system)); /* it was accepted before it spoke */
-        int fd = zmq_msg_get(body, ZMQ_SRCFD);
-        struct connection *connection = connection_of(guard, fd);
-        *known = (struct known_peer){*peer, fd, connection ? connection->number : 0};
-        if (connection) {
-            snprintf(connection->user, sizeof connection->user, "%s", user ? user : "");
-        }
+    int fd = zmq_msg_get(body, ZMQ_SRCFD);
+    struct known_peer *known = find_peer(guard, peer);
+    if (!known || known->fd != fd) {
+        known = introduce(guard, peer, fd, user);
     }
+    guard->speaker = known;
     struct connection *connection = connection_of_peer(guard, known);
     if (connection) {
         connection->taken += bytes + frames * FRAME_EXTRA;
     }
 }
 
-/* NULL: nobody's, or it has gone. */
-static struct connection *connection_by(const struct guard *guard, const struct net_peer *peer)
-{
-    struct known_peer *known = peer->length < 2 ? NULL : slot_of(guard, peer);
-    return known && net_peer_equal(&known->peer, peer) ? connection_of_peer(guard, known) : NULL;
-}
-
+/* Who has its descriptor now, since libzmq takes nothing for who has gone: an id may come again. */
 void guard_gave(struct guard *guard, const struct net_peer *peer, size_t bytes)
 {
-    struct connection *connection = connection_by(guard, peer);
+    const struct known_peer *known = find_peer(guard, peer);
+    struct connection *connection = known ? connection_of(guard, known->fd) : NULL;
     if (connection) {
         connection->sent += bytes;
     }
@@ -483,7 +547,7 @@ void guard_drained(struct guard *guard)
 
 void guard_keep(struct guard *guard, const struct net_message *message, size_t frames)
 {
-    struct connection *connection = connection_by(guard, &message->peer);
+    struct connection *connection = connection_of_peer(guard, guard->speaker);
     uint64_t before = guard->backlog.bytes;
     if (connection && connection->cut) {
         return;
@@ -528,12 +592,12 @@ poise_code guard_open(void *context, void *router, const struct guard_limits *li
     char endpoint[48];
     int no_linger = 0, unlimited = 0; /* else libzmq's thread waited for us */
     struct guard *guard = calloc(1, sizeof *guard);
-    struct known_peer *peers = guard ? calloc(PEERS, sizeof *peers) : NULL;
-    if (!peers) {
-        free(guard);
+    if (!guard) {
         return error_nomem(err, "the connections of a socket");
     }
-    guard->peers = peers;
+    if (getrandom(&guard->seed, sizeof guard->seed, GRND_NONBLOCK) != (ssize_t)sizeof guard->seed) {
+        guard->seed = (uint64_t)clock_monotonic_us(&clock_system); /* the machine has just started */
+    }
     guard->limits = *limits;
     guard->router = router;
     guard->looked_us = clock_monotonic_us(&clock_system);
@@ -565,8 +629,11 @@ void guard_close(struct guard *guard)
     }
     backlog_free(&guard->backlog);
     free(guard->handed);
+    for (size_t i = 0; i < guard->capacity; i++) {
+        free(guard->connections[i].speakers);
+    }
     free(guard->connections);
-    free(guard->peers);
+    hmap_free(&guard->peers);
     free(guard);
 }
 

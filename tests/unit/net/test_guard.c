@@ -5,12 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <net/guard.h>
 #include <net/socket.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <zmq.h>
 
-enum { PLAIN_MAX = 64, TURNS = 2000 };
+enum {
+    PLAIN_MAX = 64,
+    TURNS = 2000,
+    OURS = 256, /* descriptors; those below are for libzmq */
+};
 
 struct plain {
     int fds[PLAIN_MAX];
@@ -46,8 +51,9 @@ static int one_comes(struct plain *plain)
     static const char greeting[64] = {[0] = '\xff', [9] = '\x7f', [10] = 3, [12] = 'N', 'U', 'L', 'L'};
     static const char ready[] = "\4\x29\5READY\x0bSocket-Type\0\0\0\6DEALER\x8Identity\0\0\0";
     char answer[sizeof greeting + sizeof ready];
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0 && plain->count < PLAIN_MAX);
+    int low = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = fcntl(low, F_DUPFD_CLOEXEC, OURS);
+    assert_true(fd >= 0 && close(low) == 0 && plain->count < PLAIN_MAX);
     plain->fds[plain->count++] = fd;
     assert_int_equal(connect(fd, (struct sockaddr *)&plain->address, sizeof plain->address), 0);
     assert_int_equal(send(fd, greeting, sizeof greeting, MSG_NOSIGNAL), sizeof greeting);
@@ -421,6 +427,141 @@ static void connections_take_turns(void **state)
     all_go(&plain);
 }
 
+/* ---- whose what is given is ---- */
+
+/* Another connection says something, of which the guard does not hear. */
+static int one_speaks(const struct net_socket *router, struct plain *plain, zmq_msg_t *body)
+{
+    int fd = one_comes(plain);
+    assert_int_equal(send(fd, "\1\2\1\3\0\1x", 7, MSG_NOSIGNAL), 7);
+    await_in_libzmq(router);
+    assert_int_equal(zmq_msg_init(body), 0);
+    for (int frames = 0; frames < 3; frames++)
+        assert_true(zmq_msg_recv(body, socket_handle(router), ZMQ_DONTWAIT) >= 0);
+    return fd;
+}
+
+static struct net_peer numbered(uint32_t number)
+{
+    return (struct net_peer){.length = 5,
+                             .bytes = {0, (uint8_t)(number >> 24), (uint8_t)(number >> 16),
+                                       (uint8_t)(number >> 8), (uint8_t)number}};
+}
+
+/* As if by the connection of that body. */
+static void speaks(struct net_socket *router, uint32_t number, zmq_msg_t *body)
+{
+    const struct net_peer peer = numbered(number);
+    guard_took(socket_guard(router), &peer, body, NULL, 3, 3);
+}
+
+/* More than libzmq may hold, as if nothing of it went out. */
+static void is_given_too_much(struct net_socket *router, uint32_t number, uint64_t greedy)
+{
+    const struct net_peer peer = numbered(number);
+    struct net_connections counts;
+    guard_gave(socket_guard(router), &peer, 2 << 20);
+    turn(router, &counts);
+    assert_int_equal(counts.greedy, greedy);
+}
+
+static void until_cut(int fd)
+{
+    struct pollfd closed = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&closed, 1, PATIENCE_MS), 1);
+    assert_true(is_cut(fd));
+}
+
+enum { BETWEEN = 5000 };
+
+/* Thousands of peers spoke since, with ids that follow, or that end as its own: it is not forgotten. */
+static void whoever_spoke_is_counted_until_it_goes(void **state)
+{
+    struct plain plain;
+    struct net_socket *router = listener(*state, &plain, &narrow);
+    zmq_msg_t bodies[3];
+    int fds[3];
+    for (size_t i = 0; i < 3; i++) {
+        fds[i] = one_speaks(router, &plain, &bodies[i]);
+        speaks(router, (uint32_t)i << 16, &bodies[i]);
+    }
+    for (uint32_t i = 1; i < BETWEEN; i++) { /* so many did not have one descriptor */
+        speaks(router, i, &bodies[2]);
+        assert_int_equal(guard_connections(socket_guard(router))->greedy, i > 7);
+    }
+    until_cut(fds[2]);
+    is_given_too_much(router, 1 << 16, 2);
+    until_cut(fds[1]);
+    assert_false(is_cut(fds[0]));
+    is_given_too_much(router, 0, 3);
+    until_cut(fds[0]);
+    for (size_t i = 0; i < 3; i++)
+        zmq_msg_close(&bodies[i]);
+    all_go(&plain);
+}
+
+static void an_id_that_comes_again_is_of_its_new_connection(void **state)
+{
+    struct plain plain;
+    struct net_connections counts;
+    struct net_socket *router = listener(*state, &plain, &narrow);
+    zmq_msg_t bodies[3];
+    int before = one_speaks(router, &plain, &bodies[0]);
+    speaks(router, 1, &bodies[0]);
+    int elsewhere = one_speaks(router, &plain, &bodies[1]);
+    speaks(router, 1, &bodies[1]);
+    is_given_too_much(router, 1, 1);
+    until_cut(elsewhere);
+    assert_false(is_cut(before));
+    /* By the descriptor of one that has gone, which the guard has not heard of. */
+    speaks(router, 2, &bodies[0]);
+    shutdown(before, SHUT_WR);
+    until_cut(before);
+    int after = one_speaks(router, &plain, &bodies[2]);
+    while (zmq_msg_get(&bodies[2], ZMQ_SRCFD) != zmq_msg_get(&bodies[0], ZMQ_SRCFD)) {
+        zmq_msg_close(&bodies[2]); /* a lower one had become free */
+        after = one_speaks(router, &plain, &bodies[2]);
+    }
+    speaks(router, 2, &bodies[2]);
+    turn(router, &counts);
+    is_given_too_much(router, 2, 2);
+    until_cut(after);
+    for (size_t i = 0; i < 3; i++)
+        zmq_msg_close(&bodies[i]);
+    all_go(&plain);
+}
+
+static bool all_stay(const void *context, const char *user)
+{
+    (void)context, (void)user;
+    return true;
+}
+
+/* They may be of connections that had the descriptor one after the other. */
+static void of_two_users_nobody_can_tell_whose_it_is(void **state)
+{
+    struct plain plain;
+    struct net_connections counts = {0};
+    struct net_socket *router = listener(*state, &plain, &narrow);
+    zmq_msg_t bodies[2];
+    const char *users[] = {"one", "one", "one", "two"};
+    for (uint32_t i = 0; i < 4; i++) {
+        const struct net_peer peer = numbered(i);
+        if (i % 2 == 0)
+            one_speaks(router, &plain, &bodies[i / 2]);
+        guard_took(socket_guard(router), &peer, &bodies[i / 2], users[i], 3, 3);
+    }
+    net_socket_revoke(router, all_stay, NULL);
+    for (int turns = 0; turns < TURNS && counts.revoked == 0; turns++)
+        turn(router, &counts);
+    until_cut(plain.fds[1]);
+    assert_false(is_cut(plain.fds[0]));
+    assert_int_equal(counts.revoked, 1);
+    zmq_msg_close(&bodies[0]);
+    zmq_msg_close(&bodies[1]);
+    all_go(&plain);
+}
+
 /* With a limit of messages libzmq 4.3.4 ends the process here. */
 static void a_connection_that_breaks_with_a_full_queue_ends_nothing(void **state)
 {
@@ -469,6 +610,9 @@ int main(void)
         TEST(messages_without_an_end_are_bounded_together),
         TEST(what_waited_is_handed_out_in_order),
         TEST(connections_take_turns),
+        TEST(whoever_spoke_is_counted_until_it_goes),
+        TEST(an_id_that_comes_again_is_of_its_new_connection),
+        TEST(of_two_users_nobody_can_tell_whose_it_is),
         TEST(a_connection_that_breaks_with_a_full_queue_ends_nothing),
     };
     return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
