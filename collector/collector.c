@@ -19,6 +19,7 @@ enum {
     IDLE_MS = 100,     /* between two looks at files that grow */
     PROGRESS_US = 200000,
     DENIED_US = 60000000, /* between two lines about the same reason */
+    FULL_US = 1000000,    /* of waiting for room, that nobody need hear of */
     ARENA_MAX = 1 << 20   /* of one row */
 };
 
@@ -40,6 +41,7 @@ struct collector {
     int64_t denied_us;
     char trouble[256]; /* that keeps us from a connection, as the log said it, and when */
     int64_t trouble_us;
+    int64_t full_us; /* when the log said that reading waits for room in the spool; 0: not yet */
     int64_t progress_us;
     struct numbers numbers;
 };
@@ -102,13 +104,18 @@ static poise_code on_refused(void *context, const poise_refused *items, size_t c
 /* Rows that are gone were counted as sent. */
 static void on_lost(void *context, const poise_loss *loss, const char *aside)
 {
-    const struct collector *collector = context;
+    struct collector *collector = context;
+    char rows[24] = "unknown";
+    if (loss->rows > 0) {
+        snprintf(rows, sizeof rows, "%" PRIu64, loss->rows);
+    }
+    collector->summary.losses++;
     const char *event = loss->reason == POISE_LOSS_FORKED ? "spool copied"
                         : aside                           ? "spool damaged"
                                                           : "spool full";
     log_event(collector->options->log, LOG_WARN, event, log_text("lost", poise_loss_text(loss->reason)),
               log_int("first", (int64_t)loss->first_seq), log_int("last", (int64_t)loss->last_seq),
-              log_int("measurements", (int64_t)loss->rows), log_text("kept", aside ? aside : "no"));
+              log_text("measurements", rows), log_text("kept", aside ? aside : "no"));
 }
 
 /* What follows goes under another epoch, and the aggregator counts it beside what the other copy sends. */
@@ -122,6 +129,33 @@ static void on_forked(void *context, const poise_fork *fork)
               "fork: the spool was copied or restored, and another copy has sent; this one goes on by itself",
               log_text("epoch", old), log_text("goes_on_as", fresh),
               log_int("batches", (int64_t)fork->batches), log_int("in_doubt", (int64_t)fork->doubtful));
+}
+
+/* ---- what is told ---- */
+
+static void look_at_numbers(struct collector *collector)
+{
+    poise_sender_stats stats;
+    poise_sender_get_stats(collector->sender, &stats);
+    numbers_look(&collector->numbers, &stats, &collector->summary);
+}
+
+static void show_progress(struct collector *collector, bool last)
+{
+    look_at_numbers(collector);
+    FILE *out = collector->options->progress;
+    int64_t now_us = clock_monotonic_us(collector->options->clock);
+    if (!out || (!last && now_us - collector->progress_us < PROGRESS_US)) {
+        return;
+    }
+    poise_sender_stats stats;
+    poise_sender_get_stats(collector->sender, &stats);
+    collector->progress_us = now_us;
+    fprintf(out, "\r%llu rows, %llu measurements sent, %llu acknowledged%s\033[K%s",
+            (unsigned long long)collector->summary.rows, (unsigned long long)collector->summary.sent,
+            (unsigned long long)stats.acknowledged, stats.connected ? "" : ", waiting for the aggregator",
+            last ? "\n" : "");
+    fflush(out);
 }
 
 /* ---- sending ---- */
@@ -200,23 +234,63 @@ static poise_code make_mark(struct collector *collector, poise_error *err)
     return collector->mark.failed ? error_nomem(err, "positions") : letters_sync(collector->letters, err);
 }
 
+/* ETIMEOUT: that was too long for an aggregator that does not acknowledge. */
+static poise_code check_patience(const struct collector *collector, int64_t since_us, poise_error *err)
+{
+    const struct collector_options *options = collector->options;
+    if (options->timeout_ms == 0 ||
+        clock_monotonic_us(options->clock) - since_us <= options->timeout_ms * 1000) {
+        return POISE_OK;
+    }
+    poise_sender_stats stats;
+    poise_sender_get_stats(collector->sender, &stats);
+    const char *trouble = poise_sender_trouble(collector->sender);
+    return error_set(err, POISE_ETIMEOUT,
+                     "%s has not acknowledged all in time%s%s; batches that wait in %s: %llu",
+                     options->config->aggregator, trouble[0] ? ": " : "", trouble, options->config->spool,
+                     (unsigned long long)stats.batches_left);
+}
+
+/* Acknowledgements make room, or whoever sees to the disk. ECLOSED: stopped. */
+static poise_code wait_for_room(struct collector *collector, const char *full, int64_t since_us,
+                                poise_error *err)
+{
+    int64_t now_us = clock_monotonic_us(collector->options->clock);
+    if (is_stopped(collector)) {
+        return POISE_ECLOSED;
+    }
+    if (now_us - since_us >= FULL_US &&
+        (collector->full_us == 0 || now_us - collector->full_us >= DENIED_US)) {
+        log_event(collector->options->log, LOG_WARN,
+                  "the spool is full: sources are not read until there is room", log_text("reason", full));
+        collector->full_us = now_us;
+    }
+    poise_code code = collector->options->once ? check_patience(collector, since_us, err) : POISE_OK;
+    code = code == POISE_OK ? step(collector, IDLE_MS, err) : code;
+    show_progress(collector, false);
+    return code;
+}
+
 /* All measurements of a row, and the position behind it, into one batch. ECLOSED: stopped before there was
  * room. */
 static poise_code send_row(struct collector *collector, const struct mapped *mapped,
                            const struct position *position, poise_error *err)
 {
     struct positions before = collector->positions;
+    int64_t since_us = clock_monotonic_us(collector->options->clock);
     if (position) {
         positions_set(&collector->positions, position);
     }
+    poise_error full = {0};
     poise_code code = make_mark(collector, err);
     while (code == POISE_OK) {
         code = poise_send_together(collector->sender, mapped->items, mapped->count, collector->mark.data,
-                                   collector->mark.length, err);
+                                   collector->mark.length, &full);
         if (code != POISE_EFULL) {
+            code = code == POISE_OK ? code : error_set(err, code, "%s", full.text);
             break;
         }
-        code = is_stopped(collector) ? POISE_ECLOSED : step(collector, IDLE_MS, err);
+        code = wait_for_room(collector, full.text, since_us, err);
     }
     if (code != POISE_OK) {
         collector->positions = before;
@@ -311,31 +385,6 @@ static poise_code read_some(struct collector *collector, size_t index, bool *ret
 
 /* ---- the loop ---- */
 
-static void look_at_numbers(struct collector *collector)
-{
-    poise_sender_stats stats;
-    poise_sender_get_stats(collector->sender, &stats);
-    numbers_look(&collector->numbers, &stats, &collector->summary);
-}
-
-static void show_progress(struct collector *collector, bool last)
-{
-    look_at_numbers(collector);
-    FILE *out = collector->options->progress;
-    int64_t now_us = clock_monotonic_us(collector->options->clock);
-    if (!out || (!last && now_us - collector->progress_us < PROGRESS_US)) {
-        return;
-    }
-    poise_sender_stats stats;
-    poise_sender_get_stats(collector->sender, &stats);
-    collector->progress_us = now_us;
-    fprintf(out, "\r%llu rows, %llu measurements sent, %llu acknowledged%s\033[K%s",
-            (unsigned long long)collector->summary.rows, (unsigned long long)collector->summary.sent,
-            (unsigned long long)stats.acknowledged, stats.connected ? "" : ", waiting for the aggregator",
-            last ? "\n" : "");
-    fflush(out);
-}
-
 /* Until a source that can say so has more, or it is time to look. */
 static void wait_for_more(const struct collector *collector)
 {
@@ -406,15 +455,8 @@ static poise_code finish(struct collector *collector, poise_error *err)
         if (code != POISE_OK && code != POISE_EFULL) {
             return code;
         }
-        if (options->timeout_ms > 0 &&
-            clock_monotonic_us(options->clock) - started_us > options->timeout_ms * 1000) {
-            const char *trouble = poise_sender_trouble(collector->sender);
-            return error_set(err, POISE_ETIMEOUT,
-                             "%s has not acknowledged all in time%s%s; batches that wait in %s: %llu",
-                             options->config->aggregator, trouble[0] ? ": " : "", trouble,
-                             options->config->spool, (unsigned long long)stats.batches_left);
-        }
-        code = step(collector, IDLE_MS, err);
+        code = check_patience(collector, started_us, err);
+        code = code == POISE_OK ? step(collector, IDLE_MS, err) : code;
         if (code != POISE_OK) {
             return code;
         }

@@ -17,7 +17,7 @@ struct collector_options {
     bool replay;        /* reads the dead letters instead of the sources */
     bool from_start;    /* forgets what an earlier run has read */
     bool backfill;      /* with once: closed periods are revised once, at the end */
-    int64_t timeout_ms; /* for the last acknowledgements; 0: none */
+    int64_t timeout_ms; /* for the last acknowledgements, and with once for room in the spool; 0: none */
     int stop_fd;        /* readable: end now; -1: none */
     FILE *progress;     /* a terminal that shows it; NULL: none */
 };
@@ -25,8 +25,9 @@ struct collector_options {
 struct collector_summary {
     uint64_t rows, rows_skipped, rows_refused;
     uint64_t sent, acknowledged,
-        refused;   /* measurements; those of an earlier run may be among the last two */
-    uint64_t lost; /* measurements: dropped for want of room, or damaged in the spool */
+        refused;     /* measurements; those of an earlier run may be among the last two */
+    uint64_t lost;   /* measurements: dropped for want of room, or damaged in the spool */
+    uint64_t losses; /* gaps that they are in, some of an unknown number */
     uint64_t letters;
     uint64_t batches_left; /* safe in the spool, not acknowledged */
     bool stopped;          /* by stop_fd */

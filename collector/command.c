@@ -24,7 +24,7 @@ static const char usage[] =
     "  --replay               sends the dead letters again, then ends\n"
     "  --from-start           reads files from their beginning, not from where an earlier run ended\n"
     "  --backfill             with --once: much of the past; closed periods are revised once, at the end\n"
-    "  --timeout DURATION     gives up waiting for the last acknowledgements (30s, 5m)\n"
+    "  --timeout DURATION     gives up waiting for acknowledgements (30s, 5m)\n"
     "  --input FILE           reads this instead of the path of the only source; - is standard input\n"
     "  --aggregator ENDPOINT  instead of that of the configuration\n"
     "  --spool DIR            likewise\n"
@@ -273,7 +273,8 @@ static int run(const struct arguments *arguments, const struct collector_config 
         return EXIT_FAILED;
     }
     /* A service that was told to end did what it should; what it refused is in its log. */
-    bool refused = !summary.stopped && (summary.rows_refused > 0 || summary.refused > 0 || summary.lost > 0);
+    bool refused =
+        !summary.stopped && (summary.rows_refused > 0 || summary.refused > 0 || summary.losses > 0);
     return refused ? EXIT_REFUSED : EXIT_FINE;
 }
 

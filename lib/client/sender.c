@@ -11,7 +11,8 @@ enum {
     LINGER_MS = 50,
     KEEP_ACKED_MS = 7 * 86400000,
     SOFTWARE_MAX = 64,
-    US = 1000 /* microseconds of a millisecond */
+    FULL_US = 100000, /* before a batch for which the spool has no room is tried again */
+    US = 1000         /* microseconds of a millisecond */
 };
 
 struct poise_sender {
@@ -365,8 +366,8 @@ poise_code poise_sender_step(poise_sender *sender, int64_t timeout_ms, poise_err
         if (code != POISE_OK || acknowledged || nothing_left(sender) || now >= deadline) {
             return code;
         }
-        int64_t until = linger_end(sender) < deadline ? linger_end(sender) : deadline;
-        code = uplink_wait(&sender->uplink, until - now, err);
+        int64_t until = linger_end(sender) > now ? linger_end(sender) : now + FULL_US;
+        code = uplink_wait(&sender->uplink, (until < deadline ? until : deadline) - now, err);
         if (code != POISE_OK) {
             return code;
         }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- the good path ---- */
 
@@ -395,6 +396,24 @@ static void test_a_full_spool_neither_loses_nor_doubles(void **state)
     assert_int_equal(stats(b).acknowledged, sent);
 }
 
+/* There is no room for the batch that is due: what is waited for is an acknowledgement. */
+static void test_waiting_for_room_costs_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct timespec before, after;
+    b->options.spool_max_bytes = 1 << 16;
+    reopen(b);
+    poise_measurement measurement = {.measure = "scrap", .time_ms = 1700000000000, .of = 1};
+    while (poise_send(b->sender, &measurement, NULL, NULL) == POISE_OK) {
+        measurement.value++;
+    }
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before), 0);
+    assert_int_equal(poise_sender_step(b->sender, 500, NULL), POISE_OK);
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after), 0);
+    int64_t spent_ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+    assert_true(spent_ms < 200);
+}
+
 /* ---- what does not go together ---- */
 
 enum { BATCHES = 180 };
@@ -632,6 +651,7 @@ int main(void)
         TEST(test_refusals_that_cannot_be_kept_are_told_again),
         TEST(test_a_bad_measurement_is_refused_at_once),
         TEST(test_a_full_spool_neither_loses_nor_doubles),
+        TEST(test_waiting_for_room_costs_nothing),
         TEST(test_the_oldest_are_dropped),
         TEST(test_a_loss_that_was_told_does_not_grow),
         TEST(test_the_newest_are_dropped),
