@@ -365,6 +365,7 @@ static poise_code open_ingest(struct aggregator *a, poise_error *err)
                                      .pool = (size_t)a->config->pool,
                                      .credit = (uint32_t)a->config->credit,
                                      .max_producers = (size_t)a->config->max_producers,
+                                     .max_producers_each = (size_t)a->config->max_producers_each,
                                      .max_batch_rows = (uint32_t)a->config->max_batch_rows,
                                      .max_batch_bytes = (uint32_t)a->config->max_batch_bytes,
                                      .max_batch_symbols = (uint32_t)a->config->max_batch_symbols};

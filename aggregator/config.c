@@ -85,6 +85,9 @@ static const struct setting table[] = {
      .text = "A message to the query endpoint, most of which is a filter; who sends a longer one is cut."},
     {"max_producers", SETTING_INT, FIELD(max_producers), .min = 1, .max = 1e6, .fallback = "1000",
      .text = "Collectors and spools that are known; more are refused."},
+    {"max_producers_each", SETTING_INT, FIELD(max_producers_each), .min = 0, .max = 1e6, .fallback = "0",
+     .text = "Of those, new ones by one key, counted since the aggregator's start; `0`: a quarter. Raise it "
+             "where many collectors share a key. Without keys there is no such limit."},
     {"max_subscriptions", SETTING_INT, FIELD(max_subscriptions), .min = 1, .max = 1e6, .fallback = "1000",
      .text =
          "Subscriptions at a time; more are refused. One counts as one more for each 16 KiB that the texts "

@@ -18,7 +18,8 @@ struct config {
     int64_t map_bytes, free_bytes, journal_bytes, compact_bytes, compact_after_ms;
     bool insecure;
     int log; /* enum log_level */
-    int64_t credit, pool, max_producers, max_subscriptions, max_orgs, max_series, max_cells;
+    int64_t credit, pool, max_producers, max_producers_each, max_subscriptions, max_orgs, max_series,
+        max_cells;
     int64_t max_batch_rows, max_batch_bytes, max_batch_symbols, max_request;
     int64_t max_handshakes, handshake_ms; /* connections */
     int64_t max_connections, max_queued, max_subscriptions_each, max_answer;

@@ -1,5 +1,6 @@
 #include "ingest.h"
 
+#include "epochs.h"
 #include "permits.h"
 #include <base/error.h>
 #include <base/text.h>
@@ -19,27 +20,10 @@ enum {
 /* In place of the hash of a batch that is lost, or so far back that its producer cannot mean it. */
 #define LOST UINT64_MAX
 
-struct producer {                   /* an epoch of a producer, since it said HELLO to this process */
-    struct ledger_entry *entry;     /* what is on disk */
-    uint64_t received_seq;          /* handed to the writer up to here */
-    uint64_t hashes[LEDGER_WINDOW]; /* of the last batches, seq s at s % LEDGER_WINDOW; 0: not known; LOST */
-    struct net_peer peer;           /* the connection that said HELLO last */
-    char user[ACCESS_USER_MAX];     /* its key */
-    uint64_t heard_seq; /* it was told of these, or has sent the same: no others are acknowledged on it,
-                           since another copy of the spool may have sent them */
-    uint64_t told_seq;  /* acknowledged on it up to here */
-    uint64_t mean_rows; /* of its batches, the last ones count most; 0: none came */
-    bool on_disk;       /* something of it is */
-    bool gap_told;      /* until the batch that was asked for comes */
-    bool forked;        /* counted as such, until its producer goes on under a new epoch */
-};
-
 struct ingest {
     struct ingest_options options;
     struct permits permits;
-    struct ledger ledger;
-    struct hmap producers; /* by entry */
-    struct hmap peers;     /* by connection */
+    struct epochs epochs;
     struct batch *pool;
     struct batch **free;
     size_t free_count;
@@ -49,73 +33,6 @@ struct ingest {
     struct buf out;
     uint8_t store_id[WIRE_STORE_ID];
 };
-
-/* ---- who is who ---- */
-
-static uint64_t peer_hash(const struct net_peer *peer)
-{
-    return hash64(peer->bytes, peer->length, 0);
-}
-
-static bool peer_matches(const void *entry, const void *key)
-{
-    return net_peer_equal(&((const struct producer *)entry)->peer, key);
-}
-
-static bool entry_matches(const void *producer, const void *entry)
-{
-    return ((const struct producer *)producer)->entry == entry;
-}
-
-static uint64_t entry_hash(const struct ledger_entry *entry)
-{
-    return hash_mix((uint64_t)(uintptr_t)entry, 1);
-}
-
-static struct producer *find_producer(const struct ingest *ingest, const char *name, uint64_t epoch)
-{
-    struct ledger_entry *entry = ledger_find(&ingest->ledger, name, epoch);
-    return entry ? hmap_get(&ingest->producers, entry_hash(entry), entry_matches, entry) : NULL;
-}
-
-static poise_code add_producer(struct ingest *ingest, const char *name, uint64_t epoch, struct producer **ret,
-                               poise_error *err)
-{
-    struct producer *producer = calloc(1, sizeof *producer);
-    struct ledger_entry *entry = producer ? ledger_add(&ingest->ledger, name, epoch) : NULL;
-    if (!entry || !hmap_add(&ingest->producers, entry_hash(entry), producer)) {
-        free(producer);
-        return error_nomem(err, "a producer");
-    }
-    producer->entry = entry;
-    producer->received_seq = entry->seq;
-    producer->on_disk = entry->seq > 0;
-    producer->hashes[entry->seq % LEDGER_WINDOW] = entry->hash;
-    stats_set(ingest->options.stats, STAT_producers, ingest->producers.count);
-    *ret = producer;
-    return POISE_OK;
-}
-
-/* A connection speaks for one producer, and a producer through its newest connection. */
-static poise_code attach(struct ingest *ingest, struct producer *producer, const struct net_message *message,
-                         poise_error *err)
-{
-    const struct net_peer *peer = &message->peer;
-    struct producer *before = hmap_remove(&ingest->peers, peer_hash(peer), peer_matches, peer);
-    if (before)
-        before->peer.length = 0;
-    if (producer->peer.length)
-        hmap_remove(&ingest->peers, peer_hash(&producer->peer), peer_matches, &producer->peer);
-    producer->peer = *peer;
-    snprintf(producer->user, sizeof producer->user, "%s", message->user ? message->user : "");
-    producer->gap_told = false;
-    producer->heard_seq = producer->entry->seq;
-    if (!hmap_add(&ingest->peers, peer_hash(peer), producer)) {
-        producer->peer.length = 0;
-        return error_nomem(err, "a producer's connection");
-    }
-    return POISE_OK;
-}
 
 /* ---- answers ---- */
 
@@ -288,12 +205,6 @@ static poise_code check_rows(struct ingest *ingest, const struct access_peer *wh
     return POISE_OK;
 }
 
-static void detach(struct ingest *ingest, struct producer *producer)
-{
-    hmap_remove(&ingest->peers, peer_hash(&producer->peer), peer_matches, &producer->peer);
-    producer->peer.length = 0;
-}
-
 /* Another authorisation file may be in force: who may not send any more is acknowledged nothing more. */
 static void renew_access(struct ingest *ingest)
 {
@@ -301,13 +212,13 @@ static void renew_access(struct ingest *ingest)
     struct producer *producer;
     if (!permits_renew(&ingest->permits, &before))
         return;
-    for (size_t at = 0; (producer = hmap_next(&ingest->producers, &at));) {
+    for (size_t at = 0; (producer = hmap_next(&ingest->epochs.map, &at));) {
         const struct access_peer *who;
         poise_error error;
         if (producer->peer.length &&
-            check_producer(ingest, producer->user, producer->entry->producer, &who, &error)) {
+            check_producer(ingest, producer_user(producer), producer->entry->producer, &who, &error)) {
             send_error(ingest, &producer->peer, &error);
-            detach(ingest, producer);
+            epochs_detach(&ingest->epochs, producer);
         }
     }
     permits_renewed(&ingest->permits, before);
@@ -352,19 +263,21 @@ static poise_code check_fork(struct ingest *ingest, struct producer *producer, c
                      (unsigned long long)entry->seq, hello->producer);
 }
 
-/* Its producer found itself forked, and sends the rest under this epoch. */
-static void on_new_epoch(struct ingest *ingest, const struct wire_hello *hello)
+/* Its producer found itself forked, and sends the rest under this epoch, of which the first has come. */
+static void on_new_epoch(struct ingest *ingest, struct producer *producer)
 {
     char old[24], fresh[24];
-    struct producer *before = find_producer(ingest, hello->producer, hello->forked_epoch);
+    const struct ledger_entry *entry = producer->entry;
+    struct producer *before = epochs_find(&ingest->epochs, entry->producer, producer->forked_epoch);
     if (before && before->forked)
         before->forked = false; /* it is counted */
     else
         stats_add(ingest->options.stats, STAT_forks, 1);
-    snprintf(old, sizeof old, "%016" PRIx64, hello->forked_epoch);
-    snprintf(fresh, sizeof fresh, "%016" PRIx64, hello->epoch);
-    log_event(ingest->options.log, LOG_WARN, "fork", log_text("producer", hello->producer),
+    snprintf(old, sizeof old, "%016" PRIx64, producer->forked_epoch);
+    snprintf(fresh, sizeof fresh, "%016" PRIx64, entry->epoch);
+    log_event(ingest->options.log, LOG_WARN, "fork", log_text("producer", entry->producer),
               log_text("epoch", old), log_text("goes_on_as", fresh));
+    producer->forked_epoch = 0;
 }
 
 /* An epoch begins with what comes first, and before that where the last HELLO says. While the first is on its
@@ -395,24 +308,18 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
         code = check_hello(ingest, &hello, err);
     if (code)
         return code;
-    struct producer *producer = find_producer(ingest, hello.producer, hello.epoch);
-    if (!producer && ingest->producers.count >= ingest->options.max_producers)
-        return error_set(err, POISE_ELIMIT,
-                         "this aggregator already knows %zu producers and epochs (max_producers)",
-                         ingest->producers.count);
-    bool fresh = !producer;
-    if (fresh)
-        code = add_producer(ingest, hello.producer, hello.epoch, &producer, err);
-    if (!code && fresh && hello.forked_epoch)
-        on_new_epoch(ingest, &hello);
+    struct producer *producer = epochs_find(&ingest->epochs, hello.producer, hello.epoch);
+    if (!producer)
+        code = epochs_add(&ingest->epochs, hello.producer, hello.epoch, message, &producer, err);
     if (!code)
         code = begin_epoch(producer, &hello, err);
     if (!code)
         code = check_fork(ingest, producer, &hello, err);
     if (!code)
-        code = attach(ingest, producer, message, err);
+        code = epochs_attach(&ingest->epochs, producer, message, err);
     if (code)
         return code;
+    producer->forked_epoch = producer->idle ? hello.forked_epoch : 0;
     log_event(ingest->options.log, LOG_DEBUG, "hello", log_text("producer", hello.producer),
               log_int("next", (int64_t)producer->entry->seq + 1), log_text("software", hello.software));
     bool all_told = hello.next_seq > producer->entry->seq;
@@ -429,7 +336,7 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
 static void turn_away(struct ingest *ingest, struct producer *producer, const poise_error *why)
 {
     send_error(ingest, &producer->peer, why);
-    detach(ingest, producer);
+    epochs_detach(&ingest->epochs, producer);
 }
 
 static void on_duplicate(struct ingest *ingest, struct producer *producer, uint64_t seq, uint64_t hash)
@@ -554,6 +461,9 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
     if (!ring_push(ingest->options.to_writer, batch))
         return error_set(err, POISE_EFULL, "the writer's queue is smaller than the pool of batches");
     ingest->free_count--;
+    epochs_settle(&ingest->epochs, producer);
+    if (producer->forked_epoch)
+        on_new_epoch(ingest, producer);
     uint64_t rows = batch->rows.rows > 0 ? batch->rows.rows : 1;
     producer->mean_rows = producer->mean_rows > 0 ? (7 * producer->mean_rows + rows + 7) / 8 : rows;
     producer->received_seq = producer->heard_seq = seq;
@@ -569,8 +479,7 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
 static poise_code on_batch(struct ingest *ingest, const struct net_message *message, poise_error *err)
 {
     uint64_t epoch, seq;
-    struct producer *producer =
-        hmap_get(&ingest->peers, peer_hash(&message->peer), peer_matches, &message->peer);
+    struct producer *producer = epochs_of(&ingest->epochs, &message->peer);
     if (!producer)
         return error_set(err, POISE_ENOTFOUND,
                          "a batch came before HELLO on its connection; say HELLO first");
@@ -628,7 +537,7 @@ static poise_code on_committed(struct ingest *ingest, struct batch *batch, poise
 {
     struct producer *producer = ingest->owed; /* mostly it is the same one's */
     if (!producer || producer->entry->producer != batch->producer || producer->entry->epoch != batch->epoch)
-        producer = find_producer(ingest, batch->producer, batch->epoch);
+        producer = epochs_find(&ingest->epochs, batch->producer, batch->epoch);
     bool known = producer && ledger_commit(producer->entry, batch->seq, batch->hash, batch->refused,
                                            batch->reasons, batch->refused_count);
     if (known)
@@ -695,18 +604,6 @@ poise_code ingest_step(struct ingest *ingest, poise_error *err)
 
 /* ---- life ---- */
 
-static poise_code open_producers(struct ingest *ingest, poise_error *err)
-{
-    struct ledger_entry *entry;
-    for (size_t at = 0; (entry = hmap_next(&ingest->ledger.map, &at));) {
-        struct producer *producer = NULL;
-        poise_code code = add_producer(ingest, entry->producer, entry->epoch, &producer, err);
-        if (code)
-            return code;
-    }
-    return POISE_OK;
-}
-
 poise_code ingest_open(const struct ingest_options *options, struct ledger *ledger,
                        struct ingest **ret_ingest, poise_error *err)
 {
@@ -725,14 +622,17 @@ poise_code ingest_open(const struct ingest_options *options, struct ledger *ledg
                          .endpoint = ACCESS_AT_INGEST,
                          .view.holder = options->access,
                          .refusals = {.log = options->log, .clock = options->clock, .stats = options->stats}};
-    ingest->ledger = *ledger;
-    *ledger = (struct ledger){0};
+    size_t each = options->max_producers_each;
+    ingest->epochs = (struct epochs){.most = options->max_producers,
+                                     .most_each = each ? each : (options->max_producers + 3) / 4,
+                                     .stats = options->stats};
+    poise_code code = epochs_open(&ingest->epochs, ledger, err);
     store_id(options->store, ingest->store_id);
     arena_init(&ingest->arena, WIRE_MESSAGE_MAX * 4);
     ingest->pool = calloc(options->pool, sizeof *ingest->pool);
     ingest->free = calloc(options->pool, sizeof *ingest->free);
-    poise_code code =
-        ingest->pool && ingest->free ? open_producers(ingest, err) : error_nomem(err, "the pool of batches");
+    if (!code && (!ingest->pool || !ingest->free))
+        code = error_nomem(err, "the pool of batches");
     if (code) {
         ingest_close(ingest);
         return code;
@@ -747,15 +647,10 @@ void ingest_close(struct ingest *ingest)
 {
     if (!ingest)
         return;
-    struct producer *producer;
-    for (size_t at = 0; (producer = hmap_next(&ingest->producers, &at));)
-        free(producer);
     for (size_t i = 0; ingest->pool && i < ingest->options.pool; i++)
         batch_free(&ingest->pool[i]);
     permits_free(&ingest->permits);
-    hmap_free(&ingest->producers);
-    hmap_free(&ingest->peers);
-    ledger_free(&ingest->ledger);
+    epochs_free(&ingest->epochs);
     arena_free(&ingest->arena);
     buf_free(&ingest->out);
     free(ingest->pool);

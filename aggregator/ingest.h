@@ -30,9 +30,9 @@ struct ingest_options {
     struct stats *stats;
     const struct log *log;
     const struct store *store;
-    size_t pool;     /* batches that may be between ingest and writer */
-    uint32_t credit; /* of a producer; at most LEDGER_WINDOW */
-    size_t max_producers;
+    size_t pool;                              /* batches that may be between ingest and writer */
+    uint32_t credit;                          /* of a producer; at most LEDGER_WINDOW */
+    size_t max_producers, max_producers_each; /* each: by one key; 0: a quarter */
     uint32_t max_batch_rows, max_batch_bytes, max_batch_symbols; /* of a batch; 0: as much as can be */
 };
 

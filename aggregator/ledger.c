@@ -61,6 +61,12 @@ struct ledger_entry *ledger_add(struct ledger *ledger, const char *producer, uin
     return entry;
 }
 
+void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
+{
+    struct name name = {entry->producer, entry->epoch};
+    entry_free(hmap_remove(&ledger->map, name_hash(entry->producer, entry->epoch), name_matches, &name));
+}
+
 static void forget_first(struct ledger_entry *entry, size_t count)
 {
     entry->refusal_count -= count;

@@ -37,6 +37,8 @@ void ledger_free(struct ledger *ledger);
 struct ledger_entry *ledger_find(const struct ledger *ledger, const char *producer, uint64_t epoch);
 /* The entry, made if new; NULL: out of memory. Entries stay where they are. */
 struct ledger_entry *ledger_add(struct ledger *ledger, const char *producer, uint64_t epoch);
+/* Of which nobody has anything any more. */
+void ledger_remove(struct ledger *ledger, struct ledger_entry *entry);
 /* A batch is on disk; rows and reasons of what was refused. A seq that is not above the entry's says
  * nothing new. */
 bool ledger_commit(struct ledger_entry *entry, uint64_t seq, uint64_t hash, const uint32_t *refused,

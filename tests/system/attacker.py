@@ -137,6 +137,16 @@ def amplifier(endpoint):
         time.sleep(0.01)
 
 
+def hellos(endpoint):
+    """Each connection begins new epochs, and sends nothing."""
+    raw = through(endpoint)
+    for _ in range(50):
+        raw.sendall(frame(b"\x01\x01", more=True) + frame(b"\x0a\x01h\x11" + random.randbytes(8) + b"\x18\x01"))
+    raw.recv(1)
+    raw.close()
+    time.sleep(0.005)
+
+
 # ---- with keys ----
 
 class Keyed:
@@ -251,6 +261,7 @@ KINDS = {
     "idle": lambda endpoint: idle(through(endpoint)), "half_open": half_open, "garbage": garbage, "endless": lambda endpoint: endless(endpoint, b""),
     "endless_large": lambda endpoint: endless(endpoint, bytes(1600)), "many_frames": many_frames,
     "many_subscriptions": many_subscriptions, "large_filters": large_filters, "deaf": deaf, "amplifier": amplifier,
+    "hellos": hellos,
 }
 
 

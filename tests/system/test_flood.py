@@ -119,7 +119,7 @@ class Flooded(Case):
         while time.monotonic() < start + 2 or not done(self.stats()):
             self.assertLess(time.monotonic(), start + 90, self.stats())
             self.honest()
-            newcomer = Producer(self.ingest, "newcomer", epoch=7, **self.options)  # and who comes now is let in
+            newcomer = Producer(self.ingest, "newcomer", **self.options)  # and who comes now is let in, under a new epoch
             self.through(newcomer)
             newcomer.close()
         return self.stop_attacks()
@@ -177,7 +177,7 @@ class Flood(Flooded):
         self.under_attack(lambda stats: stats['poise_errors{code="ELIMIT"}'] > 1000 and
                           stats['poise_errors{code="EPROTO"}'] > 10 and stats["poise_handshakes_failed"] > 10,
                           ("garbage", self.ingest, 2), ("garbage", self.query, 2), ("amplifier", self.ingest, 4),
-                          ("many_subscriptions", self.query, 2), ("large_filters", self.query, 6))
+                          ("hellos", self.ingest, 1), ("many_subscriptions", self.query, 2), ("large_filters", self.query, 6))
         self.unharmed()
 
     def test_slow_readers(self):

@@ -193,8 +193,14 @@ class Hostile(Case):
         for epoch, seq in ((0, 1), (producer.epoch, 0), (producer.epoch ^ 2, 1)):
             producer.send(pb.Batch(epoch=epoch, seq=seq))
             self.error(producer, "CODE_EPROTO")
-        for number in range(400):  # more than max_producers
+        producer.hello()
+        self.assertEqual(producer.put(producer.batch([])), [])
+        for number in range(400):  # more than max_producers, which take a place only with what they send
             peer.send(pb.Hello(producer="p", epoch=number + 1, next_seq=1))
+            self.assertEqual(peer.expect(pb.Welcome).next_seq, 1)
+        for number in range(400):
+            peer.send(pb.Hello(producer="p", epoch=number + 1, next_seq=1))
+            peer.send(batch_of([], number + 1, 1))
         self.error(peer, "CODE_ELIMIT")
         producer.hello()  # who is known is not locked out
         self.unharmed()

@@ -1,5 +1,17 @@
 #include "ingest_fixture.h"
 
+const char *user;
+
+poise_code __real_net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err);
+poise_code __wrap_net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err);
+poise_code __wrap_net_receive(struct net_socket *socket, struct net_message *ret_message, poise_error *err)
+{
+    poise_code code = __real_net_receive(socket, ret_message, err);
+    if (!code)
+        ret_message->user = user;
+    return code;
+}
+
 void step(void *machine)
 {
     poise_error err = {0};
@@ -49,6 +61,7 @@ int setup(void **state)
     f->loop.step = step;
     f->loop.can_receive = can_receive;
     *state = f;
+    user = NULL;
     return store_open(&options, &f->store, NULL) == POISE_OK && ring_init(&f->to_writer, POOL) &&
                    ring_init(&f->from_writer, POOL) && net_wake_open(&f->wake, NULL) == POISE_OK &&
                    open_ingest(f, &ledger, 4) == POISE_OK

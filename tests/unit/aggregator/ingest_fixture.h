@@ -21,6 +21,8 @@ struct fixture {
     size_t taken_count;
 };
 
+extern const char *user; /* whose key the messages come by, which libzmq says only of CURVE */
+
 int setup(void **state);
 int teardown(void **state);
 void step(void *machine);

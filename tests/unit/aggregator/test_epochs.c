@@ -46,6 +46,15 @@ static struct wire_welcome fork_hello(struct fixture *f, struct net_socket *peer
     return receive_welcome(f, peer);
 }
 
+/* The first batch of an epoch: a loss of nothing much. */
+static void send_first(struct fixture *f, struct net_socket *peer, uint64_t epoch)
+{
+    const struct wire_loss loss = {.last_seq = 1, .rows = 1, .reason = POISE_LOSS_OLDEST, .last_hash = 5};
+    assert_int_equal(wire_encode_loss(epoch, 1, &loss, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+    take(f, f->taken_count + 1);
+}
+
 static void a_new_epoch_counts_as_one_fork(void **state)
 {
     struct fixture *f = *state;
@@ -55,8 +64,11 @@ static void a_new_epoch_counts_as_one_fork(void **state)
     commit(f, 0);
     expect_ack(f, peer, 1, 0, 0);
     assert_int_equal(fork_hello(f, peer, EPOCH + 1, 1, EPOCH).next_seq, 1); /* it saw it by itself */
+    fork_hello(f, peer, EPOCH + 1, 1, EPOCH);                               /* again, since it was cut */
+    assert_int_equal(counted(f, STAT_forks), 0);
+    send_first(f, peer, EPOCH + 1);
     assert_int_equal(counted(f, STAT_forks), 1);
-    fork_hello(f, peer, EPOCH + 1, 1, EPOCH); /* again, since it was cut */
+    fork_hello(f, peer, EPOCH + 1, 1, EPOCH);
     assert_int_equal(counted(f, STAT_forks), 1);
     send_hello(f, peer, "p", 2, 4711); /* the aggregator does */
     loop_expect_error(&f->loop, peer, POISE_EFORK);
@@ -64,8 +76,102 @@ static void a_new_epoch_counts_as_one_fork(void **state)
     send_hello(f, peer, "p", 2, 4711);
     loop_expect_error(&f->loop, peer, POISE_EFORK);
     fork_hello(f, peer, EPOCH + 2, 1, EPOCH);
+    send_first(f, peer, EPOCH + 2);
     assert_int_equal(counted(f, STAT_forks), 2);
 }
+
+/* ---- places ---- */
+
+static void who_has_sent_nothing_makes_room(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"a", "b", "c", "d", "e"}; /* for four places */
+    struct net_socket *peers[5], *many = loop_peer(&f->loop);
+    for (uint64_t epoch = 100; epoch < 150; epoch++)
+        fork_hello(f, many, epoch, 1, 7);
+    assert_int_equal(counted(f, STAT_producers), 1); /* a connection has one at a time */
+    assert_int_equal(counted(f, STAT_forks), 0);
+    loop_hang_up(&f->loop, many);
+    for (size_t i = 0; i < 5; i++)
+        peers[i] = greeted(f, names[i]);
+    assert_int_equal(counted(f, STAT_producers), 4);
+    send_hello(f, peers[1], "b", 1, 0); /* who says it again is no longer the oldest */
+    expect_welcome(f, peers[1], 1, 0);
+    send_batch(f, peers[0], 1, 1);
+    loop_expect_error(&f->loop, peers[0], POISE_ENOTFOUND); /* made room for the last */
+    send_hello(f, peers[0], "a", 1, 0);
+    expect_welcome(f, peers[0], 1, 0);
+    static const size_t kept[] = {0, 1, 3, 4};
+    for (size_t i = 0; i < 4; i++) {
+        send_batch(f, peers[kept[i]], 1, 1);
+        take(f, i + 1);
+    }
+    send_hello(f, peers[2], "c", 1, 0); /* on the way to the disk is enough */
+    loop_expect_error(&f->loop, peers[2], POISE_ELIMIT);
+    commit(f, 0);
+    expect_ack(f, peers[0], 1, 0, 0);
+}
+
+#define ONE   "a000000000000000000000000000000000000000000000000000000000000001"
+#define OTHER "b000000000000000000000000000000000000000000000000000000000000002"
+
+/* Says HELLO by a key, and sends a batch. */
+static void begin_with(struct fixture *f, const char *key, struct net_socket *peer, const char *name)
+{
+    user = key;
+    send_hello(f, peer, name, 1, 0);
+    expect_welcome(f, peer, 1, 0);
+    send_batch(f, peer, 1, 1);
+    take(f, f->taken_count + 1);
+}
+
+static void expect_limit(struct fixture *f, const char *key, struct net_socket *peer, const char *name,
+                         const char *about)
+{
+    struct net_message message;
+    struct wire_error error;
+    user = key;
+    send_hello(f, peer, name, 1, 0);
+    assert_int_equal(loop_receive(&f->loop, peer, &message), WIRE_ERROR);
+    assert_int_equal(wire_decode_error(message.body, message.body_length, &f->loop.arena, &error, NULL),
+                     POISE_OK);
+    assert_int_equal(error.code, POISE_ELIMIT);
+    assert_non_null(strstr(error.text, about));
+}
+
+/* Of eight places two for each, as nothing else is said. */
+static void a_key_has_its_share_of_the_places(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger ledger = {0};
+    struct net_socket *one = loop_peer(&f->loop), *other = loop_peer(&f->loop);
+    ingest_close(f->ingest);
+    assert_int_equal(open_ingest(f, &ledger, 8), POISE_OK);
+    struct net_socket *quiet = greeted(f, "quiet"); /* who has waited longest */
+    begin_with(f, ONE, one, "a");
+    begin_with(f, ONE, one, "b");
+    expect_limit(f, ONE, one, "c", "(max_producers_each)");
+    send_hello(f, one, "a", 1, 0); /* known */
+    expect_welcome(f, one, 1, 0);
+    user = OTHER;
+    struct net_socket *waits = greeted(f, "d");
+    begin_with(f, OTHER, other, "e");
+    begin_with(f, OTHER, other, "f");
+    send_batch(f, waits, 1, 1);
+    loop_expect_error(&f->loop, waits, POISE_ENOTFOUND); /* made room for one of its own key */
+    expect_limit(f, OTHER, waits, "d", "(max_producers_each)");
+    user = NULL;
+    send_batch(f, quiet, 1, 1);
+    take(f, 5);
+    static const char *const keyless[] = {"g", "h", "i"};
+    for (size_t i = 0; i < 3; i++)
+        begin_with(f, NULL, other, keyless[i]);
+    commit(f, 0); /* else nothing is received */
+    expect_limit(f, NULL, other, "j", "(max_producers)");
+    expect_limit(f, "c0", other, "j", "(max_producers)");
+}
+
+/* ---- where they begin ---- */
 
 static uint64_t begins(struct fixture *f, struct net_socket *peer, uint64_t first_seq)
 {
@@ -256,6 +362,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         INGEST_TEST(other_content_under_a_sequence_is_a_fork),
         INGEST_TEST(a_new_epoch_counts_as_one_fork),
+        INGEST_TEST(who_has_sent_nothing_makes_room),
+        INGEST_TEST(a_key_has_its_share_of_the_places),
         INGEST_TEST(an_epoch_begins_where_its_first_batch_says),
         INGEST_TEST(welcome_has_the_hashes),
         INGEST_TEST(a_loss_takes_all_its_numbers),

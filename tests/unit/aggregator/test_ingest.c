@@ -223,9 +223,13 @@ static void producers_are_limited(void **state)
 {
     struct fixture *f = *state;
     static const char *const names[] = {"a", "b", "c", "d"};
-    for (int i = 0; i < 4; i++)
-        greeted(f, names[i]);
     struct net_socket *peer = loop_peer(&f->loop);
+    for (size_t i = 0; i < 4; i++) {
+        send_hello(f, peer, names[i], 1, 0);
+        expect_welcome(f, peer, 1, 0);
+        send_batch(f, peer, 1, 1);
+        take(f, i + 1);
+    }
     send_hello(f, peer, "e", 1, 0);
     loop_expect_error(&f->loop, peer, POISE_ELIMIT);
     send_hello(f, peer, "a", 1, 0);
