@@ -163,7 +163,7 @@ bool access_reads_some(const struct access_peer *peer, const char *const *scorec
 
 void access_short(const char *user, char text[ACCESS_SHORT_MAX])
 {
-    snprintf(text, ACCESS_SHORT_MAX, "%s", user ? user : "-");
+    snprintf(text, ACCESS_SHORT_MAX, "%s", user && user[0] ? user : "-");
 }
 
 /* ---- reading ---- */
@@ -608,6 +608,11 @@ bool access_view_renew(struct access_view *view, struct access **ret_before)
     view->revision = atomic_load(&view->holder->revision);
     pthread_mutex_unlock(&view->holder->mutex);
     return true;
+}
+
+const struct access_peer *access_view_find(const struct access_view *view, const char *user)
+{
+    return view->holder ? access_find(view->access, user) : NULL;
 }
 
 void access_view_free(struct access_view *view)

@@ -63,7 +63,8 @@ bool access_reads_card(const struct access_peer *peer, const char *scorecard);
 bool access_reads_some(const struct access_peer *peer, const char *const *scorecards, size_t scorecard_count,
                        const char *const *orgs, size_t org_count);
 
-/* The first digits of a key, by which logs call it; NULL: "-". */
+/* The first digits of a key, by which logs call it; NULL or empty:
+ * "-". */
 void access_short(const char *user, char text[ACCESS_SHORT_MAX]);
 
 /* Which file is in force. One thread sets it, any looks. */
@@ -84,6 +85,8 @@ struct access_view {
 };
 /* Goes over to what is in force; true: that is another file than before, which the caller drops. */
 bool access_view_renew(struct access_view *view, struct access **ret_before);
+/* NULL: it is not named, or nobody is asked. */
+const struct access_peer *access_view_find(const struct access_view *view, const char *user);
 void access_view_free(struct access_view *view);
 
 #endif

@@ -13,7 +13,6 @@ enum {
     STEP_MESSAGES = 256,  /* taken in one step, so that acknowledgements are not kept waiting */
     CREDIT_ROWS = 1000,   /* of a batch that credit is meant for; of smaller ones more may be under way */
     LOSS_BYTES_MAX = 128, /* of a BATCH that is a loss */
-    LOGGED_ERRORS = 100,  /* all of the first, then one in as many */
     POOL_BYTES_MAX = 64 << 20, /* decoded, between here and disk: small bodies can be made to decode large */
 };
 
@@ -24,6 +23,7 @@ struct ingest {
     struct ingest_options options;
     struct permits permits;
     struct epochs epochs;
+    const char *producer; /* that the message at hand is of; NULL: not known */
     struct batch *pool;
     struct batch **free;
     size_t free_count;
@@ -47,18 +47,29 @@ static bool send_out(struct ingest *ingest, const struct net_peer *peer, enum wi
     return code == POISE_OK;
 }
 
-static void send_error(struct ingest *ingest, const struct net_peer *peer, const poise_error *error)
+static void log_refusal(struct ingest *ingest, const char *event, const char *user, poise_code code,
+                        const char *reason)
+{
+    struct permits *permits = &ingest->permits;
+    const struct refusal refusal = {.event = event,
+                                    .code = code,
+                                    .user = user,
+                                    .peer = access_view_find(&permits->view, user),
+                                    .producer = ingest->producer,
+                                    .reason = reason};
+    refusals_log(&permits->refusals, &refusal);
+}
+
+static void send_error(struct ingest *ingest, const struct net_peer *peer, const char *user,
+                       const poise_error *error)
 {
     struct wire_error message = {.code = error->code, .text = error->text};
     struct stats *stats = ingest->options.stats;
-    bool denied = error->code == POISE_EDENIED; /* counted and logged by its key */
+    bool denied = error->code == POISE_EDENIED; /* counted and logged where it was */
     stats_add(stats, STAT_protocol_errors, denied ? 0 : 1);
     stats_error(stats, error->code);
-    uint64_t count = stats_get(stats, STAT_protocol_errors);
-    bool routine = denied || error->code == POISE_ENOTFOUND;  /* every restart meets batches from before it */
-    if (count <= LOGGED_ERRORS || count % LOGGED_ERRORS == 0) /* a peer must not fill the disk with our log */
-        log_event(ingest->options.log, routine ? LOG_DEBUG : LOG_WARN, "producer_refused",
-                  log_text("reason", error->text), log_int("count", (int64_t)count));
+    if (!denied)
+        log_refusal(ingest, "producer_refused", user, error->code, error->text);
     if (peer->length && !wire_encode_error(&message, &ingest->out))
         (void)send_out(ingest, peer, WIRE_ERROR);
 }
@@ -200,7 +211,8 @@ static poise_code check_rows(struct ingest *ingest, const struct access_peer *wh
         poise_error denied;
         error_set(&denied, POISE_EREFUSED, "in a batch of '%s': %.64s of the org '%.200s'", batch->producer,
                   rows->symbols[first->measure], rows->symbols[first->org]);
-        refusals_note(&ingest->permits.refusals, STAT_batches_denied, user, who, denied.text);
+        stats_add(ingest->options.stats, STAT_batches_denied, 1);
+        log_refusal(ingest, "access_denied", user, POISE_EDENIED, denied.text);
     }
     return POISE_OK;
 }
@@ -217,7 +229,7 @@ static void renew_access(struct ingest *ingest)
         poise_error error;
         if (producer->peer.length &&
             check_producer(ingest, producer_user(producer), producer->entry->producer, &who, &error)) {
-            send_error(ingest, &producer->peer, &error);
+            send_error(ingest, &producer->peer, producer_user(producer), &error);
             epochs_detach(&ingest->epochs, producer);
         }
     }
@@ -302,6 +314,8 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
     struct wire_hello hello;
     poise_code code = wire_decode_hello(message->body, message->body_length, &ingest->arena, &hello, err);
     const struct access_peer *who;
+    if (!code && id_valid(hello.producer, strlen(hello.producer)))
+        ingest->producer = hello.producer;
     if (!code)
         code = check_producer(ingest, message->user, hello.producer, &who, err);
     if (!code)
@@ -335,7 +349,7 @@ static poise_code on_hello(struct ingest *ingest, const struct net_message *mess
 /* What follows a batch would be taken behind that of another copy of its spool. */
 static void turn_away(struct ingest *ingest, struct producer *producer, const poise_error *why)
 {
-    send_error(ingest, &producer->peer, why);
+    send_error(ingest, &producer->peer, producer_user(producer), why);
     epochs_detach(&ingest->epochs, producer);
 }
 
@@ -406,9 +420,9 @@ static void on_known(struct ingest *ingest, struct producer *producer, const str
 }
 
 /* More than WELCOME allows. The size is counted only where less is allowed than decoding does. */
-static bool is_too_large(struct ingest *ingest, const struct producer *producer,
-                         const struct net_message *message, uint64_t seq)
+static bool is_too_large(struct ingest *ingest, const struct net_message *message, uint64_t seq)
 {
+    char text[128];
     const struct ingest_options *options = &ingest->options;
     struct wire_batch_size size = {0};
     if (options->max_batch_rows < WIRE_BATCH_ROWS_MAX || options->max_batch_symbols < WIRE_SYMBOLS_MAX)
@@ -417,20 +431,17 @@ static bool is_too_large(struct ingest *ingest, const struct producer *producer,
         size.symbols <= options->max_batch_symbols)
         return false;
     stats_add(options->stats, STAT_batches_too_large, 1);
-    uint64_t count = stats_get(options->stats, STAT_batches_too_large);
-    if (count <= LOGGED_ERRORS || count % LOGGED_ERRORS == 0)
-        log_event(options->log, LOG_WARN, "batch_too_large", log_text("producer", producer->entry->producer),
-                  log_int("seq", (int64_t)seq), log_int("bytes", (int64_t)message->body_length),
-                  log_int("rows", (int64_t)size.rows), log_int("symbols", (int64_t)size.symbols),
-                  log_int("count", (int64_t)count));
+    snprintf(text, sizeof text, "batch %" PRIu64 " has %zu bytes, %zu rows, %zu symbols", seq,
+             message->body_length, size.rows, size.symbols);
+    log_refusal(ingest, "batch_too_large", message->user, POISE_EREFUSED, text);
     return true;
 }
 
 /* Nothing is kept of one that is too large. */
-static poise_code read_batch(struct ingest *ingest, const struct producer *producer,
-                             const struct net_message *message, uint64_t seq, struct batch *batch)
+static poise_code read_batch(struct ingest *ingest, const struct net_message *message, uint64_t seq,
+                             struct batch *batch)
 {
-    batch->malformed = is_too_large(ingest, producer, message, seq);
+    batch->malformed = is_too_large(ingest, message, seq);
     if (batch->malformed)
         return POISE_OK;
     buf_put(&batch->body, message->body, message->body_length);
@@ -442,7 +453,7 @@ static poise_code take_batch(struct ingest *ingest, struct producer *producer,
                              uint64_t hash, poise_error *err)
 {
     struct batch *batch = ingest->free[ingest->free_count - 1];
-    if (read_batch(ingest, producer, message, seq, batch))
+    if (read_batch(ingest, message, seq, batch))
         return error_nomem(err, "a batch");
     const struct wire_loss *loss = &batch->rows.loss;
     if (loss->last_seq) { /* the numbers that it takes have no batches to compare with */
@@ -483,6 +494,7 @@ static poise_code on_batch(struct ingest *ingest, const struct net_message *mess
     if (!producer)
         return error_set(err, POISE_ENOTFOUND,
                          "a batch came before HELLO on its connection; say HELLO first");
+    ingest->producer = producer->entry->producer;
     if (!wire_peek_batch(message->body, message->body_length, &epoch, &seq) ||
         epoch != producer->entry->epoch)
         return error_set(err, POISE_EPROTO,
@@ -579,7 +591,8 @@ static poise_code receive(struct ingest *ingest, bool *ret_more, poise_error *er
         return code;
     }
     if (code)
-        send_error(ingest, &message.peer, &problem);
+        send_error(ingest, &message.peer, message.user, &problem);
+    ingest->producer = NULL;
     return POISE_OK;
 }
 

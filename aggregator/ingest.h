@@ -23,7 +23,7 @@ enum { INGEST_SEND_HWM = 4 * LEDGER_WINDOW };
 struct ingest_options {
     struct net_socket *socket;    /* borrowed, as all here */
     struct access_holder *access; /* who may send what; NULL: whoever reaches the socket, everything */
-    const struct clock *clock;    /* with access */
+    const struct clock *clock;    /* for the log */
     struct ring *to_writer;       /* of struct batch, room for all of the pool */
     struct ring *from_writer;
     struct net_wake *writer_wake;

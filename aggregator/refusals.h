@@ -1,5 +1,6 @@
-/* What a peer was not allowed: counted, and logged with the short form of its key, so many lines a minute.
- * One thread. */
+/* What a peer was refused, logged with the short form of its key: of each code so many lines a minute, so
+ * that a peer cannot fill the disk with our log, nor hide one refusal behind many of another kind. One
+ * thread. */
 #ifndef AGGREGATOR_REFUSALS_H
 #define AGGREGATOR_REFUSALS_H
 
@@ -15,11 +16,23 @@ struct refusals {
     const struct clock *clock;
     struct stats *stats;
     int64_t until_us; /* of the minute at hand */
-    unsigned lines;   /* in it */
-    uint64_t unsaid;  /* in it, beyond those */
+    struct refusals_said {
+        const char *event;
+        unsigned lines;       /* in it */
+        uint64_t unsaid;      /* in it, beyond those */
+    } said[STATS_LABELS_MAX]; /* by code */
 };
 
-/* user and peer as far as they are known, else NULL. */
+struct refusal {
+    const char *event; /* a literal */
+    poise_code code;   /* ENOTFOUND is routine: every restart meets what began before it */
+    const char *user;  /* as this and the next two are known, else NULL */
+    const struct access_peer *peer;
+    const char *producer;
+    const char *reason;
+};
+void refusals_log(struct refusals *refusals, const struct refusal *refusal);
+/* What a peer was not allowed: counted, and logged. user and peer likewise. */
 void refusals_note(struct refusals *refusals, enum stat stat, const char *user,
                    const struct access_peer *peer, const char *what);
 

@@ -64,11 +64,18 @@ static void send_reply(struct stream *stream, const struct net_peer *peer, enum 
     buf_reset(&stream->out);
 }
 
-static void send_error(struct stream *stream, const struct net_peer *peer, uint64_t id,
+static void send_error(struct stream *stream, const struct net_peer *peer, const char *user, uint64_t id,
                        const poise_error *error)
 {
     struct wire_error message = {.id = id, .code = error->code, .text = error->text};
+    const struct refusal refusal = {.event = "request_refused",
+                                    .code = error->code,
+                                    .user = user,
+                                    .peer = access_view_find(&stream->permits.view, user),
+                                    .reason = error->text};
     stats_error(stream->options.stats, error->code);
+    if (error->code != POISE_EDENIED) /* logged where it was */
+        refusals_log(&stream->permits.refusals, &refusal);
     if (peer->length && !wire_encode_error(&message, &stream->out))
         send_reply(stream, peer, WIRE_ERROR);
 }
@@ -170,14 +177,14 @@ static void renew_access(struct stream *stream)
             i++;
             continue;
         }
-        send_error(stream, &s->peer, s->id, &error);
+        send_error(stream, &s->peer, s->user, s->id, &error);
         drop_subscription(stream, &stream->subscriptions[i]);
     }
     for (size_t i = 0; before && i < stream->inquiry_count; i++) {
         struct inquiry *inquiry = stream->inquiries[i]; /* keeps its own file, for its reader */
         if (inquiry->given_up || permits_same(&stream->permits, inquiry->user, inquiry->reader, &error))
             continue;
-        send_error(stream, &inquiry->peer, inquiry->id, &error);
+        send_error(stream, &inquiry->peer, inquiry->user, inquiry->id, &error);
         inquiry->given_up = true;
     }
     permits_renewed(&stream->permits, before);
@@ -577,7 +584,7 @@ static bool send_answer(struct stream *stream, struct inquiry *inquiry, int64_t 
     if (!inquiry->answered || inquiry->given_up)
         return inquiry->answered;
     if (inquiry->error.code) {
-        send_error(stream, &inquiry->peer, inquiry->id, &inquiry->error);
+        send_error(stream, &inquiry->peer, inquiry->user, inquiry->id, &inquiry->error);
         return true;
     }
     while (inquiry->sent < inquiry->count && inquiry->credit > 0) {
@@ -717,10 +724,8 @@ static poise_code receive(struct stream *stream, bool *ret_more, poise_error *er
     }
     if (code == POISE_EPROTO || code == POISE_EVERSION)
         stats_add(stream->options.stats, STAT_protocol_errors, 1);
-    if (code) {
-        log_event(stream->options.log, LOG_DEBUG, "request_refused", log_text("reason", problem.text));
-        send_error(stream, &message.peer, id, &problem);
-    }
+    if (code)
+        send_error(stream, &message.peer, message.user, id, &problem);
     return POISE_OK;
 }
 

@@ -141,8 +141,8 @@ class Access(Case):
         for stranger in strangers:
             self.assertTrue(self.hears_nothing(stranger))
         log = self.aggregator.log.read_text()
-        self.assertIn(f'key={self.public["evil"][:8]} name=- reason="an unknown key', log)
-        self.assertIn(f'key={self.public["shop"][:8]} name=shop reason="the key may do nothing at the query', log)
+        self.assertIn(f'key={self.public["evil"][:8]} name=- producer=- code=EDENIED reason="an unknown key', log)
+        self.assertIn(f'key={self.public["shop"][:8]} name=shop producer=- code=EDENIED reason="the key may do nothing at the query', log)
         self.assertNotIn(self.public["evil"], log)
         self.assertEqual(self.stats()["poise_producers"], 0)
         # Who is let in later needs no restart: ZeroMQ tries again.
@@ -250,7 +250,7 @@ class Access(Case):
                                          ("m", "b", MAY, 3.0)]))
         self.assertEqual(refused, [(1, 0, NOT_ALLOWED), (1, 1, NOT_ALLOWED)])
         self.assertGreaterEqual(self.stats()["poise_batches_denied"], 1)
-        self.assertIn('name=shop reason="in a batch of \'shop\': m of the org \'b\'"', self.aggregator.log.read_text())
+        self.assertIn('name=shop producer=shop code=EDENIED reason="in a batch of \'shop\': m of the org \'b\'"', self.aggregator.log.read_text())
         for restarted in (False, True):
             total = [state["value"] for state in json.loads(self.get("ops", "plant").stdout) if state["node"].endswith("total")]
             self.assertEqual(total, [1.0 + 8 + 32 + 100 + 3])
@@ -535,7 +535,7 @@ sources:
             self.assertRegex(log, f"handshake_failed endpoint={self.aggregator.query} from={known} reason={reason}")
             part.close()
         self.assertRegex(log, r"handshake_failed endpoint=\S+ from=(127.0.0.1:\d+|-) reason=wrong_key")
-        self.assertIn(f'access_denied key={self.public["evil"][:8]} name=- reason="an unknown key at the query', log)
+        self.assertIn(f'access_denied key={self.public["evil"][:8]} name=- producer=- code=EDENIED reason="an unknown key at the query', log)
         for number in range(60):  # many are counted, and not all told
             socket.create_connection((host, int(port))).close()
         self.wait_stat('poise_handshakes{reason="closed"}', 60)

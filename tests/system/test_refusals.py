@@ -302,8 +302,8 @@ class Refusals(Case):
         self.assertEqual(producer.put(producer.batch([row] * 1000)), [])
         self.accepted += f"{may},m,a,1,,,,,\n" * 1000
         log = self.aggregator.log.read_text()
-        self.assertEqual(log.count("batch_too_large producer=raw"), 3)
-        self.assertIn("rows=1001", log)
+        self.assertEqual(log.count(" batch_too_large key=- name=- producer=raw "), 3)
+        self.assertIn(" 1001 rows,", log)
         self.write("collector.yaml", COLLECTED.format(ingest=self.aggregator.ingest) + "batch_rows: 5000\n")
         self.write("rows.csv", "when,org,source,key,seq,what,number\n" +
                    "".join(f"{may},a,s,{'long-key-' * 8}{number},1,keyed,0.5\n" for number in range(6000)))

@@ -24,12 +24,18 @@ static bool can_receive(void *machine)
     return ingest_can_receive(((struct fixture *)machine)->ingest);
 }
 
+static int64_t now_of(void *context)
+{
+    return ((const struct fixture *)context)->now_us;
+}
+
 poise_code open_ingest(struct fixture *f, struct ledger *ledger, size_t max_producers)
 {
     struct ingest_options options = {.socket = f->loop.router,
                                      .to_writer = &f->to_writer,
                                      .from_writer = &f->from_writer,
                                      .writer_wake = f->wake,
+                                     .clock = &f->clock,
                                      .stats = &f->stats,
                                      .log = &f->log,
                                      .store = f->store,
@@ -60,6 +66,7 @@ int setup(void **state)
     f->loop.machine = f;
     f->loop.step = step;
     f->loop.can_receive = can_receive;
+    f->clock = (struct clock){.monotonic_us = now_of, .wall_ms = now_of, .context = f};
     *state = f;
     user = NULL;
     return store_open(&options, &f->store, NULL) == POISE_OK && ring_init(&f->to_writer, POOL) &&

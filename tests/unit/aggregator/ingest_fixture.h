@@ -13,7 +13,9 @@ struct fixture {
     struct ring to_writer, from_writer;
     struct net_wake *wake;
     struct stats stats;
+    struct clock clock;
     struct log log;
+    int64_t now_us;
     struct ingest *ingest;
     uint32_t max_bytes, max_symbols;
     uint32_t credit;

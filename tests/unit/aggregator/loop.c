@@ -30,6 +30,9 @@ void loop_close(struct loop *loop)
     net_close(loop->net);
     arena_free(&loop->arena);
     buf_free(&loop->out);
+    if (loop->log)
+        fclose(loop->log);
+    free(loop->said);
     assert_int_equal(nftw(loop->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
@@ -93,4 +96,20 @@ void loop_expect_error(struct loop *loop, struct net_socket *peer, poise_code co
                      POISE_OK);
     if (error.code != code)
         fail_msg("error %d: %s", (int)error.code, error.text);
+}
+
+struct log loop_log(struct loop *loop, const struct clock *clock)
+{
+    loop->log = open_memstream(&loop->said, &loop->said_length);
+    assert_non_null(loop->log);
+    return (struct log){.out = loop->log, .level = LOG_DEBUG, .clock = clock};
+}
+
+size_t loop_said(struct loop *loop, const char *part)
+{
+    size_t count = 0;
+    fflush(loop->log);
+    for (const char *at = loop->said; (at = strstr(at, part)); at++)
+        count++;
+    return count;
 }

@@ -3,6 +3,7 @@
 #define UNIT_AGGREGATOR_LOOP_H
 
 #include "aggregator_test.h"
+#include <base/log.h>
 #include <net/net.h>
 #include <wire/wire.h>
 
@@ -17,6 +18,9 @@ struct loop {
     size_t peer_count;
     struct arena arena;
     struct buf out;
+    FILE *log; /* NULL: none */
+    char *said;
+    size_t said_length;
     /* the machine: one step, which never blocks, and whether it would take in a message */
     void *machine;
     void (*step)(void *machine);
@@ -34,6 +38,9 @@ void loop_send_raw(struct net_socket *peer, const void *head, size_t head_length
 void loop_send(struct loop *loop, struct net_socket *peer, enum wire_kind kind);
 /* Steps the machine until something has come for the peer. */
 enum wire_kind loop_receive(struct loop *loop, struct net_socket *peer, struct net_message *ret_message);
+/* A log of all levels, and how often something is in it. */
+struct log loop_log(struct loop *loop, const struct clock *clock);
+size_t loop_said(struct loop *loop, const char *part);
 void loop_expect_error(struct loop *loop, struct net_socket *peer, poise_code code);
 
 #endif

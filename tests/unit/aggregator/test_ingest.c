@@ -473,6 +473,57 @@ static void nonsense_is_answered_and_changes_nothing(void **state)
     take(f, 0);
 }
 
+/* ---- the log ---- */
+
+/* Each kind by itself: what is routine, or many of a kind, does not hide what is worth an alarm. */
+static void refusals_are_logged_with_key_and_producer(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    struct wire_hello strange = {
+        .producer = "p", .epoch = EPOCH, .next_seq = 1, .has_store = true, .store_id = "another store 16"};
+    f->log = loop_log(&f->loop, &f->clock);
+    user = "76b2a9f1b3e0a6c9";
+    for (int i = 0; i < 150; i++) {
+        send_batch(f, peer, 1, 1);
+        loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+    }
+    assert_int_equal(loop_said(&f->loop, " warn "), 0);
+    assert_int_equal(loop_said(&f->loop, " debug producer_refused key=76b2a9f1 "), 150);
+    for (int i = 0; i < 150; i++) {
+        send_hello(f, peer, "not an id", 1, 0);
+        loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    }
+    assert_int_equal(
+        loop_said(&f->loop, " warn producer_refused key=76b2a9f1 name=- producer=- code=EPROTO reason="), 20);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(wire_encode_hello(&strange, &f->loop.out), POISE_OK);
+        loop_send(&f->loop, peer, WIRE_HELLO);
+        loop_expect_error(&f->loop, peer, POISE_ESTORE);
+    }
+    assert_int_equal(loop_said(&f->loop, " name=- producer=p code=ESTORE reason=\"the spool of 'p' "), 2);
+    user = NULL;
+    send_hello(f, peer, "p", 1, 0);
+    expect_welcome(f, peer, 1, 0);
+    put_batch(f, 1, 1, 5000);
+    loop_send(&f->loop, peer, WIRE_BATCH);
+    take(f, 1);
+    assert_int_equal(
+        loop_said(&f->loop,
+                  " warn batch_too_large key=- name=- producer=p code=EREFUSED reason=\"batch 1 has "),
+        1);
+    assert_int_equal(loop_said(&f->loop, " 5000 rows, "), 1);
+    f->now_us += 60000000;
+    send_batch(f, peer, 2, 1);
+    send_batch(f, peer, 2, 2);
+    loop_expect_error(&f->loop, peer, POISE_EFORK);
+    assert_int_equal(loop_said(&f->loop, " producer=p code=EFORK "), 1);
+    assert_int_equal(loop_said(&f->loop, " warn more_producer_refused code=EPROTO count=130\n"), 1);
+    assert_int_equal(loop_said(&f->loop, " more_"), 1);
+    assert_int_equal(loop_said(&f->loop, "76b2a9f1b"), 0); /* never more of a key */
+    take(f, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +547,7 @@ int main(void)
         INGEST_TEST(a_batch_above_a_limit_is_refused_whole),
         INGEST_TEST(a_batch_must_be_of_the_greeted_epoch),
         INGEST_TEST(nonsense_is_answered_and_changes_nothing),
+        INGEST_TEST(refusals_are_logged_with_key_and_producer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

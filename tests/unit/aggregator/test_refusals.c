@@ -74,17 +74,18 @@ static void refusals_are_counted_and_few_are_told(void **state)
     struct fixture *f = *state;
     struct refusals refusals = {.log = &f->log, .clock = &f->clock, .stats = &f->stats};
     refuse(f, &refusals, MANY);
-    assert_int_equal(lines_of(f, " warn access_denied key=76b2a9f1 name=- reason=\"of b\"\n"), 20);
+    assert_int_equal(
+        lines_of(f, " warn access_denied key=76b2a9f1 name=- producer=- code=EDENIED reason=\"of b\"\n"), 20);
     f->now_us += MINUTE_US - 1;
     refuse(f, &refusals, 1);
     assert_int_equal(lines_of(f, "\n"), 20);
     f->now_us++;
     refuse(f, &refusals, MANY); /* the first of the next minute says of how many nothing was said */
     assert_int_equal(lines_of(f, " access_denied "), 40);
-    assert_int_equal(lines_of(f, " warn more_access_denied count=41\n"), 1);
+    assert_int_equal(lines_of(f, " warn more_access_denied code=EDENIED count=41\n"), 1);
     f->now_us += 10 * (int64_t)MINUTE_US;
     refuse(f, &refusals, 20);
-    assert_int_equal(lines_of(f, " more_access_denied count=40\n"), 1);
+    assert_int_equal(lines_of(f, " more_access_denied code=EDENIED count=40\n"), 1);
     f->now_us += MINUTE_US;
     refuse(f, &refusals, 1); /* all were told */
     assert_int_equal(lines_of(f, " more_access_denied "), 2);

@@ -1,6 +1,7 @@
 /* The query endpoint over real sockets; writer, inquirer and clock are played by the test. */
 #include "loop.h"
 #include <aggregator/stream.h>
+#include <base/error.h>
 
 enum { SECOND_US = 1000000 };
 
@@ -730,6 +731,38 @@ static void what_can_never_be_shown_is_denied(void **state)
     }
 }
 
+static void refusals_are_logged_with_their_key(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = loop_peer(&f->loop);
+    f->log = loop_log(&f->loop, &f->clock);
+    allow(f, "  - {name: operator, key: " OPERATOR ", read: all, query: true, administer: true}\n");
+    user = OPERATOR;
+    for (int i = 0; i < 30; i++) {
+        give_credit(f, peer, 9, 1);
+        loop_expect_error(&f->loop, peer, POISE_ENOTFOUND);
+    }
+    assert_int_equal(loop_said(&f->loop, " warn "), 0);
+    for (int i = 0; i < 30; i++) {
+        mumble(f, peer, WIRE_QUERY);
+        loop_expect_error(&f->loop, peer, POISE_EPROTO);
+    }
+    assert_int_equal(loop_said(&f->loop, " warn request_refused key=c0000000 name=operator producer=- "
+                                         "code=EPROTO reason="),
+                     20);
+    ask(f, peer, 1, 1);
+    struct inquiry *inquiry = take_question(f);
+    error_set(&inquiry->error, POISE_ELIMIT, "too much");
+    answer(f, inquiry, 1);
+    loop_expect_error(&f->loop, peer, POISE_ELIMIT);
+    assert_int_equal(
+        loop_said(&f->loop, " key=c0000000 name=operator producer=- code=ELIMIT reason=\"too much\"\n"), 1);
+    user = STRANGER;
+    mumble(f, peer, WIRE_QUERY);
+    loop_expect_error(&f->loop, peer, POISE_EDENIED);
+    assert_int_equal(loop_said(&f->loop, "key=d0000000"), 1); /* not as denied and as refused */
+}
+
 static void a_question_ends_with_its_right(void **state)
 {
     struct fixture *f = *state;
@@ -778,6 +811,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_right_allows_its_messages, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(what_can_never_be_shown_is_denied, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(questions_leave_room_for_orders, setup_locked, teardown),
+        cmocka_unit_test_setup_teardown(refusals_are_logged_with_their_key, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(a_question_ends_with_its_right, setup_locked, teardown),
         cmocka_unit_test_setup_teardown(every_question_has_its_answer_however_many_came_at_once, setup_narrow,
                                         teardown),
