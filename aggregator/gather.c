@@ -195,6 +195,23 @@ static poise_code tell_losses(struct writer *writer, poise_error *err)
     return answer_order(writer, err);
 }
 
+poise_code gather_refuse_orders(struct writer *writer, poise_error *err)
+{
+    poise_code code = POISE_OK;
+    while (!code && !writer->ordering && (writer->ordering = ring_pop(writer->options.to_restate))) {
+        struct inquiry *inquiry = writer->ordering;
+        if (inquiry->losses) {
+            code = tell_losses(writer, err);
+            continue;
+        }
+        inquiry->error.code = error_set(&inquiry->error, POISE_EFULL,
+                                        "the store has no room (the log says how much it lacks), so this was "
+                                        "not done; make room on its disk and try again");
+        code = answer_order(writer, err);
+    }
+    return code;
+}
+
 /* T is the same for all of a commit: a replay knows only one. */
 static poise_code begin_commit(struct writer *writer, poise_error *err)
 {

@@ -539,7 +539,8 @@ poise_code writer_step(struct writer *writer, poise_error *err)
     if (code || writer->away)
         return code ? code : prepare(writer, err);
     if (writer->stuck)
-        return now_us(writer) >= writer->retry_us ? write_all(writer, writer->stuck, err) : POISE_OK;
+        return now_us(writer) >= writer->retry_us ? write_all(writer, writer->stuck, err)
+                                                  : gather_refuse_orders(writer, err);
     if (writer->next)
         return slice_goes_first(writer) ? slices(writer, false, err) : dispatch(writer, writer->next, err);
     if (is_unchanged(writer))

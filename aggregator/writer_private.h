@@ -107,6 +107,9 @@ poise_code gather_commit(struct writer *writer, poise_error *err);
 /* No more rows come to it. By the event clock T moves behind them. */
 poise_code gather_end(struct writer *writer, poise_error *err);
 bool gather_is_full(const struct writer *writer);
+/* While there is no room: orders that wait are answered so. Who gave one would give up before there is, and
+ * then it would be done after all. */
+poise_code gather_refuse_orders(struct writer *writer, poise_error *err);
 /* The operator's order is on disk. */
 poise_code gather_end_order(struct writer *writer, uint64_t lsn, poise_error *err);
 

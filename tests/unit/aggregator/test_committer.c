@@ -305,16 +305,6 @@ static void the_map_grows_under_way(void **state)
 
 /* ---- orders ---- */
 
-static struct inquiry *order_restate(void)
-{
-    const struct wire_restate order = {
-        .id = 1, .measure = "", .org = "", .reason = "test", .from_ms = 1, .to_ms = 2};
-    struct inquiry *inquiry = calloc(1, sizeof *inquiry);
-    assert_non_null(inquiry);
-    assert_int_equal(restate_open(&order, &inquiry->restate, NULL), POISE_OK);
-    return inquiry;
-}
-
 /* It is carried out behind all that was taken before, with nothing on its way. */
 static void an_order_waits_for_the_disk(void **state)
 {

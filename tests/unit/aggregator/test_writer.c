@@ -1,6 +1,7 @@
 /* The writer over a store on disk: what ingest and the stream are given, and when. */
 #include "writer_fixture.h"
 #include <aggregator/audit.h>
+#include <aggregator/inquiry.h>
 #include <aggregator/numbers.h>
 #include <math.h>
 #include <store/notes.h>
@@ -116,6 +117,30 @@ static void what_has_no_room_on_disk_is_neither(void **state)
         f->now_ms += 1000;
     }
     assert_true(stats_get(&f->stats, STAT_commit_retries) == 3);
+}
+
+static void without_room_an_order_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct inquiry *order = order_restate(), *losses = calloc(1, sizeof *losses);
+    assert_non_null(losses);
+    losses->id = 2;
+    losses->losses = true;
+    start(f, 1);
+    stop(f);
+    start(f, INT64_MAX);
+    hand_over(f, 3);
+    step(f);
+    assert_true(ring_push(&f->to_restate, order) && ring_push(&f->to_restate, losses));
+    step(f); /* it is not yet time to try again */
+    assert_true(stats_get(&f->stats, STAT_commit_retries) == 1);
+    assert_ptr_equal(ring_pop(&f->restated), order);
+    assert_int_equal(order->error.code, POISE_EFULL);
+    assert_ptr_equal(ring_pop(&f->restated), losses); /* which need no room */
+    assert_int_equal(losses->error.code, POISE_OK);
+    assert_int_equal(losses->count, 1);
+    inquiry_free(order);
+    inquiry_free(losses);
 }
 
 /* ---- audits ---- */
@@ -796,6 +821,7 @@ int main(void)
         WRITER_TEST(a_start_is_as_of_now),
         WRITER_TEST(by_the_event_clock_events_move_time),
         WRITER_TEST(what_has_no_room_on_disk_is_neither),
+        WRITER_TEST(without_room_an_order_is_refused),
         WRITER_TEST(an_audit_compares_the_state_with_the_journal),
         WRITER_TEST(an_audit_of_nothing_is_fine),
         WRITER_TEST(a_settle_in_slices_is_published_when_it_is_on_disk),

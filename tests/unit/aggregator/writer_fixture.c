@@ -1,4 +1,6 @@
 #include "writer_fixture.h"
+#include <aggregator/inquiry.h>
+#include <aggregator/restate.h>
 
 static void keep_busy(struct fixture *f);
 
@@ -189,4 +191,14 @@ void read_settles(struct fixture *f, poise_code (*change)(void *visitor, const s
     bool all;
     assert_int_equal(settles_read(f->store, &at, store_last_lsn(f->store), &visit, &all, NULL), POISE_OK);
     assert_true(all);
+}
+
+struct inquiry *order_restate(void)
+{
+    const struct wire_restate order = {
+        .id = 1, .measure = "", .org = "", .reason = "test", .from_ms = 1, .to_ms = 2};
+    struct inquiry *inquiry = calloc(1, sizeof *inquiry);
+    assert_non_null(inquiry);
+    assert_int_equal(restate_open(&order, &inquiry->restate, NULL), POISE_OK);
+    return inquiry;
 }

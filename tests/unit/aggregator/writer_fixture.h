@@ -50,6 +50,8 @@ struct batch *hand_over_all(struct fixture *f);
 struct batch *hand_over(struct fixture *f, double value);
 /* The same, of a row at each of so many orgs. */
 struct batch *hand_over_of(struct fixture *f, double value, int orgs);
+/* An operator's, of nothing; the caller's. */
+struct inquiry *order_restate(void);
 void step(struct fixture *f);
 /* What was published, or all that the writer has told, is of no interest. */
 void forget_changes(struct fixture *f);
