@@ -137,7 +137,7 @@ class GetOfTwo(Live):
     cards = ("acme", "emca")
 
     def test_the_past_needs_a_scorecard(self):
-        self.assertIn("2 scorecards", self.poise("get", "--history", status=1).stderr)
+        self.assertIn("several; name the scorecard", self.poise("get", "--history", status=1).stderr)
         self.poise("get", "emca", "--history")
 
     def test_now_shows_all_or_one(self):
