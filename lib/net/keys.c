@@ -110,9 +110,6 @@ static bool take_lines(char *text, struct net_keys *keys, int *has)
 
 static poise_code check_secret(const char *path, const struct stat *status, poise_error *err)
 {
-    if (!S_ISREG(status->st_mode)) {
-        return error_set(err, POISE_EINVAL, "%s is no file", path);
-    }
     if (status->st_uid != 0 && status->st_uid != geteuid()) {
         return error_set(
             err, POISE_EDENIED,
@@ -151,6 +148,12 @@ static poise_code read_open(int fd, const char *path, bool secret, char text[FIL
     if (fstat(fd, &status) != 0) {
         return error_errno(err, POISE_EIO, "cannot look at %s", path);
     }
+    if (!S_ISREG(status.st_mode)) {
+        return error_set(err, POISE_EINVAL,
+                         "%s is no regular file, but a directory, a pipe or a device: give the path of a key "
+                         "file, as `poise keygen` writes it",
+                         path);
+    }
     poise_code code = secret ? check_secret(path, &status, err) : check_public(path, &status, err);
     if (code == POISE_OK) {
         code = file_read_at(fd, text, FILE_MAX + 1, 0, &length, err);
@@ -168,7 +171,8 @@ static poise_code read_file(const char *path, bool secret, struct net_keys *keys
 {
     char text[FILE_MAX + 1];
     int has = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    /* A pipe to which nobody writes would keep us waiting before it could be refused. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
         poise_code code = errno == ENOENT ? POISE_ENOTFOUND : errno == EACCES ? POISE_EDENIED : POISE_EIO;
         return error_errno(err, code, "cannot open the key file %s", path);

@@ -143,6 +143,23 @@ static void what_is_no_key_file_is_refused(void **state)
     forget(f);
 }
 
+static void a_pipe_is_refused_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct net_keys keys;
+    uint8_t public_key[NET_KEY_BYTES];
+    assert_int_equal(mkfifo(path_in(f, "a.key"), 0600), 0);
+    alarm(PATIENCE_MS / 1000); /* who waits for somebody to write to it waits for ever */
+    assert_int_equal(keys_read(path_in(f, "a.key"), &keys, &f->err), POISE_EINVAL);
+    assert_non_null(strstr(f->err.text, "a.key is no regular file"));
+    assert_int_equal(keys_read_public(path_in(f, "a.key"), public_key, &f->err), POISE_EINVAL);
+    assert_non_null(strstr(f->err.text, "a.key is no regular file"));
+    alarm(0);
+    assert_int_equal(keys_read_public(f->directory, public_key, &f->err), POISE_EINVAL);
+    assert_non_null(strstr(f->err.text, "no regular file"));
+    forget(f);
+}
+
 /* ---- peers ---- */
 
 struct peer {
@@ -544,6 +561,7 @@ int main(void)
         TEST(a_secret_that_others_get_at_is_refused),
         TEST(a_public_key_that_others_may_write_is_refused),
         TEST(what_is_no_key_file_is_refused),
+        TEST(a_pipe_is_refused_at_once),
         TEST(without_an_answer_nobody_gets_in),
         TEST(garbage_in_a_lock_is_cut),
         TEST(a_key_is_asked_for_and_its_messages_carry_its_user),
