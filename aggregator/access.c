@@ -459,7 +459,9 @@ static bool check_file(const char *path, struct problems *problems)
 
 poise_code access_read(const char *path, struct access **ret_access, struct problems *problems)
 {
-    static const struct setting file_table[] = {{"peers", SETTING_NODE, 0, .required = true}};
+    static const struct setting file_table[] = {
+        {"peers", SETTING_NODE, 0, .required = true,
+         .text = "The list of who is let in: of each its `name`, its `key`, and what it may do."}};
     const struct yaml_node *peers = NULL;
     struct yaml_tree *tree = NULL;
     struct access *access = calloc(1, sizeof *access);

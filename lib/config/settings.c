@@ -72,6 +72,14 @@ static void put_default(struct reader *reader, const struct setting *setting, vo
     (void)fine;
 }
 
+static void missing_key(struct reader *reader, const struct setting *setting, const struct yaml_node *mapping)
+{
+    if (setting->text)
+        reader_problem(reader, mapping, "the key '%s' is missing: %s", setting->name, setting->text);
+    else
+        reader_problem(reader, mapping, "the key '%s' is missing", setting->name);
+}
+
 static void unknown_key(struct reader *reader, const struct setting *table, size_t count,
                         const struct yaml_node *value)
 {
@@ -117,7 +125,7 @@ void settings_read(struct reader *reader, const struct setting *table, size_t co
     }
     for (size_t i = 0; i < count; i++)
         if (table[i].required && !yaml_get(mapping, table[i].name))
-            reader_problem(reader, mapping, "the key '%s' is missing: %s", table[i].name, table[i].text);
+            missing_key(reader, &table[i], mapping);
 }
 
 static void document_range(const struct setting *setting, FILE *out)
@@ -182,6 +190,6 @@ void settings_document(const struct setting *table, size_t count, FILE *out)
             fprintf(out, " | `%s`", table[i].fallback[0] != '\0' ? table[i].fallback : "''");
         else
             fputs(" |", out);
-        fprintf(out, " | %s |\n", table[i].text);
+        fprintf(out, " | %s |\n", table[i].text ? table[i].text : "");
     }
 }

@@ -32,7 +32,7 @@ struct setting {
     const char *const *choices; /* ended by NULL */
     const char *fallback;       /* the default, in the file's spelling; NULL: the field stays as it is */
     const char *unit;           /* for the docs; of SETTING_NODE what it holds; NULL: none */
-    const char *text;           /* for the docs: one sentence */
+    const char *text;           /* for the docs, and for who left it out: one sentence; NULL: none */
 };
 
 /* Fills *target from a mapping (NULL: an absent one): first the defaults of the table, other fields stay as

@@ -139,6 +139,7 @@ static void mistakes_are_named(void **state)
         const char *text, *says;
     } bad[] = {
         {"", "empty"},
+        {"{}\n", "the key 'peers' is missing: The list of who is let in"},
         {"peers: 1\n", "is a list"},
         {"peers: [1]\n", "a peer is a mapping"},
         {"peers: [{name: a}]\n", "key"},

@@ -151,6 +151,27 @@ static void keys(void **state)
     assert_problem("[id]", 1, 1, "this item must be a mapping");
 }
 
+static void a_setting_needs_no_text(void **state)
+{
+    (void)state;
+    static const struct setting bare[] = {{.name = "id", .type = SETTING_ID, AT(id), .required = true}};
+    struct reading reading;
+    read(&reading, "id: x");
+    struct reader reader = {.tree = reading.tree, .problems = &reading.problems, .arena = &reading.arena};
+    settings_read(&reader, bare, 1, NULL, &reading.target);
+    assert_int_equal(reading.problems.count, 1);
+    assert_string_equal(reading.problems.items[0].text, "the key 'id' is missing");
+    done(&reading);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    assert_non_null(out);
+    settings_document(bare, 1, out);
+    fclose(out);
+    assert_null(strstr(text, "null"));
+    free(text);
+}
+
 static void wrong_values(void **state)
 {
     (void)state;
@@ -227,6 +248,7 @@ int main(void)
         cmocka_unit_test(defaults),
         cmocka_unit_test(values),
         cmocka_unit_test(keys),
+        cmocka_unit_test(a_setting_needs_no_text),
         cmocka_unit_test(wrong_values),
         cmocka_unit_test(nearest),
         cmocka_unit_test(all_problems_in_one_run),
