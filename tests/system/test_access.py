@@ -232,6 +232,16 @@ class Access(Case):
             done = run(AGGREGATOR, "--config", config, "--check-config", check=1)
             self.assertIn(says, done.stderr)
 
+    def test_key_files_of_a_collector_are_looked_at(self):
+        config = self.write("c.yaml", COLLECT.format(name="c", producer="shop", ingest="tcp://127.0.0.1:5570"))
+        self.assertIn("fine", run(COLLECTOR, "--config", config, "--check-config").stdout)
+        (self.folder / "shop.key").chmod(0o644)
+        (self.folder / "aggregator.pub").unlink()
+        done = run(COLLECTOR, "--config", config, "--check-config", check=2)
+        self.assertNotIn("fine", done.stdout)
+        self.assertRegex(done.stderr, "'key': .*shop.key holds a secret key, .*chmod 600 it")
+        self.assertRegex(done.stderr, "'server_key': cannot open the key file .*aggregator.pub")
+
     # ---- sending ----
 
     def test_rows_that_may_not_be_sent(self):
