@@ -34,8 +34,8 @@ void complain_measurement(struct complaints *complaints, const struct log *log,
 {
     if (counted(complaints, log, FAULT_COUNT)) {
         log_event(log, LOG_WARN, "measurement refused", log_text("measure", measurement->measure),
-                  log_text("org", measurement->org), log_text("key", measurement->key),
-                  log_text("reason", reason));
+                  log_text("org", measurement->org), log_text("source", measurement->source),
+                  log_text("key", measurement->key), log_text("reason", reason));
     }
 }
 

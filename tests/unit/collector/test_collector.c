@@ -272,6 +272,25 @@ static void test_refused_measurements(void **state)
     got(fixture, "m o/both both 5\nm o/both both 6\nn o/both both 1\nn o/both both 1\n");
 }
 
+/* It may have been refused for any of what it is named by. */
+static void test_the_log_names_what_was_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    char *text = NULL;
+    size_t size;
+    configure(fixture, CONFIG "    source: 's-{k}'\n");
+    fixture->played = played_start(fixture->endpoint);
+    played_refuse(fixture->played, "n");
+    put(fixture, "f.csv", "w", "t,k,v\n1,both,5\n");
+    fixture->log.out = open_memstream(&text, &size);
+    assert_non_null(fixture->log.out);
+    fixture->log.level = LOG_WARN;
+    run(fixture);
+    fclose(fixture->log.out);
+    assert_non_null(strstr(text, "measure=n org=o/both source=s-both key=both reason=\"unknown_measure: "));
+    free(text);
+}
+
 /* What was refused stays in the spool until it can stand among the dead letters. */
 static void test_refused_measurements_that_cannot_be_kept(void **state)
 {
@@ -520,6 +539,7 @@ int main(void)
                                        TEST(test_batches_end_between_rows),
                                        TEST(test_replay_of_rows),
                                        TEST(test_refused_measurements),
+                                       TEST(test_the_log_names_what_was_refused),
                                        TEST(test_refused_measurements_that_cannot_be_kept),
                                        TEST(test_a_replay_goes_on),
                                        TEST(test_stopping),
