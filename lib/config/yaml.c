@@ -15,6 +15,10 @@ enum {
     ARENA_MAX = 64 << 20
 };
 
+/* There can be one file only of some kinds. */
+#define SHORTEN                                                                                              \
+    "take out what nobody uses, put globs in place of lists, or split it where there may be several"
+
 struct yaml_tree {
     struct arena arena;
     const char *name;
@@ -55,7 +59,7 @@ static struct yaml_node *new_node(struct builder *builder, enum yaml_kind kind, 
     node->column = (int)mark.column + 1;
     node->text = "";
     if (++builder->nodes > NODES_MAX) {
-        problem_at(builder, mark, "the file has more than 200,000 values: split it");
+        problem_at(builder, mark, "the file has more than 200,000 values: " SHORTEN);
         builder->unusable = true;
         return NULL;
     }
@@ -253,7 +257,7 @@ static void parse(struct builder *builder, const char *bytes, size_t length)
 
 static poise_code too_large(const char *name, struct problems *problems)
 {
-    problems_add(problems, name, 0, 0, "the file is larger than 4 MiB: split it");
+    problems_add(problems, name, 0, 0, "the file is larger than 4 MiB: " SHORTEN);
     return POISE_ECONFIG;
 }
 
