@@ -188,8 +188,8 @@ static const struct setting peer_table[] = {
     {"read", SETTING_NODE, FIELD(read), .unit = "list of mappings as below, or `all`",
      .text = "Which scores it may see, now and as they change; left out: none."},
     {"query", SETTING_BOOL, FIELD(query), .fallback = "false",
-     .text = "Whether it may ask about the past of the scores that it may see, and for the aggregator's own "
-             "numbers."},
+     .text = "Whether it may ask about the past of the scores that it may see (`poise get --as-of`, "
+             "`--history`, `poise changes`), and for the aggregator's own numbers."},
     {"administer", SETTING_BOOL, FIELD(administer), .fallback = "false",
      .text = "Whether it may erase, restate, rescore, write backups, dump measurements, and ask for the "
              "aggregator's "
