@@ -5,7 +5,7 @@
 #include <collector/dry_run.h>
 #include <errno.h>
 #include <getopt.h>
-#include <net/keys.h>
+#include <poise/client.h>
 #include <poise/version.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -282,23 +282,13 @@ static int run(const struct arguments *arguments, const struct collector_config 
 /* Key files are read by who connects; of a configuration that is only checked they are looked at here. */
 static int check(const struct arguments *arguments, const struct collector_config *config)
 {
-    struct net_keys own;
-    uint8_t server_key[NET_KEY_BYTES];
     poise_error err;
-    int exit_code = EXIT_FINE;
-    if (config->key && keys_read(config->key, &own, &err) != POISE_OK) {
-        fprintf(stderr, "poise-collector: 'key': %s\n", err.text);
-        exit_code = EXIT_FAILED;
+    if (config->key && poise_check_keys(config->key, config->server_key, &err) != POISE_OK) {
+        fprintf(stderr, "poise-collector: %s\n", err.text);
+        return EXIT_FAILED;
     }
-    explicit_bzero(&own, sizeof own);
-    if (config->server_key && keys_read_public(config->server_key, server_key, &err) != POISE_OK) {
-        fprintf(stderr, "poise-collector: 'server_key': %s\n", err.text);
-        exit_code = EXIT_FAILED;
-    }
-    if (exit_code == EXIT_FINE) {
-        printf("%s: fine\n", arguments->config);
-    }
-    return exit_code;
+    printf("%s: fine\n", arguments->config);
+    return EXIT_FINE;
 }
 
 int command_run(int argc, char **argv)

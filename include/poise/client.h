@@ -22,6 +22,9 @@ enum { POISE_KEY_TEXT_MAX = 65 };
 /* Makes a pair: PATH.key, for its owner alone, and PATH.pub, with the public key that ret_public gets, too.
  * EBUSY: one of them is there. */
 POISE_API poise_code poise_keygen(const char *path, char ret_public[POISE_KEY_TEXT_MAX], poise_error *err);
+/* Whether these would do as key_file and server_key of the options below, without connecting: EDENIED (others
+ * may read or write a file), ENOTFOUND, EINVAL, EIO. */
+POISE_API poise_code poise_check_keys(const char *key_file, const char *server_key, poise_error *err);
 
 /* ---- sending ---- */
 

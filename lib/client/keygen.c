@@ -17,3 +17,11 @@ poise_code poise_keygen(const char *path, char ret_public[POISE_KEY_TEXT_MAX], p
     explicit_bzero(&keys, sizeof keys);
     return code;
 }
+
+poise_code poise_check_keys(const char *key_file, const char *server_key, poise_error *err)
+{
+    struct net_curve curve;
+    poise_code code = keys_read_curve(key_file, server_key, &curve, err);
+    explicit_bzero(&curve, sizeof curve);
+    return code;
+}
