@@ -268,6 +268,7 @@ struct salvage {
     const struct buf *bytes;
     struct rewriting rewriting;
     uint64_t next_seq; /* of the segment behind it; 0: it is the last */
+    bool head;         /* its head is whole, and its own */
 };
 
 /* The next whole record behind `at` that can be one of this segment. */
@@ -288,6 +289,17 @@ static size_t find_whole(const struct salvage *s, size_t at, uint64_t seq, struc
     return bytes->length;
 }
 
+/* Batches from first to before end are gone. */
+static void put_hole(struct salvage *s, uint64_t first, uint64_t end)
+{
+    struct spool_loss loss = {.reason = SPOOL_DAMAGED};
+    for (uint64_t seq = first; seq < end; seq = loss.last + 1) { /* the aggregator may have some of them */
+        loss.first = seq;
+        loss.last = seq - first < SINGLES_MAX ? seq : end - 1;
+        add_loss(&s->rewriting, &loss);
+    }
+}
+
 /* Batches from first to before end are lost. */
 static void add_hole(struct salvage *s, uint64_t first, uint64_t end)
 {
@@ -299,11 +311,17 @@ static void add_hole(struct salvage *s, uint64_t first, uint64_t end)
     if (s->spool->damaged && told.last > 0) {
         s->spool->damaged(s->spool->context, &told, s->aside);
     }
-    for (uint64_t seq = first; seq < end; seq = loss.last + 1) { /* the aggregator may have some of them */
-        loss.first = seq;
-        loss.last = seq - first < SINGLES_MAX ? seq : end - 1;
-        add_loss(&s->rewriting, &loss);
-    }
+    put_hole(s, first, end);
+}
+
+/* The last segment, and nothing of it is whole: how many batches it had is not known. The first one that is
+ * not acknowledged stands for those that may be lost. */
+static void add_all(struct salvage *s)
+{
+    uint64_t first = s->rewriting.segment.first_seq, wanted = s->spool->first_seq;
+    wanted = wanted > first ? wanted : first;
+    put_hole(s, first, wanted);
+    add_hole(s, wanted, wanted + 1);
 }
 
 /* Whether what stands behind the last whole record of the last segment was a whole one, too: it has all its
@@ -333,7 +351,7 @@ poise_code spool_tail_lost(const struct spool *spool, const struct segment *last
     }
     size_t whole = (size_t)last->size;
     if (code == POISE_OK) {
-        *ret_lost = whole > 0 && bytes.length > whole &&
+        *ret_lost = bytes.length > whole &&
                     was_whole(bytes.data + whole, bytes.length - whole, last->first_seq + last->count);
     }
     buf_free(&bytes);
@@ -363,8 +381,11 @@ static void salvage_records(struct salvage *s)
     }
     if (s->next_seq > 0) {
         add_hole(s, seq, s->next_seq);
-    } else if (at < length &&
-               (seq == r->segment.first_seq || was_whole(s->bytes->data + at, length - at, seq))) {
+    } else if (seq == r->segment.first_seq) {
+        if (at < length || !s->head) {
+            add_all(s);
+        }
+    } else if (at < length && was_whole(s->bytes->data + at, length - at, seq)) {
         add_hole(s, seq, seq + 1);
     }
 }
@@ -387,7 +408,8 @@ poise_code spool_set_aside(struct spool *spool, struct segment *segment, uint64_
     }
     struct salvage s = {.spool = spool, .aside = aside, .bytes = &bytes, .next_seq = next_seq};
     bool head = bytes.length >= SEGMENT_HEAD && segment_head_whole(bytes.data, bytes.length);
-    if (head && segment_head_fits(bytes.data, spool->epoch, empty.first_seq)) {
+    s.head = head && segment_head_fits(bytes.data, spool->epoch, empty.first_seq);
+    if (s.head) {
         struct cursor in = cursor_of(bytes.data + 24, 8);
         empty.previous_hash = cursor_u64(&in);
     } else if (head) { /* of another spool: no record of it is ours */

@@ -381,31 +381,6 @@ static poise_code sync_names(const struct spool *spool, poise_error *err)
     return spool->sync ? file_sync_dir(spool->path, err) : POISE_OK;
 }
 
-/* The machine stopped while the last segment was being made: it goes before any that is acknowledged does, so
- * that one is left to go on from. */
-static poise_code drop_unmade(struct spool *spool, poise_error *err)
-{
-    char path[PATH_MAX];
-    struct stat file;
-    struct segment found, *last = &spool->segments[spool->count - 1];
-    poise_code code = segment_path(spool->path, last->first_seq, path, sizeof path, err);
-    if (code != POISE_OK) {
-        return code;
-    }
-    if (stat(path, &file) != 0) {
-        return error_errno(err, POISE_EIO, "cannot look at %s", path);
-    }
-    if (file.st_size > SEGMENT_HEAD) {
-        return POISE_OK;
-    }
-    code = segment_scan(path, spool->epoch, last->first_seq, true, &found, &spool->mark, err);
-    if (code != POISE_OK || found.size > 0) {
-        return code;
-    }
-    spool->count--;
-    return unlink(path) == 0 ? sync_names(spool, err) : error_errno(err, POISE_EIO, "cannot remove %s", path);
-}
-
 /* The last record may be of a process that died before it was synced, or when its sync failed, and counts as
  * appended from here on. What a sync failed to write only another write puts on the disk. */
 static poise_code write_again(int fd, const struct segment *last, poise_error *err)
@@ -535,9 +510,6 @@ static poise_code load_old(struct spool *spool, poise_error *err)
     uint64_t acked = 0, acked_hash = 0;
     bool known = false;
     poise_code code = read_acked(spool, &known, &acked, &acked_hash, err);
-    if (code == POISE_OK && spool->count > 0) {
-        code = drop_unmade(spool, err);
-    }
     if (code == POISE_OK && known && spool->sync) {
         /* a sync of it may have failed before: only what is written again will be synced */
         code = spool_write_acked(spool, acked, acked_hash, err);

@@ -61,6 +61,39 @@ static poise_code write_head(int fd, uint64_t epoch, const struct segment *segme
     return code;
 }
 
+static poise_code code_of_errno(void)
+{
+    return errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
+}
+
+/* It gets its name when its head is on the disk, so that one without a whole head is damaged. */
+static poise_code make_file(const char *dir, const char *path, uint64_t epoch, const struct segment *segment,
+                            bool sync, int *ret_fd, poise_error *err)
+{
+    char fresh[PATH_MAX];
+    int length = snprintf(fresh, sizeof fresh, "%s/segment.new", dir);
+    if (length < 0 || (size_t)length >= sizeof fresh) {
+        return error_set(err, POISE_EINVAL, "the spool's path %.64s... is too long", dir);
+    }
+    int fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0640);
+    if (fd < 0) {
+        return error_errno(err, code_of_errno(), "cannot make %s", fresh);
+    }
+    poise_code code = write_head(fd, epoch, segment, sync, err);
+    if (code != POISE_OK) {
+        error_wrap(err, "%s", fresh);
+    } else if (rename(fresh, path) != 0) {
+        code = error_errno(err, code_of_errno(), "cannot rename %s to %s", fresh, path);
+    }
+    if (code != POISE_OK) {
+        close(fd);
+        unlink(fresh); /* should that fail too: the next one is made in it */
+        return code;
+    }
+    *ret_fd = fd;
+    return POISE_OK;
+}
+
 poise_code segment_create(const char *dir, uint64_t epoch, const struct segment *segment, bool sync,
                           int *ret_fd, poise_error *err)
 {
@@ -69,26 +102,21 @@ poise_code segment_create(const char *dir, uint64_t epoch, const struct segment 
     if (code != POISE_OK) {
         return code;
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0640);
-    if (fd < 0) {
-        code = errno == ENOSPC || errno == EDQUOT ? POISE_EFULL : POISE_EIO;
-        return error_errno(err, code, "cannot make %s", path);
-    }
-    code = write_head(fd, epoch, segment, sync, err);
+    code = make_file(dir, path, epoch, segment, sync, ret_fd, err);
     if (code != POISE_OK) {
-        error_wrap(err, "%s", path);
-    } else if (sync) {
+        return code;
+    }
+    if (sync) {
         code = file_sync_dir(dir, err);
     }
     if (code != POISE_OK) {
-        close(fd);
+        close(*ret_fd);
         unlink(path); /* should that fail too: an empty last segment is fine at open */
         /* but not one that comes back behind what is appended elsewhere meanwhile */
         return sync && file_sync_dir(dir, NULL) != POISE_OK
                    ? error_set(err, POISE_EIO, "cannot sync %s, in which %s could not be made", dir, path)
                    : code;
     }
-    *ret_fd = fd;
     return POISE_OK;
 }
 
@@ -254,7 +282,7 @@ static poise_code scan(const char *path, const uint8_t *bytes, size_t length, ui
                        struct segment *segment, struct mark *mark, poise_error *err)
 {
     if (length < SEGMENT_HEAD || !segment_head_whole(bytes, length)) {
-        return last && length <= SEGMENT_HEAD ? POISE_OK : damaged(err, path, 0, "its head is not whole");
+        return damaged(err, path, 0, "its head is not whole");
     }
     poise_code code = scan_head(path, bytes, epoch, segment, err);
     if (code != POISE_OK) {

@@ -23,7 +23,7 @@ struct segment {
     uint64_t count;         /* of numbers */
     uint64_t held;          /* of batches: the other numbers are lost */
     int64_t last_at;        /* where the last record begins; 0 when there is none */
-    int64_t size;           /* bytes up to the end of the last whole record; 0: not even the head is whole */
+    int64_t size;           /* bytes up to the end of the last whole record */
     int64_t touched_ms;     /* when it was last appended to, about, as spool_now_ms says */
 };
 
@@ -34,7 +34,7 @@ struct mark {
 };
 
 poise_code segment_path(const char *dir, uint64_t first_seq, char *ret_path, size_t size, poise_error *err);
-/* Makes and syncs an empty one. EFULL, EIO: there is none. */
+/* Makes and syncs an empty one, which has its name only when it is whole. EFULL, EIO: there is none. */
 poise_code segment_create(const char *dir, uint64_t epoch, const struct segment *segment, bool sync,
                           int *ret_fd, poise_error *err);
 /* Checks every byte. `last`: an end that was being written when the machine stopped is left out, not damage.

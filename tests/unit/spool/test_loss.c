@@ -407,6 +407,82 @@ static void test_every_byte(void **state)
     buf_free(&bytes);
 }
 
+/* Cut below its head: which of its batches are not acknowledged is not known, so that the first of those that
+ * may be stands for them. */
+static void check_without_head(const char *path, const char *name, size_t length, uint64_t batches,
+                               uint64_t acked)
+{
+    struct buf bytes = {0};
+    char bad[64];
+    struct spool *spool = open_losing(path, ALL, SENT);
+    append_dropping(spool, batches);
+    if (acked > 0) {
+        scratch_ack(spool, acked);
+    }
+    spool_close(spool);
+    scratch_load(path, name, &bytes);
+    scratch_store(path, name, bytes.data, length);
+    snprintf(bad, sizeof bad, "%s.bad", name);
+
+    spool = open_losing(path, ALL, SENT);
+    uint64_t first = strtoull(name, NULL, 10);
+    uint64_t lost = acked >= first ? acked + 1 : first;
+    assert_int_equal(damage.count, 1);
+    assert_int_equal(damage.loss.first, lost);
+    assert_int_equal(damage.loss.last, lost);
+    assert_int_equal(damage.loss.rows, 0);
+    assert_non_null(strstr(damage.aside, bad));
+    assert_int_equal(spool_first_seq(spool), acked + 1);
+    assert_int_equal(spool_next_seq(spool), lost + 1); /* its number is not given again */
+    scratch_load(path, bad, &bytes);
+    assert_int_equal(bytes.length, length);
+    check_same(&spool, path, ALL, SENT);
+    append_dropping(spool, 10);
+    struct tally t = tally(spool);
+    assert_int_equal(t.lost, 1);
+    assert_int_equal(t.batches, lost - acked - 1 + 10);
+    check_same(&spool, path, ALL, SENT);
+    scratch_ack(spool, lost + 10);
+    check_same(&spool, path, ALL, SENT);
+    spool_close(spool);
+    buf_free(&bytes);
+}
+
+static void test_head_cut(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t batches, acked;
+    } spools[] = {{FIRST, 0, 0},   {FIRST, 3, 3},   {FIRST, 3, 1},    {FIRST, 3, 0},
+                  {SECOND, 10, 0}, {SECOND, 10, 9}, {SECOND, 10, 10}, {SECOND, 10, 3}};
+    static const size_t lengths[] = {0, 20, HEAD - 1};
+    for (size_t i = 0; i < sizeof spools / sizeof *spools; i++) {
+        for (size_t j = 0; j < sizeof lengths / sizeof *lengths; j++) {
+            void *path = NULL;
+            assert_int_equal(scratch_make(&path), 0);
+            check_without_head(path, spools[i].name, lengths[j], spools[i].batches, spools[i].acked);
+            assert_int_equal(scratch_remove(&path), 0);
+        }
+    }
+    (void)state;
+}
+
+/* All its records are of another. */
+static void test_last_segment_of_another(void **state)
+{
+    struct buf bytes = {0};
+    make_many(*state);
+    scratch_load(*state, FIRST, &bytes);
+    scratch_store(*state, THIRD, bytes.data, bytes.length);
+    struct spool *spool = open_losing(*state, ALL, SENT);
+    assert_int_equal(damage.count, 1);
+    assert_int_equal(damage.loss.first, 15);
+    assert_int_equal(tally(spool).batches, 14);
+    assert_int_equal(spool_next_seq(spool), 16);
+    spool_close(spool);
+    buf_free(&bytes);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, scratch_remove)
@@ -426,6 +502,8 @@ int main(void)
         TEST(test_flip_in_what_is_acknowledged),
         TEST(test_damaged_twice),
         TEST(test_every_byte),
+        TEST(test_head_cut),
+        TEST(test_last_segment_of_another),
     };
     if (access("/dev/shm", W_OK) == 0) { /* each segment that is written anew is synced */
         setenv("TMPDIR", "/dev/shm", 0);

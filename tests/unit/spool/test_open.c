@@ -171,49 +171,44 @@ static void test_acknowledged_tail_lost(void **state)
     buf_free(&bytes);
 }
 
-/* The machine stopped while a segment was being made: at every byte of its head. */
+/* The machine stopped while a segment was being made: at every byte of its head. It has no name yet. */
 static void test_half_made_segment(void **state)
 {
-    make_many(*state);
     struct buf bytes = {0};
-    struct spool *spool = scratch_open(*state);
-    scratch_append(spool, 21, LENGTH);
-    scratch_append(spool, 22, LENGTH);
-    spool_close(spool);
-    scratch_load(*state, "00000000000000000022.seg", &bytes);
+    make_many(*state);
+    scratch_load(*state, THIRD, &bytes);
     for (size_t length = 0; length <= HEAD; length++) {
-        scratch_store(*state, "00000000000000000022.seg", bytes.data, length);
-        spool = scratch_open(*state);
-        scratch_check(spool, 1, 22, LENGTH);
-        scratch_append(spool, 22, LENGTH);
-        scratch_check(spool, 1, 23, LENGTH);
+        scratch_store(*state, "segment.new", bytes.data, length);
+        struct spool *spool = scratch_open(*state);
+        uint64_t next = 21 + 8 * length;
+        scratch_check(spool, length == 0 ? 1 : next - 1, next, LENGTH);
+        for (uint64_t seq = next; seq < next + 8; seq++) { /* another segment */
+            scratch_append(spool, seq, LENGTH);
+        }
+        scratch_ack(spool, next + 6);
         spool_close(spool);
     }
+    buf_free(&bytes);
+}
+
+/* One that has its name was whole: what was in it is not known. */
+static void test_segment_without_a_head(void **state)
+{
+    struct buf bytes = {0};
+    make_many(*state);
+    scratch_load(*state, THIRD, &bytes);
+    for (size_t length = 0; length < HEAD; length++) {
+        scratch_store(*state, THIRD, bytes.data, length);
+        assert_non_null(strstr(scratch_refuse(*state, POISE_ECORRUPT), THIRD));
+    }
+    scratch_store(*state, THIRD, bytes.data, bytes.length);
+    struct spool *spool = scratch_open(*state);
+    scratch_check(spool, 1, 21, LENGTH);
+    spool_close(spool);
     buf_free(&bytes);
 }
 
 /* ---- the other files ---- */
-
-/* The same when all before it was acknowledged, and so is removed. */
-static void test_half_made_segment_behind_what_is_acknowledged(void **state)
-{
-    struct buf bytes = {0};
-    make_three(*state, &bytes);
-    struct spool *spool = scratch_open(*state);
-    scratch_ack(spool, 3);
-    spool_close(spool);
-    for (size_t length = 0; length < HEAD; length += HEAD - 1) {
-        scratch_store(*state, "00000000000000000004.seg", bytes.data, length);
-        spool = scratch_open(*state);
-        scratch_check(spool, 4, 4, LENGTH);
-        spool_close(spool);
-    }
-    spool = scratch_open(*state);
-    scratch_append(spool, 4, LENGTH);
-    scratch_check(spool, 4, 5, LENGTH);
-    spool_close(spool);
-    buf_free(&bytes);
-}
 
 static void test_half_made_spool(void **state)
 {
@@ -351,7 +346,7 @@ int main(void)
         TEST(test_damage_before_the_tail),   TEST(test_damage_in_an_older_segment),
         TEST(test_deleted_segment),          TEST(test_exchanged_segment),
         TEST(test_leftovers_of_removal),     TEST(test_acknowledged_tail_lost),
-        TEST(test_half_made_segment),        TEST(test_half_made_segment_behind_what_is_acknowledged),
+        TEST(test_half_made_segment),        TEST(test_segment_without_a_head),
         TEST(test_half_made_spool),          TEST(test_damaged_meta),
         TEST(test_other_version_of_segment), TEST(test_damage_while_open),
         TEST(test_second_opener_is_told),    TEST(test_kill_9_loses_nothing_accepted),
