@@ -40,6 +40,7 @@ struct spool {
     struct segment *segments; /* by sequence; the last is being appended to */
     size_t count, capacity;
     int64_t bytes;
+    int64_t reserve, reserve_most; /* bytes of DIR/reserve, and what they were at most */
 
     uint64_t first_seq;  /* oldest not acknowledged */
     uint64_t acked_hash; /* of the one before */
@@ -78,7 +79,7 @@ poise_code spool_add_segment(struct spool *spool, const struct segment *segment,
 /* ---- loss.c ---- */
 
 enum { LOSS_ROOM = 64 << 10 }; /* bytes beyond max_bytes that losses may take */
-/* Seals the active segment, and writes its losses as few. */
+/* Seals the active segment, and writes losses as few, as far as the disk has room for that. */
 poise_code spool_squeeze(struct spool *spool, poise_error *err);
 
 /* Copies a damaged segment, says what is lost of it, and leaves what is whole; *segment becomes what it is
@@ -87,6 +88,15 @@ poise_code spool_set_aside(struct spool *spool, struct segment *segment, uint64_
 /* Whether the end of the last segment, which is no whole record, was one. */
 poise_code spool_tail_lost(const struct spool *spool, const struct segment *last, bool *ret_lost,
                            poise_error *err);
+
+/* ---- reserve.c ---- */
+
+/* Takes LOSS_ROOM of the disk, or what there is of it. False: it had more. */
+bool spool_fill_reserve(struct spool *spool);
+/* Gives back what is beyond `left` bytes. False: there is nothing to give back. */
+bool spool_use_reserve(struct spool *spool, int64_t left);
+/* Gives back a little, for losses: half of it stays, for writing them as few. */
+bool spool_use_some(struct spool *spool);
 
 /* ---- open.c ---- */
 

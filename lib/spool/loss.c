@@ -189,10 +189,12 @@ poise_code spool_drop_batches(struct spool *spool, poise_error *err)
         return error_set(err, POISE_ENOTFOUND, "the spool %s has no batches that could be dropped",
                          spool->path);
     }
+    (void)spool_use_reserve(spool, 0);
     poise_code code = i + 1 == spool->count ? spool_rotate(spool, err) : POISE_OK;
     if (code == POISE_OK) {
         code = write_anew(spool, i, true, err);
     }
+    (void)spool_fill_reserve(spool);
     spool->broken |= code == POISE_EIO;
     return code;
 }
@@ -215,16 +217,20 @@ static poise_code put_together(struct spool *spool, poise_error *err)
 poise_code spool_squeeze(struct spool *spool, poise_error *err)
 {
     const struct segment *active = &spool->segments[spool->count - 1];
-    if (active->count == active->held) {
+    if (active->count == 0) {
         return error_set(err, POISE_ENOTFOUND, "there is nothing to squeeze");
     }
+    bool losses = active->held < active->count;
+    (void)spool_use_reserve(spool, 0);
     poise_code code = spool_rotate(spool, err);
-    if (code == POISE_OK && spool->segments[spool->count - 2].held > 0) {
-        code = write_anew(spool, spool->count - 2, false, err);
+    if (code == POISE_OK && losses) {
+        poise_code anew = write_anew(spool, spool->count - 2, false, err);
+        code = anew == POISE_EFULL ? POISE_OK : anew; /* it stays larger than need be */
     }
     if (code == POISE_OK) {
         code = put_together(spool, err);
     }
+    (void)spool_fill_reserve(spool);
     spool->broken |= code == POISE_EIO;
     return code;
 }

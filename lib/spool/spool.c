@@ -69,6 +69,7 @@ poise_code spool_open(const struct spool_options *options, struct spool **ret_sp
         return code;
     }
     fit_to_disk(spool);
+    (void)spool_fill_reserve(spool);
     *ret_spool = spool;
     return POISE_OK;
 }
@@ -254,6 +255,7 @@ poise_code spool_drop_acked(struct spool *spool, int64_t wanted, poise_error *er
         if (code != POISE_OK) {
             return code;
         }
+        (void)spool_fill_reserve(spool);
     }
     return POISE_OK;
 }
@@ -306,6 +308,11 @@ static const struct segment *segment_of(const struct spool *spool, uint64_t seq)
 
 /* ---- appending ---- */
 
+static bool over_limit(const struct spool *spool, int64_t wanted, int64_t more)
+{
+    return spool->bytes + wanted > spool->max_bytes + more;
+}
+
 static poise_code make_room(struct spool *spool, int64_t wanted, int64_t more, poise_error *err)
 {
     poise_code dropped = spool_drop_acked(spool, wanted, err);
@@ -313,7 +320,7 @@ static poise_code make_room(struct spool *spool, int64_t wanted, int64_t more, p
         return dropped;
     }
     const struct segment *active = &spool->segments[spool->count - 1];
-    bool full = spool->bytes + wanted > spool->max_bytes;
+    bool full = over_limit(spool, wanted, 0);
     bool all_acked = spool->first_seq == spool->next_seq;
     if (active->count > 0 && (active->size + wanted > spool->segment_bytes || (full && all_acked))) {
         poise_code code = spool_rotate(spool, err);
@@ -323,12 +330,19 @@ static poise_code make_room(struct spool *spool, int64_t wanted, int64_t more, p
         if (code != POISE_OK) {
             return code;
         }
+        (void)spool_fill_reserve(spool);
     }
-    if (spool->bytes + wanted > spool->max_bytes + more) {
+    if (over_limit(spool, wanted, more)) {
         return error_set(err, POISE_EFULL,
                          "the spool %s is full (%" PRId64 " of %" PRId64
                          " bytes): it goes on once the aggregator acknowledges; or raise its limit",
                          spool->path, spool->bytes, spool->max_bytes);
+    }
+    if (more == 0 && spool->reserve < spool->reserve_most && !spool_fill_reserve(spool)) {
+        return error_set(err, POISE_EFULL,
+                         "the disk of the spool %s is full: it goes on once there is room, or the aggregator "
+                         "acknowledges",
+                         spool->path);
     }
     return POISE_OK;
 }
@@ -444,6 +458,19 @@ poise_code spool_append(struct spool *spool, const void *body, size_t length, ui
     return append(spool, true, hash, mark, mark_length, 0, err);
 }
 
+/* Where the disk is full, in what is kept for it; to a segment without batches, since one with many of them
+ * cannot be written anew there. */
+static poise_code append_one_loss(struct spool *spool, uint64_t hash, const void *mark, size_t mark_length,
+                                  poise_error *err)
+{
+    poise_code code = append(spool, false, hash, mark, mark_length, LOSS_ROOM, err);
+    while (code == POISE_EFULL && !over_limit(spool, (int64_t)spool->record.length, LOSS_ROOM) &&
+           spool->segments[spool->count - 1].held == 0 && spool_use_some(spool)) {
+        code = append(spool, false, hash, mark, mark_length, LOSS_ROOM, err);
+    }
+    return code;
+}
+
 poise_code spool_append_loss(struct spool *spool, const struct spool_loss *loss, const void *mark,
                              size_t mark_length, poise_error *err)
 {
@@ -458,9 +485,9 @@ poise_code spool_append_loss(struct spool *spool, const struct spool_loss *loss,
     one.first = one.last = spool->next_seq;
     buf_reset(&spool->record);
     segment_put_loss(&spool->record, &one, mark, mark_length);
-    code = append(spool, false, one.hash, mark, mark_length, LOSS_ROOM, err);
+    code = append_one_loss(spool, one.hash, mark, mark_length, err);
     if (code == POISE_EFULL && spool_squeeze(spool, NULL) == POISE_OK) {
-        code = append(spool, false, one.hash, mark, mark_length, LOSS_ROOM, err);
+        code = append_one_loss(spool, one.hash, mark, mark_length, err);
     }
     return code;
 }

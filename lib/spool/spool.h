@@ -3,7 +3,7 @@
  * process (lock file), one thread.
  *
  * DIR/spool.meta   epoch, store identity      DIR/00000000000000000001.seg   records from that sequence on
- * DIR/acked        last acknowledged          DIR/lock
+ * DIR/acked        last acknowledged          DIR/lock      DIR/reserve    room for losses on a full disk
  *
  * The newest acknowledgements survive the process, not always a power cut: some batches are then sent once
  * more. */
