@@ -1,6 +1,7 @@
 /* Room on the disk that is kept for losses: a loss must be there before what it stands for goes, so a full
- * disk must have room for it. It is given back while losses are written, and taken again behind them. Without
- * it, as when the disk was full from the start, nothing is dropped until there is room. */
+ * disk must have room for it. It is given back while losses are written, and taken again behind them. Nothing
+ * here fails: without it, as when the disk was full from the start, nothing is dropped until there is room.
+ */
 #include "inner.h"
 #include <fcntl.h>
 #include <limits.h>
