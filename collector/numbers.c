@@ -2,78 +2,15 @@
 #include <base/file.h>
 #include <collector/numbers.h>
 #include <inttypes.h>
-#include <string.h>
 
-#define SAMPLE_US INT64_C(100000)
-#define WRITE_US  INT64_C(10000000)
-#define LOG_US    INT64_C(60000000)
+#define WRITE_US INT64_C(10000000)
+#define LOG_US   INT64_C(60000000)
 
 void numbers_open(struct numbers *numbers, const char *path, const struct log *log, const struct clock *clock)
 {
     int64_t now_us = clock_monotonic_us(clock);
-    *numbers = (struct numbers){.path = path,
-                                .log = log,
-                                .clock = clock,
-                                .interval_us = SAMPLE_US,
-                                .started_us = now_us,
-                                .written_us = now_us - WRITE_US,
-                                .logged_us = now_us};
-}
-
-/* ---- how long batches wait ---- */
-
-/* So many of what was accepted are acknowledged. */
-static uint64_t acknowledged_of_own(const struct numbers *numbers, const poise_sender_stats *stats)
-{
-    return stats->acknowledged > numbers->earlier ? stats->acknowledged - numbers->earlier : 0;
-}
-
-/* Every second one is enough, from now on too: of a long wait a hundredth is little. */
-static void thin_out(struct numbers *numbers)
-{
-    numbers->count /= 2;
-    numbers->interval_us *= 2;
-    for (size_t i = 0; i < numbers->count; i++) {
-        numbers->samples[i] = numbers->samples[2 * i];
-    }
-}
-
-static void take_sample(struct numbers *numbers, const poise_sender_stats *stats, int64_t now_us)
-{
-    if (stats->batches_left == 0) {
-        numbers->count = 0;
-        numbers->interval_us = SAMPLE_US;
-        numbers->earlier = stats->acknowledged > stats->accepted ? stats->acknowledged - stats->accepted : 0;
-        numbers->is_known = true;
-        return;
-    }
-    size_t gone = 0;
-    while (gone < numbers->count && numbers->is_known &&
-           numbers->samples[gone].accepted <= acknowledged_of_own(numbers, stats)) {
-        gone++;
-    }
-    numbers->count -= gone;
-    memmove(numbers->samples, numbers->samples + gone, numbers->count * sizeof *numbers->samples);
-    const struct numbers_sample *last = numbers->count > 0 ? &numbers->samples[numbers->count - 1] : NULL;
-    if (last && (last->accepted == stats->accepted || now_us - last->us < numbers->interval_us)) {
-        return;
-    }
-    if (numbers->count == NUMBERS_SAMPLES) {
-        thin_out(numbers);
-    }
-    numbers->samples[numbers->count++] = (struct numbers_sample){now_us, stats->accepted};
-}
-
-int64_t numbers_age_ms(const struct numbers *numbers, const poise_sender_stats *stats)
-{
-    if (stats->batches_left == 0) {
-        return 0;
-    }
-    int64_t now_us = clock_monotonic_us(numbers->clock);
-    int64_t since_us = !numbers->is_known    ? numbers->started_us
-                       : numbers->count == 0 ? now_us
-                                             : numbers->samples[0].us;
-    return (now_us - since_us) / 1000;
+    *numbers = (struct numbers){
+        .path = path, .log = log, .clock = clock, .written_us = now_us - WRITE_US, .logged_us = now_us};
 }
 
 /* ---- the file ---- */
@@ -99,7 +36,7 @@ static void write_file(struct numbers *numbers, const poise_sender_stats *stats,
              .refused = stats->refused,
              .spool_batches = stats->batches_left,
              .spool_bytes = stats->spool_bytes > 0 ? (uint64_t)stats->spool_bytes : 0,
-             .spool_age_ms = (uint64_t)numbers_age_ms(numbers, stats),
+             .spool_age_ms = (uint64_t)stats->spool_age_ms,
              .forks = stats->forks,
              .connected = stats->connected};
     struct buf out = {0};
@@ -119,13 +56,12 @@ void numbers_look(struct numbers *numbers, const poise_sender_stats *stats,
                   const struct collector_summary *summary)
 {
     int64_t now_us = clock_monotonic_us(numbers->clock);
-    take_sample(numbers, stats, now_us);
     if (numbers->path && now_us - numbers->written_us >= WRITE_US) {
         numbers->written_us = now_us;
         write_file(numbers, stats, summary);
     }
-    int64_t age_ms = numbers_age_ms(numbers, stats);
-    if (age_ms * 1000 >= LOG_US && now_us - numbers->logged_us >= LOG_US) {
+    int64_t age_ms = stats->spool_age_ms;
+    if (age_ms >= LOG_US / 1000 && now_us - numbers->logged_us >= LOG_US) {
         numbers->logged_us = now_us;
         log_event(numbers->log, LOG_WARN, "batches wait in the spool",
                   log_int("batches", (int64_t)stats->batches_left), log_int("bytes", stats->spool_bytes),

@@ -23,21 +23,11 @@
       "Times that the spool took a new epoch, since another copy of it had sent")                            \
     X(connected, "gauge", "", "1: the aggregator has answered on this connection")
 
-enum { NUMBERS_SAMPLES = 256 };
-
 struct numbers {
     const char *path; /* of the file; NULL: none */
     const struct log *log;
     const struct clock *clock;
-    struct numbers_sample {
-        int64_t us;
-        uint64_t accepted;
-    } samples[NUMBERS_SAMPLES]; /* when so much was safe in the spool, the oldest first */
-    size_t count;
-    int64_t interval_us; /* between two of them, at least */
-    uint64_t earlier;    /* measurements of an earlier run that were acknowledged in this one */
-    bool is_known;       /* the spool was empty once, so that `earlier` holds */
-    int64_t started_us, written_us, logged_us;
+    int64_t written_us, logged_us;
     bool failing; /* the file could not be written */
 };
 
@@ -49,8 +39,6 @@ void numbers_look(struct numbers *numbers, const poise_sender_stats *stats,
 /* At the end: writes the file. */
 void numbers_close(struct numbers *numbers, const poise_sender_stats *stats,
                    const struct collector_summary *summary);
-/* How long the oldest batch has waited; 0: none waits. */
-int64_t numbers_age_ms(const struct numbers *numbers, const poise_sender_stats *stats);
 void numbers_document(FILE *out); /* a Markdown table */
 
 #endif

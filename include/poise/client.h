@@ -128,6 +128,8 @@ typedef struct poise_sender_stats {
     int64_t spool_bytes;   /* of its files; what is acknowledged goes in time, or when there is no room */
     bool connected;        /* the aggregator has answered on this connection */
     uint64_t forks;        /* times that the spool took a new epoch, since open */
+    int64_t spool_age_ms;  /* for how long the oldest of batches_left has waited; one of an earlier run counts
+                              from open; 0: none waits */
 } poise_sender_stats;
 POISE_API void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_stats);
 /* Why there is no connection to the address that is tried now, in a sentence for people ("it does not let our

@@ -177,6 +177,7 @@ poise_code outbox_fork(struct outbox *outbox, const struct outbox_history *histo
         return code;
     }
     outbox->acknowledged += passed;
+    outbox_look(outbox);
     memset(outbox->sent, 0, sizeof outbox->sent);
     if (from < first && outbox->again_seq < first) { /* they were counted before */
         outbox->again_seq = first;

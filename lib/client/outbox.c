@@ -1,4 +1,5 @@
 #include <base/error.h>
+#include <client/link.h>
 #include <client/outbox.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -102,6 +103,19 @@ static void describe(void *context, const void *record, size_t length, struct sp
     }
 }
 
+/* ---- what waits ---- */
+
+void outbox_look(struct outbox *outbox)
+{
+    const struct spool *spool = outbox->spool;
+    waits_look(&outbox->waits, spool_first_seq(spool), spool_next_seq(spool), link_now());
+}
+
+int64_t outbox_age_ms(const struct outbox *outbox)
+{
+    return waits_age_ms(&outbox->waits, spool_first_seq(outbox->spool), link_now());
+}
+
 /* ---- opening and closing ---- */
 
 poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_bytes, int64_t keep_ms,
@@ -121,7 +135,13 @@ poise_code outbox_open(struct outbox *outbox, const char *path, int64_t max_byte
                                     .damaged = on_damaged,
                                     .context = outbox};
     poise_code code = random_epoch(&options.new_epoch, err);
-    return code == POISE_OK ? spool_open(&options, &outbox->spool, err) : code;
+    if (code == POISE_OK) {
+        code = spool_open(&options, &outbox->spool, err);
+    }
+    if (code == POISE_OK) {
+        outbox_look(outbox);
+    }
+    return code;
 }
 
 void outbox_close(struct outbox *outbox)
@@ -163,6 +183,7 @@ static poise_code drop_newest(struct outbox *outbox, const struct buf *record, u
     outbox_describe(outbox, record->data, record->length, &loss);
     poise_code code = spool_append_loss(outbox->spool, &loss, mark->data, mark->length, err);
     if (code == POISE_OK) {
+        outbox_look(outbox);
         outbox_tell_loss(outbox, &loss, NULL);
     }
     return code;
@@ -214,6 +235,7 @@ poise_code outbox_append(struct outbox *outbox, struct buf *record, const struct
     }
     if (code == POISE_OK) {
         outbox->accepted += record_rows(record);
+        outbox_look(outbox);
     }
     return code;
 }
@@ -371,6 +393,9 @@ poise_code outbox_rewind(struct outbox *outbox, uint64_t seq, poise_error *err)
     poise_code code = spool_rewind(outbox->spool, seq, err);
     if (code == POISE_OK && seq < first && outbox->again_seq < first) {
         outbox->again_seq = first;
+    }
+    if (code == POISE_OK) {
+        outbox_look(outbox);
     }
     return code;
 }

@@ -4,6 +4,7 @@
 #define CLIENT_OUTBOX_H
 
 #include <base/arena.h>
+#include <client/waits.h>
 #include <poise/client.h>
 #include <spool/spool.h>
 #include <wire/wire.h>
@@ -30,6 +31,7 @@ struct outbox {
     uint64_t accepted, acknowledged, refused_count, lost_count; /* measurements, since open */
     uint64_t forks;                                             /* since open */
     struct spool_loss dropping;                                 /* what is being dropped; last 0: nothing */
+    struct waits waits;
     uint64_t again_seq; /* batches before it go a second time: the store went back */
 };
 
@@ -51,6 +53,9 @@ poise_code outbox_take(struct outbox *outbox, uint64_t seq, const void **ret_bod
 poise_code outbox_acknowledge(struct outbox *outbox, const struct wire_ack *ack, poise_error *err);
 /* As spool_rewind. */
 poise_code outbox_rewind(struct outbox *outbox, uint64_t seq, poise_error *err);
+/* For how long the oldest batch that is not acknowledged has waited; of one from before this run, since open.
+ */
+int64_t outbox_age_ms(const struct outbox *outbox);
 
 /* ---- fork.c: whether the aggregator means the same batches by their numbers ---- */
 
@@ -71,6 +76,7 @@ poise_code outbox_doubt(struct outbox *outbox, uint64_t last, poise_error *err);
 
 /* ---- outbox.c, for fork.c ---- */
 
+void outbox_look(struct outbox *outbox); /* other batches wait than before, not only fewer */
 /* As spool_lost; of a batch in doubt, which is still there, also what is lost and its hash. */
 poise_code outbox_lost(struct outbox *outbox, uint64_t seq, struct spool_loss *ret_loss, poise_error *err);
 poise_code outbox_read(struct outbox *outbox, uint64_t seq, poise_error *err); /* a batch into record */

@@ -414,7 +414,8 @@ void poise_sender_get_stats(const poise_sender *sender, poise_sender_stats *ret_
                                       .batches_left = spool_next_seq(spool) - spool_first_seq(spool),
                                       .spool_bytes = spool_bytes(spool),
                                       .connected = sender->uplink.phase == UPLINK_OPEN,
-                                      .forks = sender->outbox.forks};
+                                      .forks = sender->outbox.forks,
+                                      .spool_age_ms = outbox_age_ms(&sender->outbox)};
 }
 
 const char *poise_sender_trouble(poise_sender *sender)

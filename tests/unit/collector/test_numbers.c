@@ -30,79 +30,6 @@ static void look(struct numbers *numbers, uint64_t accepted, uint64_t acknowledg
     numbers_look(numbers, &stats, &nothing);
 }
 
-static int64_t age_s(const struct numbers *numbers, uint64_t left)
-{
-    const poise_sender_stats stats = {.batches_left = left};
-    return numbers_age_ms(numbers, &stats) / 1000;
-}
-
-static void the_oldest_batch_that_waits_says_the_age(void **state)
-{
-    (void)state;
-    static struct numbers numbers;
-    const struct log silent = {0};
-    now_us = 5 * SECOND_US;
-    numbers_open(&numbers, NULL, &silent, &played);
-    look(&numbers, 0, 0, 0);
-    for (uint64_t i = 1; i <= 10; i++) { /* one each second, none acknowledged */
-        now_us += SECOND_US;
-        look(&numbers, i, 0, i);
-    }
-    now_us += 2 * SECOND_US;
-    look(&numbers, 10, 0, 10);
-    assert_int_equal(age_s(&numbers, 10), 11);
-    look(&numbers, 10, 4, 6);
-    assert_int_equal(age_s(&numbers, 6), 7);
-    look(&numbers, 11, 10, 1);
-    assert_int_equal(age_s(&numbers, 1), 0);
-    now_us += 3 * SECOND_US;
-    assert_int_equal(age_s(&numbers, 1), 3);
-    look(&numbers, 11, 11, 0);
-    assert_int_equal(age_s(&numbers, 0), 0);
-}
-
-static void what_an_earlier_run_left_waits_since_the_start(void **state)
-{
-    (void)state;
-    static struct numbers numbers;
-    const struct log silent = {0};
-    now_us = 0;
-    numbers_open(&numbers, NULL, &silent, &played);
-    look(&numbers, 0, 0, 5);
-    now_us = 20 * SECOND_US;
-    look(&numbers, 3, 2, 6);
-    assert_int_equal(age_s(&numbers, 6), 20);
-    look(&numbers, 3, 8, 0); /* five of the earlier run */
-    now_us = 30 * SECOND_US;
-    look(&numbers, 4, 8, 1);
-    now_us = 33 * SECOND_US;
-    look(&numbers, 5, 8, 2);
-    assert_int_equal(age_s(&numbers, 2), 3);
-    look(&numbers, 5, 9, 1);
-    assert_int_equal(age_s(&numbers, 1), 0);
-}
-
-static void of_a_long_wait_a_hundredth_may_be_wrong(void **state)
-{
-    (void)state;
-    static struct numbers numbers;
-    const struct log silent = {0};
-    now_us = 0;
-    numbers_open(&numbers, NULL, &silent, &played);
-    look(&numbers, 0, 0, 0);
-    uint64_t count = 0;
-    for (; count < 20000; count++) {
-        now_us += SECOND_US;
-        look(&numbers, count + 1, 0, count + 1);
-    }
-    assert_int_equal(age_s(&numbers, count), count - 1);
-    for (uint64_t acknowledged = 0; acknowledged < count; acknowledged += 997) {
-        look(&numbers, count, acknowledged, count - acknowledged);
-        int64_t truth = (int64_t)(count - acknowledged) - 1;
-        assert_in_range(age_s(&numbers, 1), truth > 200 ? truth - 200 : 0, truth);
-    }
-}
-
 /* The file's number of that name. */
 static uint64_t written(const char *path, const char *name)
 {
@@ -134,6 +61,7 @@ static void the_file_says_what_is(void **state)
                                       .batches_left = 3,
                                       .spool_bytes = 4,
                                       .forks = 5,
+                                      .spool_age_ms = 10000,
                                       .connected = true};
     const struct collector_summary summary = {.rows = 6, .rows_skipped = 7, .rows_refused = 8, .sent = 9};
     assert_non_null(mkdtemp(directory));
@@ -190,10 +118,7 @@ static void the_file_is_written_every_ten_seconds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_oldest_batch_that_waits_says_the_age),
-                                       cmocka_unit_test(what_an_earlier_run_left_waits_since_the_start),
-                                       cmocka_unit_test(of_a_long_wait_a_hundredth_may_be_wrong),
-                                       cmocka_unit_test(the_file_says_what_is),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_file_says_what_is),
                                        cmocka_unit_test(the_file_is_written_every_ten_seconds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
