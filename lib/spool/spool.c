@@ -306,6 +306,21 @@ static const struct segment *segment_of(const struct spool *spool, uint64_t seq)
     return &spool->segments[i];
 }
 
+int64_t spool_waiting_bytes(const struct spool *spool)
+{
+    if (spool->first_seq == spool->next_seq) {
+        return 0;
+    }
+    const struct segment *first = segment_of(spool, spool->first_seq);
+    const struct place *acked = &spool->acking;
+    bool within = acked->fd >= 0 && acked->segment == first->first_seq && acked->seq < spool->first_seq;
+    int64_t bytes = within ? -acked->offset : 0;
+    for (const struct segment *s = first; s < spool->segments + spool->count; s++) {
+        bytes += s->size;
+    }
+    return bytes;
+}
+
 /* ---- appending ---- */
 
 static bool over_limit(const struct spool *spool, int64_t wanted, int64_t more)

@@ -60,6 +60,9 @@ uint64_t spool_next_seq(const struct spool *spool);     /* of the next append */
 uint64_t spool_first_seq(const struct spool *spool);    /* oldest not acknowledged; == next when empty */
 int64_t spool_bytes(
     const struct spool *spool); /* of the segment files: acknowledged ones go a segment at a time */
+/* Of those that are not acknowledged, with the one before them; after opening, until the next
+ * acknowledgement, with their whole segment. */
+int64_t spool_waiting_bytes(const struct spool *spool);
 /* Hash of the batch before first_seq as given to spool_append, or to spool_fork; 0: none. Kept over restarts.
  */
 uint64_t spool_last_hash(const struct spool *spool);

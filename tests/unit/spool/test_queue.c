@@ -68,6 +68,24 @@ static void test_append_read_over_restarts(void **state)
     spool_close(spool);
 }
 
+static void test_what_waits_has_bytes(void **state)
+{
+    struct spool *spool = scratch_open(*state);
+    assert_int_equal(spool_waiting_bytes(spool), 0);
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        scratch_append(spool, seq, 200);
+    }
+    assert_int_equal(spool_waiting_bytes(spool), spool_bytes(spool));
+    scratch_ack(spool, 10);
+    int64_t ten = 10 * (200 + RECORD), more = spool_waiting_bytes(spool) - ten;
+    assert_in_range(more, 0, 200 + RECORD + 10 * HEAD);
+    scratch_ack(spool, 19);
+    assert_in_range(spool_waiting_bytes(spool), 200 + RECORD, 2 * (200 + RECORD) + HEAD);
+    scratch_ack(spool, 20);
+    assert_int_equal(spool_waiting_bytes(spool), 0);
+    spool_close(spool);
+}
+
 static void test_empty_and_large_bodies(void **state)
 {
     struct spool *spool = scratch_open(*state);
@@ -208,6 +226,7 @@ int main(void)
         TEST(test_empty),
         TEST(test_bad_options),
         TEST(test_append_read_over_restarts),
+        TEST(test_what_waits_has_bytes),
         TEST(test_empty_and_large_bodies),
         TEST(test_acknowledge),
         TEST(test_forgotten_acknowledgements),
