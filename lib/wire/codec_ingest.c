@@ -1,4 +1,4 @@
-/* HELLO, WELCOME, ACK, GAP, ERROR. */
+/* HELLO, WELCOME, ACK, GAP, SPOOL, ERROR. */
 #include "codec.h"
 #include <base/error.h>
 #include <poise.pb-c.h>
@@ -8,6 +8,7 @@ static const struct codec_kind hello_kind = {"HELLO", &poise__v1__hello__descrip
 static const struct codec_kind welcome_kind = {"WELCOME", &poise__v1__welcome__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind ack_kind = {"ACK", &poise__v1__ack__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind gap_kind = {"GAP", &poise__v1__gap__descriptor, WIRE_TEXT_MAX};
+static const struct codec_kind spool_kind = {"SPOOL", &poise__v1__spool__descriptor, WIRE_TEXT_MAX};
 static const struct codec_kind error_kind = {"ERROR", &poise__v1__error__descriptor, WIRE_TEXT_MAX};
 
 enum { ACK_REFUSALS = 4 };
@@ -113,9 +114,9 @@ poise_code wire_decode_welcome(const void *body, size_t length, struct arena *ar
                                  .max_batch_bytes = message->max_batch_bytes,
                                  .max_batch_rows = message->max_batch_rows,
                                  .max_batch_symbols = message->max_batch_symbols,
-
                                  .hashes = message->hashes,
-                                 .hash_count = message->n_hashes};
+                                 .hash_count = message->n_hashes,
+                                 .takes_spool = message->takes_spool};
     memcpy(ret->store_id, message->store_id.data, WIRE_STORE_ID);
     return POISE_OK;
 }
@@ -135,6 +136,7 @@ poise_code wire_encode_welcome(const struct wire_welcome *welcome, struct buf *o
     message.max_batch_symbols = welcome->max_batch_symbols;
     message.hashes = codec_borrow(welcome->hashes);
     message.n_hashes = welcome->hash_count;
+    message.takes_spool = welcome->takes_spool;
     return codec_put(out, &message.base);
 }
 
@@ -190,7 +192,7 @@ poise_code wire_encode_ack(const struct wire_ack *ack, struct buf *out)
     return code;
 }
 
-/* ---- GAP, ERROR ---- */
+/* ---- GAP, SPOOL, ERROR ---- */
 
 poise_code wire_decode_gap(const void *body, size_t length, struct arena *arena, struct wire_gap *ret,
                            poise_error *err)
@@ -214,6 +216,27 @@ poise_code wire_encode_gap(const struct wire_gap *gap, struct buf *out)
     poise__v1__gap__init(&message);
     message.epoch = gap->epoch;
     message.expected = gap->expected;
+    return codec_put(out, &message.base);
+}
+
+poise_code wire_decode_spool(const void *body, size_t length, struct arena *arena, struct wire_spool *ret,
+                             poise_error *err)
+{
+    void *unpacked;
+    poise_code code = codec_unpack(&spool_kind, body, length, arena, &unpacked, err);
+    if (code == POISE_OK) {
+        const Poise__V1__Spool *message = unpacked;
+        *ret = (struct wire_spool){.bytes = message->bytes, .age_ms = message->age_ms};
+    }
+    return code;
+}
+
+poise_code wire_encode_spool(const struct wire_spool *spool, struct buf *out)
+{
+    Poise__V1__Spool message;
+    poise__v1__spool__init(&message);
+    message.bytes = spool->bytes;
+    message.age_ms = spool->age_ms;
     return codec_put(out, &message.base);
 }
 

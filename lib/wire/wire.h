@@ -60,7 +60,8 @@ enum wire_kind {
     WIRE_CHANGES = 42,
     WIRE_CHANGED = 43,
     WIRE_ERASE = 44,
-    WIRE_ERASED = 45
+    WIRE_ERASED = 45,
+    WIRE_SPOOL = 46
 };
 void wire_head(enum wire_kind kind, uint8_t ret_head[2]);
 /* EVERSION for another version, EPROTO for what is no head. *ret_kind may be of a later minor version and
@@ -81,6 +82,10 @@ struct wire_welcome {
     uint32_t credit, max_batch_bytes, max_batch_rows, max_batch_symbols;
     const uint64_t *hashes; /* of the batches before next_seq, the latest at the end; 0: not known */
     size_t hash_count;
+    bool takes_spool;
+};
+struct wire_spool { /* what waits in it */
+    uint64_t bytes, age_ms;
 };
 struct wire_refusal {
     uint64_t seq;
@@ -279,6 +284,8 @@ poise_code wire_decode_ack(const void *body, size_t length, struct arena *arena,
                            poise_error *err);
 poise_code wire_decode_gap(const void *body, size_t length, struct arena *arena, struct wire_gap *ret,
                            poise_error *err);
+poise_code wire_decode_spool(const void *body, size_t length, struct arena *arena, struct wire_spool *ret,
+                             poise_error *err);
 poise_code wire_decode_error(const void *body, size_t length, struct arena *arena, struct wire_error *ret,
                              poise_error *err);
 poise_code wire_decode_subscribe(const void *body, size_t length, struct arena *arena,
@@ -336,6 +343,7 @@ poise_code wire_encode_hello(const struct wire_hello *message, struct buf *out);
 poise_code wire_encode_welcome(const struct wire_welcome *message, struct buf *out);
 poise_code wire_encode_ack(const struct wire_ack *message, struct buf *out);
 poise_code wire_encode_gap(const struct wire_gap *message, struct buf *out);
+poise_code wire_encode_spool(const struct wire_spool *message, struct buf *out);
 poise_code wire_encode_error(const struct wire_error *message, struct buf *out);
 poise_code wire_encode_subscribe(const struct wire_subscribe *message, struct buf *out);
 poise_code wire_encode_credit(const struct wire_credit *message, struct buf *out);

@@ -169,6 +169,7 @@ static poise_code again(enum wire_kind kind, const void *body, size_t length, st
         KIND(WELCOME, welcome, message.next_seq > 0)
         KIND(ACK, ack, message.refusal_count <= WIRE_REFUSALS_MAX)
         KIND(GAP, gap, message.expected > 0)
+        KIND(SPOOL, spool, true)
         KIND(ERROR, error, is_wire_text(message.text) && message.code != POISE_OK)
         KIND(SUBSCRIBE, subscribe, (check_filter(&message.filter), message.id > 0))
         KIND(CREDIT, credit, message.id > 0)

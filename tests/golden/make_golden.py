@@ -43,7 +43,7 @@ def messages(pb):
         "welcome": (2, pb.Welcome(
             store_id=STORE, incarnation=9, epoch=EPOCH, next_seq=43, last_hash=0x0123456789ABCDEF, credit=16,
             max_batch_bytes=262144, max_batch_rows=16384, max_batch_symbols=65536,
-            hashes=[0xFEDCBA9876543210, 0, 0x0123456789ABCDEF])),
+            hashes=[0xFEDCBA9876543210, 0, 0x0123456789ABCDEF], takes_spool=True)),
         "batch": (3, pb.Batch(
             epoch=EPOCH, seq=43, symbols=["rejects", "plant-1/line-3", "mes", "order-1", "", "order-ü"],
             series_measure=[0, 0], series_org=[1, 4], series_source=[2, 4], base_time_ms=NOON,
@@ -60,6 +60,7 @@ def messages(pb):
             epoch=EPOCH, seq=43, credit=16, refusals=[
                 pb.Refusal(seq=42, row=17, reason=8), pb.Refusal(seq=43, row=0xFFFFFFFF, reason=16)])),
         "gap": (5, pb.Gap(epoch=EPOCH, expected=43)),
+        "spool": (46, pb.Spool(bytes=1234567, age_ms=65000)),
         "error": (6, pb.Error(id=5, code=10, text="there is no scorecard `sales`")),
         "subscribe": (16, pb.Subscribe(
             id=5, filter=pb.Filter(scorecards=["production"], orgs=["", "plant-1/**"], nodes=["production/process"],

@@ -58,7 +58,8 @@ static void encode_welcome(struct buf *out)
                                    .max_batch_rows = 16384,
                                    .max_batch_symbols = 65536,
                                    .hashes = hashes,
-                                   .hash_count = sizeof hashes / sizeof *hashes};
+                                   .hash_count = sizeof hashes / sizeof *hashes,
+                                   .takes_spool = true};
     memcpy(welcome.store_id, store_id, sizeof store_id);
     ENCODED(wire_encode_welcome(&welcome, out));
 }
@@ -78,6 +79,7 @@ static void check_welcome(const void *body, size_t length, struct arena *arena)
     assert_int_equal(welcome.hash_count, sizeof hashes / sizeof *hashes);
     assert_memory_equal(welcome.hashes, hashes, sizeof hashes);
     assert_int_equal(welcome.max_batch_symbols, 65536);
+    assert_true(welcome.takes_spool);
 }
 
 static void encode_ack(struct buf *out)
@@ -117,6 +119,19 @@ static void check_gap(const void *body, size_t length, struct arena *arena)
     DECODED(wire_decode_gap(body, length, arena, &gap, &err));
     assert_true(gap.epoch == GOLDEN_EPOCH);
     assert_int_equal(gap.expected, 43);
+}
+
+static void encode_spool(struct buf *out)
+{
+    ENCODED(wire_encode_spool(&(struct wire_spool){.bytes = 1234567, .age_ms = 65000}, out));
+}
+
+static void check_spool(const void *body, size_t length, struct arena *arena)
+{
+    struct wire_spool spool;
+    DECODED(wire_decode_spool(body, length, arena, &spool, &err));
+    assert_int_equal(spool.bytes, 1234567);
+    assert_int_equal(spool.age_ms, 65000);
 }
 
 static void encode_error(struct buf *out)
@@ -450,6 +465,7 @@ static const struct golden {
              {"loss", WIRE_BATCH, encode_loss, check_loss},
              {"ack", WIRE_ACK, encode_ack, check_ack},
              {"gap", WIRE_GAP, encode_gap, check_gap},
+             {"spool", WIRE_SPOOL, encode_spool, check_spool},
              {"error", WIRE_ERROR, encode_error, check_error},
              {"subscribe", WIRE_SUBSCRIBE, encode_subscribe, check_subscribe},
              {"credit", WIRE_CREDIT, encode_credit, check_credit},

@@ -19,7 +19,7 @@ with tempfile.TemporaryDirectory() as generated:
 VERSION = 1
 KINDS = {1: pb.Hello, 2: pb.Welcome, 3: pb.Batch, 4: pb.Ack, 5: pb.Gap, 6: pb.Error, 16: pb.Subscribe, 17: pb.Credit,
          18: pb.Unsubscribe, 19: pb.Snapshot, 20: pb.Update, 24: pb.Query, 25: pb.Result, 26: pb.StatsRequest,
-         27: pb.Stats, 36: pb.Dump, 37: pb.Rows, 42: pb.Changes, 43: pb.Changed}
+         27: pb.Stats, 36: pb.Dump, 37: pb.Rows, 42: pb.Changes, 43: pb.Changed, 46: pb.Spool}
 NUMBERS = {message: kind for kind, message in KINDS.items()}
 WHOLE = 0xFFFFFFFF  # Refusal.row: all of the batch
 

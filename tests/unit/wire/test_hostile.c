@@ -34,6 +34,7 @@ static poise_code decode_more(enum wire_kind kind, const void *body, size_t leng
         struct wire_changed changed;
         struct wire_backup backup;
         struct wire_backed_up backed_up;
+        struct wire_spool spool;
     } to;
     switch ((int)kind) {
     case WIRE_DUMP:
@@ -50,6 +51,8 @@ static poise_code decode_more(enum wire_kind kind, const void *body, size_t leng
         return wire_decode_backup(body, length, arena, &to.backup, &err);
     case WIRE_BACKED_UP:
         return wire_decode_backed_up(body, length, arena, &to.backed_up, &err);
+    case WIRE_SPOOL:
+        return wire_decode_spool(body, length, arena, &to.spool, &err);
     default:
         return POISE_EINVAL;
     }
@@ -121,6 +124,7 @@ static poise_code decode(enum wire_kind kind, const void *body, size_t length, s
     case WIRE_CHANGED:
     case WIRE_BACKUP:
     case WIRE_BACKED_UP:
+    case WIRE_SPOOL:
         return decode_more(kind, body, length, arena);
     case WIRE_QUERY:
         return wire_decode_query(body, length, arena, &to.query, &err);
@@ -146,7 +150,7 @@ static const char *const names[] = {
     "hello",  "welcome", "batch",          "batch_plain",   "ack",         "gap",
     "error",  "credit",  "subscribe",      "query",         "unsubscribe", "snapshot",
     "update", "result",  "stats",          "stats_request", "dump",        "rows",
-    "loss",   "losses",  "losses_request", "changes",       "changed"};
+    "loss",   "losses",  "losses_request", "changes",       "changed",     "spool"};
 enum { MESSAGES = sizeof names / sizeof *names };
 static struct message messages[MESSAGES];
 
