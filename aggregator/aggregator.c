@@ -73,7 +73,7 @@ static poise_code turn_ingest(struct aggregator *a, poise_error *err)
 {
     const struct net_wait socket = {
         .socket = a->ingest_socket, .fd = -1, .aside = !ingest_can_receive(a->ingest)};
-    poise_code code = wait_for(socket, a->wakes[PART_INGEST], -1, err);
+    poise_code code = wait_for(socket, a->wakes[PART_INGEST], ingest_idle_ms(a->ingest), err);
     connections_note(&a->producers);
     return code ? code : ingest_step(a->ingest, err);
 }

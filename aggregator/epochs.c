@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SECOND_US = 1000000, SPOOL_US = 60 * SECOND_US };
+
 struct producer_owner {
     char user[ACCESS_USER_MAX];
     size_t count; /* of its producers' epochs */
@@ -228,6 +230,40 @@ poise_code epochs_attach(struct epochs *epochs, struct producer *producer, const
         await(epochs, producer);
     }
     return POISE_OK;
+}
+
+/* ---- their spools ---- */
+
+void epochs_tell_spool(struct epochs *epochs, struct producer *producer, const struct wire_spool *spool,
+                       int64_t now_us)
+{
+    producer->spool = *spool;
+    producer->spool_us = now_us;
+    epochs->spools = true;
+}
+
+void epochs_count_spools(struct epochs *epochs, int64_t now_us)
+{
+    const struct producer *producer;
+    struct wire_spool all = {0};
+    if (!epochs->spools || now_us - epochs->spools_us < SECOND_US)
+        return;
+    for (size_t at = 0; (producer = hmap_next(&epochs->peers, &at));) {
+        const struct wire_spool *spool = &producer->spool;
+        if (now_us - producer->spool_us >= SPOOL_US)
+            continue;
+        all.bytes = spool->bytes < UINT64_MAX - all.bytes ? all.bytes + spool->bytes : UINT64_MAX;
+        all.age_ms = spool->age_ms > all.age_ms ? spool->age_ms : all.age_ms;
+    }
+    stats_set(epochs->stats, STAT_spool_bytes, all.bytes);
+    stats_set(epochs->stats, STAT_spool_age_ms, all.age_ms);
+    epochs->spools = all.bytes > 0 || all.age_ms > 0;
+    epochs->spools_us = now_us;
+}
+
+int64_t epochs_idle_ms(const struct epochs *epochs)
+{
+    return epochs->spools ? SECOND_US / 1000 : -1;
 }
 
 /* ---- life ---- */

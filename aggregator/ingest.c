@@ -162,6 +162,7 @@ static void send_welcome(struct ingest *ingest, const struct producer *producer,
                                    .max_batch_bytes = ingest->options.max_batch_bytes,
                                    .max_batch_rows = ingest->options.max_batch_rows,
                                    .max_batch_symbols = ingest->options.max_batch_symbols,
+                                   .takes_spool = true,
                                    .hashes = hashes,
                                    .hash_count = hashes_from(producer, from, hashes)};
     memcpy(welcome.store_id, ingest->store_id, sizeof welcome.store_id);
@@ -514,6 +515,24 @@ static poise_code on_batch(struct ingest *ingest, const struct net_message *mess
     return POISE_OK;
 }
 
+/* ---- SPOOL ---- */
+
+static poise_code on_spool(struct ingest *ingest, const struct net_message *message, poise_error *err)
+{
+    struct wire_spool spool;
+    const struct access_peer *who;
+    struct producer *producer = epochs_of(&ingest->epochs, &message->peer);
+    if (!producer)
+        return error_set(err, POISE_ENOTFOUND, "SPOOL came before HELLO on its connection; say HELLO first");
+    ingest->producer = producer->entry->producer;
+    poise_code code = check_producer(ingest, message->user, producer->entry->producer, &who, err);
+    if (!code)
+        code = wire_decode_spool(message->body, message->body_length, &ingest->arena, &spool, err);
+    if (!code)
+        epochs_tell_spool(&ingest->epochs, producer, &spool, clock_monotonic_us(ingest->options.clock));
+    return code;
+}
+
 /* ---- the step ---- */
 
 static poise_code on_message(struct ingest *ingest, const struct net_message *message, poise_error *err)
@@ -531,6 +550,8 @@ static poise_code on_message(struct ingest *ingest, const struct net_message *me
         return on_hello(ingest, message, err);
     case WIRE_BATCH:
         return on_batch(ingest, message, err);
+    case WIRE_SPOOL:
+        return on_spool(ingest, message, err);
     default:
         return error_set(err, POISE_EPROTO, "a message of kind %d does not belong on the ingest endpoint",
                          (int)kind);
@@ -574,6 +595,11 @@ bool ingest_can_receive(const struct ingest *ingest)
     return ingest->free_count > 0 && ingest->pool_bytes < POOL_BYTES_MAX;
 }
 
+int64_t ingest_idle_ms(const struct ingest *ingest)
+{
+    return epochs_idle_ms(&ingest->epochs);
+}
+
 static poise_code receive(struct ingest *ingest, bool *ret_more, poise_error *err)
 {
     struct net_message message = {0};
@@ -608,6 +634,7 @@ poise_code ingest_step(struct ingest *ingest, poise_error *err)
     bool more = true;
     for (int i = 0; !code && more && i < STEP_MESSAGES && ingest_can_receive(ingest); i++)
         code = receive(ingest, &more, err);
+    epochs_count_spools(&ingest->epochs, clock_monotonic_us(ingest->options.clock));
     if (free_before > ingest->free_count)
         net_wake_up(ingest->options.writer_wake);
     if (free_before && !ingest_can_receive(ingest))

@@ -23,8 +23,8 @@ enum { INGEST_SEND_HWM = 4 * LEDGER_WINDOW };
 struct ingest_options {
     struct net_socket *socket;    /* borrowed, as all here */
     struct access_holder *access; /* who may send what; NULL: whoever reaches the socket, everything */
-    const struct clock *clock;    /* for the log */
-    struct ring *to_writer;       /* of struct batch, room for all of the pool */
+    const struct clock *clock;
+    struct ring *to_writer; /* of struct batch, room for all of the pool */
     struct ring *from_writer;
     struct net_wake *writer_wake;
     struct stats *stats;
@@ -43,6 +43,8 @@ void ingest_close(struct ingest *ingest);
 /* Acknowledges what the writer gave back, takes what has come; never blocks. Who may not send any more, since
  * another authorisation file came in force, is told so. */
 poise_code ingest_step(struct ingest *ingest, poise_error *err);
+/* How long it may be until the next step if nothing comes; -1: for ever. */
+int64_t ingest_idle_ms(const struct ingest *ingest);
 /* Whether there is room for another batch: else there is no use in waiting for the socket. */
 bool ingest_can_receive(const struct ingest *ingest);
 

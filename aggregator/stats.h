@@ -56,6 +56,9 @@
     X(handshakes_failed, "counter", "connections", "Connections that spoke no ZeroMQ, or were not let in")   \
     X(pool_empty, "counter", "events", "Times ingest stopped reading because all batch slots were in use")   \
     X(producers, "gauge", "producers", "Producers and epochs that are known")                                \
+    X(spool_bytes, "gauge", "bytes",                                                                         \
+      "What waits in the spools of connected producers, as they said within a minute")                       \
+    X(spool_age_ms, "gauge", "ms", "For how long the oldest of it has waited")                               \
     X(commits, "counter", "commits", "Journal records written and synced")                                   \
     X(commit_us, "counter", "us", "Time spent in those commits")                                             \
     X(commit_max_us, "gauge", "us", "The longest of them")                                                   \

@@ -357,6 +357,66 @@ static void a_loss_after_a_gap_waits(void **state)
     take(f, 0);
 }
 
+/* ---- their spools ---- */
+
+static void tell_spool(struct fixture *f, struct net_socket *peer, const char *name, uint64_t bytes,
+                       uint64_t age_ms)
+{
+    const struct wire_spool spool = {.bytes = bytes, .age_ms = age_ms};
+    assert_int_equal(wire_encode_spool(&spool, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, peer, WIRE_SPOOL);
+    send_hello(f, peer, name, 1, 0); /* its answer says that the other was taken */
+    expect_welcome(f, peer, 1, 0);
+}
+
+static void expect_spools(struct fixture *f, uint64_t bytes, uint64_t age_ms)
+{
+    f->now_us += 1000000;
+    step(f);
+    assert_int_equal(counted(f, STAT_spool_bytes), bytes);
+    assert_int_equal(counted(f, STAT_spool_age_ms), age_ms);
+}
+
+static void what_waits_in_spools_is_added_up(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *a = greeted(f, "a"), *b = greeted(f, "b");
+    assert_int_equal(ingest_idle_ms(f->ingest), -1);
+    tell_spool(f, a, "a", 1000, 70000);
+    tell_spool(f, b, "b", 500, 9000);
+    assert_int_equal(ingest_idle_ms(f->ingest), 1000);
+    expect_spools(f, 1500, 70000);
+    tell_spool(f, a, "a", 0, 0);
+    expect_spools(f, 500, 9000);
+    tell_spool(f, b, "b", UINT64_MAX, 1);
+    tell_spool(f, a, "a", 7, 2);
+    expect_spools(f, UINT64_MAX, 2);
+    tell_spool(f, a, "a", 0, 0);
+    tell_spool(f, b, "b", 0, 0);
+    expect_spools(f, 0, 0);
+    assert_int_equal(ingest_idle_ms(f->ingest), -1);
+}
+
+static void what_waits_in_spools_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct net_socket *peer = greeted(f, "p"), *other = greeted(f, "q");
+    tell_spool(f, peer, "p", 1000, 70000);
+    expect_spools(f, 1000, 70000);
+    f->now_us += 57000000;
+    tell_spool(f, other, "q", 1, 5000);
+    expect_spools(f, 1001, 70000);
+    expect_spools(f, 1, 5000); /* a minute without news */
+    send_hello(f, other, "r", 1, 0);
+    expect_welcome(f, other, 1, 0); /* nobody speaks for it any more */
+    expect_spools(f, 0, 0);
+    struct net_socket *strange = loop_peer(&f->loop);
+    assert_int_equal(wire_encode_spool(&(struct wire_spool){.bytes = 9}, &f->loop.out), POISE_OK);
+    loop_send(&f->loop, strange, WIRE_SPOOL);
+    loop_expect_error(&f->loop, strange, POISE_ENOTFOUND);
+    expect_spools(f, 0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +432,8 @@ int main(void)
         INGEST_TEST(batches_under_lost_numbers_are_of_a_copy),
         INGEST_TEST(a_loss_after_a_gap_waits),
         INGEST_TEST(a_spool_with_another_history_is_a_fork),
+        INGEST_TEST(what_waits_in_spools_is_added_up),
+        INGEST_TEST(what_waits_in_spools_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
