@@ -7,6 +7,8 @@
 enum {
     SECOND_US = 1000000,
     WELCOME_US = SECOND_US,      /* no WELCOME for so long: HELLO again */
+    TELL_US = 10 * SECOND_US,    /* between two SPOOLs that something waits, at least */
+    WAITS_MS = 1000,             /* the oldest batch does for so long: the aggregator is told */
     SILENCE_US = 10 * SECOND_US, /* batches wait and nothing came for so long: HELLO again */
     /* Without a WELCOME the next route is tried after so long, one more time as long after each round; a lone
      * one is only connected anew. A quarter more or less, so that not all come at once after a restart. */
@@ -303,6 +305,7 @@ static poise_code on_welcome(struct uplink *uplink, const struct link_message *m
     uplink->strangers = 0;
     uplink->next = welcome.next_seq;
     uplink->credit = welcome.credit;
+    uplink->takes_spool = welcome.takes_spool;
     uplink->max_rows = welcome.max_batch_rows;
     uplink->max_bytes = welcome.max_batch_bytes;
     uplink->max_symbols = welcome.max_batch_symbols;
@@ -474,6 +477,31 @@ static bool batch_may_go(const struct uplink *uplink)
            uplink->next - spool_first_seq(uplink->outbox->spool) < window;
 }
 
+/* Behind the batches, and not sent again: the next one says more. What is acknowledged at once is not worth a
+ * word. */
+static poise_code tell_spool(struct uplink *uplink, poise_error *err)
+{
+    int64_t age_ms = outbox_age_ms(uplink->outbox);
+    bool waits = age_ms >= WAITS_MS;
+    bool told = uplink->told_us > 0 && link_now() - uplink->told_us < TELL_US;
+    bool due = waits ? !told : uplink->told_waiting;
+    if (!due || !uplink->takes_spool || uplink->phase != UPLINK_OPEN) {
+        return POISE_OK;
+    }
+    struct wire_spool spool = {0};
+    if (waits) {
+        spool.bytes = (uint64_t)spool_waiting_bytes(uplink->outbox->spool);
+        spool.age_ms = (uint64_t)age_ms;
+    }
+    struct buf *body = &uplink->link.body;
+    poise_code code = link_send(&uplink->link, WIRE_SPOOL, wire_encode_spool(&spool, body), err);
+    if (code == POISE_OK) {
+        uplink->told_us = waits ? link_now() : uplink->told_us;
+        uplink->told_waiting = waits;
+    }
+    return code;
+}
+
 poise_code uplink_send(struct uplink *uplink, poise_error *err)
 {
     bool connected;
@@ -495,6 +523,9 @@ poise_code uplink_send(struct uplink *uplink, poise_error *err)
     }
     while (code == POISE_OK && batch_may_go(uplink)) {
         code = send_batch(uplink, err);
+    }
+    if (code == POISE_OK) {
+        code = tell_spool(uplink, err);
     }
     return code == POISE_EFULL ? POISE_OK : code;
 }

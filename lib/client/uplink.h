@@ -38,6 +38,9 @@ struct uplink {
     int64_t forked_us;   /* when the first of so many epochs was taken: */
     int forks;
     uint32_t credit;
+    int64_t told_us;                           /* of the last SPOOL that said that something waits; 0: none */
+    bool told_waiting;                         /* so said the last one */
+    bool takes_spool;                          /* the aggregator does */
     bool welcomed;                             /* ever */
     uint32_t max_rows, max_bytes, max_symbols; /* of a batch, as the aggregator said; 0: it did not */
 };

@@ -1,5 +1,6 @@
 """A full disk: nothing acknowledged is lost, questions are answered, and it goes on by itself when there is room."""
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -92,12 +93,18 @@ class DiskFull(Case):
         self.assertLess(counted, MORE)
         self.assertIsNone(sender.poll())
         self.assertEqual(self.count(), counted)
+        while self.stat("poise_spool_age_ms") < 1000:  # what waits is known here, too
+            time.sleep(0.1)
+        self.assertGreater(self.stat("poise_spool_bytes"), 0)
         ballast.unlink()
         self.assertEqual(sender.wait(60), 0)
         self.assertEqual(self.count(), MORE + 1)
         self.aggregator.kill()
         self.aggregator.start()
         self.assertEqual(self.count(), MORE + 1)
+
+    def stat(self, name):
+        return json.loads(run(POISE, "stats", "--json", "--from", self.aggregator.query).stdout)[name]
 
     def count(self):
         return [state for state in self.aggregator.get() if state["kind"] == "measure"][0]["count"]

@@ -1,8 +1,10 @@
-/* How long a sender stays with an address that does not answer, by a clock that the test plays. */
+/* How long a sender stays with an address that does not answer, and when it tells of its spool, by a clock
+ * that the test plays. */
 #include "fake.h"
 
 #include <client/uplink.h>
 #include <stdio.h>
+#include <time.h>
 
 enum { SENDERS = 20, TRIES = 5, STEP_US = 25000, SECOND_US = 1000000 };
 
@@ -79,8 +81,132 @@ static void senders_do_not_move_in_step(void **state)
     fake_close(&fake);
 }
 
+/* ---- what waits ---- */
+
+static void append(struct outbox *outbox)
+{
+    struct buf record = {0};
+    outbox_begin(&record, 1);
+    buf_put_u8(&record, 0); /* no credit is given, so nobody looks */
+    assert_int_equal(outbox_append(outbox, &record, &(struct buf){0}, NULL), POISE_OK);
+    buf_free(&record);
+}
+
+/* The sockets have their time; the played clock stands. */
+static void receive(struct uplink *uplink)
+{
+    bool acknowledged;
+    const struct timespec moment = {.tv_nsec = 2000000};
+    assert_int_equal(nanosleep(&moment, NULL), 0);
+    assert_int_equal(uplink_receive(uplink, &acknowledged, NULL), POISE_OK);
+}
+
+static void expect(struct fake *fake, struct uplink *uplink, enum wire_kind kind)
+{
+    int64_t end = now_ms() + PATIENCE_MS;
+    do {
+        assert_int_equal(uplink_send(uplink, NULL), POISE_OK);
+        receive(uplink);
+        assert_true(now_ms() < end);
+    } while (!fake_receive(fake));
+    assert_int_equal(fake->kind, kind);
+}
+
+static void expect_spool(struct fake *fake, struct uplink *uplink, bool waits, uint64_t age_ms)
+{
+    struct wire_spool spool;
+    expect(fake, uplink, WIRE_SPOOL);
+    assert_int_equal(wire_decode_spool(fake->bytes, fake->length, &fake->arena, &spool, NULL), POISE_OK);
+    assert_int_equal(spool.age_ms, age_ms);
+    assert_true(waits ? spool.bytes > 0 : spool.bytes == 0);
+}
+
+static void say(struct fake *fake, struct uplink *uplink, enum wire_kind kind, poise_code encoded)
+{
+    int64_t end = now_ms() + PATIENCE_MS;
+    fake_send(fake, kind, encoded);
+    for (uplink->heard_us = -1; uplink->heard_us < 0;) {
+        receive(uplink);
+        assert_true(now_ms() < end);
+    }
+}
+
+static void acknowledge(struct fake *fake, struct uplink *uplink, uint64_t seq)
+{
+    const struct wire_ack ack = {.epoch = spool_epoch(uplink->outbox->spool), .seq = seq};
+    say(fake, uplink, WIRE_ACK, wire_encode_ack(&ack, &fake->body));
+}
+
+static void welcome(struct fake *fake, struct uplink *uplink, bool takes_spool)
+{
+    const struct wire_welcome welcome = {
+        .epoch = spool_epoch(uplink->outbox->spool), .next_seq = 1, .takes_spool = takes_spool};
+    expect(fake, uplink, WIRE_HELLO);
+    say(fake, uplink, WIRE_WELCOME, wire_encode_welcome(&welcome, &fake->body));
+    assert_int_equal(uplink->phase, UPLINK_OPEN);
+}
+
+/* The clock goes on, and the aggregator is heard so that no HELLO is due. */
+static void pass(struct fake *fake, struct uplink *uplink, int64_t ms)
+{
+    for (int64_t left_ms = ms; left_ms > 0; left_ms -= 5000) {
+        played_us += (left_ms < 5000 ? left_ms : 5000) * 1000;
+        acknowledge(fake, uplink, spool_first_seq(uplink->outbox->spool) - 1);
+        assert_int_equal(uplink_send(uplink, NULL), POISE_OK);
+    }
+}
+
+static void what_waits_is_told_now_and_then(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct outbox outbox;
+    struct uplink uplink;
+    fake_open(&fake);
+    fake_up(&fake);
+    open_uplink(&fake, 1, 1, &outbox, &uplink);
+    welcome(&fake, &uplink, true);
+    append(&outbox);
+    pass(&fake, &uplink, 900); /* not for long */
+    pass(&fake, &uplink, 100);
+    expect_spool(&fake, &uplink, true, 1000);
+    pass(&fake, &uplink, 9900); /* it was just told */
+    pass(&fake, &uplink, 100);
+    expect_spool(&fake, &uplink, true, 11000);
+    acknowledge(&fake, &uplink, 1);
+    expect_spool(&fake, &uplink, false, 0);
+    append(&outbox);
+    pass(&fake, &uplink, 9900); /* nor is it said again that nothing waits */
+    pass(&fake, &uplink, 100);
+    expect_spool(&fake, &uplink, true, 10000);
+    uplink_close(&uplink);
+    outbox_close(&outbox);
+    fake_close(&fake);
+}
+
+static void who_does_not_take_it_is_told_nothing(void **state)
+{
+    (void)state;
+    struct fake fake;
+    struct outbox outbox;
+    struct uplink uplink;
+    fake_open(&fake);
+    fake_up(&fake);
+    open_uplink(&fake, 1, 1, &outbox, &uplink);
+    welcome(&fake, &uplink, false); /* as of an earlier version */
+    append(&outbox);
+    pass(&fake, &uplink, 30000);
+    played_us += 10 * (int64_t)SECOND_US;
+    expect(&fake, &uplink, WIRE_HELLO); /* for the silence, and nothing before it */
+    uplink_close(&uplink);
+    outbox_close(&outbox);
+    fake_close(&fake);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(senders_do_not_move_in_step)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(senders_do_not_move_in_step),
+                                       cmocka_unit_test(what_waits_is_told_now_and_then),
+                                       cmocka_unit_test(who_does_not_take_it_is_told_nothing)};
     return cmocka_run_group_tests_name("uplink", tests, NULL, NULL);
 }
