@@ -387,6 +387,13 @@ bool ask(const poise_question *question, struct view *ret_view)
                     &err);
 }
 
+/* It is refused where periods are frozen, another order came first, a backfill runs, or there is no room. */
+static bool ordered(poise_client *client, poise_code code, const poise_error *err)
+{
+    bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
+    return answered(client, code, frozen || code == POISE_EFULL ? code : POISE_EBUSY, err);
+}
+
 bool restate(uint64_t *ret_rows)
 {
     static const char *const measures[] = {NULL, "a", "b", "c"};
@@ -405,9 +412,7 @@ bool restate(uint64_t *ret_rows)
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_restate(client, &order, PATIENCE_MS, ret_rows, &refused, &err);
-    bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
-    bool done = answered(client, code, frozen ? POISE_EINVAL : POISE_EBUSY,
-                         &err); /* or an order came first that was given up */
+    bool done = ordered(client, code, &err);
     if (done) {
         journal_all_in(&asked);
     }
@@ -429,9 +434,7 @@ bool erase(poise_erased *ret_erased)
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_erase(client, &order, PATIENCE_MS, ret_erased, &err);
-    bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
-    return answered(client, code, frozen ? POISE_EINVAL : POISE_EBUSY,
-                    &err); /* or another order came first */
+    return ordered(client, code, &err);
 }
 
 bool rescore(poise_rescored *ret_rescored)
@@ -442,6 +445,5 @@ bool rescore(poise_rescored *ret_rescored)
     poise_error err = {0};
     poise_client *client = open_client();
     poise_code code = poise_rescore(client, &order, PATIENCE_MS, ret_rescored, &err);
-    bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
-    return answered(client, code, frozen ? POISE_EINVAL : POISE_EBUSY, &err); /* or while a backfill runs */
+    return ordered(client, code, &err);
 }
