@@ -43,6 +43,16 @@ static poise_code check_free(const char *path, poise_error *err)
     return errno == ENOENT ? POISE_OK : error_errno(err, POISE_EIO, "cannot look at %s", path);
 }
 
+/* On disk it may still have the name of a whole one, which the last rename took from it: a power cut must not
+ * bring that back with nothing in it. What stays the next copy removes, if it can be; else its room is lost.
+ */
+static void remove_part(const char *parent, const char *part)
+{
+    if (file_sync_dir(parent, NULL) == POISE_OK) {
+        (void)store_remove(part, NULL);
+    }
+}
+
 /* What was being written when a process was killed. What somebody has is in work. */
 static poise_code clean(const char *directory, poise_error *err)
 {
@@ -58,7 +68,7 @@ static poise_code clean(const char *directory, poise_error *err)
                     strcmp(entry->d_name + length - suffix, PART_SUFFIX) == 0;
         int wanted = part ? snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) : 0;
         if (part && wanted > 0 && wanted < PATH_MAX) {
-            (void)store_remove(path, NULL); /* if it cannot be, only its room is lost */
+            remove_part(directory, path);
         }
     }
     closedir(dir);
@@ -140,7 +150,7 @@ poise_code store_backup(struct store *store, const struct backup_options *option
     }
     code = copy_to(store, &place, &copy, ret_result, err);
     if (code != POISE_OK) {
-        (void)store_remove(place.part, NULL); /* else the next backup does */
+        remove_part(place.parent, place.part);
     }
     return code;
 }
@@ -184,8 +194,7 @@ poise_code store_restore(const char *backup, const char *path, uint64_t incarnat
         code = file_make_dirs(parent, err);
     }
     if (code == POISE_OK) {
-        (void)store_remove(place.part,
-                           NULL); /* of one that was killed; what cannot go shows when it is made */
+        remove_part(parent, place.part); /* of one that was killed; what cannot go shows when it is made */
         code = store_check_apart(backup, &found, err);
     }
     const struct store_options options = {.path = backup, .read_only = true, .checked = true};
@@ -196,7 +205,7 @@ poise_code store_restore(const char *backup, const char *path, uint64_t incarnat
     if (code == POISE_OK) {
         code = copy_to(store, &place, &copy, ret_result, err);
         if (code != POISE_OK) {
-            (void)store_remove(place.part, NULL);
+            remove_part(parent, place.part);
         }
     }
     store_close(store);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { POINTS = 1300, LIVES = 20, KILL_WITHIN = 250, STEPS = 60, KEYS = 300 };
+enum { POINTS = 2000, LIVES = 20, KILL_WITHIN = 250, STEPS = 60, KEYS = 300 };
 
 uint64_t draw(struct work *work, uint64_t below)
 {
