@@ -44,13 +44,24 @@ struct store_options scratch_options(const char *path)
 
 struct store *scratch_open(const char *path)
 {
+    return scratch_open_with(path, scratch_options(path).map_bytes);
+}
+
+struct store *scratch_open_with(const char *path, int64_t map_bytes)
+{
     struct store *store = NULL;
     poise_error err = {0};
     struct store_options options = scratch_options(path);
+    options.map_bytes = map_bytes;
     if (store_open(&options, &store, &err) != POISE_OK) {
         fail_msg("%s", err.text);
     }
     return store;
+}
+
+struct store *scratch_open_wide(const char *path)
+{
+    return scratch_open_with(path, 256 << 20);
 }
 
 /* No two records have eight bytes in common. */

@@ -22,6 +22,8 @@ int scratch_remove(void **state);
 /* A store there with a 16 MiB map and no floor of free space worth mentioning. */
 struct store_options scratch_options(const char *path);
 struct store *scratch_open(const char *path);
+struct store *scratch_open_with(const char *path, int64_t map_bytes);
+struct store *scratch_open_wide(const char *path); /* its map does not grow: so steps may be done apart */
 
 /* Merges and deletes what checkpoints have left. */
 void scratch_tidy(struct store *store);

@@ -1,13 +1,10 @@
 /* State in runs says what a plain table says, whatever is put, cleared, merged, given up or cut short, and
  * what the process had begun when it ended. */
 #include "scratch.h"
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <store/runs.h>
 #include <string.h>
-#include <sys/resource.h>
 
 enum { KEYS = 600, TABLES = 3, VALUE_MAX = 3000, SEEDS = 4096 };
 
@@ -29,21 +26,6 @@ struct world {
     bool open;
     unsigned apart[STORE_MERGES + 1]; /* steps */
 };
-
-static struct store *open_with(const char *path, int64_t map_bytes)
-{
-    struct store *store = NULL;
-    struct store_options options = scratch_options(path);
-    options.map_bytes = map_bytes;
-    assert_int_equal(store_open(&options, &store, NULL), POISE_OK);
-    return store;
-}
-
-/* Its map does not grow: so steps may be done apart. */
-static struct store *open_wide(const char *path)
-{
-    return open_with(path, 256 << 20);
-}
 
 static uint64_t below(struct world *world, uint64_t limit)
 {
@@ -276,7 +258,7 @@ static void commit(struct world *world)
 static void reopen(struct world *world)
 {
     store_close(world->store);
-    world->store = open_wide(world->path);
+    world->store = scratch_open_wide(world->path);
     forget(world);
 }
 
@@ -330,7 +312,7 @@ static void act(struct world *world)
 
 static void test_as_a_plain_table(void **state)
 {
-    struct world *world = world_make(*state, 4, open_wide(*state));
+    struct world *world = world_make(*state, 4, scratch_open_wide(*state));
     for (int i = 0; i < 1000; i++) {
         act(world);
     }
@@ -481,131 +463,6 @@ static void test_puts_are_sorted_in_steps(void **state)
         assert_true(out.length == 1 && out.data[0] == 1);
     }
     buf_free(&out);
-    store_close(store);
-}
-
-/* ---- another thread ---- */
-
-struct writing {
-    struct store *store;
-    _Atomic bool stop;
-    unsigned steps;
-};
-
-static void *write_always(void *context)
-{
-    struct writing *writing = context;
-    unsigned some = writing->steps + 2; /* however seldom it runs */
-    bool apart = true;
-    while (!writing->stop || (apart && writing->steps < some)) {
-        apart = store_step_is_apart(writing->store, STORE_WRITES);
-        if (apart) {
-            (void)store_step_apart(writing->store, STORE_WRITES);
-            writing->steps++;
-        }
-    }
-    return NULL;
-}
-
-static void put_numbered(struct store *store, uint32_t n)
-{
-    uint8_t key[4] = {0}, value[100] = {0};
-    for (int i = 0; i < 4; i++) {
-        key[i] = value[i] = (uint8_t)(n >> (24 - 8 * i));
-    }
-    assert_int_equal(store_put(store, STORE_CELLS, key, sizeof key, value, sizeof value), POISE_OK);
-}
-
-/* It writes what is at hand, while this one puts more, and finds what was there before. */
-static void test_another_thread_writes(void **state)
-{
-    enum { NUMBERS = 120000, ROUND = 30000 };
-    struct writing writing = {.store = open_wide(*state)};
-    struct store *store = writing.store;
-    struct buf out = {0};
-    bool done = false;
-    uint32_t n = 0;
-    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
-    assert_int_equal(store_put(store, STORE_ORGS, "o", 1, "before", 6), POISE_OK);
-    assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){0}, NULL), POISE_OK);
-    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
-    while (n < NUMBERS) {
-        pthread_t thread;
-        for (uint32_t end = n + ROUND; n < end; n++) {
-            put_numbered(store, n);
-        }
-        assert_int_equal(store_checkpoint_step(store, &done, NULL), POISE_OK);
-        writing.stop = false;
-        assert_int_equal(pthread_create(&thread, NULL, write_always, &writing), 0);
-        for (uint32_t end = n + ROUND; n < end; n++) {
-            put_numbered(store, n);
-            buf_reset(&out);
-            assert_int_equal(store_get(store, STORE_ORGS, "o", 1, &out, NULL), POISE_OK);
-        }
-        writing.stop = true;
-        assert_int_equal(pthread_join(thread, NULL), 0);
-    }
-    assert_true(writing.steps >= 3); /* of four; this one does one, too */
-    assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){0}, NULL), POISE_OK);
-    for (n = 0; n < NUMBERS; n += 97) {
-        const uint8_t key[] = {0, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-        buf_reset(&out);
-        assert_int_equal(store_get(store, STORE_CELLS, key, sizeof key, &out, NULL), POISE_OK);
-        assert_true(out.length == 100 && memcmp(out.data, key, sizeof key) == 0);
-    }
-    buf_free(&out);
-    store_close(store);
-}
-
-static void begin_to_write(struct store *store)
-{
-    bool done;
-    assert_int_equal(store_checkpoint_begin(store, NULL), POISE_OK);
-    for (uint32_t n = 0; n < 40000; n++) {
-        put_numbered(store, n);
-    }
-    assert_false(store_step_is_apart(store, STORE_WRITES));
-    assert_int_equal(store_checkpoint_step(store, &done, NULL), POISE_OK);
-}
-
-/* What another thread was refused this one says, once. */
-static void test_a_step_that_failed_is_told(void **state)
-{
-    struct store *store = open_wide(*state);
-    struct rlimit limit;
-    poise_error err = {0};
-    bool done = false;
-    begin_to_write(store);
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    rlim_t before = limit.rlim_cur;
-    limit.rlim_cur = 100000;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    for (int i = 0; store_step_is_apart(store, STORE_WRITES); i++) {
-        assert_true(i < 20);
-        (void)store_step_apart(store, STORE_WRITES);
-    }
-    limit.rlim_cur = before;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    assert_int_equal(store_checkpoint_step(store, &done, &err), POISE_EFULL);
-    assert_non_null(strstr(err.text, "limit of file size"));
-    begin_to_write(store);
-    assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){0}, NULL), POISE_OK);
-    store_close(store);
-}
-
-/* Only the writer thread may have it grow. */
-static void test_a_map_that_is_about_full_is_not_for_others(void **state)
-{
-    struct store *store = open_with(*state, 2 << 20);
-    begin_to_write(store);
-    assert_false(store_step_is_apart(store, STORE_WRITES));
-    assert_false(store_step_is_apart(store, STORE_TAKES));
-    assert_int_equal(store_checkpoint_commit(store, &(struct store_mark){0}, NULL), POISE_OK);
-    store_close(store);
-    store = open_wide(*state);
-    begin_to_write(store);
-    assert_true(store_step_is_apart(store, STORE_WRITES));
     store_close(store);
 }
 
@@ -830,19 +687,12 @@ static void test_large_and_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_puts_are_sorted_in_steps),
-                                       TEST(test_as_a_plain_table),
-                                       TEST(test_space_comes_back),
-                                       TEST(test_keys_in_order_are_one_run),
-                                       TEST(test_deleted_above_a_large_run),
-                                       TEST(test_checkpoint_beside_a_merge),
-                                       TEST(test_large_merge_cut_short),
-                                       TEST(test_large_and_nothing),
-                                       TEST(test_scrubbing_leaves_one_run),
-                                       TEST(test_another_thread_writes),
-                                       TEST(test_strides),
-                                       TEST(test_damage_is_passed_or_seen),
-                                       TEST(test_a_step_that_failed_is_told),
-                                       TEST(test_a_map_that_is_about_full_is_not_for_others)};
+    const struct CMUnitTest tests[] = {
+        TEST(test_puts_are_sorted_in_steps),  TEST(test_as_a_plain_table),
+        TEST(test_space_comes_back),          TEST(test_keys_in_order_are_one_run),
+        TEST(test_deleted_above_a_large_run), TEST(test_checkpoint_beside_a_merge),
+        TEST(test_large_merge_cut_short),     TEST(test_large_and_nothing),
+        TEST(test_scrubbing_leaves_one_run),  TEST(test_strides),
+        TEST(test_damage_is_passed_or_seen)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
