@@ -10,14 +10,14 @@ import generators
 import oracle
 from system import POISE, Aggregator, Case, main, run  # noqa: F401
 
-FACTOR = int(os.environ.get("POISE_PROPERTY_FACTOR", "1"))
+FACTOR = float(os.environ.get("POISE_PROPERTY_FACTOR", "1"))
 
 
 def holds_for(examples, shrinks=True, **strategies):
     """A test method as a property of so many examples; a failing one is made small, which can take minutes."""
     def decorate(test):
         phases = [phase for phase in Phase if phase != Phase.shrink or shrinks or FACTOR > 1]
-        return settings(max_examples=examples * FACTOR, derandomize=FACTOR == 1, database=None, deadline=None,
+        return settings(max_examples=math.ceil(examples * FACTOR), derandomize=FACTOR <= 1, database=None, deadline=None,
                         phases=phases, print_blob=FACTOR > 1,
                         suppress_health_check=list(HealthCheck))(given(**strategies)(test))
     return decorate
