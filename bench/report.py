@@ -1,4 +1,4 @@
-"""What bench/ingest and bench/score share: the build of release, and tables of figures."""
+"""What the benchmarks share: the build of release, and tables of figures."""
 import os
 import statistics
 import subprocess
@@ -43,6 +43,14 @@ def rest():
     """Before a run: what the one before has left to write is not this one's."""
     os.sync()
     time.sleep(2)
+
+
+def rounds(count):
+    """Their numbers, each told and begun at rest."""
+    for number in range(count):
+        print(f'round {number + 1} of {count}', file=sys.stderr, flush=True)
+        rest()
+        yield number
 
 
 def load():
