@@ -55,7 +55,7 @@ static int64_t random_of(struct world *world, int64_t least, int64_t most)
     return least + (int64_t)((world->seed >> 33) % (uint64_t)(most - least + 1));
 }
 
-static void world_open(struct world *world, struct fixture *f, uint64_t seed)
+static void world_open_by(struct world *world, struct fixture *f, const char *card, uint64_t seed)
 {
     struct problems problems = {0};
     *world = (struct world){.f = f,
@@ -64,11 +64,16 @@ static void world_open(struct world *world, struct fixture *f, uint64_t seed)
                             .rows = calloc(ROWS_MAX, sizeof *world->rows)};
     assert_non_null(world->rows);
     scorecard_free(f->card);
-    assert_int_equal(scorecard_read_bytes("c", card_text, sizeof card_text - 1, &f->card, &problems), 0);
+    assert_int_equal(scorecard_read_bytes("c", card, strlen(card), &f->card, &problems), 0);
     f->cards[0] = f->card;
     f->journal_bytes = 200000;
     f->map_bytes = 64 << 20; /* readers and what is put take turns on one thread: it cannot grow */
     start(f, 1);
+}
+
+static void world_open(struct world *world, struct fixture *f, uint64_t seed)
+{
+    world_open_by(world, f, card_text, seed);
 }
 
 static void world_close(struct world *world)
@@ -190,20 +195,31 @@ static void add_some(struct world *world, bool corrects)
     }
 }
 
+/* What was added is a batch, and journaled. */
+static void send_added(struct world *world)
+{
+    hand_over_all(world->f);
+    step(world->f);
+    forget_all(world->f);
+}
+
+/* All is in the state. */
+static void finish(struct world *world, uint64_t from)
+{
+    assert_int_equal(writer_finish(world->f->writer, NULL), POISE_OK);
+    forget_changes(world->f);
+    know_all(world, from);
+}
+
 static void send(struct world *world, int batches, bool corrects)
 {
-    struct fixture *f = world->f;
-    uint64_t from = store_last_lsn(f->store) + 1;
+    uint64_t from = store_last_lsn(world->f->store) + 1;
     for (int i = 0; i < batches; i++) {
         add_some(world, corrects);
-        hand_over_all(f);
-        step(f);
-        forget_all(f);
-        f->now_ms += random_of(world, 3 * HOUR_MS, 8 * HOUR_MS);
+        send_added(world);
+        world->f->now_ms += random_of(world, 3 * HOUR_MS, 8 * HOUR_MS);
     }
-    assert_int_equal(writer_finish(f->writer, NULL), POISE_OK);
-    forget_changes(f);
-    know_all(world, from);
+    finish(world, from);
 }
 
 /* ---- compacting ---- */
@@ -219,8 +235,9 @@ static poise_code put(void *taker, struct piece *piece, poise_error *err)
 static void compact_all(struct world *world, int64_t bytes, bool merges)
 {
     struct compact *compact = NULL;
+    struct store_stats stored;
     uint64_t lsn = 0, before;
-    bool any = merges;
+    bool any = merges, frozen;
     poise_error err = {0};
     assert_int_equal(compact_open(world->f->store, bytes, &world->stop, &compact, NULL), POISE_OK);
     do {
@@ -228,6 +245,8 @@ static void compact_all(struct world *world, int64_t bytes, bool merges)
         if (compact_run(compact, UINT64_MAX, put, world, &lsn, &err) != POISE_OK)
             fail_msg("%s", err.text);
     } while (lsn > before);
+    assert_int_equal(store_stats(world->f->store, &stored, NULL), POISE_OK);
+    assert_int_equal(compact_frozen(compact, stored.state_lsn, &frozen, NULL), POISE_OK);
     while (any)
         assert_int_equal(compact_merge(compact, INT32_MAX, put, world, &any, NULL), POISE_OK);
     compact_close(compact);
@@ -363,25 +382,34 @@ static struct merge_effort effort_of(struct world *world, const char *org, int64
     return world->effort;
 }
 
-static poise_code count_blocks(void *visitor, const struct store_run *run)
+static poise_code add_up(void *visitor, const struct store_run *run)
 {
-    *(uint64_t *)visitor += run->stats.blocks;
+    struct block_stats *all = visitor;
+    all->blocks += run->stats.blocks;
+    all->rows += run->stats.rows;
     return POISE_OK;
+}
+
+/* Of all runs. */
+static struct block_stats count_runs(struct world *world)
+{
+    const struct store_run_range range = {
+        .from_bucket = INT32_MIN, .until_bucket = INT32_MAX, .any_input = true};
+    struct block_stats all = {0};
+    struct store_reader *reader;
+    assert_int_equal(store_reader_open(world->f->store, &reader, NULL), POISE_OK);
+    assert_int_equal(store_read_runs(reader, &range, add_up, &all, NULL), POISE_OK);
+    store_reader_close(reader);
+    return all;
 }
 
 static void only_what_is_needed(void **state)
 {
     struct world world;
-    struct store_reader *reader;
-    uint64_t blocks = 0;
-    const struct store_run_range range = {
-        .from_bucket = INT32_MIN, .until_bucket = INT32_MAX, .any_input = true};
     world_open(&world, *state, 6);
     send(&world, 24, false);
     compact_all(&world, 1 << 20, true);
-    assert_int_equal(store_reader_open(world.f->store, &reader, NULL), POISE_OK);
-    assert_int_equal(store_read_runs(reader, &range, count_blocks, &blocks, NULL), POISE_OK);
-    store_reader_close(reader);
+    uint64_t blocks = count_runs(&world).blocks;
     struct merge_effort all = effort_of(&world, NULL, world.f->now_ms, true);
     assert_true(all.blocks == blocks && all.heads == 0);
     struct merge_effort now = effort_of(&world, NULL, world.f->now_ms, false);
@@ -438,12 +466,94 @@ static void an_answer_has_a_bound(void **state)
     world_close(&world);
 }
 
+/* ---- what `keep` has dropped ---- */
+
+static const char kept_text[] = //
+    "scorecard: c\n"
+    "period: day\n"
+    "grace: 1h\n"
+    "lock_after: 2d\n"
+    "keep: 2d\n"
+    "perspectives:\n"
+    "  - id: p\n"
+    "    objectives:\n"
+    "      - id: o\n"
+    "        measures:\n"
+    "          - {id: a, aggregate: sum, score: {linear: {from: 0, to: 100}}}\n";
+
+static void add_keyed(struct world *world, const char *org, const char *key, bool retract)
+{
+    const poise_measurement row = {.measure = "a",
+                                   .org = org,
+                                   .time_ms = world->f->now_ms - 1,
+                                   .value = 3,
+                                   .of = 1,
+                                   .key = key,
+                                   .retract = retract};
+    add_row(world, &row);
+}
+
+/* All of the past but what is kept is dropped, and what came at org "live" alone is not. */
+static void drop_past(struct world *world)
+{
+    struct fixture *f = world->f;
+    f->now_ms += (int64_t)5 * DAY_MS;
+    add_keyed(world, "live", NULL, false);
+    send_added(world);
+    for (int i = 0; stats_get(&f->stats, STAT_inputs_frozen) == 0; i++) {
+        assert_true(i < 200);
+        f->now_ms += 100;
+        step(f);
+        forget_all(f);
+    }
+    finish(world, 1);
+    compact_all(world, 1 << 20, true);
+    assert_int_equal(count_runs(world).rows, 1);
+}
+
+/* ENOTFOUND: no measurement ever came there, or below, as known at that record. */
+static poise_code ask_whether(struct world *world, const char *org, uint64_t known_lsn)
+{
+    struct inquiry *asked = calloc(1, sizeof *asked);
+    struct buf out = {0};
+    assert_non_null(asked);
+    *asked =
+        (struct inquiry){.id = 1, .scorecard = "c", .as_of_ms = world->f->now_ms, .known_lsn = known_lsn};
+    note(asked->org, sizeof asked->org, org);
+    poise_code code = ask_inquirer(world, asked, &out);
+    buf_free(&out);
+    inquiry_free(asked);
+    return code;
+}
+
+/* A series that a retraction has numbered need not have had one: as known now the state's units say so. */
+static void orgs_stay_whose_measurements_are_dropped(void **state)
+{
+    struct world world;
+    world_open_by(&world, *state, kept_text, 8);
+    add_keyed(&world, "later", "k2", true);
+    add_keyed(&world, "first", "k1", false);
+    add_keyed(&world, "never", "k3", true);
+    send_added(&world);
+    add_keyed(&world, "later", "k4", false);
+    send_added(&world);
+    drop_past(&world);
+    uint64_t last = store_last_lsn(world.f->store);
+    check(&world, NULL, world.f->now_ms, last, false, false);
+    assert_int_equal(ask_whether(&world, "first", 0), POISE_OK);
+    assert_int_equal(ask_whether(&world, "later", 0), POISE_OK);
+    assert_int_equal(ask_whether(&world, "later", last - 1), POISE_ENOTFOUND);
+    assert_int_equal(ask_whether(&world, "never", 0), POISE_ENOTFOUND);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WRITER_TEST(whatever_was_compacted),
         WRITER_TEST(only_what_is_needed),
         WRITER_TEST(an_answer_has_a_bound),
+        WRITER_TEST(orgs_stay_whose_measurements_are_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
