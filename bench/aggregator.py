@@ -36,13 +36,19 @@ def scorecard_text(one_measure, aggregates, period='year', more=''):
     return text
 
 
-def keys(directory):
-    """Makes keys, and a file that lets the benchmark do all; gives the settings and the environment that name them."""
+def keygen(directory, name):
     poise = os.path.join(report.BUILD, 'cli', 'poise')
-    for name in 'aggregator', 'bench':
-        key = subprocess.run([poise, 'keygen', os.path.join(directory, name)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run([poise, 'keygen', os.path.join(directory, name)], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def keys(directory, senders=()):
+    """Makes keys, and a file that lets the benchmark do all, and each of `senders` send as itself; gives the settings and
+    the environment that name them."""
+    keygen(directory, 'aggregator')
+    peers = [f'{{name: bench, key: {keygen(directory, "bench")}, send: all, read: all, query: true, administer: true}}']
+    peers += [f'{{name: {name}, key: {keygen(directory, name)}, send: all}}' for name in senders]
     with open(os.path.join(directory, 'access.yaml'), 'w', encoding='utf-8') as file:
-        file.write(f'peers: [{{name: bench, key: {key.strip()}, send: all, read: all, query: true, administer: true}}]\n')
+        file.write('peers:\n' + ''.join(f'  - {peer}\n' for peer in peers))
     os.chmod(os.path.join(directory, 'access.yaml'), 0o600)
     return 'key: aggregator.key\naccess: access.yaml\n', {'POISE_KEY_FILE': os.path.join(directory, 'bench.key'),
                                                           'POISE_SERVER_KEY': os.path.join(directory, 'aggregator.pub')}
@@ -54,6 +60,7 @@ class Aggregator:
     def __init__(self, directory, scorecards, settings='', environment=None):
         self.directory = directory
         self.environment = {**os.environ, **(environment or {})}  # of who speaks to it
+        self.ingest = self.query = 'tcp://127.0.0.1:*'
         self.process = None
         try:
             self.configure(scorecards, settings)
@@ -63,13 +70,14 @@ class Aggregator:
             raise
 
     def configure(self, scorecards, settings):
+        """From its first start on with the ports that it has."""
         os.makedirs(self.directory, exist_ok=True)
         names = [f'scorecard-{i}.yaml' for i in range(len(scorecards))]
         for name, text in zip(names, scorecards):
             with open(os.path.join(self.directory, name), 'w', encoding='utf-8') as file:
                 file.write(text)
         with open(os.path.join(self.directory, 'aggregator.yaml'), 'w', encoding='utf-8') as file:
-            file.write('ingest: tcp://127.0.0.1:*\nquery: tcp://127.0.0.1:*\nstore: store\n'
+            file.write(f'ingest: {self.ingest}\nquery: {self.query}\nstore: store\n'
                        f'scorecards: [{", ".join(names)}]\n{settings}')
 
     def start(self):
@@ -82,7 +90,8 @@ class Aggregator:
         while time.monotonic() < until and self.process.poll() is None:
             found = re.search(r' listening ingest=(\S+) query=(\S+)', self.log())
             if found:
-                self.arguments = ['--ingest', found[1], '--query', found[2], '--pid', str(self.process.pid)]
+                self.ingest, self.query = found[1], found[2]
+                self.arguments = ['--ingest', self.ingest, '--query', self.query, '--pid', str(self.process.pid)]
                 return
             time.sleep(0.01)
         raise Died(f'{self.log()}{sys.argv[0]}: the aggregator did not start')

@@ -1,7 +1,7 @@
 /* Many collectors in one process, each a sender of libpoise with a spool of its own, while their aggregator
  * is killed and started again. bench/storm runs it:
  *
- *   bench_storm --ingest ENDPOINT --directory DIRECTORY --collectors N
+ *   bench_storm --ingest ENDPOINT --directory DIRECTORY --collectors N [--keys DIRECTORY]
  *
  * Says `ready` when each has had something acknowledged, and goes on sending; with a line on standard input
  * it sends no more, waits until all is acknowledged, and says how long that took. */
@@ -22,10 +22,12 @@ static const struct argp_option argp_options[] = {
     {"ingest", 'i', "ENDPOINT", 0, "The aggregator's ingest endpoint", 0},
     {"directory", 'd', "DIRECTORY", 0, "For the spools", 0},
     {"collectors", 'n', "N", 0, "So many (500)", 0},
+    {"keys", 'k', "DIRECTORY", 0,
+     "Of collector-N.key, one of each, and aggregator.pub; without it all is plain", 0},
     {0}};
 
 struct storm {
-    const char *ingest, *directory;
+    const char *ingest, *directory, *keys;
     size_t count;
     poise_sender **senders;
     double *settled_s; /* of each, since the line */
@@ -44,6 +46,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case 'n':
         storm->count = strtoul(argument, NULL, 10);
+        return 0;
+    case 'k':
+        storm->keys = argument;
         return 0;
     case ARGP_KEY_END:
         if (!storm->ingest || !storm->directory || storm->count < 1 || storm->count > 10000)
@@ -64,32 +69,46 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static void open_sender(const struct storm *storm, size_t number, poise_sender **ret_sender)
+{
+    char name[32], spool[NAME_MAX_BYTES], key[NAME_MAX_BYTES], server_key[NAME_MAX_BYTES];
+    poise_error err = {0};
+    snprintf(name, sizeof name, "collector-%zu", number);
+    snprintf(spool, sizeof spool, "%s/%s", storm->directory, name);
+    snprintf(key, sizeof key, "%s/%s.key", storm->keys ? storm->keys : "", name);
+    snprintf(server_key, sizeof server_key, "%s/aggregator.pub", storm->keys ? storm->keys : "");
+    const poise_sender_options options = {.endpoint = storm->ingest,
+                                          .producer = name,
+                                          .spool = spool,
+                                          .spool_max_bytes = 16 << 20,
+                                          .linger_ms = 1,
+                                          .key_file = storm->keys ? key : NULL,
+                                          .server_key = storm->keys ? server_key : NULL,
+                                          .software = "bench_storm"};
+    check(poise_sender_open(&options, ret_sender, &err), &err);
+}
+
 static void open_senders(struct storm *storm)
 {
     storm->senders = calloc(storm->count, sizeof *storm->senders);
     storm->settled_s = calloc(storm->count, sizeof *storm->settled_s);
     if (!storm->senders || !storm->settled_s)
         die("out of memory");
-    for (size_t i = 0; i < storm->count; i++) {
-        char name[32], spool[NAME_MAX_BYTES];
-        poise_error err = {0};
-        snprintf(name, sizeof name, "collector-%zu", i);
-        snprintf(spool, sizeof spool, "%s/%s", storm->directory, name);
-        const poise_sender_options options = {.endpoint = storm->ingest,
-                                              .producer = name,
-                                              .spool = spool,
-                                              .spool_max_bytes = 16 << 20,
-                                              .linger_ms = 1,
-                                              .software = "bench_storm"};
-        check(poise_sender_open(&options, &storm->senders[i], &err), &err);
-    }
+    for (size_t i = 0; i < storm->count; i++)
+        open_sender(storm, i, &storm->senders[i]);
 }
 
-/* One measurement of each. */
+static bool is_told(int timeout_ms)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&input, 1, timeout_ms) > 0;
+}
+
+/* One measurement of each, until told: where spools are slow a round takes long. */
 static void send_round(struct storm *storm)
 {
     int64_t time_ms = wall_ms();
-    for (size_t i = 0; i < storm->count; i++) {
+    for (size_t i = 0; i < storm->count && !is_told(0); i++) {
         char org[32];
         poise_error err = {0};
         snprintf(org, sizeof org, "line-%zu", i % 10);
@@ -130,12 +149,6 @@ static void settle(struct storm *storm, int64_t since_ns)
             die("not all was acknowledged within %d s", PATIENCE_S);
         poll(NULL, 0, 1);
     }
-}
-
-static bool is_told(int timeout_ms)
-{
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    return poll(&input, 1, timeout_ms) > 0;
 }
 
 int main(int argc, char **argv)
