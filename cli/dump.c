@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,20 +118,47 @@ struct output {
     char *part;       /* what is written until it is whole; NULL: there is nothing to rename */
 };
 
+/* Ours until it is closed: two dumps to one file would each put theirs into what the other gives its name.
+ * What a killed one has left is written anew; what another has renamed or removed since it was opened is
+ * none. */
+static poise_code part_open(const char *part, FILE **ret_file, poise_error *err)
+{
+    struct stat named, opened;
+    int fd = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return error_errno(err, POISE_EIO, "opening %s", part);
+    }
+    poise_code code = POISE_OK;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if ((!locked && errno == EWOULDBLOCK) ||
+        (locked && fstat(fd, &opened) == 0 && (stat(part, &named) != 0 || named.st_ino != opened.st_ino))) {
+        code =
+            error_set(err, POISE_EBUSY, "another dump writes %s: wait for it, or choose another file", part);
+    } else if (ftruncate(fd, 0) != 0 || !(*ret_file = fdopen(fd, "w"))) {
+        code = error_errno(err, POISE_EIO, "opening %s", part);
+    }
+    if (code != POISE_OK) {
+        close(fd);
+    }
+    return code;
+}
+
 /* A file gets its name when it is whole; what is no file, such as a pipe, is written at once. */
 static poise_code output_open(const char *path, struct output *ret_output, poise_error *err)
 {
     struct output output = {.file = stdout, .path = path};
     struct stat status;
-    if (path) {
-        bool special = stat(path, &status) == 0 && !S_ISREG(status.st_mode);
-        if (!special && asprintf(&output.part, "%s.part", path) < 0) {
+    bool special = path && stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+    poise_code code = POISE_OK;
+    if (special && !(output.file = fopen(path, "we"))) {
+        code = error_errno(err, POISE_EIO, "opening %s", path);
+    } else if (path && !special) {
+        if (asprintf(&output.part, "%s.part", path) < 0) {
             return error_nomem(err, "a file's name");
         }
-        output.file = fopen(special ? path : output.part, "we");
+        code = part_open(output.part, &output.file, err);
     }
-    if (!output.file) {
-        poise_code code = error_errno(err, POISE_EIO, "opening %s", output.part ? output.part : path);
+    if (code != POISE_OK) {
         free(output.part);
         return code;
     }
@@ -150,14 +178,14 @@ static poise_code output_close(struct output *output, bool whole, poise_error *e
     if (code == POISE_OK && whole && output->part && fsync(fileno(output->file)) != 0) {
         code = error_errno(err, POISE_EIO, "syncing %s", output->part);
     }
-    if (output->path && fclose(output->file) != 0 && code == POISE_OK && whole) {
-        code = error_errno(err, POISE_EIO, "closing %s", output->path);
-    }
     if (code == POISE_OK && whole && output->part && rename(output->part, output->path) != 0) {
         code = error_errno(err, POISE_EIO, "giving %s its name", output->path);
     }
     if (output->part && (code != POISE_OK || !whole)) {
         unlink(output->part);
+    }
+    if (output->path && fclose(output->file) != 0 && code == POISE_OK && whole) { /* the lock goes with it */
+        code = error_errno(err, POISE_EIO, "closing %s", output->path);
     }
     free(output->part);
     return code;

@@ -1,4 +1,5 @@
 """poise dump, import and stats: what was counted comes out and goes in again, across restarts and interruptions."""
+import fcntl
 import hashlib
 import json
 import os
@@ -97,6 +98,18 @@ class Dump(Base):
         self.assertIn("opening", self.dump("--output", self.folder / "none" / "out.csv", check=1).stderr)
         self.assertIn("No space", self.dump("--output", "/dev/full", check=1).stderr)
         self.assertEqual(sorted(path.name for path in self.folder.glob("out*")), ["out.jsonl"])
+
+    def test_two_dumps_to_one_file(self):
+        self.send(rows(0, 10))
+        out, part = self.folder / "out.csv", self.folder / "out.csv.part"
+        part.write_text("of the other")
+        with part.open("a") as other:  # as the other has it until it has given it its name
+            fcntl.flock(other, fcntl.LOCK_EX)
+            self.assertIn("another dump writes", self.dump("--output", out, check=1).stderr)
+            self.assertEqual(part.read_text(), "of the other")
+        self.dump("--output", out)  # of one that was killed
+        self.assertEqual(out.read_text(), system.HEADER + rows(0, 10))
+        self.assertFalse(part.exists())
 
     def test_an_interrupted_import_goes_on(self):
         """Killed again and again, without keys: every measurement counts once."""
