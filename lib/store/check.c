@@ -308,12 +308,24 @@ static poise_code open_it(const char *path, const struct store_found *found, poi
     return code;
 }
 
+/* What reading damage may end with. Others come from outside, as where memory is short. */
+static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+enum { SIGNALS = sizeof signals / sizeof signals[0] };
+
+static bool may_be_damage(int number)
+{
+    size_t at = 0;
+    while (at < SIGNALS && signals[at] != number) {
+        at++;
+    }
+    return at < SIGNALS;
+}
+
 static void run_child(const char *path, int fd)
 {
     struct verdict verdict = {0};
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT}; /* end it, whatever the program makes of them */
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-        signal(signals[i], SIG_DFL);
+    for (size_t i = 0; i < SIGNALS; i++) {
+        signal(signals[i], SIG_DFL); /* it ends, whatever the program makes of them */
     }
     verdict.code = store_check(path, NULL, &verdict.found, &verdict.error);
     if (verdict.code == POISE_OK) {
@@ -332,10 +344,16 @@ static poise_code take_verdict(const char *path, int fd, pid_t child, struct ver
     }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    if (WIFSIGNALED(status)) {
+    int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    if (number != 0 && !may_be_damage(number)) {
+        return error_set(err, POISE_EIO,
+                         "the process that checks %s was ended by signal %d, which says nothing of it: check "
+                         "again%s",
+                         path, number, number == SIGKILL ? ", where there is memory" : "");
+    }
+    if (number != 0) {
         return error_set(err, POISE_ECORRUPT,
-                         "%s is damaged: reading it ends with signal %d; restore a backup", path,
-                         WTERMSIG(status));
+                         "%s is damaged: reading it ends with signal %d; restore a backup", path, number);
     }
     if (count != (ssize_t)sizeof *verdict) {
         return error_set(err, POISE_EIO, "the process that checks %s ended with %d", path,

@@ -1,8 +1,10 @@
 """Backups of a running aggregator, stores restored from them, and collectors that send again what these lack."""
 import contextlib
 import os
+import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -209,6 +211,24 @@ class Backup(Case):
         self.restore("one")
         self.aggregator.start()
         self.expect(20000)
+
+    def test_a_killed_check_is_no_damage(self):
+        self.backup("one")
+        data = self.backups / "one" / "data.mdb"
+        data.unlink()
+        os.mkfifo(data)  # the process that checks waits for who writes to it
+        verify = self.spawn(POISE, "verify", "--store", self.backups / "one", stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+        children = pathlib.Path(f"/proc/{verify.pid}/task/{verify.pid}/children")
+        until = time.monotonic() + 60
+        while not children.read_text().split():
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.01)
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)  # as where memory is short
+        said = verify.communicate(timeout=60)[1]
+        self.assertEqual(verify.returncode, 1)
+        self.assertIn("ended by signal 9", said)
+        self.assertNotIn("damaged", said)
 
     @contextlib.contextmanager
     def read_only(self, folder):
