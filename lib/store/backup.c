@@ -12,7 +12,9 @@
 #include <poise/types.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What is not done yet is named .NAME.part; no backup's name begins with a dot. */
 static const char PART_SUFFIX[] = ".part";
@@ -89,6 +91,48 @@ static poise_code give_name(const struct place *place, poise_error *err)
     return code;
 }
 
+/* From here until it has its name nobody takes it for what a killed process has left. Whoever did before
+ * shows when it is checked. */
+static poise_code keep_part(const char *part, int *ret_fd, poise_error *err)
+{
+    char file[PATH_MAX];
+    int length = snprintf(file, sizeof file, "%s/lock", part);
+    if (length < 0 || length >= PATH_MAX) {
+        return error_set(err, POISE_EINVAL, "the path %.64s... is too long", part);
+    }
+    *ret_fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (*ret_fd < 0) {
+        return error_errno(err, POISE_EIO, "cannot open %s", file);
+    }
+    return flock(*ret_fd, LOCK_SH | LOCK_NB) == 0
+               ? POISE_OK
+               : error_errno(err, errno == EWOULDBLOCK ? POISE_EBUSY : POISE_EIO, "cannot lock %s", file);
+}
+
+/* Checks it, and gives it its name. */
+static poise_code finish(const struct place *place, const struct copied *copied, const _Atomic bool *stop,
+                         struct store_found *ret_found, poise_error *err)
+{
+    int fd = -1;
+    poise_code code = keep_part(place->part, &fd, err);
+    if (code == POISE_OK) {
+        code = store_check(place->part, stop, ret_found, err);
+    }
+    if (code == POISE_OK && (ret_found->last_lsn != copied->lsn || ret_found->entries != copied->entries)) {
+        code = error_set(err, POISE_ECORRUPT,
+                         "the copy %s has %" PRIu64 " entries up to record %" PRIu64 ", not %" PRIu64
+                         " up to %" PRIu64,
+                         place->part, ret_found->entries, ret_found->last_lsn, copied->entries, copied->lsn);
+    }
+    if (code == POISE_OK) {
+        code = give_name(place, err);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return code;
+}
+
 /* Copies, checks, and gives it its name. */
 static poise_code copy_to(struct store *store, const struct place *place, struct copy_options *options,
                           struct backup_result *ret_result, poise_error *err)
@@ -98,16 +142,7 @@ static poise_code copy_to(struct store *store, const struct place *place, struct
     options->path = place->part;
     poise_code code = store_copy(store, options, &copied, err);
     if (code == POISE_OK) {
-        code = store_check(place->part, options->stop, &found, err);
-    }
-    if (code == POISE_OK && (found.last_lsn != copied.lsn || found.entries != copied.entries)) {
-        code = error_set(err, POISE_ECORRUPT,
-                         "the copy %s has %" PRIu64 " entries up to record %" PRIu64 ", not %" PRIu64
-                         " up to %" PRIu64,
-                         place->part, found.entries, found.last_lsn, copied.entries, copied.lsn);
-    }
-    if (code == POISE_OK) {
-        code = give_name(place, err);
+        code = finish(place, &copied, options->stop, &found, err);
     }
     if (code == POISE_OK) {
         *ret_result = (struct backup_result){

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <store/backup.h>
 #include <store/check.h>
+#include <store/copy.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { BODY = 3000, ENTRIES = 300, BACKUPS = 6, INCARNATION = 78 };
@@ -357,6 +359,38 @@ static void test_restore_of_damage(void **state)
     assert_int_equal(store_restore(backup, "", INCARNATION, &result, &err), POISE_EINVAL);
 }
 
+/* ---- another that looks for what a killed one has left ---- */
+
+static int removed = POISE_OK; /* what it was told */
+
+/* Instead of the C library's, for that moment. */
+int renameat2(int from_directory, const char *from, int to_directory, const char *to, unsigned flags)
+{
+    removed = store_remove(from, NULL);
+    return (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, flags);
+}
+
+static void test_nobody_takes_it_for_a_rest(void **state)
+{
+    struct paths paths = paths_in(*state);
+    struct backup_result result;
+    struct store_found found;
+    poise_error err = {0};
+    char backup[PATH_MAX + 8];
+    snprintf(backup, sizeof backup, "%s/one", paths.backups);
+    struct store *store = scratch_open(paths.store);
+    scratch_append(store, 1, BODY);
+    removed = POISE_OK;
+    assert_int_equal(back_up(store, &paths, "one", &result, &err), POISE_OK);
+    assert_int_equal(removed, POISE_EBUSY);
+    store_close(store);
+    assert_int_equal(store_check(backup, NULL, &found, &err), POISE_OK);
+    removed = POISE_OK;
+    assert_int_equal(store_restore(backup, paths.restored, INCARNATION, &result, &err), POISE_OK);
+    assert_int_equal(removed, POISE_EBUSY);
+    assert_int_equal(store_check(paths.restored, NULL, &found, &err), POISE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_how_long_it_held, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_restore, scratch_make, scratch_remove),
         cmocka_unit_test_setup_teardown(test_restore_of_damage, scratch_make, scratch_remove),
+        cmocka_unit_test_setup_teardown(test_nobody_takes_it_for_a_rest, scratch_make, scratch_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
