@@ -138,7 +138,7 @@ static poise_code copy_to(struct store *store, const struct place *place, struct
                           struct backup_result *ret_result, poise_error *err)
 {
     struct copied copied;
-    struct store_found found;
+    struct store_found found = {0};
     options->path = place->part;
     poise_code code = store_copy(store, options, &copied, err);
     if (code == POISE_OK) {
