@@ -361,7 +361,7 @@ static void test_restore_of_damage(void **state)
 
 /* ---- another that looks for what a killed one has left ---- */
 
-static int removed = POISE_OK; /* what it was told */
+static poise_code removed = POISE_OK; /* what it was told */
 
 /* Instead of the C library's, for that moment. */
 int renameat2(int from_directory, const char *from, int to_directory, const char *to, unsigned flags)
