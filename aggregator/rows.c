@@ -14,7 +14,7 @@ struct reading {
     struct rows_memory *memory;
     struct rows_position *at;
     struct arena arena; /* of the batch at hand */
-    bool frozen;        /* rows of the input at hand are dropped */
+    int64_t frozen_ms;  /* of the input at hand rows from before it are dropped; INT64_MIN: none */
     uint64_t end;       /* of the window's places */
     bool ended;         /* the visitor has enough */
     bool trimmed;       /* the next record is in runs by now */
@@ -35,11 +35,13 @@ static bool go_on(struct reading *reading, size_t bytes)
 }
 
 /* A row, or the end of what the visitor wants. */
-static poise_code give(struct reading *reading, const poise_measurement *row, uint64_t place)
+static poise_code give(struct reading *reading, const poise_measurement *row, uint64_t place,
+                       int64_t frozen_ms)
 {
     poise_measurement left = *row;
-    if (!row->retract && erasures_have(&reading->memory->erasures, row->measure, row->org ? row->org : "",
-                                       row->time_ms, place)) {
+    if (!row->retract &&
+        (row->time_ms < frozen_ms || erasures_have(&reading->memory->erasures, row->measure,
+                                                   row->org ? row->org : "", row->time_ms, place))) {
         if (!row->key)
             return POISE_OK;
         left.retract = true;
@@ -56,27 +58,36 @@ static poise_code give(struct reading *reading, const poise_measurement *row, ui
 
 /* ---- the journal ---- */
 
-static bool *find_wanted(struct reading *reading, const struct wire_batch *rows)
+struct batch_series {
+    bool wanted;
+    int64_t frozen_ms;
+};
+
+static struct batch_series *find_series(struct reading *reading, const struct wire_batch *rows)
 {
-    bool *wanted = arena_zalloc(&reading->arena, rows->series_count + 1, sizeof *wanted);
-    for (size_t i = 0; wanted && i < rows->series_count; i++)
-        wanted[i] = reading->visit->wanted(reading->visit->visitor, rows->symbols[rows->series[i].measure],
-                                           rows->symbols[rows->series[i].org]);
-    return wanted;
+    const struct rows_visit *visit = reading->visit;
+    struct batch_series *series = arena_zalloc(&reading->arena, rows->series_count + 1, sizeof *series);
+    for (size_t i = 0; series && i < rows->series_count; i++) {
+        const char *measure = rows->symbols[rows->series[i].measure];
+        series[i].wanted = visit->wanted(visit->visitor, measure, rows->symbols[rows->series[i].org]);
+        series[i].frozen_ms = definitions_frozen_ms(&reading->memory->definitions, measure);
+    }
+    return series;
 }
 
 static poise_code visit_rows(struct reading *reading, const struct journal_batch *batch,
                              const struct wire_batch *rows, uint64_t first_place)
 {
-    const bool *wanted = find_wanted(reading, rows);
+    const struct batch_series *series = find_series(reading, rows);
     size_t refused_at = 0;
-    poise_code code = wanted ? POISE_OK : error_nomem(reading->err, "the series of a batch");
+    poise_code code = series ? POISE_OK : error_nomem(reading->err, "the series of a batch");
     for (uint32_t row = 0; !code && row < rows->rows; row++) {
+        const struct batch_series *of = &series[rows->row_series[row]];
         bool refused = batch_row_refused(batch->refused, batch->refused_count, &refused_at, row);
-        if (refused || first_place + row < reading->at->place || !wanted[rows->row_series[row]])
+        if (refused || first_place + row < reading->at->place || !of->wanted)
             continue;
         const poise_measurement measurement = wire_batch_row(rows, row);
-        code = give(reading, &measurement, first_place + row);
+        code = give(reading, &measurement, first_place + row, of->frozen_ms);
     }
     return code;
 }
@@ -155,9 +166,11 @@ static poise_code fill_rows(void *visitor, uint64_t series, const struct chunk_r
 {
     struct reading *reading = visitor;
     struct rows_window *window = reading->memory->window;
+    bool is_frozen = reading->frozen_ms != INT64_MIN;
     poise_code code = check_stop(reading);
     for (size_t i = 0; !code && i < rows->count; i++) {
-        if (rows->ordinal[i] >= reading->end || (reading->frozen && rows->gone && rows->gone[i]))
+        bool dropped = is_frozen && (rows->time_ms[i] < reading->frozen_ms || (rows->gone && rows->gone[i]));
+        if (rows->ordinal[i] >= reading->end || dropped)
             continue;
         struct window_row *row = &window->rows[rows->ordinal[i] - window->first];
         const struct chunk_key *key = rows->key && rows->key[i].text ? &rows->key[i] : NULL;
@@ -189,12 +202,13 @@ static poise_code fill_window(struct reading *reading, struct store_reader *read
     poise_code code = names_read(&memory->names, reader, reading->err);
     for (size_t input = 0; !code && input < memory->names.measures.count; input++) {
         const char *name = intern_text(&memory->names.measures, (uint32_t)input);
-        reading->frozen = definitions_frozen_ms(&memory->definitions, name) != INT64_MIN;
+        reading->frozen_ms = definitions_frozen_ms(&memory->definitions, name);
         const struct store_rows_query query = {.input = (uint32_t)input,
                                                .from_ms = INT64_MIN,
                                                .until_ms = INT64_MAX,
                                                .from_place = first - 1,
-                                               .until_place = reading->frozen ? UINT64_MAX : end - 1};
+                                               .until_place =
+                                                   reading->frozen_ms == INT64_MIN ? end - 1 : UINT64_MAX};
         const struct store_rows_visit visit = {.rows = fill_rows, .visitor = reading};
         code = store_read_rows(reader, &query, &visit, reading->err);
     }
@@ -225,7 +239,7 @@ static poise_code give_window(struct reading *reading, uint64_t last)
                                                .seq = row->seq,
                                                .retract = row->retract};
         if (row->there && visit->wanted(visit->visitor, name.measure, name.org))
-            code = give(reading, &measurement, reading->at->place);
+            code = give(reading, &measurement, reading->at->place, INT64_MIN);
         if (!code && ++reading->at->place % GO_ON_EACH == 0 && !go_on(reading, GO_ON_EACH * sizeof *row))
             code = POISE_ECLOSED;
     }

@@ -144,33 +144,56 @@ static bool did(struct work *work, poise_code code, const poise_error *err)
 
 /* ---- what it shows ---- */
 
-static int by_text(const void *a, const void *b)
+struct line {
+    char *name, *text; /* of a node at an org, and its state */
+    size_t number;
+};
+
+static int by_name(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    const struct line *one = a, *other = b;
+    int order = strcmp(one->name, other->name);
+    return order ? order : (one->number > other->number) - (one->number < other->number);
+}
+
+static char *text_of(struct buf *buf)
+{
+    buf_put_u8(buf, 0);
+    assert_false(buf->failed);
+    return (char *)buf->data;
+}
+
+static struct line line_of(const poise_state *state, size_t number)
+{
+    struct buf name = {0}, shown = {0};
+    buf_put(&name, state->org, strlen(state->org) + 1); /* orgs have no zeros */
+    name.data[name.length - 1] = ' ';
+    buf_put(&name, state->node, strlen(state->node));
+    dump_state(state, &shown);
+    return (struct line){.name = text_of(&name), .text = text_of(&shown), .number = number};
 }
 
 /* Revisions of before are told again, or not: they are no states. */
-static size_t add_lines(const struct changes *changes, char ***lines, size_t count)
+static size_t add_lines(const struct changes *changes, struct line **lines, size_t count)
 {
     for (; changes; changes = changes->next) {
         *lines = realloc(*lines, (count + changes->count + 1) * sizeof **lines);
         assert_non_null(*lines);
         for (size_t i = 0; i < changes->count; i++) {
-            struct buf line = {0};
             if (changes->states[i].revision == 0) {
-                dump_state(&changes->states[i], &line);
-                buf_put_u8(&line, 0);
-                assert_false(line.failed);
-                (*lines)[count++] = (char *)line.data;
+                (*lines)[count] = line_of(&changes->states[i], count);
+                count++;
             }
         }
     }
     return count;
 }
 
+/* The last that is shown of each node: before anybody is let in a start shows how it was settled last, then
+ * what is due since. */
 static void take_shown(struct work *work)
 {
-    char **lines = NULL;
+    struct line *lines = NULL;
     size_t count = 0;
     for (struct changes *changes; (changes = ring_pop(&work->to_stream));) {
         recorder_mark(MARK_PUBLISHED, changes->lsn, 0);
@@ -178,14 +201,17 @@ static void take_shown(struct work *work)
         changes_free(changes);
     }
     if (count > 0) {
-        qsort(lines, count, sizeof *lines, by_text);
+        qsort(lines, count, sizeof *lines, by_name);
     }
     work->shown.length -= work->shown.length > 0; /* the zero */
-    for (size_t i = 0; i < count; i++) {          /* a start tells some states twice */
-        if (i + 1 == count || strcmp(lines[i], lines[i + 1]) != 0) {
-            buf_put(&work->shown, lines[i], strlen(lines[i]));
+    for (size_t i = 0; i < count; i++) {
+        if (i + 1 == count || strcmp(lines[i].name, lines[i + 1].name) != 0) {
+            buf_put(&work->shown, lines[i].text, strlen(lines[i].text));
         }
-        free(lines[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        free(lines[i].name);
+        free(lines[i].text);
     }
     buf_put_u8(&work->shown, 0);
     free(lines);

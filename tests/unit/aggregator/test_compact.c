@@ -381,6 +381,90 @@ static void check_dump(struct world *world)
     assert_int_equal(dumping.count, world->count);
 }
 
+/* ---- what `keep` has dropped ---- */
+
+static const char *const inputs[] = {"m0", "m1"};
+
+enum given { NOT_GIVEN, GIVEN, GIVEN_BACK };
+struct kept {
+    struct world *world;
+    int64_t frozen_ms;
+    enum given given[ROWS_MAX];
+    size_t back; /* in place of dropped ones */
+};
+
+static poise_code kept_row(void *visitor, const poise_measurement *row, uint64_t place)
+{
+    struct kept *kept = visitor;
+    const struct known *known = &kept->world->rows[place];
+    assert_true(row->retract ? row->key != NULL : row->time_ms >= kept->frozen_ms);
+    assert_true(row->retract == known->retract || known->time_ms < kept->frozen_ms);
+    assert_int_equal(row->seq, known->seq);
+    assert_string_equal(row->key ? row->key : "", known->key);
+    kept->given[place] = row->retract ? GIVEN_BACK : GIVEN;
+    kept->back += row->retract && !known->retract;
+    return POISE_OK;
+}
+
+/* What stands is there; what does not is not there without what took it away. How many retractions tell that
+ * without the row. */
+static size_t check_dropped(struct world *world, int64_t frozen_ms)
+{
+    struct kept *kept = calloc(1, sizeof *kept);
+    struct rows_memory memory = {0};
+    struct rows_position at = {0};
+    const struct rows_visit visit = {
+        .wanted = want_all, .row = kept_row, .visitor = kept, .stop = &world->stop};
+    assert_non_null(kept);
+    kept->world = world;
+    kept->frozen_ms = frozen_ms;
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
+        assert_int_equal(definitions_freeze(&memory.definitions, inputs[i], 2, frozen_ms, NULL), POISE_OK);
+    assert_int_equal(rows_read(world->f->store, &memory, &at, store_last_lsn(world->f->store), &visit, NULL),
+                     POISE_OK);
+    for (size_t place = 0; place < ROWS_MAX; place++) {
+        const struct known *known = &world->rows[place];
+        if (known->there && !known->retract && !known->gone && known->time_ms >= frozen_ms)
+            assert_int_equal(kept->given[place], GIVEN);
+        if (known->there && known->gone && kept->given[place] == GIVEN)
+            assert_int_not_equal(kept->given[known->gone], NOT_GIVEN);
+    }
+    size_t back = kept->back;
+    rows_memory_free(&memory);
+    free(kept);
+    return back;
+}
+
+/* About half of them are from before. */
+static int64_t middle_ms(const struct world *world)
+{
+    size_t place = world->count / 2;
+    while (!world->rows[place].there || world->rows[place].retract)
+        place++;
+    return world->rows[place].time_ms;
+}
+
+static void dropped_rows_are_not_dumped_wherever_they_lie(void **state)
+{
+    struct world world;
+    world_open(&world, *state, 17);
+    world.f->journal_bytes = 6000;
+    start(world.f, 1);
+    struct compact *compact = open_compact(&world, 3000);
+    send_and_checkpoint(&world, 16);
+    assert_true(check_dropped(&world, middle_ms(&world)) > 5); /* all in the journal */
+    for (int round = 0; round < 4; round++) {
+        compact_some(&world, compact, true);
+        merge_all(&world, compact, INT32_MAX);
+        trim(&world);
+        (void)check_dropped(&world, middle_ms(&world));
+        send_and_checkpoint(&world, 4);
+        (void)check_dropped(&world, middle_ms(&world)); /* some in runs, some in the journal */
+    }
+    compact_close(compact);
+    world_close(&world);
+}
+
 static void trimmed_rows_are_dumped_as_before(void **state)
 {
     struct world world;
@@ -567,6 +651,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WRITER_TEST(what_is_compacted_is_what_was_journaled),
+        WRITER_TEST(dropped_rows_are_not_dumped_wherever_they_lie),
         WRITER_TEST(trimmed_rows_are_dumped_as_before),
         WRITER_TEST(an_abandoned_run_is_made_again),
         WRITER_TEST(orders_held_rows_and_revisions_remain),
