@@ -282,7 +282,8 @@ static poise_code on_credit(struct stream *stream, const struct net_message *mes
     struct subscription **slot = find_subscription(stream, &message->peer, credit.id);
     struct inquiry *inquiry = slot ? NULL : find_inquiry(stream, &message->peer, credit.id);
     if (!slot && !inquiry)
-        return error_set(err, POISE_ENOTFOUND, "there is no subscription or query %llu on this connection",
+        return error_set(err, POISE_ENOTFOUND,
+                         "no subscription and no question %llu is known on this connection; ask again",
                          (unsigned long long)credit.id);
     if (inquiry) {
         inquiry->credit += credit.more;

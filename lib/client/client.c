@@ -6,8 +6,10 @@
 #include <string.h>
 
 enum {
-    LOOK_US = 500000, /* for what keeps us from a connection */
-    PAUSE_US = 100000 /* before what the aggregator had no time for is asked again */
+    LOOK_US = 500000,      /* for what keeps us from a connection */
+    PAUSE_US = 100000,     /* before what the aggregator had no time for is asked again */
+    CONNECT_US = 60000000, /* so long at most, whatever time there is for the answer */
+    PROBE_US = 2000000     /* silence after which it is asked whether it knows the question */
 };
 
 poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client, poise_error *err)
@@ -74,13 +76,17 @@ poise_code question_begin(struct poise_client *client, int64_t timeout_ms, struc
 static poise_code send_body(const struct question *question, poise_error *err)
 {
     struct link *link = &question->client->link;
+    int64_t latest = link_now() + CONNECT_US;
     poise_code code = POISE_OK;
+    if (question->deadline < latest) {
+        latest = question->deadline;
+    }
     while (code == POISE_OK) {
         code = link_send_body(link, question->kind, question->body->data, question->body->length, err);
         if (code != POISE_EFULL) {
             return code;
         }
-        int64_t left = question->deadline - link_now();
+        int64_t left = latest - link_now();
         code = left > 0 ? link_wait(link, true, left < LOOK_US ? left : LOOK_US, err)
                         : question_timed_out(question, err);
     }
@@ -108,16 +114,39 @@ static bool passes(const struct question *question)
     return question->body && question->kind != WIRE_RESCORE && question->kind != WIRE_BACKUP;
 }
 
+/* Of a probe: an aggregator that was restarted, or another connection, does not know the question. */
+bool question_forgotten(const struct question *question, const struct wire_error *error)
+{
+    return error->id == question->id && error->code == POISE_ENOTFOUND;
+}
+
+/* What was answered in part is not asked again, nor is an order. What comes as the answer to a second probe
+ * is taken for the answer to the question. */
+static poise_code on_forgotten(struct question *question, const struct wire_error *error, poise_error *err)
+{
+    bool order = question->kind == WIRE_RESTATE || question->kind == WIRE_ERASE ||
+                 question->kind == WIRE_RESCORE || question->kind == WIRE_BACKUP;
+    if (!order && question->body && !question->again) {
+        question->again = true;
+        question->probed = false;
+        return send_body(question, err);
+    }
+    return error_set(err, error->code, "%s: %s%s", question->client->link.endpoint, error->text,
+                     order ? ": if it was restarted, its audit log says whether this was carried out" : "");
+}
+
 /* An ERROR for the question or the connection is the answer; where the aggregator is busy the question, whose
  * id is free then, is asked again. */
-static poise_code on_error(const struct question *question, const struct link_message *message,
-                           poise_error *err)
+static poise_code on_error(struct question *question, const struct link_message *message, poise_error *err)
 {
     struct link *link = &question->client->link;
     struct wire_error error;
     poise_code code = wire_decode_error(message->body, message->length, &link->arena, &error, err);
     if (code != POISE_OK || (error.id != question->id && error.id != 0)) {
         return code;
+    }
+    if (question->probed && question_forgotten(question, &error)) {
+        return on_forgotten(question, &error, err);
     }
     code = error_set(err, error.code, "%s: %s", link->endpoint, error.text);
     if (code == POISE_EBUSY && error.id == question->id && passes(question)) {
@@ -127,18 +156,31 @@ static poise_code on_error(const struct question *question, const struct link_me
     return code;
 }
 
-/* The next message, waiting for it until the deadline. */
-poise_code question_next(const struct question *question, struct link_message *ret_message, poise_error *err)
+static poise_code probe(struct question *question, poise_error *err)
 {
     struct link *link = &question->client->link;
+    const struct wire_credit sign = {.id = question->id};
+    question->probed = true;
+    poise_code code = link_send(link, WIRE_CREDIT, wire_encode_credit(&sign, &link->body), err);
+    return code == POISE_EFULL ? POISE_OK : code;
+}
+
+/* The next message, waiting for it until the deadline. */
+poise_code question_next(struct question *question, struct link_message *ret_message, poise_error *err)
+{
+    struct link *link = &question->client->link;
+    int64_t probe_at = link_now() + PROBE_US;
     for (;;) {
-        int64_t left = question->deadline - link_now();
-        if (left <= 0) {
+        int64_t now = link_now(), until = question->deadline < probe_at ? question->deadline : probe_at;
+        if (now >= question->deadline) {
             return question_timed_out(question, err);
         }
         poise_code code = link_receive(link, ret_message, err);
-        if (code == POISE_ENOTFOUND) {
-            code = link_wait(link, false, left, err);
+        if (code == POISE_ENOTFOUND && now < until) {
+            code = link_wait(link, false, until - now, err);
+        } else if (code == POISE_ENOTFOUND) {
+            probe_at = now + PROBE_US;
+            code = probe(question, err);
         } else if (code == POISE_OK) {
             return POISE_OK;
         }
@@ -149,7 +191,7 @@ poise_code question_next(const struct question *question, struct link_message *r
 }
 
 /* The next message of the kind, whatever question it belongs to. */
-static poise_code next_answer(const struct question *question, enum wire_kind kind,
+static poise_code next_answer(struct question *question, enum wire_kind kind,
                               struct link_message *ret_message, poise_error *err)
 {
     for (;;) {
@@ -176,8 +218,8 @@ static poise_code return_credit(const struct question *question, uint32_t *consu
 }
 
 /* The next part of the answer. */
-static poise_code next_part(const struct question *question, enum wire_kind kind,
-                            struct wire_states *ret_part, poise_error *err)
+static poise_code next_part(struct question *question, enum wire_kind kind, struct wire_states *ret_part,
+                            poise_error *err)
 {
     struct arena *arena = &question->client->link.arena;
     struct wire_states part;
@@ -286,7 +328,7 @@ poise_code poise_ask(poise_client *client, const poise_question *asked, int64_t 
     return code;
 }
 
-static poise_code take_restated(const struct question *question, struct wire_restated *ret_restated,
+static poise_code take_restated(struct question *question, struct wire_restated *ret_restated,
                                 poise_error *err)
 {
     do {
@@ -331,8 +373,7 @@ poise_code poise_restate(poise_client *client, const poise_restatement *restatem
     return code;
 }
 
-static poise_code take_erased(const struct question *question, struct wire_erased *ret_erased,
-                              poise_error *err)
+static poise_code take_erased(struct question *question, struct wire_erased *ret_erased, poise_error *err)
 {
     do {
         struct link_message message;
@@ -376,7 +417,7 @@ poise_code poise_erase(poise_client *client, const poise_erasure *erasure, int64
     return code;
 }
 
-static poise_code take_rescored(const struct question *question, struct wire_rescored *ret_rescored,
+static poise_code take_rescored(struct question *question, struct wire_rescored *ret_rescored,
                                 poise_error *err)
 {
     do {
@@ -421,7 +462,7 @@ poise_code poise_rescore(poise_client *client, const poise_rescoring *rescoring,
     return code;
 }
 
-static poise_code take_backed_up(const struct question *question, struct wire_backed_up *ret_backed_up,
+static poise_code take_backed_up(struct question *question, struct wire_backed_up *ret_backed_up,
                                  poise_error *err)
 {
     do {
@@ -468,8 +509,7 @@ poise_code poise_backup(poise_client *client, const char *name, int64_t timeout_
 
 /* ---- what producers lost ---- */
 
-static poise_code take_losses(const struct question *question, struct wire_losses *ret_losses,
-                              poise_error *err)
+static poise_code take_losses(struct question *question, struct wire_losses *ret_losses, poise_error *err)
 {
     struct wire_losses losses;
     do {
@@ -514,7 +554,7 @@ poise_code poise_get_losses(poise_client *client, int64_t timeout_ms,
 
 /* ---- its own numbers ---- */
 
-static poise_code take_stats(const struct question *question, struct wire_stats *ret_stats, poise_error *err)
+static poise_code take_stats(struct question *question, struct wire_stats *ret_stats, poise_error *err)
 {
     struct link *link = &question->client->link;
     struct wire_stats stats;

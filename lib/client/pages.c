@@ -4,8 +4,6 @@
 #include <client/question.h>
 #include <string.h>
 
-enum { PAGE_PROBE_US = 2000000 }; /* silence after which it is asked whether it knows the question */
-
 struct paging {
     struct poise_client *client;
     enum wire_kind asks, answers;
@@ -68,14 +66,8 @@ static poise_code ask_page(struct paging *paging, int64_t deadline, struct quest
     return code;
 }
 
-/* The answer to a probe of a question that a restarted aggregator, or another connection, does not know. */
-static bool is_forgotten(const struct question *question, const struct wire_error *error)
-{
-    return error->id == question->id && error->code == POISE_ENOTFOUND;
-}
-
 static poise_code on_page_error(const struct question *question, const struct link_message *message,
-                                int64_t deadline, bool *ret_again, poise_error *err)
+                                bool *ret_again, poise_error *err)
 {
     struct link *link = &question->client->link;
     struct wire_error error;
@@ -83,36 +75,25 @@ static poise_code on_page_error(const struct question *question, const struct li
     if (code != POISE_OK || (error.id != question->id && error.id != 0)) {
         return code;
     }
-    *ret_again = is_forgotten(question, &error) || error.code == POISE_EBUSY;
-    if (is_forgotten(question, &error)) {
+    *ret_again = question_forgotten(question, &error) || error.code == POISE_EBUSY;
+    if (question_forgotten(question, &error)) {
         return POISE_OK;
     }
     code = error_set(err, error.code, "%s: %s", link->endpoint, error.text);
-    return *ret_again ? question_pause(question, deadline, err) : code;
+    return *ret_again ? question_pause(question, question->deadline, err) : code;
 }
 
 /* Waits for the page; *ret_again: it has to be asked for again. */
 static poise_code await_page(const struct paging *paging, struct question *question, union page *ret_page,
                              bool *ret_again)
 {
-    struct link *link = &paging->client->link;
-    int64_t deadline = question->deadline;
     *ret_again = false;
     while (!*ret_again) {
         struct link_message message;
         uint64_t id;
-        int64_t probe = link_now() + PAGE_PROBE_US;
-        question->deadline = probe < deadline ? probe : deadline;
         poise_code code = question_next(question, &message, paging->err);
-        if (code == POISE_ETIMEOUT && probe < deadline) {
-            const struct wire_credit sign = {.id = question->id};
-            code = link_send(link, WIRE_CREDIT, wire_encode_credit(&sign, &link->body), paging->err);
-            if (code == POISE_OK || code == POISE_EFULL) {
-                continue;
-            }
-        }
         if (code == POISE_OK && message.kind == WIRE_ERROR) {
-            code = on_page_error(question, &message, deadline, ret_again, paging->err);
+            code = on_page_error(question, &message, ret_again, paging->err);
         } else if (code == POISE_OK && message.kind == paging->answers) {
             code = decode(paging, &message, &id, ret_page);
             if (code == POISE_OK && id == question->id) {

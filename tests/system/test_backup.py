@@ -163,6 +163,27 @@ class Backup(Case):
             run(POISE, "verify", "--from", self.aggregator.query)
             self.aggregator.stop()
 
+    def test_an_order_that_was_lost_is_told(self):
+        """By a kill in the backup: nobody waits for his timeout of an hour."""
+        self.send(rows(0, 20000))
+        audit = self.folder / "store" / "audit.jsonl"
+        for n in range(100):  # the order may be quicker
+            order = subprocess.Popen([POISE, "backup", "--from", self.aggregator.query, f"n{n}"], stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.PIPE, text=True)
+            while order.poll() is None and (not audit.exists() or f'"n{n}"' not in audit.read_text()):
+                pass
+            self.aggregator.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.3)
+            if order.poll() is None:
+                break
+            order.communicate()
+            self.aggregator.process.send_signal(signal.SIGCONT)
+        self.aggregator.kill()
+        self.aggregator.start()
+        self.assertIn("its audit log says", order.communicate(timeout=30)[1])
+        self.assertEqual(order.returncode, 1)
+        self.backup("next")
+
     def test_refusals(self):
         self.send(rows(0, 100))
         for name in ("..", ".x", "a/b", "/tmp/x", "a b", "x" * 65, ""):

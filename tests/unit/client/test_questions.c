@@ -254,6 +254,54 @@ static void test_who_is_busy_is_asked_again(void **state)
     assert_int_equal(b->code, POISE_EBUSY);
 }
 
+static void expect_probe(struct bench *b, uint64_t id)
+{
+    struct wire_credit sign;
+    fake_expect(&b->fake, WIRE_CREDIT);
+    assert_int_equal(wire_decode_credit(b->fake.bytes, b->fake.length, &b->fake.arena, &sign, NULL),
+                     POISE_OK);
+    assert_true(sign.id == id && sign.more == 0);
+}
+
+static void test_what_is_forgotten_is_asked_again(void **state)
+{
+    struct bench *b = *state;
+    b->question = (poise_question){.scorecard = "card"};
+    start(b, call_ask);
+    uint64_t id = expect_ask(b);
+    expect_probe(b, id); /* which is answered by silence where it is known */
+    expect_probe(b, id);
+    fake_error(&b->fake, id, POISE_ENOTFOUND);
+    part(b, WIRE_RESULT, expect_ask(b), 4, true, "card");
+    finish(b);
+    assert_int_equal(b->code, POISE_OK);
+    assert_string_equal(b->heard, "card ready@4/0 ");
+
+    start(b, call_ask);
+    id = expect_ask(b);
+    expect_probe(b, id);
+    fake_error(&b->fake, id, POISE_ENOTFOUND);
+    assert_int_equal(expect_ask(b), id);
+    fake_error(&b->fake, id, POISE_ENOTFOUND); /* of what it asks for there is none */
+    finish(b);
+    assert_int_equal(b->code, POISE_ENOTFOUND);
+}
+
+static void test_a_forgotten_order_is_not_given_again(void **state)
+{
+    struct bench *b = *state;
+    struct wire_backup backup;
+    start(b, call_backup);
+    fake_expect(&b->fake, WIRE_BACKUP);
+    assert_int_equal(wire_decode_backup(b->fake.bytes, b->fake.length, &b->fake.arena, &backup, NULL),
+                     POISE_OK);
+    expect_probe(b, backup.id);
+    fake_error(&b->fake, backup.id, POISE_ENOTFOUND);
+    finish(b);
+    assert_int_equal(b->code, POISE_ENOTFOUND);
+    assert_non_null(strstr(b->err.text, "audit log"));
+}
+
 static void test_stats(void **state)
 {
     struct bench *b = *state;
@@ -316,6 +364,8 @@ int main(void)
         TEST(test_ask),
         TEST(test_errors_are_answers),
         TEST(test_who_is_busy_is_asked_again),
+        TEST(test_what_is_forgotten_is_asked_again),
+        TEST(test_a_forgotten_order_is_not_given_again),
         TEST(test_stats),
         TEST(test_no_answer_is_a_timeout),
         TEST(test_a_late_aggregator_is_awaited),
