@@ -59,7 +59,7 @@ static const struct setting table[] = {
      .fallback = "1h", .text = "Or when they wait for so long."},
     {"free_floor", SETTING_SIZE, FIELD(free_bytes), .min = 1 << 20, .max = 1e15, .fallback = "64MiB",
      .text = "While the disk has less than this free, nothing is taken in; it goes on by itself when there "
-             "is room."},
+             "is room. Checkpoints and backups leave twice as much."},
     {"insecure", SETTING_BOOL, FIELD(insecure), .fallback = "false",
      .text = "Allow plain TCP beyond loopback: anybody who reaches the port may send, read and administer."},
     {"log", SETTING_CHOICE, FIELD(log), .choices = levels, .fallback = "info",

@@ -399,9 +399,11 @@ static poise_code check_room(const struct store *store, uint64_t bytes, poise_er
     uint64_t free_bytes = env_free_bytes(store);
     return free_bytes >= store->floor && free_bytes - store->floor >= bytes
                ? POISE_OK
-               : error_set(err, POISE_EFULL,
-                           "the file system of %s has no room for state beside the journal: make room",
-                           store->path);
+               : error_set(
+                     err, POISE_EFULL,
+                     "the file system of %s has no room for state beside the journal, to which it leaves "
+                     "twice free_floor, %" PRIu64 " MiB: make room",
+                     store->path, (2 * store->floor) >> 20);
 }
 
 /* Something to sort or to write, for which neither puts nor the list of runs are needed. */
