@@ -283,7 +283,7 @@ static poise_code on_credit(struct stream *stream, const struct net_message *mes
     struct inquiry *inquiry = slot ? NULL : find_inquiry(stream, &message->peer, credit.id);
     if (!slot && !inquiry)
         return error_set(err, POISE_ENOTFOUND,
-                         "no subscription and no question %llu is known on this connection; ask again",
+                         "no subscription and no question %llu is known on this connection",
                          (unsigned long long)credit.id);
     if (inquiry) {
         inquiry->credit += credit.more;

@@ -204,7 +204,9 @@ POISE_API poise_code poise_client_step(poise_client *client, int64_t timeout_ms,
 /* The calls below need a client without a subscription (EBUSY). A timeout below 0 is none. An answer is
  * complete, and consistent, with its READY. An aggregator that is too busy (EBUSY: it has too many questions)
  * is asked again until the timeout; poise_backup and poise_rescore answer at once, since what is in their way
- * may last. */
+ * may last. One that was restarted is asked again; an order (poise_restate, poise_erase, poise_rescore,
+ * poise_backup) is not: ENOTFOUND, and the aggregator's audit log says what became of it. An order waits a
+ * minute at most for a connection (ETIMEOUT). */
 
 /* The live states that pass the filter; ETIMEOUT. STATE events, then READY. */
 POISE_API poise_code poise_get(poise_client *client, const poise_filter *filter, int64_t timeout_ms,

@@ -8,7 +8,7 @@
 enum {
     LOOK_US = 500000,      /* for what keeps us from a connection */
     PAUSE_US = 100000,     /* before what the aggregator had no time for is asked again */
-    CONNECT_US = 60000000, /* so long at most, whatever time there is for the answer */
+    CONNECT_US = 60000000, /* so long at most for an order, whatever time it may take */
     PROBE_US = 2000000     /* silence after which it is asked whether it knows the question */
 };
 
@@ -73,10 +73,16 @@ poise_code question_begin(struct poise_client *client, int64_t timeout_ms, struc
     return POISE_OK;
 }
 
+static bool is_order(const struct question *question)
+{
+    return question->kind == WIRE_RESTATE || question->kind == WIRE_ERASE || question->kind == WIRE_RESCORE ||
+           question->kind == WIRE_BACKUP;
+}
+
 static poise_code send_body(const struct question *question, poise_error *err)
 {
     struct link *link = &question->client->link;
-    int64_t latest = link_now() + CONNECT_US;
+    int64_t latest = is_order(question) ? link_now() + CONNECT_US : INT64_MAX;
     poise_code code = POISE_OK;
     if (question->deadline < latest) {
         latest = question->deadline;
@@ -124,15 +130,14 @@ bool question_forgotten(const struct question *question, const struct wire_error
  * is taken for the answer to the question. */
 static poise_code on_forgotten(struct question *question, const struct wire_error *error, poise_error *err)
 {
-    bool order = question->kind == WIRE_RESTATE || question->kind == WIRE_ERASE ||
-                 question->kind == WIRE_RESCORE || question->kind == WIRE_BACKUP;
+    bool order = is_order(question);
     if (!order && question->body && !question->again) {
         question->again = true;
         question->probed = false;
         return send_body(question, err);
     }
     return error_set(err, error->code, "%s: %s%s", question->client->link.endpoint, error->text,
-                     order ? ": if it was restarted, its audit log says whether this was carried out" : "");
+                     order ? ": its audit log says whether the order was carried out" : "");
 }
 
 /* An ERROR for the question or the connection is the answer; where the aggregator is busy the question, whose

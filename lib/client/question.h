@@ -16,8 +16,8 @@ struct question {
 /* EBUSY: the client has a subscription. */
 poise_code question_begin(struct poise_client *client, int64_t timeout_ms, struct question *ret_question,
                           poise_error *err);
-/* Sends, once there is a connection (for which it waits a minute at most), a body that the caller encoded,
- * and frees when it has the answer; `encoded` is what encoding answered. */
+/* Sends, once there is a connection (for which an order waits a minute at most), a body that the caller
+ * encoded, and frees when it has the answer; `encoded` is what encoding answered. */
 poise_code question_send(struct question *question, enum wire_kind kind, poise_code encoded,
                          const struct buf *body, poise_error *err);
 /* Waits a moment, for what the aggregator was too busy for to be asked again. EBUSY: there is no time left;
