@@ -395,6 +395,10 @@ static poise_code next_of_json(struct rows *rows, struct row *ret_row, bool *ret
         }
         lines->line += !skipped;
         lines->skipping = !whole;
+        if (lines->line == 1 && !skipped && length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
+            line += 3; /* as programs on Windows write it */
+            length -= 3;
+        }
         if (!skipped && !is_blank(line, length)) {
             read_line(rows, line, length, ret_row);
             *ret_more = true;

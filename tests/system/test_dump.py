@@ -164,7 +164,7 @@ class Dump(Base):
         self.assertEqual(self.counted()["rows"], before + 1000 + 1100)
 
     def test_refused_measurements_are_named(self):
-        path = self.write("some.jsonl", '{"time":"2026-03-05T00:00:00Z","measure":"m","value":1}\n'
+        path = self.write("some.jsonl", '\ufeff{"time":"2026-03-05T00:00:00Z","measure":"m","value":1}\n'
                                         '{"time":"2026-03-05","measure":"m","value":1}\n'
                                         '{"time":"2026-03-05T00:00:00Z","measure":"nobody","value":1}\n'
                                         '{"time":"2026-03-05T00:00:00Z","measure":"m","value":1e200}\n')
