@@ -1,7 +1,7 @@
 /* The rows that were counted, with their places, in the order of their places, from anywhere: those of runs,
- * then those of the journal. What was erased or dropped (`keep`) is not there, wherever it still lies; of what the
- * journal has of those with a key a retraction is. The one way for who lists measurements rather than scores
- * them. */
+ * then those of the journal. What was erased or dropped (`keep`) is not there, wherever it still lies; of
+ * what the journal has of those with a key a retraction is. The one way for who lists measurements rather
+ * than scores them. */
 #ifndef AGGREGATOR_ROWS_H
 #define AGGREGATOR_ROWS_H
 
