@@ -9,7 +9,8 @@ enum {
     LOOK_US = 500000,      /* for what keeps us from a connection */
     PAUSE_US = 100000,     /* before what the aggregator had no time for is asked again */
     CONNECT_US = 60000000, /* so long at most for an order, whatever time it may take */
-    PROBE_US = 2000000     /* silence after which it is asked whether it knows the question */
+    PROBE_US = 2000000,    /* silence after which it is asked whether it knows the question */
+    AGAIN_MAX = 5          /* a question is asked, where it does not */
 };
 
 poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client, poise_error *err)
@@ -126,13 +127,13 @@ bool question_forgotten(const struct question *question, const struct wire_error
     return error->id == question->id && error->code == POISE_ENOTFOUND;
 }
 
-/* What was answered in part is not asked again, nor is an order. What comes as the answer to a second probe
- * is taken for the answer to the question. */
+/* What was answered in part is not asked again, nor is an order. It may also be the answer to the question.
+ */
 static poise_code on_forgotten(struct question *question, const struct wire_error *error, poise_error *err)
 {
     bool order = is_order(question);
-    if (!order && question->body && !question->again) {
-        question->again = true;
+    if (!order && question->body && question->again < AGAIN_MAX) {
+        question->again++;
         question->probed = false;
         return send_body(question, err);
     }

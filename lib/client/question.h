@@ -10,7 +10,8 @@ struct question {
     int64_t deadline;
     enum wire_kind kind;    /* what was sent, to be sent again: */
     const struct buf *body; /* the caller's; NULL: it is not to be */
-    bool probed, again;     /* since it was sent; it was sent again for that */
+    bool probed;            /* since it was sent */
+    unsigned again;         /* so often it was sent again, since it was not known */
 };
 
 /* EBUSY: the client has a subscription. */

@@ -387,11 +387,13 @@ bool ask(const poise_question *question, struct view *ret_view)
                     &err);
 }
 
-/* It is refused where periods are frozen, another order came first, a backfill runs, or there is no room. */
+/* It is refused where periods are frozen, another order came first, a backfill runs, or there is no room; it
+ * is not known any more where a cut or a crash came first: then it may have been carried out. */
 static bool ordered(poise_client *client, poise_code code, const poise_error *err)
 {
     bool frozen = code == POISE_EINVAL && frozen_orders() > 0;
-    return answered(client, code, frozen || code == POISE_EFULL ? code : POISE_EBUSY, err);
+    bool lost = code == POISE_ENOTFOUND;
+    return answered(client, code, frozen || lost || code == POISE_EFULL ? code : POISE_EBUSY, err);
 }
 
 bool restate(uint64_t *ret_rows)
