@@ -413,17 +413,21 @@ static void connections_take_turns(void **state)
     struct net_socket *little = connected(*state, net_endpoint(router), &narrow);
     await(much, true);
     await(little, true);
-    for (int i = 0; i < 1000; i++)
-        assert_int_equal(send_text(much, NULL, "much"), POISE_OK);
-    for (int turns = 0; turns < 30; turns++)
-        aside_turn(router, &counts);
-    assert_int_equal(send_text(little, NULL, "little"), POISE_OK);
-    await_in_libzmq(router);
-    int before = 0;
-    do {
-        assert_int_equal(net_receive(router, &message, NULL), POISE_OK);
-    } while (message.body_length != 6 && ++before < 1000);
-    assert_in_range(before, 0, 500);
+    for (int rounds = 0; rounds < 10; rounds++) { /* on a slow machine a look may come between */
+        for (int i = 0; i < 1000; i++)
+            assert_int_equal(send_text(much, NULL, "much"), POISE_OK);
+        for (int turns = 0; turns < 30; turns++)
+            aside_turn(router, &counts);
+        assert_int_equal(send_text(little, NULL, "little"), POISE_OK);
+        await_in_libzmq(router);
+        int before = 0;
+        do {
+            assert_int_equal(net_receive(router, &message, NULL), POISE_OK);
+        } while (message.body_length != 6 && ++before < 1000);
+        assert_in_range(before, 0, 500);
+        for (int left = 1000 - before; left > 0; left--)
+            hears(router, &message);
+    }
     all_go(&plain);
 }
 
