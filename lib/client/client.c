@@ -10,7 +10,7 @@ enum {
     PAUSE_US = 100000,     /* before what the aggregator had no time for is asked again */
     CONNECT_US = 60000000, /* so long at most for an order, whatever time it may take */
     PROBE_US = 2000000,    /* silence after which it is asked whether it knows the question */
-    AGAIN_MAX = 5          /* a question is asked, where it does not */
+    AGAIN_MAX = 5          /* times it is asked again where it does not */
 };
 
 poise_code poise_client_open(const poise_client_options *options, poise_client **ret_client, poise_error *err)
@@ -108,9 +108,9 @@ poise_code question_send(struct question *question, enum wire_kind kind, poise_c
     return encoded == POISE_OK && !body->failed ? send_body(question, err) : error_nomem(err, "a question");
 }
 
-poise_code question_pause(const struct question *question, int64_t deadline, poise_error *err)
+poise_code question_pause(const struct question *question, poise_error *err)
 {
-    int64_t left = deadline - link_now();
+    int64_t left = question->deadline - link_now();
     return left > PAUSE_US ? link_wait(&question->client->link, false, PAUSE_US, err) : POISE_EBUSY;
 }
 
@@ -127,7 +127,7 @@ bool question_forgotten(const struct question *question, const struct wire_error
     return error->id == question->id && error->code == POISE_ENOTFOUND;
 }
 
-/* What was answered in part is not asked again, nor is an order. It may also be the answer to the question.
+/* What was answered in part is not asked again, nor is an order. It may be the answer to the question, too.
  */
 static poise_code on_forgotten(struct question *question, const struct wire_error *error, poise_error *err)
 {
@@ -156,7 +156,7 @@ static poise_code on_error(struct question *question, const struct link_message 
     }
     code = error_set(err, error.code, "%s: %s", link->endpoint, error.text);
     if (code == POISE_EBUSY && error.id == question->id && passes(question)) {
-        code = question_pause(question, question->deadline, err);
+        code = question_pause(question, err);
         code = code == POISE_OK ? send_body(question, err) : code;
     }
     return code;

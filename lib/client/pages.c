@@ -80,7 +80,7 @@ static poise_code on_page_error(const struct question *question, const struct li
         return POISE_OK;
     }
     code = error_set(err, error.code, "%s: %s", link->endpoint, error.text);
-    return *ret_again ? question_pause(question, question->deadline, err) : code;
+    return *ret_again ? question_pause(question, err) : code;
 }
 
 /* Waits for the page; *ret_again: it has to be asked for again. */

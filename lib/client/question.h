@@ -23,7 +23,7 @@ poise_code question_send(struct question *question, enum wire_kind kind, poise_c
                          const struct buf *body, poise_error *err);
 /* Waits a moment, for what the aggregator was too busy for to be asked again. EBUSY: there is no time left;
  * err stays what the aggregator said. */
-poise_code question_pause(const struct question *question, int64_t deadline, poise_error *err);
+poise_code question_pause(const struct question *question, poise_error *err);
 /* The next message, whatever it is; waits for it until the deadline. In long silence the aggregator is asked
  * whether it knows the question still: */
 poise_code question_next(struct question *question, struct link_message *ret_message, poise_error *err);
